@@ -1,0 +1,48 @@
+# Everything runs in .venv; nothing is installed elsewhere.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-contract test-real check format clean requirements
+
+help: ## print this
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements-dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(VENV)/.installed ## the .venv with .venv/bin/backout in it
+	@echo "installed: $(BIN)/backout"
+
+demo: $(VENV)/.installed ## play the story on this machine, against the sandbox
+	@$(BIN)/backout demo
+
+test: $(VENV)/.installed ## everything that needs nothing but Python
+	@$(BIN)/python -m pytest
+
+test-contract: $(VENV)/.installed ## the contract suites: against the sandbox, and against the real servers where they run
+	@$(BIN)/python -m pytest tests/contract
+
+test-real: $(VENV)/.installed ## the stories on real servers; builds what is missing into a cache outside the tree
+	@$(BIN)/python -m tests.real.lab run -- $(BIN)/python -m pytest tests/real tests/contract $(ARGS)
+
+check: $(VENV)/.installed ## lint, types, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.installed ## let ruff put the code in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+requirements: $(VENV)/.installed ## pin again, with hashes and without index addresses (needs pip-tools in .venv)
+	@$(BIN)/python -m piptools compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --output-file requirements.txt pyproject.toml
+	@$(BIN)/python -m piptools compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --allow-unsafe --extra dev --output-file requirements-dev.txt pyproject.toml
+
+clean: ## remove .venv and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info

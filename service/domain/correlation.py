@@ -1,0 +1,159 @@
+"""Which target an alert is about, and which release of it is under suspicion. Ambiguity is an answer here, never guessed away."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from service.domain.model import Episode, ObjectRef, Release, ReleaseRecord, TargetId
+from service.domain.policy import AlertMapping
+
+LABEL_APP = "argocd_app"
+LABEL_APP_NAMESPACE = "argocd_app_namespace"
+LABEL_INSTANCE = "argocd_instance"
+LABEL_TARGET = "backout_target"
+WORKLOADS: Mapping[str, tuple[str, str]] = {
+    "deployment": ("apps", "Deployment"),
+    "statefulset": ("apps", "StatefulSet"),
+    "daemonset": ("apps", "DaemonSet"),
+    "rollout": ("argoproj.io", "Rollout"),
+    "cronjob": ("batch", "CronJob"),
+    "job_name": ("batch", "Job"),
+    "service": ("", "Service"),
+    "horizontalpodautoscaler": ("autoscaling", "HorizontalPodAutoscaler"),
+}
+"""Label of kube-state-metrics and service alerts -> group and kind of the object it names (conventions section 1.5)."""
+
+IGNORED_SEVERITIES = frozenset({"none", "info"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """The target an alert means, and which rung of the ladder hit; or None with every candidate and the reason."""
+
+    target: TargetId | None
+    rung: str
+    says: str
+    candidates: tuple[TargetId, ...] = ()
+
+
+def ignored(episode: Episode) -> str:
+    """Why an alert is no incident at all (Watchdog, InfoInhibitor, severity none or info, the rule says never), or ""."""
+    if episode.labels.get("backout") == "never":
+        return "the rule's label backout=never keeps Backout out"
+    if episode.name in {"Watchdog", "InfoInhibitor"}:
+        return f"{episode.name} is a sign of life, not a fault"
+    severity = episode.labels.get("severity", "")
+    return f"severity {severity} is never acted on" if severity in IGNORED_SEVERITIES else ""
+
+
+def find_target(
+    episode: Episode,
+    *,
+    known: Sequence[TargetId],
+    mapping: Sequence[AlertMapping],
+    index: Mapping[ObjectRef, tuple[TargetId, ...]],
+) -> Match:
+    """Climb the ladder: explicit labels, the operator's mapping, the index of objects. The first rung with a hit ends it; several hits = no target."""
+    for rung, candidates in (
+        ("label", _by_label(episode, known)),
+        ("mapping", _by_mapping(episode, known, mapping)),
+        ("resources", _by_objects(episode, index)),
+    ):
+        if len(candidates) == 1:
+            return Match(target=candidates[0], rung=rung, says=f"the alert's {_RUNG_SAYS[rung]} name {candidates[0]}", candidates=candidates)
+        if candidates:
+            listed = ", ".join(str(c) for c in candidates[:5])
+            return Match(target=None, rung=rung, says=f"the alert's {_RUNG_SAYS[rung]} fit {len(candidates)} targets: {listed}", candidates=candidates)
+    return Match(target=None, rung="", says="no label, no mapping and no known object leads from this alert to a target")
+
+
+_RUNG_SAYS = {"label": "labels", "mapping": "labels by the operator's mapping", "resources": "objects"}
+
+
+def _by_label(episode: Episode, known: Sequence[TargetId]) -> tuple[TargetId, ...]:
+    labels = episode.labels
+    if LABEL_TARGET in labels:
+        return tuple(t for t in known if str(t) == labels[LABEL_TARGET])
+    app = labels.get(LABEL_APP, "")
+    if not app:
+        return ()
+    namespace, instance = labels.get(LABEL_APP_NAMESPACE, ""), labels.get(LABEL_INSTANCE, "")
+    names = {app, f"{namespace}/{app}"} if namespace else {app}
+    return tuple(t for t in known if t.name in names and (not instance or t.instance == instance))
+
+
+def _by_mapping(episode: Episode, known: Sequence[TargetId], mapping: Sequence[AlertMapping]) -> tuple[TargetId, ...]:
+    for line in mapping:
+        if all(episode.labels.get(name) == value or (value == "*" and name in episode.labels) for name, value in line.labels.items()):
+            wanted = line.target
+            for name, value in episode.labels.items():
+                wanted = wanted.replace("{" + name + "}", value)
+            return tuple(t for t in known if str(t) == wanted)
+    return ()
+
+
+def _by_objects(episode: Episode, index: Mapping[ObjectRef, tuple[TargetId, ...]]) -> tuple[TargetId, ...]:
+    namespace = episode.labels.get("namespace", "")
+    found: list[TargetId] = []
+    for label, (group, kind) in WORKLOADS.items():
+        name = episode.labels.get(label, "")
+        if name and namespace:
+            found += index.get(ObjectRef(group=group, kind=kind, namespace=namespace, name=name), ())
+    return tuple(sorted(set(found)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """The release under suspicion and the last *good* one before it, or None with the reason. `suspects` holds every deploy in the window, newest first."""
+
+    suspect: Release | None
+    goal: Release | None
+    says: str
+    suspects: tuple[Release, ...] = ()
+
+
+def onset(began_at: datetime, hold: timedelta, active_at: datetime | None) -> datetime:
+    """When the trouble began: the metrics system's own time of the condition, else the told start less the rule's `for`."""
+    return active_at if active_at and active_at <= began_at else began_at - hold
+
+
+def find_suspect(
+    history: Sequence[Release],
+    *,
+    began: datetime | None,
+    window: timedelta,
+    records: Mapping[str, ReleaseRecord],
+    held: Iterable[str] = (),
+    made_by_backout: Iterable[str] = (),
+) -> Suspicion:
+    """Blame the live release if its deploy lies in the window before the onset; go back to the last good one before it.
+
+    `history` is newest first. `began` is None when a person asks without an incident: then the live release is the one to leave. A release that
+    Backout made (by handle) is never suspect; a held release is never a goal. Goals seen unhealthy are skipped, goals never seen come last.
+    """
+    if not history:
+        return Suspicion(suspect=None, goal=None, says="the delivery system remembers no release of this target")
+    live, barred = history[0], set(held)
+    if live.handle in set(made_by_backout):
+        return Suspicion(suspect=None, goal=None, says=f"release {live.title} was put there by Backout; going back from a rollback is for a person")
+    in_window: tuple[Release, ...] = ()
+    if began is not None:
+        in_window = tuple(r for r in history if began - window <= r.started_at <= began)
+        if live.started_at > began:
+            return Suspicion(suspect=None, goal=None, suspects=in_window, says=f"release {live.title} went live after the trouble began: it is not the cause")
+        if live not in in_window:
+            hours = window.total_seconds() / 3600
+            return Suspicion(suspect=None, goal=None, says=f"no deploy within {hours:g} h before the trouble began: a deploy is hardly the cause")
+    earlier = [r for r in history[1:] if r.key != live.key and r.key not in barred]
+    seen_good = next((r for r in earlier if r.key in records and _was_good(records[r.key])), None)
+    unseen = next((r for r in earlier if r.key not in records), None)
+    goal = seen_good or unseen
+    if goal is None:
+        return Suspicion(
+            suspect=live, goal=None, suspects=in_window, says=f"release {live.title} is under suspicion, but no earlier release is known to go back to"
+        )
+    return Suspicion(suspect=live, goal=goal, suspects=in_window, says=f"release {live.title} is under suspicion; back to release {goal.title}")
+
+
+def _was_good(record: ReleaseRecord) -> bool:
+    return record.healthy_for > timedelta(0) and record.last_health not in {"Degraded", "Missing"}

@@ -1,0 +1,53 @@
+"""Asks every rule about a case and makes the verdict. An evaluation cannot pass by accident: no rules, no facts, a defect = unknown."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from service.domain.facts import Key
+from service.domain.model import Way
+from service.domain.policy import waive
+from service.domain.rule import Case, Rule
+from service.domain.verdict import Answer, Finding, Verdict, unknown
+
+
+def asked(case: Case, rules: Sequence[Rule], *, automatic: bool) -> tuple[Rule, ...]:
+    """The rules that apply to who asks: incident rules only with an incident, rules for automation only without a person."""
+    return tuple(r for r in rules if (case.trigger or not r.needs_incident) and (automatic or not r.for_automatic))
+
+
+def needed(case: Case, rules: Iterable[Rule]) -> frozenset[Key[Any]]:
+    """The keys that the rules need and that are not in the facts yet; a rule whose `needs` has a defect needs nothing and will say so itself."""
+    keys: set[Key[Any]] = set()
+    for rule in rules:
+        try:
+            keys.update(rule.needs(case))
+        except Exception:  # noqa: BLE001, S112  the same defect shows when the rule is asked: there it becomes an unknown with its sentence
+            continue
+    return frozenset(keys - case.facts.known.keys())
+
+
+def evaluate(case: Case, rules: Sequence[Rule], *, automatic: bool) -> Verdict:
+    """Ask every rule that applies, also after the first no: the person on call needs the whole list."""
+    findings = tuple(_ask(rule, case) for rule in asked(case, rules, automatic=automatic))
+    way, because = _recommend(case, findings)
+    return Verdict(way=case.way, findings=findings, recommended=way, because=because, as_of=case.facts.now)
+
+
+def _ask(rule: Rule, case: Case) -> Finding:
+    try:
+        finding = rule.ask(case)
+    except Exception as defect:  # noqa: BLE001  a rule with a defect must not open the gate: its answer is unknown, and the sentence says why
+        finding = unknown(f"The rule {rule.name} failed: {type(defect).__name__}.", clears="Report this; it is a defect of Backout.")
+    finding = replace(finding, rule=rule.name, gate=rule.gate)
+    return replace(finding, waived=waive(finding, case.policy, case.facts.now))
+
+
+def _recommend(case: Case, findings: Sequence[Finding]) -> tuple[Way, str]:
+    worst = Verdict(way=case.way, findings=tuple(findings), recommended=case.way, because="", as_of=case.facts.now)
+    blocks = worst.of(Answer.BLOCK)
+    if not blocks:
+        doubt = next(iter((*worst.of(Answer.UNKNOWN), *worst.of(Answer.WARN))), None)
+        return case.way, doubt.says if doubt else "Every question has a yes."
+    first = next((f for f in blocks if f.instead), blocks[0])
+    return first.instead or Way.NONE, first.says

@@ -1,0 +1,293 @@
+"""Every kind of fact there is, by name: what it is about and the shape of its value. Sources answer keys; rules name the keys they need.
+
+A new fact is one constructor here, one source that reads it. Values are plain and frozen; "could not be read" is never a value but `Absent`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from service.domain.facts import Key
+from service.domain.model import Actor, Image, Json, ObjectRef, Release, ReleaseRecord, TargetId
+
+# --- delivery system (volatile) ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who else writes the target's spec. `kind` is nobody, applicationset, parent, or the name of a tool; `reverts` whether it would undo us."""
+
+    kind: str
+    name: str = ""
+    reverts: bool = False
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """The operation that holds the target's slot now. `stuck` when it retries or waits without progress; `revision` is what it deploys."""
+
+    by: Actor
+    ours: bool
+    automated: bool
+    phase: str
+    says: str
+    since: datetime | None
+    revision: str
+    stuck: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetState:
+    """A target as its delivery system describes it, read live.
+
+    `history` is newest first and holds completed deploys; `current` is what the system holds for live. `auto_sync` is True when the system deploys by
+    itself; `remembered` is the raw setting to give back later. `spec_digest` covers what a person could have edited. `prune` is whether a rollback
+    deletes what the goal release does not have. `marker` is the text of our own hold marker on the target, "" when there is none.
+    """
+
+    target: TargetId
+    uid: str
+    title: str
+    project: str
+    current: Release | None
+    history: tuple[Release, ...]
+    desired_revision: str
+    auto_sync: bool
+    remembered: Mapping[str, Json]
+    owner: Owner
+    running: Running | None
+    health: str
+    spec_digest: str
+    objects: tuple[ObjectRef, ...]
+    prune: bool = False
+    marker: str = ""
+    warnings: tuple[str, ...] = ()
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Whether the system would run an operation of ours now; `says` names the window, `until` when it opens again if known."""
+
+    open: bool
+    says: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Something that somebody did to the target. `what` is spec_edit, operation, history; `ours` when Backout's own account did it."""
+
+    what: str
+    by: Actor
+    at: datetime
+    says: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """One running pod: its images with the digests that really run, and whether it is ready."""
+
+    name: str
+    images: tuple[Image, ...]
+    ready: bool
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permissions:
+    """What our own credential may do on the target: permission -> yes or no; `fix` is the line an operator would add for each no."""
+
+    allowed: Mapping[str, bool]
+    fix: Mapping[str, str]
+
+
+def state(target: TargetId) -> Key[TargetState]:
+    """The target now."""
+    return Key("state", target)
+
+
+def window(target: TargetId) -> Key[Window]:
+    """The sync windows over the target now."""
+    return Key("sync window", target)
+
+
+def acts(target: TargetId) -> Key[tuple[Act, ...]]:
+    """What was done to the target as far back as the system remembers (Argo CD: about an hour of events), oldest first."""
+    return Key("acts", target)
+
+
+def pods(target: TargetId) -> Key[tuple[Pod, ...]]:
+    """The target's pods now."""
+    return Key("pods", target)
+
+
+def permissions(target: TargetId) -> Key[Permissions]:
+    """What our credential may do on the target."""
+    return Key("permissions", target)
+
+
+def images(target: TargetId, release: str, handle: str) -> Key[tuple[Image, ...]]:
+    """Images of a past release as the delivery system renders it today; references only carry digests that they name."""
+    return Key("rendered images", (target, release, handle))
+
+
+def leftovers(target: TargetId, handle: str) -> Key[tuple[ObjectRef, ...]]:
+    """Objects of the live release that the release `handle` does not have: what a rollback with prune would delete."""
+    return Key("leftovers", (target, handle))
+
+
+# --- our own records ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Backout's own acts around a target. `wide_outage` is the sentence when too many targets have incidents at once, else ""."""
+
+    automatic_rollbacks: int
+    within: timedelta
+    held: tuple[str, ...]
+    made_by_backout: tuple[str, ...]
+    alive: tuple[str, ...]
+    wide_outage: str
+    disarmed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """Objects that more than one target has in its tree: object -> the other targets; and how many targets were compared."""
+
+    shared: Mapping[ObjectRef, tuple[TargetId, ...]]
+    compared: int
+
+
+def record(target: TargetId, release: str) -> Key[ReleaseRecord]:
+    """What Backout saw of the release while it lived."""
+    return Key("record", (target, release))
+
+
+def baseline(target: TargetId) -> Key[str]:
+    """The spec digest last read before the incident began."""
+    return Key("spec baseline", target)
+
+
+def limits(target: TargetId) -> Key[Limits]:
+    """Backout's own acts and holds around the target."""
+    return Key("limits", target)
+
+
+def sharing(target: TargetId) -> Key[Sharing]:
+    """Objects shared with other targets, from the index over all targets of all instances."""
+    return Key("sharing", target)
+
+
+# --- registry, Git -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What the registry says of an image: `digest` is None when it says there is no such image."""
+
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageConfig:
+    """Labels from the configuration blob of exactly that digest. `revision` and `repository` name the source commit, "" when the image does not say."""
+
+    labels: Mapping[str, str]
+    revision: str
+    repository: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """One file that differs between two revisions. `change` is added, modified, deleted or renamed; `text` is the new text, None with `why_no_text`."""
+
+    path: str
+    change: str
+    text: str | None = None
+    why_no_text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceChange:
+    """Everything that differs between two source revisions of one repository; complete, or it would be Absent. Texts only of migration files.
+
+    `has_code` is False when the repository at both revisions holds nothing but deployment configuration: then it proves nothing about migrations.
+    """
+
+    repository: str
+    old: str
+    new: str
+    files: tuple[FileChange, ...]
+    has_code: bool
+    backwards: bool = False
+
+
+def manifest(image: str) -> Key[Manifest]:
+    """Whether `repository@digest` can still be pulled."""
+    return Key("image manifest", image)
+
+
+def image_config(image: str) -> Key[ImageConfig]:
+    """The labels of `repository@digest`."""
+    return Key("image labels", image)
+
+
+def source_change(repository: str, old: str, new: str) -> Key[SourceChange]:
+    """What differs between two source revisions."""
+    return Key("source change", (repository, old, new))
+
+
+# --- metrics -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRule:
+    """The rule behind an alert as the metrics system holds it. `hold` is its `for`; `expression` and `threshold` only if it is a plain comparison.
+
+    `comparison` is one of > >= < <= == != or "" when the rule is no plain `expression comparison number`: then it is no SLI.
+    """
+
+    name: str
+    query: str
+    hold: timedelta
+    keep_firing: timedelta
+    expression: str = ""
+    comparison: str = ""
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertNow:
+    """The alert by our own query: `state` is firing, pending or inactive; `active_at` is when its condition began, if the system says so."""
+
+    state: str
+    active_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Samples of one expression: label set -> value, and the time of the samples. An empty mapping means no series, which is not zero."""
+
+    values: Mapping[tuple[tuple[str, str], ...], float]
+    at: datetime
+
+
+def alert_rule(name: str, labels: tuple[tuple[str, str], ...]) -> Key[AlertRule]:
+    """The alerting rule by name and static labels; more than one match is Absent."""
+    return Key("alert rule", (name, labels))
+
+
+def alert_now(name: str, labels: tuple[tuple[str, str], ...]) -> Key[AlertNow]:
+    """Whether the alert fires now, by our own query."""
+    return Key("alert state", (name, labels))
+
+
+def series(expression: str, labels: tuple[tuple[str, str], ...] = ()) -> Key[Series]:
+    """The expression's value now, fresh, reduced to series that carry these labels."""
+    return Key("series", (expression, labels))

@@ -1,0 +1,342 @@
+"""The words of the product as values: targets, releases, alerts, modes, ways, operations. See docs/architecture.md for each word's meaning.
+
+Values only. What is decided from them lives beside this file, what is read into them in `integrations`.
+"""
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum, StrEnum
+from typing import Any, Self
+
+Json = Any
+"""A value that JSON can hold."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TargetId:
+    """`<instance>:<name>`: one deployable unit in one delivery system, e.g. `prod:checkout` or `prod:team-a/checkout`."""
+
+    instance: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.instance}:{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `<instance>:<name>`; raises ValueError that says what was expected."""
+        instance, colon, name = text.partition(":")
+        if not (instance and colon and name):
+            raise ValueError(f"{text!r} is no target: expected <instance>:<name>, for example prod:checkout")
+        return cls(instance, name)
+
+    def matches(self, pattern: str) -> bool:
+        """Whether the whole id matches a shell-style pattern such as `prod:shop-*`; `*` also matches `/`."""
+        return fnmatch.fnmatchcase(str(self), pattern)
+
+
+class Mode(IntEnum):
+    """What may happen without a person, from least to most."""
+
+    OBSERVE = 0
+    SUGGEST = 1
+    APPROVE = 2
+    AUTO = 3
+
+    @property
+    def word(self) -> str:
+        """The word used in settings, API and logs."""
+        return self.name.lower()
+
+    @classmethod
+    def of(cls, word: str) -> "Mode":
+        """The mode of that word; raises ValueError that lists the words."""
+        try:
+            return cls[word.upper()]
+        except KeyError:
+            raise ValueError(f"{word!r} is no mode: expected {', '.join(m.word for m in cls)}") from None
+
+
+class Way(StrEnum):
+    """Each possible way back or forward. A verdict is always for a release and a way."""
+
+    ROLLBACK = "rollback"
+    PIN = "pin"
+    GIT_REVERT = "git_revert"
+    ABORT = "abort"
+    UNDO = "undo"
+    ENABLE_PREVIOUS = "enable_previous"
+    FLAG_OFF = "flag_off"
+    CONFIG_CHANGE = "config_change"
+    SELECTIVE_ROLLBACK = "selective_rollback"
+    HOTFIX = "hotfix"
+    NONE = "none"
+
+
+class OperationKind(StrEnum):
+    """What an operation attempts; the engine is the same for all."""
+
+    ROLLBACK = "rollback"
+
+
+class Outcome(StrEnum):
+    """How an operation ended."""
+
+    RECOVERED = "recovered"
+    NOT_RECOVERED = "not_recovered"
+    INCONCLUSIVE = "inconclusive"
+    REFUSED = "refused"
+    OBSERVED = "observed"
+    SUGGESTED = "suggested"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who did something: `kind` is alert, user, service or automation; `name` as the system knows them."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One source of a release's configuration: repository, path or chart, resolved revision, parameters as canonical JSON ("" when none)."""
+
+    repository: str
+    path: str
+    revision: str
+    parameters: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One container image of a release. `digest` is None when nobody knows what really ran; `proof` says how it is known.
+
+    `proof` is `reference` (the manifest names the digest), `pods` (image ids recorded while it was live), `immutable` (the operator declares the
+    repository's tags immutable), or "" with no digest. A tag looked up today is no proof for yesterday (decision 16).
+    """
+
+    reference: str
+    digest: str | None = None
+    proof: str = ""
+
+    @property
+    def repository(self) -> str:
+        """The reference without tag and digest, e.g. `registry.example/shop/web`."""
+        name = self.reference.partition("@")[0]
+        head, slash, tail = name.rpartition("/")
+        return f"{head}{slash}{tail.partition(':')[0]}"
+
+    @property
+    def exact(self) -> str | None:
+        """`repository@sha256:…`, or None while the digest is not known."""
+        return f"{self.repository}@{self.digest}" if self.digest else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One version of a target that was live.
+
+    `key` is its identity (decision 4). `handle` is the delivery system's own name for it *now* (Argo CD: the history id) and identifies nothing by
+    itself, for ids restart and are trimmed. `version` is for people. Times are UTC; `deployed_at` is None while a deploy is under way.
+    """
+
+    target: TargetId
+    key: str
+    handle: str
+    sources: tuple[Source, ...]
+    version: str = ""
+    started_at: datetime
+    deployed_at: datetime | None = None
+    by: Actor = field(default_factory=lambda: Actor(kind="automation", name=""))
+
+    @property
+    def revision(self) -> str:
+        """The configuration revision (of the first source)."""
+        return self.sources[0].revision if self.sources else ""
+
+    @property
+    def title(self) -> str:
+        """What a person reads: `42 (v2.5.0 · 9c1e2ab)`."""
+        inside = " · ".join(part for part in (self.version, self.revision[:7]) if part)
+        return f"{self.handle} ({inside})" if inside else self.handle
+
+
+def release_key(sources: Sequence[Source]) -> str:
+    """Identity of a release: a hash of repository, path, resolved revision and parameters of all its sources."""
+    body = json.dumps([[s.repository, s.path, s.revision, s.parameters] for s in sources], separators=(",", ":"))
+    return hashlib.sha256(body.encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRecord:
+    """What Backout itself saw of a release while it lived. `healthy_for` counts only time between two looks that both saw it healthy.
+
+    `images` are the images with the digests that ran; None when Backout never saw its pods. `live_until` is None while it is live.
+    """
+
+    target: TargetId
+    key: str
+    handle: str
+    version: str
+    images: tuple[Image, ...] | None
+    watched_from: datetime
+    watched_until: datetime
+    healthy_for: timedelta
+    last_health: str
+    live_until: datetime | None = None
+    made_by_backout: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRef:
+    """One Kubernetes object; `group` is "" for core kinds."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        kind = f"{self.group}/{self.kind}" if self.group else self.kind
+        return f"{kind} {self.namespace}/{self.name}" if self.namespace else f"{kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertNotice:
+    """One alert as a sender told it. `fingerprint` is the sender's identity of the label set; `ends_at` is None while firing."""
+
+    fingerprint: str
+    firing: bool
+    starts_at: datetime
+    ends_at: datetime | None
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    generator_url: str = ""
+
+    @property
+    def name(self) -> str:
+        """The alert's name, or its fingerprint when it has none."""
+        return self.labels.get("alertname", self.fingerprint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawDelivery:
+    """One POST of a sender, kept as it came. `link` is the sender's W3C traceparent, if it sent one."""
+
+    source: str
+    sender: str
+    received_at: datetime
+    body: bytes
+    group_key: str = ""
+    truncated: int = 0
+    link: str = ""
+    notices: tuple[AlertNotice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One firing of one alert: identity is (source, fingerprint, starts_at). `sender` is the credential it came with (promise 11)."""
+
+    id: str
+    source: str
+    sender: str
+    fingerprint: str
+    starts_at: datetime
+    ends_at: datetime | None
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    generator_url: str
+    received_at: datetime
+    last_seen_at: datetime
+    times_seen: int
+    link: str = ""
+    disposition: str = ""
+    disposition_says: str = ""
+    target: TargetId | None = None
+    rung: str = ""
+    incident_id: str | None = None
+
+    @property
+    def firing(self) -> bool:
+        """Whether no end was told."""
+        return self.ends_at is None
+
+    @property
+    def name(self) -> str:
+        """The alert's name, or its fingerprint when it has none."""
+        return self.labels.get("alertname", self.fingerprint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """The open episodes of one target. `began_at` is the earliest start told by an episode, the rule's `for` not yet taken off."""
+
+    id: str
+    target: TargetId
+    opened_at: datetime
+    began_at: datetime
+    closed_at: datetime | None = None
+    outcome: str = ""
+    group_id: str = ""
+    episodes: tuple[Episode, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Stay rolled back: what keeps the held releases away from a target, why, until which event, and when a person should look at it."""
+
+    id: str
+    target: TargetId
+    operation_id: str
+    opened_at: datetime
+    reason: str
+    review_at: datetime
+    owner: str
+    held: tuple[str, ...]
+    remembered: Mapping[str, Json]
+    closed_at: datetime | None = None
+    ended_by: str = ""
+    ended_because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One attempt to answer an incident or a person's request; the durable row. `data` is the story's own record and carries a schema number.
+
+    `seq` fences segments, `rev` fences writers; `mode` is what the policy allowed when it began. At most one is alive per target.
+    """
+
+    id: str
+    kind: OperationKind
+    target: TargetId
+    incident_id: str | None
+    requested_by: Actor
+    automatic: bool
+    mode: Mode
+    phase: str
+    seq: int
+    rev: int
+    data: Mapping[str, Json]
+    trace_id: str
+    created_at: datetime
+    updated_at: datetime
+    suspect_key: str | None = None
+    goal_key: str | None = None
+    cancel_requested: str = ""
+    first_effect_at: datetime | None = None
+    act_before: datetime | None = None
+    done_at: datetime | None = None
+    outcome: Outcome | None = None
+    says: str = ""

@@ -1,0 +1,84 @@
+"""The plan: ordered steps for one way, with their fallbacks, bound by a digest. Executed as it is shown to people; rendered by `checklist.py`."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from service.domain.model import Actor, Json, Mode, OperationKind, Release, TargetId, Way
+from service.domain.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step. `name` is understood by the delivery system that offered it; `says` is an order a person could follow; `parameters` are its own.
+
+    `effect`: it writes on the outside. `optional`: its failure does not stop the plan. `undo` is the compensating step, if there is one.
+    `owner` is backout or person. `done_when` says how to see that it worked.
+    """
+
+    name: str
+    says: str
+    effect: bool = True
+    optional: bool = False
+    owner: str = "backout"
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    done_when: str = ""
+    fallback: str = ""
+    command: str = ""
+    undo: "Step | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One way a delivery system could go for a case, with its steps; `impossible` says why not, else ""."""
+
+    way: Way
+    steps: tuple[Step, ...]
+    because: str
+    impossible: str = ""
+    permissions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be done to one target. `method` is code, config or infra; `scope` full or selective; `tags` are time-stamped names.
+
+    `uid` is the delivery system's identity of the target: compared before each act. The digest covers what an approver approves, and no times.
+    """
+
+    id: str
+    kind: OperationKind
+    target: TargetId
+    uid: str
+    title: str
+    method: str
+    scope: str
+    way: Way
+    because: str
+    suspect: Release
+    goal: Release
+    steps: tuple[Step, ...]
+    verdict: Verdict
+    mode: Mode
+    policy_version: str
+    made_at: datetime
+    act_before: datetime
+    tags: tuple[str, ...] = ()
+    requested_by: Actor = field(default_factory=lambda: Actor(kind="automation", name="backout"))
+
+    @property
+    def digest(self) -> str:
+        """sha256 over uid, releases, way, steps, (rule, answer), policy version (decision 18)."""
+        body = {
+            "uid": self.uid,
+            "kind": self.kind,
+            "way": self.way,
+            "suspect": self.suspect.key,
+            "goal": [self.goal.key, self.goal.handle],
+            "steps": [[s.name, s.owner, s.effect, dict(s.parameters)] for s in self.steps],
+            "findings": sorted([f.rule, f.answer.word, bool(f.waived)] for f in self.verdict.findings),
+            "policy": self.policy_version,
+        }
+        return "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,160 @@
+"""What the operator allows for a target, and the one table that says what findings lead to by mode (docs/architecture.md section 1)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from service.domain.model import Mode, TargetId
+from service.domain.verdict import Answer, Finding, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """Lets one rule's warn or unknown pass until `expires`, for a reason. A block cannot be waived."""
+
+    rule: str
+    reason: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredWhen:
+    """The declared SLI: `promql` must be inside its bound for `bake`, with `traffic` (a query of its own, "" when not declared) at least a fifth of before."""
+
+    promql: str = ""
+    below: float | None = None
+    above: float | None = None
+    traffic: str = ""
+    bake: timedelta = timedelta(minutes=3)
+    scrape_interval: timedelta = timedelta(seconds=30)
+    passes: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionSplit:
+    """A query that gives the failing share by version: PromQL whose series carry `label` with the release's version, revision or image digest."""
+
+    promql: str
+    label: str
+    above: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declarations:
+    """What the operator states about a target. None = nothing stated, which is not the same as "nothing is shared".
+
+    `shared_services` names services, databases or queues that other targets use too. `cache` is one of none, versioned (each release has its own
+    keys), compatible (releases read each other's values) or incompatible.
+    """
+
+    shared_services: tuple[str, ...] | None = None
+    cache: str | None = None
+    says: str = "settings"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetPolicy:
+    """Everything the operator settled for a target; the first match in the settings wins, nothing matching means these defaults (mode suggest).
+
+    `alerts` are the only ones that may act without a person. `lets_pass` names rules whose *warning* does not stop auto. `deploy_window` is how long
+    before the onset a deploy may lie to be suspect. `late_alert` is how old an alert may be when first received and still act. `version` is a digest
+    of the policy's text: an approval is bound to it.
+    """
+
+    match: str = "*"
+    version: str = "default"
+    mode: Mode = Mode.SUGGEST
+    alerts: tuple[str, ...] = ()
+    lets_pass: tuple[str, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+    recovered_when: RecoveredWhen = field(default_factory=RecoveredWhen)
+    version_split: VersionSplit | None = None
+    declares: Declarations = field(default_factory=Declarations)
+    immutable_tags: bool = False
+    namespaces: tuple[str, ...] = ()
+    deploy_window: timedelta = timedelta(hours=2)
+    late_alert: timedelta = timedelta(minutes=10)
+    minimum_healthy: timedelta = timedelta(minutes=5)
+    act_within: timedelta = timedelta(seconds=60)
+    approve_within: timedelta = timedelta(minutes=30)
+    rollbacks: int = 1
+    rollback_window: timedelta = timedelta(hours=6)
+    hold_review: timedelta = timedelta(days=7)
+
+    def waiver(self, rule: str, now: datetime) -> Waiver | None:
+        """The waiver for that rule that has not expired."""
+        return next((w for w in self.waivers if w.rule == rule and w.expires > now), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """All policies in the operator's order, and the mapping from alert labels to targets."""
+
+    ordered: tuple[TargetPolicy, ...] = ()
+    default: TargetPolicy = field(default_factory=TargetPolicy)
+
+    def of(self, target: TargetId) -> TargetPolicy:
+        """The first policy whose pattern matches; else the default, which is mode suggest."""
+        return next((p for p in self.ordered if target.matches(p.match)), self.default)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertMapping:
+    """The operator's rule `these labels mean this target`; `target` may hold `{label}` placeholders, filled with the alert's label values."""
+
+    labels: Mapping[str, str]
+    target: str
+
+
+class Do(StrEnum):
+    """What happens next with a verdict."""
+
+    RECORD = "record"
+    NOTIFY = "notify"
+    WAIT = "wait"
+    ACT = "act"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What happens next, why, and the rules that an approval has to name."""
+
+    do: Do
+    says: str
+    must_name: tuple[str, ...] = ()
+
+
+def decide(mode: Mode, verdict: Verdict, policy: TargetPolicy) -> Decision:
+    """The table of docs/architecture.md section 1, and no other."""
+    worst = verdict.worst
+    if mode is Mode.OBSERVE:
+        return Decision(do=Do.RECORD, says=f"mode observe: recorded, nothing done ({worst.word})")
+    if worst is Answer.BLOCK:
+        return Decision(do=Do.REFUSE, says=_first(verdict, Answer.BLOCK))
+    if mode is Mode.SUGGEST:
+        return Decision(do=Do.NOTIFY, says=f"mode suggest: the plan is sent, a person acts ({worst.word})")
+    doubts = (*verdict.of(Answer.UNKNOWN), *verdict.of(Answer.WARN))
+    if worst is Answer.PASS:
+        if mode is Mode.AUTO:
+            return Decision(do=Do.ACT, says="mode auto: every question has a yes")
+        return Decision(do=Do.WAIT, says="mode approve: every question has a yes; a person decides")
+    stopping = tuple(f for f in doubts if f.answer is Answer.UNKNOWN or f.rule not in policy.lets_pass)
+    if mode is Mode.AUTO and verdict.findings and not stopping:
+        passed = ", ".join(f.rule for f in doubts)
+        return Decision(do=Do.ACT, says=f"mode auto: the policy lets the warning of {passed} pass")
+    named = tuple(f.rule for f in doubts)
+    return Decision(do=Do.WAIT, says=f"a person decides, naming {', '.join(named) or 'the missing answers'}", must_name=named)
+
+
+def waive(finding: Finding, policy: TargetPolicy, now: datetime) -> str:
+    """The sentence of the waiver that lets this finding pass, or "". Blocks are never waived."""
+    if finding.answer in {Answer.PASS, Answer.BLOCK}:
+        return ""
+    waiver = policy.waiver(finding.rule, now)
+    return f"waived until {waiver.expires:%Y-%m-%d}: {waiver.reason}" if waiver else ""
+
+
+def _first(verdict: Verdict, answer: Answer) -> str:
+    return next((f.says for f in verdict.of(answer)), "nobody was asked")

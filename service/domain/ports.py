@@ -1,0 +1,376 @@
+"""What the story needs from the outside, small and shaped by the story, not by one system. Integrations and the store implement these; fakes keep them too.
+
+Every call may raise TemporaryError (nobody knows), PermanentError (a person is needed) or RefusedError (it said no); nothing else.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from service.domain.facts import Fact, Key
+from service.domain.keys import TargetState
+from service.domain.model import (
+    Actor,
+    AlertNotice,
+    Episode,
+    Hold,
+    Incident,
+    Json,
+    ObjectRef,
+    Operation,
+    Outcome,
+    RawDelivery,
+    Release,
+    ReleaseRecord,
+    TargetId,
+)
+from service.domain.planning.plan import Offer, Step
+from service.domain.rule import Case
+
+# --- time ----------------------------------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """The only source of time. `now` is UTC and aware; `sleep` is real in production and moves the clock in tests."""
+
+    def now(self) -> datetime: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+# --- facts ---------------------------------------------------------------------------------------------------------------
+
+
+class FactSource(Protocol):
+    """Reads facts. `kinds` are the `Key.kind`s it answers; `read` answers Absent rather than raising for anything that an outside system does.
+
+    A source of one delivery instance is asked only for keys whose subject's target belongs to that instance (see `Delivery.instance`).
+    """
+
+    @property
+    def kinds(self) -> frozenset[str]: ...
+    async def read(self, key: Key[Any]) -> Fact[Any]: ...
+
+
+# --- delivery systems ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedTarget:
+    """One target as a cheap list shows it. `stamp` changes whenever something worth a closer look changed; `objects` feed the alert index."""
+
+    target: TargetId
+    project: str
+    namespace: str
+    health: str
+    desired_revision: str
+    stamp: str
+    objects: tuple[ObjectRef, ...]
+    images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """All targets of an instance. `complete` is False when the answer may be short (no right, truncated): then absence proves nothing."""
+
+    targets: tuple[ListedTarget, ...]
+    complete: bool
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intention:
+    """What an effect is for, given to `intend`, which adds what it needs to recognise the effect later (decision 6).
+
+    `not_before`: acts of people on the target after this time mean hands off. `ours` are markers of this operation's earlier effects.
+    """
+
+    target: TargetId
+    uid: str
+    operation_id: str
+    suspect: Release
+    goal: Release
+    not_before: datetime | None
+    marker: str
+    at: datetime
+    ours: tuple[Mapping[str, Json], ...] = ()
+
+
+class Seen(StrEnum):
+    """What became of an effect, as seen from the target."""
+
+    NOT_SEEN = "not_seen"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    FOREIGN = "foreign"
+    STUCK = "stuck"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """`not_seen` holds until `not_seen_until` (then it never happened); `foreign`: somebody else's; `stuck`: accepted but cannot be ended."""
+
+    seen: Seen
+    says: str
+    not_seen_until: datetime | None = None
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+
+Guard = Callable[[], Awaitable[None]]
+"""Called by an adapter right before each HTTP send that writes: raises StoppedError or TooLateError, and then nothing was sent."""
+
+
+class Inventory(Protocol):
+    """The targets of one instance, cheaply."""
+
+    @property
+    def instance(self) -> str: ...
+    async def targets(self) -> Listing: ...
+
+
+class Hands(Protocol):
+    """Acting on targets: which ways there are, and one step at a time. An act may be asynchronous and its answer may be lost.
+
+    `offers` is pure over the case's facts, best way first. `intend` reads the world again and raises RefusedError when it is not as the plan
+    assumed; its mapping is persisted before `act` and alone lets `observe` (also after a crash) tell whether the effect happened. `act` raising
+    TemporaryError means *nobody knows*: observe before anything else. Doing a step twice does it once.
+    """
+
+    def offers(self, case: Case) -> tuple[Offer, ...]: ...
+    async def intend(self, step: Step, intention: Intention) -> Mapping[str, Json]: ...
+    async def act(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None: ...
+    async def observe(self, step: Step, intent: Mapping[str, Json]) -> Observation: ...
+
+
+class Delivery(Inventory, Hands, FactSource, Protocol):
+    """One instance of one delivery system."""
+
+    async def look(self, target: TargetId) -> TargetState: ...
+    async def check(self) -> Sequence["Checked"]: ...
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """One line of `backout doctor`: what was looked at, whether it is well (ok, no, warn), what was found, and the fix."""
+
+    what: str
+    well: str
+    says: str
+    fix: str = ""
+
+
+class Checkable(Protocol):
+    """A connection that doctor can look at."""
+
+    async def check(self) -> Sequence[Checked]: ...
+
+
+# --- alerts --------------------------------------------------------------------------------------------------------------
+
+
+class AlertSource(Protocol):
+    """Parses one sender's wire format; pure. Raises ValueError with one line that helps whoever reads the sender's log."""
+
+    @property
+    def source(self) -> str: ...
+    def parse(self, body: bytes) -> tuple[Sequence[AlertNotice], str, int]:
+        """The notices, the group key, and how many alerts the sender cut off."""
+        ...
+
+
+# --- what leaves through the outbox --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Something to be sent at least once. `channel` is `notify` or `trace`; `key` is its identity: the same key is stored once."""
+
+    channel: str
+    key: str
+    body: Mapping[str, Json] | bytes
+
+
+class Sender(Protocol):
+    """Sends one batch of a channel. TemporaryError: try later; PermanentError or RefusedError: park it and say so."""
+
+    @property
+    def channel(self) -> str: ...
+    async def send(self, bodies: Sequence[bytes]) -> None: ...
+
+
+# --- audit ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanDraft:
+    """One ended span of an operation's trace, before it is encoded. `path` names it within the trace: ("", ) is the root, its parent is path[:-1].
+
+    `links` are W3C traceparents. `failed` sets the span's status to error with `says`.
+    """
+
+    path: tuple[str, ...]
+    name: str
+    started_at: datetime
+    ended_at: datetime
+    says: str = ""
+    failed: bool = False
+    client: bool = False
+    attributes: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """One audit row: what happened, in the sentence that everybody sees. Numbered per operation in the order of commits."""
+
+    kind: str
+    says: str
+    at: datetime
+    body: Mapping[str, Json] = field(default_factory=dict)
+
+
+class SpanEncoder(Protocol):
+    """Encodes an ended span once, as it will be exported for ever: the same draft gives the same bytes."""
+
+    def encode(self, operation: Operation, draft: SpanDraft) -> tuple[str, bytes]:
+        """Its span id (16 hex) and OTLP protobuf bytes."""
+        ...
+
+
+# --- the durable story ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldChange:
+    """Open a hold (with its first held release), or end it. Written in the transition that makes it true."""
+
+    open: Hold | None = None
+    end: str = ""
+    ended_by: str = ""
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """Everything that one step of an operation changes; committed in one transaction, or not at all.
+
+    `wait`: nothing runs until then (0 = go on at once; None with `until_person` = until an approval or the deadline). `first_effect` stamps the row
+    before the first write. `done` ends the operation; the incident is then closed with `incident_outcome` unless that is "".
+    """
+
+    phase: str
+    data: Mapping[str, Json]
+    says: str = ""
+    events: tuple[AuditEvent, ...] = ()
+    spans: tuple[SpanDraft, ...] = ()
+    messages: tuple[Message, ...] = ()
+    hold: HoldChange | None = None
+    wait: timedelta = timedelta(0)
+    until_person: datetime | None = None
+    first_effect: bool = False
+    suspect_key: str | None = None
+    goal_key: str | None = None
+    act_before: datetime | None = None
+    done: Outcome | None = None
+    incident_outcome: str = ""
+
+
+class Journal(Protocol):
+    """The operations' rows, which are the truth. `commit` is compare-and-swap on (seq, rev): False means somebody else was faster; nothing was written."""
+
+    async def load(self, operation_id: str) -> Operation | None: ...
+    async def commit(self, operation: Operation, transition: Transition, at: datetime) -> bool: ...
+    async def bump(self, operation: Operation) -> bool:
+        """Give the operation a new `seq`, so that a new segment may run it (reconciler)."""
+        ...
+
+    async def alive(self) -> Sequence[Operation]: ...
+    async def decide(self, operation_id: str, *, seq: int, actor: Actor, approve: bool, at: datetime, body: Mapping[str, Json]) -> bool:
+        """Record a person's decision on a waiting operation and set it going; False if it no longer waits at `seq`."""
+        ...
+
+    async def request_cancel(self, operation_id: str, *, actor: Actor, reason: str, at: datetime) -> bool: ...
+    async def approval(self, operation_id: str) -> Mapping[str, Json] | None: ...
+    async def events(self, operation_id: str) -> Sequence[AuditEvent]: ...
+
+
+class Alerts(Protocol):
+    """Deliveries, episodes and incidents."""
+
+    async def accept(self, delivery: RawDelivery) -> str:
+        """Commit the raw delivery and its episodes; answers the delivery's id. Raises UnavailableError when nothing was kept."""
+        ...
+
+    async def undecided(self, delivery_id: str) -> Sequence[Episode]: ...
+    async def deliveries_undecided(self) -> Sequence[str]: ...
+    async def place(self, episode: Episode, *, disposition: str, says: str, target: TargetId | None, rung: str, at: datetime) -> Incident | None:
+        """Record where an episode belongs; with a target it opens or joins the target's incident, which is returned."""
+        ...
+
+    async def incident(self, incident_id: str) -> Incident | None: ...
+    async def open_incidents(self) -> Sequence[Incident]: ...
+
+
+class Starting(Protocol):
+    """Beginning operations."""
+
+    async def begin(self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft]) -> Operation:
+        """Insert the row; raises ConflictError when one is alive for the target (its id is the error's text)."""
+        ...
+
+
+class Targets(Protocol):
+    """What Backout knows of targets and releases from watching them."""
+
+    async def known(self) -> Sequence[TargetId]: ...
+    async def listed(self, target: TargetId) -> ListedTarget | None: ...
+    async def index(self, objects: Sequence[ObjectRef]) -> Mapping[ObjectRef, tuple[TargetId, ...]]: ...
+    async def remember(self, listing: Listing, instance: str, at: datetime) -> Sequence[ListedTarget]:
+        """Store the list; answers those whose stamp changed since the last time."""
+        ...
+
+    async def remember_state(self, state: TargetState, records: Sequence[ReleaseRecord], at: datetime) -> None: ...
+    async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]: ...
+    async def spec_before(self, target: TargetId, at: datetime) -> tuple[str, datetime] | None:
+        """The spec digest last read before `at`, and when."""
+        ...
+
+    async def handles_made_by_backout(self, target: TargetId) -> Sequence[str]: ...
+
+
+class Holds(Protocol):
+    """Open and ended holds, and Backout's own acts around a target."""
+
+    async def open_for(self, target: TargetId) -> Hold | None: ...
+    async def rollbacks_since(self, target: TargetId, since: datetime) -> int: ...
+    async def targets_with_incidents_since(self, since: datetime) -> int: ...
+
+
+class StopSwitch(Protocol):
+    """Whether everything is stopped: the reason, or "". An unreadable switch is a reason (decision 21)."""
+
+    async def reason(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A durable row with something to do: `kind` is operation or delivery; `seq` fences."""
+
+    kind: str
+    id: str
+    seq: int = 0
+
+
+class HandOver(Protocol):
+    """Puts delayed work into the engine inside the store's open transaction (an opaque connection), so that both are kept or neither."""
+
+    async def later(self, transaction: Any, work: Work, delay: timedelta) -> None: ...
+
+
+class Starter(Protocol):
+    """Starts work at once after a commit; losing the start is repaired by the reconciler, for the row is the truth."""
+
+    async def start(self, work: Work) -> None: ...

@@ -1,0 +1,177 @@
+"""Recovered means measured (promise 8): one look is judged here, and looks add up to recovered, not recovered or inconclusive."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from service.domain.facts import Absent, Fact
+from service.domain.keys import AlertNow, Pod, Series
+from service.domain.model import Image
+from service.domain.policy import RecoveredWhen
+
+TRAFFIC_SHARE = 0.2
+"""Traffic must be at least this share of before, or good numbers prove nothing."""
+
+
+class Look(StrEnum):
+    """What one look found."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One part of a look: `live`, `sli` or `alert`, with its sentence."""
+
+    name: str
+    look: Look
+    says: str
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The SLI to measure and where its bound comes from: `declared`, `rule`, or "" when there is none (then the end is inconclusive)."""
+
+    rung: str
+    promql: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    comparison: str = ""
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the verification is. `passes` counts good looks with fresh samples since `good_since`; `ended` is recovered, not_recovered, inconclusive."""
+
+    started_at: datetime
+    give_up_at: datetime
+    passes: int = 0
+    good_since: datetime | None = None
+    last_sample_at: datetime | None = None
+    ended: str = ""
+    says: str = ""
+    checks: tuple[Check, ...] = ()
+
+
+def give_up_at(started_at: datetime, *, range_of_sli: timedelta, keep_firing: timedelta, interval: timedelta, bake: timedelta) -> datetime:
+    """Decision 14: max(15 min, range of the SLI + keep_firing_for + 2 intervals), and never before the bake time could end twice."""
+    return started_at + max(timedelta(minutes=15), range_of_sli + keep_firing + 2 * interval, 2 * bake)
+
+
+def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:
+    """Whether every running pod is ready and runs exactly the goal release's digests. Repositories that the goal does not have are foreign (sidecars)."""
+    if isinstance(pods, Absent):
+        return Check(name="live", look=Look.UNKNOWN, says=f"what runs is unknown: {pods.why}")
+    exact = {image.repository: image.digest for image in wanted}
+    if not exact or None in exact.values():
+        return Check(name="live", look=Look.UNKNOWN, says="the goal release's image digests are not known")
+    if not pods.value:
+        return Check(name="live", look=Look.BAD, says="no pod runs")
+    wrong = [p for p in pods.value for i in p.images if i.repository in exact and i.digest != exact[i.repository]]
+    missing = [p for p in pods.value if not any(i.repository in exact for i in p.images)]
+    unready = [p for p in pods.value if not p.ready]
+    count = len(pods.value)
+    if wrong or missing:
+        return Check(name="live", look=Look.BAD, says=f"{len({p.name for p in (*wrong, *missing)})} of {count} pods do not run the goal release's images")
+    if unready:
+        return Check(name="live", look=Look.BAD, says=f"{len(unready)} of {count} pods are not ready")
+    return Check(name="live", look=Look.GOOD, says=f"{count} of {count} pods run the goal release's images and are ready")
+
+
+def check_sli(bound: Bound, values: Fact[Series], *, traffic: Fact[Series] | None, traffic_before: float | None) -> Check:
+    """Whether every series of the SLI is inside its bound, with enough traffic. No series is not healthy; NaN is not a number below anything."""
+    if not bound.rung:
+        return Check(name="sli", look=Look.UNKNOWN, says="no SLI is declared and the alert's rule is no plain comparison")
+    if isinstance(values, Absent):
+        return Check(name="sli", look=Look.UNKNOWN, says=f"the SLI is unknown: {values.why}")
+    numbers = list(values.value.values.values())
+    if not numbers:
+        return Check(name="sli", look=Look.UNKNOWN, says="the SLI has no series: no data is not health")
+    if any(math.isnan(n) for n in numbers):
+        return Check(name="sli", look=Look.UNKNOWN, says="the SLI is not a number (no traffic?)")
+    outside = [n for n in numbers if breached(n, bound)]
+    shown = max(outside or numbers, key=abs)
+    if outside:
+        return Check(name="sli", look=Look.BAD, says=f"the SLI is {shown:.4g}, outside its bound ({_bound_says(bound)})", value=shown)
+    if traffic is not None:
+        if isinstance(traffic, Absent):
+            return Check(name="sli", look=Look.UNKNOWN, says=f"traffic is unknown: {traffic.why}")
+        flow = sum(n for n in traffic.value.values.values() if not math.isnan(n))
+        if traffic_before is None:
+            return Check(name="sli", look=Look.UNKNOWN, says="traffic before the act was not known, so nothing can be compared with it")
+        if flow <= 0 or flow < TRAFFIC_SHARE * traffic_before:
+            return Check(
+                name="sli", look=Look.UNKNOWN, says=f"traffic is {flow:.3g}, less than a fifth of {traffic_before:.3g} before: good numbers prove nothing"
+            )
+    return Check(name="sli", look=Look.GOOD, says=f"the SLI is {shown:.4g}, inside its bound ({_bound_says(bound)})", value=shown)
+
+
+def breached(number: float, bound: Bound) -> bool:
+    """Whether the number is in the firing region. `comparison` and `threshold` are those of the alert (or of the declared bound turned round)."""
+    match bound.comparison:
+        case ">":
+            return number > bound.threshold
+        case ">=":
+            return number >= bound.threshold
+        case "<":
+            return number < bound.threshold
+        case "<=":
+            return number <= bound.threshold
+        case "==":
+            return number == bound.threshold
+        case _:
+            return True
+
+
+def _bound_says(bound: Bound) -> str:
+    return f"bad is {bound.comparison} {bound.threshold:g}, {bound.rung}"
+
+
+def check_alert(now: Fact[AlertNow] | None) -> Check:
+    """Whether the alert is quiet by our own query; the absence of a webhook says nothing."""
+    if now is None:
+        return Check(name="alert", look=Look.GOOD, says="no alert started this")
+    if isinstance(now, Absent):
+        return Check(name="alert", look=Look.UNKNOWN, says=f"whether the alert fires is unknown: {now.why}")
+    if now.value.state == "inactive":
+        return Check(name="alert", look=Look.GOOD, says="the alert no longer fires")
+    return Check(name="alert", look=Look.BAD, says=f"the alert is still {now.value.state}")
+
+
+def advance(progress: Progress, checks: Sequence[Check], *, now: datetime, sampled_at: datetime | None, policy: RecoveredWhen) -> Progress:
+    """Add one look. Recovered = good for the whole bake time (at least two scrape intervals) in k looks, each with a sample newer than the last.
+
+    A bad or unknown look starts the count again. At the give-up time the last look decides: bad = not recovered, anything else = inconclusive.
+    """
+    bake = max(policy.bake, 2 * policy.scrape_interval)
+    worst = _worst(checks)
+    says = "; ".join(c.says for c in checks)
+    step = replace(progress, checks=tuple(checks), says=says)
+    if worst is Look.GOOD:
+        fresh = sampled_at is not None and (progress.last_sample_at is None or sampled_at > progress.last_sample_at)
+        step = replace(
+            step,
+            passes=progress.passes + (1 if fresh else 0),
+            good_since=progress.good_since or now,
+            last_sample_at=sampled_at if fresh else progress.last_sample_at,
+        )
+        if step.good_since is not None and now - step.good_since >= bake and step.passes >= policy.passes:
+            return replace(step, ended="recovered", says=f"recovered: {says}, for {int((now - step.good_since).total_seconds())} s in {step.passes} looks")
+    else:
+        step = replace(step, passes=0, good_since=None)
+    if now >= progress.give_up_at:
+        ended = "not_recovered" if worst is Look.BAD else "inconclusive"
+        return replace(step, ended=ended, says=f"{ended.replace('_', ' ')}: {says}")
+    return step
+
+
+def _worst(checks: Sequence[Check]) -> Look:
+    looks = {c.look for c in checks}
+    if not looks or Look.UNKNOWN in looks:
+        return Look.BAD if Look.BAD in looks else Look.UNKNOWN
+    return Look.BAD if Look.BAD in looks else Look.GOOD

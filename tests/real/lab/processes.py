@@ -1,0 +1,133 @@
+"""Starts servers, watches them, and ends exactly those: each is a session of its own that dies with the lab."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import aiohttp
+
+from tests.real.lab.output import say, tail
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_GRACE_S = 3.0
+
+type_of_check = Callable[[], Awaitable[object]]
+
+
+class StartError(Exception):
+    """A server ended or did not answer in time; the text names it and holds the end of its log."""
+
+
+def _die_with_the_lab() -> None:
+    """In the child, before exec: be killed when the lab is, even by SIGKILL, so that no server outlives it."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Processes:
+    """The servers of one lab, by name; logs are `LOGS/NAME.log`."""
+
+    def __init__(self, *, logs: Path, work: Path) -> None:
+        self._logs, self._work = logs, work
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Name -> process id."""
+        return {name: process.pid for name, process in self._running.items()}
+
+    def log(self, name: str) -> Path:
+        """Where the output of a server goes."""
+        return self._logs / f"{name}.log"
+
+    async def start(self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
+        """Start a server; `env` is added to the lab's own environment."""
+        with _append(self.log(name)) as log:
+            self._running[name] = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._work,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,  # Ctrl-C at the terminal is the lab's to handle, not theirs
+                preexec_fn=_die_with_the_lab,
+            )
+
+    def ended(self) -> list[str]:
+        """The servers that are not running any more although nobody stopped them."""
+        return [name for name, process in self._running.items() if process.returncode is not None]
+
+    async def until_ready(self, name: str, check: type_of_check, seconds: float = 90) -> None:
+        """Ask again and again until `check` answers something true; StartError when it does not, or any server ended."""
+        end = time.monotonic() + seconds
+        answer: object = "nothing yet"
+        while time.monotonic() < end:
+            for dead in self.ended():
+                raise StartError(f"{dead} ended with {self._running[dead].returncode}; the end of {self.log(dead)}:\n{tail(self.log(dead))}")
+            try:
+                answer = await check()
+            except (OSError, aiohttp.ClientError, TimeoutError, LookupError, ValueError) as error:
+                answer = repr(error)  # not up yet: connection refused, half an answer, a Secret that is still to come
+            else:
+                if answer:
+                    return
+            await asyncio.sleep(0.1)
+        raise StartError(f"{name} is not ready after {seconds:.0f} s (last: {str(answer)[:300]}); the end of {self.log(name)}:\n{tail(self.log(name))}")
+
+    async def watch(self) -> None:
+        """Runs until cancelled and reports, once each, servers that end by themselves."""
+        reported: set[str] = set()
+        while True:
+            for name in set(self.ended()) - reported:
+                reported.add(name)
+                say(f"{name} ended with {self._running[name].returncode}; the end of {self.log(name)}:\n{tail(self.log(name))}")
+            await asyncio.sleep(0.5)
+
+    async def stop(self) -> None:
+        """End all: asked first, killed after three seconds. Their data is thrown away, so nothing is lost by that."""
+        alive = [process for process in self._running.values() if process.returncode is None]
+        for process in alive:
+            for number in (signal.SIGCONT, signal.SIGTERM):  # a test may have stopped it with SIGSTOP
+                _signal_group(process.pid, number)
+        _, slow = await asyncio.wait([asyncio.ensure_future(process.wait()) for process in alive], timeout=_GRACE_S) if alive else ((), ())
+        for process in alive:
+            _signal_group(process.pid, signal.SIGKILL)  # what is left of the group, children of ended servers included
+        if slow:
+            await asyncio.wait(slow)
+
+
+def _append(log: Path) -> contextlib.closing:  # type: ignore[type-arg]
+    return contextlib.closing(log.open("ab"))
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
+
+
+async def run_command(argv: Sequence[str], *, env: Mapping[str, str], interrupted: asyncio.Future[signal.Signals]) -> int:
+    """Run the command the lab is for; answers its exit code, 128 + n when a signal ended it, 127 when it cannot be started.
+
+    A signal that comes through `interrupted` is passed on to the command's whole group; 15 s later it is killed.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(*argv, env={**os.environ, **env}, start_new_session=True, preexec_fn=_die_with_the_lab)
+    except OSError as error:
+        say(f"cannot run {argv[0]}: {error}")
+        return 127
+    ending = asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.wait([ending, interrupted], return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done():
+            _signal_group(process.pid, interrupted.result())
+            await asyncio.wait([ending], timeout=15)
+    finally:
+        _signal_group(process.pid, signal.SIGKILL)  # also what the command left behind in its group
+        code = await ending
+    return 128 - code if code < 0 else code
