@@ -3,21 +3,53 @@
 What an answer means is the adapter's; here only "nobody answered" becomes TemporaryError. No URL with a query and no credential reaches an error text.
 """
 
+import asyncio
 import json as json_module
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from pydantic import AfterValidator
 from yarl import URL
 
 from service.domain.errors import PermanentError, TemporaryError
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer that are read at most; a longer one is an error, never a truncated value."""
+
+
+def address(text: str) -> str:
+    """The address without a trailing slash; ValueError unless it is http(s)://host without user name and password. The text itself is never repeated."""
+    try:
+        parts = urlsplit(text)
+        named, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError("the address cannot be read; expected http://host or https://host") from error
+    if parts.scheme not in {"http", "https"} or not named:
+        raise ValueError("the address must be http://host or https://host")
+    if parts.username or parts.password:
+        raise ValueError("the address must not hold a user name or password; use a credential file")
+    return text.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(address)]
+"""A setting that holds such an address; use it in models with `hide_input_in_errors`."""
+
+
+def credential(file: Path) -> str:
+    """The credential in a file, read now; PermanentError when it cannot be read, is empty or holds what no header may hold."""
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        says = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        raise PermanentError(f"the credential file {file.name} cannot be read ({says})") from error
+    if not text or not text.isprintable():
+        raise PermanentError(f"the credential file {file.name} is empty or holds more than one line")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +69,17 @@ class Answer:
             kind = self.headers.get("content-type", "no content type")
             raise PermanentError(f"{self.url} answered {self.status} with {kind} instead of JSON") from error
 
+    def first_line(self) -> str:
+        """The first line of the body for an error text, at most 200 characters; "" when there is none."""
+        lines = self.body[:4096].decode("utf-8", "replace").strip().splitlines()
+        return "".join(c if c.isprintable() else " " for c in lines[0][:200]).strip() if lines else ""
+
 
 class Http:
-    """A client for one server. `token_file` is read again for each request, so that rotation needs no restart; "" = no credential."""
+    """A client for one server. `token_file` is read again for each request, so that rotation needs no restart; None = no credential.
+
+    `secret_path`: the path of the address is itself a credential (incoming webhooks of chat systems), so errors show only the host.
+    """
 
     def __init__(
         self,
@@ -50,13 +90,15 @@ class Http:
         ca_file: Path | None = None,
         timeout: float = 10.0,
         headers: Mapping[str, str] | None = None,
+        secret_path: bool = False,
     ) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise PermanentError("the address must be http://host or https://host")
-        if parts.username or parts.password:
-            raise PermanentError("the address must not hold a user name or password; use token_file")
-        self.base_url = base_url.rstrip("/")
+        try:
+            self.base_url = address(base_url)
+        except ValueError as error:
+            raise PermanentError(str(error)) from error
+        parts = urlsplit(self.base_url)
+        self._host, self._port, self._tls = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.scheme == "https"
+        self._shown = f"{parts.scheme}://{parts.netloc}" if secret_path else ""
         self._token_file = token_file
         self._scheme = scheme
         self._ca_file = ca_file
@@ -80,13 +122,14 @@ class Http:
         Raises TemporaryError when nobody answered in time, PermanentError when the credential file cannot be read or TLS is refused.
         """
         url = self.base_url + path
-        shown = url.partition("?")[0]
+        shown = self._shown or url.partition("?")[0]
         sent = {**self._headers, **self._credential(), **(headers or {})}
         body: bytes | Mapping[str, str] | None = data
         if json is not None:
             body, sent["Content-Type"] = json_module.dumps(json).encode(), "application/json"
+        session = self._open()
         try:
-            async with self._open().request(
+            async with session.request(
                 method,
                 URL(url, encoded=True),
                 params=params,
@@ -108,6 +151,21 @@ class Http:
         except (aiohttp.ClientError, OSError) as error:
             raise TemporaryError(f"{shown} could not be reached ({type(error).__name__})") from error
 
+    async def connect(self) -> None:
+        """Resolve and connect, TLS included, and send nothing. Raises as `request` does."""
+        shown = self._shown or self.base_url
+        try:
+            async with asyncio.timeout(self._timeout):
+                _, writer = await asyncio.open_connection(self._host, self._port, ssl=self._context() if self._tls else None)
+                writer.close()
+                await writer.wait_closed()
+        except ssl.SSLCertVerificationError as error:
+            raise PermanentError(f"{shown}: TLS failed ({type(error).__name__}); check the certificate or set ca_file") from error
+        except TimeoutError as error:
+            raise TemporaryError(f"{shown} did not answer within {self._timeout:g} s") from error
+        except OSError as error:
+            raise TemporaryError(f"{shown} could not be reached ({type(error).__name__})") from error
+
     async def close(self) -> None:
         """Close the connections; the client can be used again afterwards."""
         if self._session is not None:
@@ -116,15 +174,16 @@ class Http:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            context = ssl.create_default_context(cafile=str(self._ca_file)) if self._ca_file else True
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=32), trust_env=False, auto_decompress=True)
+            connector = aiohttp.TCPConnector(ssl=self._context() if self._tls else True, limit=32)
+            self._session = aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=True)
         return self._session
 
-    def _credential(self) -> dict[str, str]:
-        if self._token_file is None:
-            return {}
+    def _context(self) -> ssl.SSLContext:
         try:
-            token = self._token_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise PermanentError(f"the credential file {self._token_file.name} cannot be read ({error.strerror})") from error
-        return {"Authorization": f"{self._scheme} {token}"} if token else {}
+            return ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
+        except (OSError, ssl.SSLError) as error:
+            named = self._ca_file.name if self._ca_file else "the system's certificates"
+            raise PermanentError(f"ca_file {named} cannot be used ({type(error).__name__})") from error
+
+    def _credential(self) -> dict[str, str]:
+        return {"Authorization": f"{self._scheme} {credential(self._token_file)}"} if self._token_file is not None else {}

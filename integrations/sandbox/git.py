@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from aiohttp import web
 from dulwich.errors import GitProtocolError, NotGitRepository
@@ -43,7 +42,10 @@ class GitServer(LoopbackServer):
         self._credential = credential
 
     def create(self, name: str) -> Path:
-        """Make an empty bare repository `name` (may hold slashes) and answer its folder. ValueError for a name that could leave the root, FileExistsError when taken."""
+        """Make an empty bare repository `name` (may hold slashes) and answer its folder.
+
+        ValueError for a name that could leave the root, FileExistsError when it is taken.
+        """
         path = self._path(name)
         path.mkdir(parents=True)
         with Repo.init_bare(path, default_branch=BRANCH.encode()) as repo:
@@ -70,7 +72,7 @@ class GitServer(LoopbackServer):
         with Repo(str(self._path(name))) as repo:
             ref = Ref(f"refs/heads/{branch}".encode())
             start = ref if ref in repo.refs else Ref(f"refs/heads/{BRANCH}".encode())
-            parent = repo.refs[start] if start in repo.refs else None
+            parent = repo.refs[start] if start in repo.refs else None  # noqa: SIM401  Dulwich's container of refs has no get()
             tree = _tree_of(repo, parent)
             changes: list[tuple[bytes, int | None, ObjectID | None]] = []
             for path, text in files.items():
@@ -119,7 +121,7 @@ class GitServer(LoopbackServer):
         call = _Call(
             root=self._root,
             method=request.method,
-            path=unquote(request.path),
+            path=request.path,
             query=request.query_string,
             headers=dict(request.headers),
             body=await request.read(),
@@ -171,7 +173,11 @@ class _AnyCommit(Repo):
         commits = {Ref(b"refs/any/" + sha): sha for sha in store if isinstance(store[sha], Commit)}
 
         def wants(heads: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
-            return determine_wants({**commits, **heads}, depth)
+            try:
+                return determine_wants({**commits, **heads}, depth)
+            except GitProtocolError as refused:
+                asked = re.search("[0-9a-f]{40}", str(refused))
+                raise GitProtocolError(f"upload-pack: not our ref {asked[0]}" if asked else str(refused)) from refused
 
         return super().find_missing_objects(wants, graph_walker, progress, **rest)
 
@@ -232,7 +238,7 @@ class _Call:
             for part in parts:
                 written.write(part)
         except GitProtocolError as refused:
-            written.write(pkt_line(f"ERR upload-pack: {refused}".encode()))
+            written.write(pkt_line(f"ERR {refused}".encode()))
         finally:
             backend.close()
         answer.body = written.getvalue()

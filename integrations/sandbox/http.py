@@ -4,8 +4,9 @@ What a server says, and the faults only it can have, are left to the stand-ins t
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,8 +16,6 @@ from aiohttp.typedefs import Handler
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 SEEN_KEPT = 4096
-
-Now = Callable[[], datetime]
 
 
 def rfc3339(moment: datetime) -> str:
@@ -131,10 +130,8 @@ class LoopbackServer:
     async def _faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.seen.append(Seen(method=request.method, path=request.path, query=request.query_string, authorized="Authorization" in request.headers))
         if self._delay:
-            try:
+            with contextlib.suppress(TimeoutError):  # a timeout is the delay being over
                 await asyncio.wait_for(self._healed.wait(), timeout=self._delay)
-            except TimeoutError:
-                pass  # the delay is over: answer now
         failure = self._failure
         if failure is None or failure.left == 0:
             return await handler(request)

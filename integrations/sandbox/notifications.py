@@ -12,7 +12,8 @@ from datetime import datetime
 
 from aiohttp import web
 
-from integrations.sandbox.http import LoopbackServer, Now, rfc3339
+from integrations.sandbox.http import LoopbackServer, rfc3339
+from service.domain.ports import Clock
 
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
@@ -36,9 +37,9 @@ class Notification:
 class NotificationSink(LoopbackServer):
     """Keeps webhooks. POST with a JSON body -> 202; a body that is not JSON -> 400 and nothing is kept. `fail_with(status)` still keeps the POST."""
 
-    def __init__(self, *, now: Now, port: int = 0) -> None:
+    def __init__(self, *, clock: Clock, port: int = 0) -> None:
         super().__init__(port=port)
-        self._now = now
+        self._clock = clock
         self._received: list[Notification] = []
         self._arrived = asyncio.Condition()
 
@@ -107,7 +108,7 @@ class NotificationSink(LoopbackServer):
     async def _keep(self, request: web.Request, raw: bytes, body: Json, status: int) -> None:
         credential = request.headers.get("Authorization")
         notification = Notification(
-            received_at=self._now(),
+            received_at=self._clock.now(),
             path=request.path,
             headers={name.lower(): value for name, value in request.headers.items() if name.lower() not in _SECRET_HEADERS},
             authorized=credential is not None,

@@ -20,7 +20,8 @@ from fnmatch import fnmatchcase
 
 from aiohttp import web
 
-from integrations.sandbox.http import LoopbackServer, Now, rfc3339
+from integrations.sandbox.http import LoopbackServer, rfc3339
+from service.domain.ports import Clock
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -89,10 +90,10 @@ class SandboxRegistry(LoopbackServer):
     """The registry. `accounts` is read when `auth` is not NONE; under BEARER somebody without credentials gets a token that opens nothing."""
 
     def __init__(
-        self, *, now: Now, auth: Auth = Auth.NONE, accounts: Mapping[str, Account] | None = None, service: str = "sandbox-registry", port: int = 0
+        self, *, clock: Clock, auth: Auth = Auth.NONE, accounts: Mapping[str, Account] | None = None, service: str = "sandbox-registry", port: int = 0
     ) -> None:
         super().__init__(port=port)
-        self._now = now
+        self._clock = clock
         self._auth = auth
         self._accounts = dict(accounts or {})
         self._service = service
@@ -229,7 +230,7 @@ class SandboxRegistry(LoopbackServer):
             name, _, actions = rest.rpartition(":")
             if kind == "repository" and "pull" in actions.split(",") and account is not None and any(fnmatchcase(name, pattern) for pattern in account.pull):
                 granted.add(name)
-        token, issued_at = secrets.token_urlsafe(24), self._now()
+        token, issued_at = secrets.token_urlsafe(24), self._clock.now()
         self._tokens[token] = _Token(repositories=frozenset(granted), expires_at=issued_at + TOKEN_LIVES)
         document = {"token": token, "access_token": token, "expires_in": int(TOKEN_LIVES.total_seconds()), "issued_at": rfc3339(issued_at)}
         return web.json_response(document)
@@ -259,7 +260,7 @@ class SandboxRegistry(LoopbackServer):
         says = f'Bearer realm="{self.url}/token",service="{self._service}"' + (f',scope="repository:{repository}:pull"' if repository is not None else "")
         scheme, _, presented = request.headers.get("Authorization", "").partition(" ")
         token = self._tokens.get(presented) if scheme.lower() == "bearer" else None
-        if token is None or self._now() >= token.expires_at:
+        if token is None or self._clock.now() >= token.expires_at:
             wrong = ',error="invalid_token"' if presented else ""
             return self._error(401, "UNAUTHORIZED", "authentication required", None, {"WWW-Authenticate": says + wrong})
         if repository is not None and repository not in token.repositories:

@@ -78,8 +78,9 @@ def _by_label(episode: Episode, known: Sequence[TargetId]) -> tuple[TargetId, ..
     if not app:
         return ()
     namespace, instance = labels.get(LABEL_APP_NAMESPACE, ""), labels.get(LABEL_INSTANCE, "")
-    names = {app, f"{namespace}/{app}"} if namespace else {app}
-    return tuple(t for t in known if t.name in names and (not instance or t.instance == instance))
+    here = [t for t in known if not instance or t.instance == instance]
+    qualified = tuple(t for t in here if namespace and t.name == f"{namespace}/{app}")
+    return qualified or tuple(t for t in here if t.name == app)
 
 
 def _by_mapping(episode: Episode, known: Sequence[TargetId], mapping: Sequence[AlertMapping]) -> tuple[TargetId, ...]:

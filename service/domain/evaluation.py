@@ -36,14 +36,16 @@ def evaluate(case: Case, rules: Sequence[Rule], *, automatic: bool) -> Verdict:
 
 def _ask(rule: Rule, case: Case) -> Finding:
     try:
-        finding = rule.ask(case)
+        finding = replace(rule.ask(case), rule=rule.name, gate=rule.gate)
     except Exception as defect:  # noqa: BLE001  a rule with a defect must not open the gate: its answer is unknown, and the sentence says why
         finding = unknown(f"The rule {rule.name} failed: {type(defect).__name__}.", clears="Report this; it is a defect of Backout.")
-    finding = replace(finding, rule=rule.name, gate=rule.gate)
+        finding = replace(finding, rule=rule.name, gate=rule.gate)
     return replace(finding, waived=waive(finding, case.policy, case.facts.now))
 
 
 def _recommend(case: Case, findings: Sequence[Finding]) -> tuple[Way, str]:
+    if not findings:
+        return Way.NONE, "Nobody was asked."
     worst = Verdict(way=case.way, findings=tuple(findings), recommended=case.way, because="", as_of=case.facts.now)
     blocks = worst.of(Answer.BLOCK)
     if not blocks:

@@ -47,8 +47,15 @@ class Key(Generic[T]):
 
     def __str__(self) -> str:
         parts = self.subject if isinstance(self.subject, tuple) else (self.subject,)
-        about = ", ".join(str(part) for part in parts if part not in {"", None})
+        about = ", ".join(_say(part) for part in parts if part not in {"", None, ()})
         return f"{self.kind} of {about}" if about else self.kind
+
+
+def _say(part: Hashable) -> str:
+    """A subject's part for a person: label pairs read `{a=b, c=d}`."""
+    if isinstance(part, tuple):
+        return "{" + ", ".join("=".join(map(str, pair)) if isinstance(pair, tuple) else str(pair) for pair in part) + "}"
+    return str(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,8 @@ class Facts:
         fact: Fact[T] = self.known.get(key, Absent(f"nobody was asked for the {key}"))
         if isinstance(fact, Known):
             age = self.now - fact.evidence.read_at
+            if -age > fact.good_for:
+                return Absent(f"the {key} was read {int(-age.total_seconds())} s in the future: the clock was set back")
             if age > fact.good_for:
                 return Absent(f"the {key} was read {int(age.total_seconds())} s ago and holds for {int(fact.good_for.total_seconds())} s")
         return fact

@@ -168,9 +168,9 @@ def record(target: TargetId, release: str) -> Key[ReleaseRecord]:
     return Key("record", (target, release))
 
 
-def baseline(target: TargetId) -> Key[str]:
-    """The spec digest last read before the incident began."""
-    return Key("spec baseline", target)
+def baseline(target: TargetId, before: datetime | None = None) -> Key[str]:
+    """The spec digest last read before that time (the onset); without a time nobody can say which, and the fact is absent."""
+    return Key("spec baseline", (target, before))
 
 
 def limits(target: TargetId) -> Key[Limits]:

@@ -186,7 +186,7 @@ class AlertSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """Something to be sent at least once. `channel` is `notify` or `trace`; `key` is its identity: the same key is stored once."""
+    """Something to be sent at least once. `channel` is `trace` or `notify:<name>`; `key` is its identity: the same key is stored once."""
 
     channel: str
     key: str
@@ -194,7 +194,7 @@ class Message:
 
 
 class Sender(Protocol):
-    """Sends one batch of a channel. TemporaryError: try later; PermanentError or RefusedError: park it and say so."""
+    """Sends one batch. TemporaryError: try later; PermanentError or RefusedError: park it and say so. `channel` is the kind, trace or notify."""
 
     @property
     def channel(self) -> str: ...
@@ -288,6 +288,14 @@ class Journal(Protocol):
         ...
 
     async def alive(self) -> Sequence[Operation]: ...
+    async def latest(self, incident_id: str) -> Operation | None:
+        """The newest operation of the incident."""
+        ...
+
+    async def due(self, at: datetime) -> Sequence[Operation]:
+        """Alive operations that ought to be moving: not waiting for a person or for a later time."""
+        ...
+
     async def decide(self, operation_id: str, *, seq: int, actor: Actor, approve: bool, at: datetime, body: Mapping[str, Json]) -> bool:
         """Record a person's decision on a waiting operation and set it going; False if it no longer waits at `seq`."""
         ...
@@ -312,6 +320,7 @@ class Alerts(Protocol):
 
     async def incident(self, incident_id: str) -> Incident | None: ...
     async def open_incidents(self) -> Sequence[Incident]: ...
+    async def close_incident(self, incident_id: str, *, outcome: str, at: datetime) -> None: ...
 
 
 class Starting(Protocol):
@@ -319,6 +328,10 @@ class Starting(Protocol):
 
     async def begin(self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft]) -> Operation:
         """Insert the row; raises ConflictError when one is alive for the target (its id is the error's text)."""
+        ...
+
+    async def append(self, operation_id: str, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], messages: Sequence[Message], at: datetime) -> None:
+        """Add rows outside of a transition (a joined alert, the end of its hold)."""
         ...
 
 
@@ -333,12 +346,21 @@ class Targets(Protocol):
         ...
 
     async def remember_state(self, state: TargetState, records: Sequence[ReleaseRecord], at: datetime) -> None: ...
+    async def remember_state_record(self, record: ReleaseRecord) -> None:
+        """Store one record that lived on."""
+        ...
+
     async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]: ...
     async def spec_before(self, target: TargetId, at: datetime) -> tuple[str, datetime] | None:
         """The spec digest last read before `at`, and when."""
         ...
 
     async def handles_made_by_backout(self, target: TargetId) -> Sequence[str]: ...
+    async def note_made(self, target: TargetId, operation_id: str, handle: str, at: datetime) -> None: ...
+    async def looked(self, target: TargetId, stamp: str) -> None: ...
+    async def shared(self, target: TargetId) -> tuple[Mapping[ObjectRef, tuple[TargetId, ...]], int]:
+        """Objects of the target that others hold too, and how many targets were compared."""
+        ...
 
 
 class Holds(Protocol):
@@ -374,3 +396,13 @@ class Starter(Protocol):
     """Starts work at once after a commit; losing the start is repaired by the reconciler, for the row is the truth."""
 
     async def start(self, work: Work) -> None: ...
+
+
+class Outbox(Protocol):
+    """Messages that belong to no operation."""
+
+    async def send(self, message: Message, at: datetime) -> None: ...
+
+
+NewId = Callable[[str], str]
+"""Makes a fresh identity for a kind, such as `op_…`."""

@@ -67,12 +67,14 @@ def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:
     """Whether every running pod is ready and runs exactly the goal release's digests. Repositories that the goal does not have are foreign (sidecars)."""
     if isinstance(pods, Absent):
         return Check(name="live", look=Look.UNKNOWN, says=f"what runs is unknown: {pods.why}")
-    exact = {image.repository: image.digest for image in wanted}
-    if not exact or None in exact.values():
+    exact: dict[str, set[str | None]] = {}
+    for image in wanted:
+        exact.setdefault(image.repository, set()).add(image.digest)
+    if not exact or any(None in digests for digests in exact.values()):
         return Check(name="live", look=Look.UNKNOWN, says="the goal release's image digests are not known")
     if not pods.value:
         return Check(name="live", look=Look.BAD, says="no pod runs")
-    wrong = [p for p in pods.value for i in p.images if i.repository in exact and i.digest != exact[i.repository]]
+    wrong = [p for p in pods.value for i in p.images if i.repository in exact and i.digest is not None and i.digest not in exact[i.repository]]
     missing = [p for p in pods.value if not any(i.repository in exact for i in p.images)]
     unready = [p for p in pods.value if not p.ready]
     count = len(pods.value)
@@ -80,6 +82,9 @@ def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:
         return Check(name="live", look=Look.BAD, says=f"{len({p.name for p in (*wrong, *missing)})} of {count} pods do not run the goal release's images")
     if unready:
         return Check(name="live", look=Look.BAD, says=f"{len(unready)} of {count} pods are not ready")
+    dark = {p.name for p in pods.value for i in p.images if i.repository in exact and i.digest is None}
+    if dark:
+        return Check(name="live", look=Look.UNKNOWN, says=f"what {len(dark)} of {count} pods run is not known by digest")
     return Check(name="live", look=Look.GOOD, says=f"{count} of {count} pods run the goal release's images and are ready")
 
 
@@ -124,6 +129,8 @@ def breached(number: float, bound: Bound) -> bool:
             return number <= bound.threshold
         case "==":
             return number == bound.threshold
+        case "!=":
+            return number != bound.threshold
         case _:
             return True
 
@@ -153,7 +160,8 @@ def advance(progress: Progress, checks: Sequence[Check], *, now: datetime, sampl
     says = "; ".join(c.says for c in checks)
     step = replace(progress, checks=tuple(checks), says=says)
     if worst is Look.GOOD:
-        fresh = sampled_at is not None and (progress.last_sample_at is None or sampled_at > progress.last_sample_at)
+        last = progress.last_sample_at
+        fresh = sampled_at is not None and (sampled_at > last if last else sampled_at >= progress.started_at)
         step = replace(
             step,
             passes=progress.passes + (1 if fresh else 0),

@@ -77,8 +77,13 @@ class Plan:
             "way": self.way,
             "suspect": self.suspect.key,
             "goal": [self.goal.key, self.goal.handle],
-            "steps": [[s.name, s.owner, s.effect, dict(s.parameters)] for s in self.steps],
+            "steps": [_bound(s) for s in self.steps],
             "findings": sorted([f.rule, f.answer.word, bool(f.waived)] for f in self.verdict.findings),
             "policy": self.policy_version,
         }
         return "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _bound(step: Step) -> list[Json]:
+    """What of a step an approval covers: everything that decides what is written, also when it is taken back."""
+    return [step.name, step.owner, step.effect, step.optional, dict(step.parameters), _bound(step.undo) if step.undo else None]

@@ -1,5 +1,37 @@
 """All rules in reading order. A new rule is one file here that ends in `RULE = Rule(...)`, its test, and one line in this list."""
 
 from service.domain.rule import Rule
+from service.domain.rules import (
+    alert_is_firing,
+    automation_has_room,
+    caches_stay_coherent,
+    deploy_caused_the_alert,
+    goal_images_exist,
+    goal_release_is_exact_and_was_healthy,
+    limits_allow_acting,
+    no_sync_window_is_in_the_way,
+    nobody_else_is_acting,
+    permissions_suffice,
+    prune_deletes_no_data,
+    rollback_will_stay,
+    schema_is_compatible,
+    shared_services_are_untouched,
+)
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    deploy_caused_the_alert.RULE,
+    alert_is_firing.RULE,
+    goal_release_is_exact_and_was_healthy.RULE,
+    goal_images_exist.RULE,
+    nobody_else_is_acting.RULE,
+    rollback_will_stay.RULE,
+    no_sync_window_is_in_the_way.RULE,
+    permissions_suffice.RULE,
+    prune_deletes_no_data.RULE,
+    limits_allow_acting.RULE,
+    automation_has_room.RULE,
+    schema_is_compatible.RULE,
+    shared_services_are_untouched.RULE,
+    caches_stay_coherent.RULE,
+)
+"""In the order in which a person reads them: cause, goal, who else acts, whether it can be done, our limits, then state that both releases share."""

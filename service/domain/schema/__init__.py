@@ -1,1 +1,42 @@
-"""."""
+"""Reads schema state from migration text: can OLD's code still run against the schema that NEW left behind?
+
+The first of the three lines of evidence about the schema (the live catalogue and declarations are others' work). Pure: no I/O, no clock, nothing executed,
+no exception for any text. Everything that is not understood is `unknown`, never skipped and never safe.
+
+    files = [MigrationFile(path=p, change=Change.ADDED, text=t) for p, t in changed if is_migration(p)]
+    reading = read_range(files, Dialect.POSTGRES)
+    reading.verdict                 # SAFE | WARN | BREAKS | UNKNOWN: the worst of the statements
+    summary(reading)                # one sentence, worst findings first
+
+- `is_migration(path)` names the tool a path belongs to, whatever its role; pass every such file of the range to `read_range`. `recognise` also gives its role.
+- `may_carry_migrations(path)` is true for lock files, manifests and image files: their change can bring migrations that are not in this tree.
+- `read_range(files, dialect)` reads the whole range at once. `read_sql(sql, dialect)` reads one forward migration.
+- Verdicts follow the statement table of the safety notes: compatible = safe; fine in shape but dependent on rows or OLD's code = warn; block = breaks.
+- No file at all reads as safe: the caller holds the proof that the difference between the two revisions was complete.
+
+Only plain SQL is read (PostgreSQL, MySQL and MariaDB, SQLite). Migrations in Python, Ruby, JavaScript, XML and so on are unknown by name of their tool; a
+reader for them produces the same `operations` that `judgement` decides about. Cost is linear in the text and bounded by `ranges.MAX_*`: 4 MB take seconds
+of CPU, so call it off the event loop.
+"""
+
+from service.domain.schema.layouts import Recognised, Role, Tool, is_migration, may_carry_migrations, recognise
+from service.domain.schema.ranges import read_range, read_sql
+from service.domain.schema.reading import Change, Dialect, MigrationFile, SchemaReading, SchemaVerdict, StatementReading, summary
+
+__all__ = [
+    "Change",
+    "Dialect",
+    "MigrationFile",
+    "Recognised",
+    "Role",
+    "SchemaReading",
+    "SchemaVerdict",
+    "StatementReading",
+    "Tool",
+    "is_migration",
+    "may_carry_migrations",
+    "read_range",
+    "read_sql",
+    "recognise",
+    "summary",
+]

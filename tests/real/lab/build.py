@@ -3,6 +3,7 @@
 Starts nothing. All that could not be had comes back as sentences that say what to do about it.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ _APT = {"DEBIAN_FRONTEND": "noninteractive"}
 def build(cache: Cache) -> list[str]:
     """Build and install what is missing; the answer lists what could not be had and why, empty when all is there."""
     with cache.locked():
-        return [*_install_packages(), *_compile_programs(cache)]
+        return [*_install_packages(), *compile_programs(cache)]
 
 
 def _run(argv: Sequence[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> str | None:
@@ -82,7 +83,8 @@ def _services_stay_down() -> Iterator[None]:
 # --- Go ---------------------------------------------------------------------------------------------------------------
 
 
-def _compile_programs(cache: Cache) -> list[str]:
+def compile_programs(cache: Cache) -> list[str]:
+    """The part of `build` that needs Go: all that is outdated, one after the other; one failure does not stop the rest."""
     outdated = cache.outdated()
     if not outdated and not cache.manifests_outdated():
         return []
@@ -116,17 +118,18 @@ def _compile(program: GoProgram, cache: Cache) -> str | None:
 
 
 def _copy_manifests(cache: Cache) -> str | None:
+    # fetches the module again when Go's own cache was emptied since the binary was built
     asked = subprocess.run(
-        ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", ARGOCD.source],
+        ["go", "mod", "download", "-json", ARGOCD.source],
         cwd=ARGOCD.module,
         env={**os.environ, "GOWORK": "off"},
         capture_output=True,
         text=True,
         check=False,
     )
-    source = Path(asked.stdout.strip()) / "manifests"
-    if asked.returncode != 0 or not source.is_dir():
-        return f"go list does not name the module's folder: {asked.stderr.strip()[-300:]}"
+    if asked.returncode != 0:
+        return f"go mod download: {(asked.stderr or asked.stdout).strip()[-300:]}"
+    source = Path(json.loads(asked.stdout)["Dir"]) / "manifests"
     shutil.rmtree(cache.argocd_manifests, ignore_errors=True)
     for part in ("crds", "base/config"):
         folder = cache.argocd_manifests / part

@@ -19,16 +19,19 @@ from tests.real.lab.output import say
 _MARK = "BACKOUT_LAB_NETWORK"
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_AND_RUNNING = 0x1 | 0x40
+_HOST = "host"
+# In the order of preference: root makes a network namespace at once, others need a user namespace around it.
+_UNSHARE = {"private": ["unshare", "--net"], "private-user": ["unshare", "--map-root-user", "--net"]}
+_NSENTER = {
+    "private": "nsenter --net=/proc/{pid}/ns/net ",
+    "private-user": "nsenter --user=/proc/{pid}/ns/user --preserve-credentials --net=/proc/{pid}/ns/net ",
+    _HOST: "",
+}
 
 
 def inside() -> bool:
     """Whether this process was started again by `enter`, in the namespace or on the host as far as permitted."""
     return _MARK in os.environ
-
-
-def private() -> bool:
-    """Whether this process has a network namespace of its own."""
-    return os.environ.get(_MARK) == "private"
 
 
 def enter(arguments: Sequence[str]) -> None:
@@ -37,37 +40,30 @@ def enter(arguments: Sequence[str]) -> None:
     `arguments`: what follows `python -m tests.real.lab`. SystemExit(1) when the host's loopback must serve and is taken.
     """
     again = [sys.executable, "-m", "tests.real.lab", *arguments]
-    unshare = _permitted()
-    if unshare is not None:
-        os.environ[_MARK] = "private"
-        os.execvp(unshare[0], [*unshare, *again])  # noqa: S606  no shell is the point
+    for kind, unshare in _UNSHARE.items():
+        if _permitted(unshare):
+            os.environ[_MARK] = kind
+            os.execvp(unshare[0], [*unshare, *again])  # noqa: S606  no shell is the point
     say("network namespaces are not permitted here: the servers run on the host's loopback; Argo CD's metrics port is open to the network")
     if occupied := taken():
         say(f"cannot start, ports in use: {', '.join(f'{port.value} ({port.name.lower()})' for port in occupied)}")
         raise SystemExit(1)
-    os.environ[_MARK] = "host"
+    os.environ[_MARK] = _HOST
     os.execv(sys.executable, again)  # noqa: S606  no shell is the point
 
 
-def _permitted() -> list[str] | None:
-    """The `unshare` command that works for this user, or None."""
-    if shutil.which("unshare") is None:
-        return None
-    for command in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
-        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
-            return command
-    return None
+def _permitted(unshare: Sequence[str]) -> bool:
+    return shutil.which(unshare[0]) is not None and subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode == 0
 
 
 def loopback_up() -> None:
-    """Switch `lo` on; in a fresh namespace it is down, and 127.0.0.1 answers to nobody."""
+    """Switch `lo` on in a fresh namespace, where it is down and 127.0.0.1 answers to nobody; nothing to do on the host."""
+    if os.environ[_MARK] == _HOST:
+        return
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anything:
         fcntl.ioctl(anything, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP_AND_RUNNING))
 
 
 def how_to_enter(pid: int) -> str:
-    """The words to put before a command that shall run in the network of the lab process `pid`."""
-    if not private():
-        return ""
-    user = "" if os.stat(f"/proc/{pid}/ns/user").st_ino == os.stat("/proc/1/ns/user").st_ino else f"--user=/proc/{pid}/ns/user --preserve-credentials "  # noqa: PTH116  namespaces are links to nowhere
-    return f"nsenter {user}--net=/proc/{pid}/ns/net "
+    """The words to put before a command that shall run in the network of the lab process `pid`; empty on the host."""
+    return _NSENTER[os.environ[_MARK]].format(pid=pid)

@@ -8,16 +8,18 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import aiohttp
 
+from tests.real.lab.api import ApiError
 from tests.real.lab.output import say, tail
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _GRACE_S = 3.0
 
-type_of_check = Callable[[], Awaitable[object]]
+Check = Callable[[], Awaitable[object]]
 
 
 class StartError(Exception):
@@ -47,7 +49,7 @@ class Processes:
 
     async def start(self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
         """Start a server; `env` is added to the lab's own environment."""
-        with _append(self.log(name)) as log:
+        with _appending(self.log(name)) as log:
             self._running[name] = await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -63,7 +65,7 @@ class Processes:
         """The servers that are not running any more although nobody stopped them."""
         return [name for name, process in self._running.items() if process.returncode is not None]
 
-    async def until_ready(self, name: str, check: type_of_check, seconds: float = 90) -> None:
+    async def until_ready(self, name: str, check: Check, seconds: float = 90) -> None:
         """Ask again and again until `check` answers something true; StartError when it does not, or any server ended."""
         end = time.monotonic() + seconds
         answer: object = "nothing yet"
@@ -72,7 +74,7 @@ class Processes:
                 raise StartError(f"{dead} ended with {self._running[dead].returncode}; the end of {self.log(dead)}:\n{tail(self.log(dead))}")
             try:
                 answer = await check()
-            except (OSError, aiohttp.ClientError, TimeoutError, LookupError, ValueError) as error:
+            except (OSError, aiohttp.ClientError, ApiError, TimeoutError, LookupError) as error:
                 answer = repr(error)  # not up yet: connection refused, half an answer, a Secret that is still to come
             else:
                 if answer:
@@ -95,15 +97,15 @@ class Processes:
         for process in alive:
             for number in (signal.SIGCONT, signal.SIGTERM):  # a test may have stopped it with SIGSTOP
                 _signal_group(process.pid, number)
-        _, slow = await asyncio.wait([asyncio.ensure_future(process.wait()) for process in alive], timeout=_GRACE_S) if alive else ((), ())
-        for process in alive:
-            _signal_group(process.pid, signal.SIGKILL)  # what is left of the group, children of ended servers included
-        if slow:
-            await asyncio.wait(slow)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*(process.wait() for process in alive)), _GRACE_S)
+        for process in self._running.values():
+            _signal_group(process.pid, signal.SIGKILL)  # also what is left of the groups of servers that have ended
+        await asyncio.gather(*(process.wait() for process in alive))
 
 
-def _append(log: Path) -> contextlib.closing:  # type: ignore[type-arg]
-    return contextlib.closing(log.open("ab"))
+def _appending(log: Path) -> BinaryIO:
+    return log.open("ab")
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
@@ -123,11 +125,12 @@ async def run_command(argv: Sequence[str], *, env: Mapping[str, str], interrupte
         return 127
     ending = asyncio.ensure_future(process.wait())
     try:
-        await asyncio.wait([ending, interrupted], return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {ending, interrupted}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if not ending.done():
             _signal_group(process.pid, interrupted.result())
-            await asyncio.wait([ending], timeout=15)
+            await asyncio.wait({ending}, timeout=15)
     finally:
         _signal_group(process.pid, signal.SIGKILL)  # also what the command left behind in its group
-        code = await ending
+    code = await ending
     return 128 - code if code < 0 else code

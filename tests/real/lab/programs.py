@@ -118,5 +118,4 @@ PACKAGED = (
     DebianProgram(command="prometheus", package="prometheus"),
     DebianProgram(command="docker-registry", package="docker-registry"),
     DebianProgram(command="git", package="git"),
-    DebianProgram(command="unshare", package="util-linux"),
 )

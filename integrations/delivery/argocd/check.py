@@ -1,0 +1,105 @@
+"""`backout doctor` for one Argo CD: one line each for what the service will need, with the fix. Reads only."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from integrations.delivery.argocd import reading
+from integrations.delivery.argocd.client import AppRef, Client
+from integrations.delivery.argocd.facts import VERBS, Reader, policy_line
+from integrations.delivery.argocd.owner import application_set_of
+from integrations.delivery.argocd.settings import Settings
+from service.domain.errors import BackoutError
+from service.domain.model import Mode
+from service.domain.ports import Checked, Clock
+
+PROVEN = (3, 2)
+"""The contract suite ran against this version."""
+SKEW = timedelta(seconds=5)
+WHAT_FOR = {"get": "read", "sync": "roll back", "update": "stop auto-sync"}
+
+
+async def check(settings: Settings, client: Client, reader: Reader, clock: Clock) -> Sequence[Checked]:
+    """All lines; the first failure to reach the server is the only one."""
+    name = f"argocd {settings.name}"
+    lines: list[Checked] = []
+    try:
+        lines += await _version(name, client, clock)
+        account, line = await _account(name, client)
+        lines += [line, *await _namespace(name, settings, client)]
+        lines += await _applications(name, settings, client, reader, account)
+    except BackoutError as error:
+        lines.append(Checked(what=name, well="no", says=str(error), fix=f"check url, token_file and ca_file of {settings.name}"))
+    return lines
+
+
+async def _version(name: str, client: Client, clock: Clock) -> list[Checked]:
+    reply = await client.version()
+    shown = reading.text(reply.body.get("Version"))
+    version = reading.parse_version(shown)
+    lines = []
+    if version < reading.ENABLED_SINCE:
+        says = f"{shown}: mode {Mode.AUTO.word} is refused below v3.1, which cannot stop auto-sync without forgetting its settings"
+        lines.append(Checked(what=f"{name} version", well="no", says=says, fix="upgrade Argo CD to v3.1 or later"))
+    elif version != PROVEN:
+        says = f"{shown}: Backout was proven on v{PROVEN[0]}.{PROVEN[1]}; other versions are unproven"
+        lines.append(Checked(what=f"{name} version", well="warn", says=says, fix="watch the first rollbacks in mode approve"))
+    else:
+        lines.append(Checked(what=f"{name} version", well="ok", says=shown))
+    if reply.server_time is None:
+        return [*lines, Checked(what=f"{name} clock", well="warn", says="the server does not tell its time", fix="let the proxy pass the Date header")]
+    skew = reply.server_time - clock.now()
+    off = abs(skew) > SKEW
+    says = f"clock {skew.total_seconds():+.1f} s"
+    return [*lines, Checked(what=f"{name} clock", well="warn" if off else "ok", says=says, fix="run NTP on both machines" if off else "")]
+
+
+async def _account(name: str, client: Client) -> tuple[str, Checked]:
+    body = (await client.user_info()).body
+    account = reading.text(body.get("username"))
+    what, fix = f"{name} account", "create an account of its own: accounts.backout: apiKey in argocd-cm, and a token for it"
+    if not body.get("loggedIn") or not account:
+        return "", Checked(what=what, well="no", says="Argo CD does not accept the token (missing, expired or revoked)", fix=fix)
+    if account == "admin":
+        return account, Checked(what=what, well="no", says="the token is admin's: our acts could not be told from a person's", fix=fix)
+    return account, Checked(what=what, well="ok", says=f"{account}; nobody else may use it, or acts are taken for Backout's")
+
+
+async def _namespace(name: str, settings: Settings, client: Client) -> list[Checked]:
+    found = reading.text((await client.settings()).body.get("controllerNamespace"))
+    if found in {"", settings.namespace}:
+        return []
+    says = f"the control plane is in namespace {found}, the settings say {settings.namespace}: targets would be named wrongly"
+    return [Checked(what=f"{name} namespace", well="no", says=says, fix=f"namespace: {found}")]
+
+
+async def _applications(name: str, settings: Settings, client: Client, reader: Reader, account: str) -> list[Checked]:
+    listing = await reader.targets()
+    projects = settings.projects or tuple(sorted({listed.project for listed in listing.targets if listed.project}))
+    count = len(listing.targets)
+    well = "ok" if listing.complete and count else "warn"
+    says = f"{count} applications in {len(projects)} projects" if count else "no applications; without the right to read them the list is empty too"
+    fix = (
+        f"name the projects in the settings, or add: {policy_line(account or 'ACCOUNT', 'get', AppRef(name='*', project='*'))}" if not listing.complete else ""
+    )
+    lines = [Checked(what=f"{name} applications", well=well, says=f"{says}; {listing.says}" if listing.says else says, fix=fix)]
+    for project in projects:
+        ref = AppRef(name="*", project=project)
+        for verb in VERBS:
+            yes = await client.can_i(verb, ref.object)
+            line = policy_line(account or "ACCOUNT", verb, ref)
+            says = f"may {'' if yes else 'not '}{WHAT_FOR[verb]} on {project}/*"
+            lines.append(Checked(what=f"{name} rights", well="ok" if yes else "no", says=says, fix="" if yes else f"add to policy.csv:  {line}"))
+    return [*lines, *await _owned(name, client, projects)]
+
+
+async def _owned(name: str, client: Client, projects: Sequence[str]) -> list[Checked]:
+    """Applications whose ApplicationSet would undo a stopped auto-sync. The projected list has no owners, so the full objects are read, once."""
+    owned = 0
+    for project in projects:
+        items = reading.entries((await client.whole_applications(project)).body.get("items"))
+        owned += sum(1 for item in items if application_set_of(item))
+    if not owned:
+        return []
+    says = f"{owned} applications belong to an ApplicationSet, which takes changes back unless it ignores them"
+    fix = "add ignoreApplicationDifferences for /spec/syncPolicy/automated/enabled, or go back in Git"
+    return [Checked(what=f"{name} owners", well="warn", says=says, fix=fix)]

@@ -1,0 +1,300 @@
+"""Reads facts about applications, live. An outside failure is an Absent with the server's words; nothing here writes."""
+
+import asyncio
+import functools
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from integrations.delivery.argocd import owner as owners
+from integrations.delivery.argocd import reading
+from integrations.delivery.argocd.client import AppRef, Client, GoneError, Reply
+from integrations.delivery.argocd.settings import Settings
+from service.domain.errors import BackoutError, PermanentError, TemporaryError
+from service.domain.facts import Absent, Evidence, Fact, Key, Known
+from service.domain.keys import Act, Owner, Permissions, Pod, TargetState, Window
+from service.domain.model import Image, ObjectRef, TargetId
+from service.domain.ports import Clock, ListedTarget, Listing
+
+VOLATILE = timedelta(seconds=30)
+PODS_HOLD = timedelta(seconds=15)
+SLOW = timedelta(minutes=5)
+POD_READS = 8
+"""Pods of one application read at the same time."""
+TREE_READS = 3
+"""How often the pods are read again when some vanished in between (a roll-out)."""
+VERBS = ("get", "sync", "update")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """One live read of an application: the raw body, how to address it, who we are."""
+
+    app: reading.Body
+    ref: AppRef
+    me: str
+    reply: Reply
+
+
+class Reader:
+    """Inventory, looks and facts of one Argo CD. Remembers only what cannot mislead: projects of applications, and for minutes version and rights."""
+
+    def __init__(self, settings: Settings, client: Client, clock: Clock) -> None:
+        self._settings = settings
+        self._client = client
+        self._clock = clock
+        self._projects: dict[str, str] = {}
+        self._remembered: dict[str, tuple[datetime, Any]] = {}
+        self._answers: Mapping[str, Callable[[Any], Awaitable[Known[Any]]]] = {
+            "state": self._state,
+            "sync window": self._window,
+            "acts": self._acts,
+            "pods": self._pods,
+            "permissions": self._permissions,
+            "rendered images": self._images,
+            "leftovers": self._leftovers,
+        }
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of facts answered."""
+        return frozenset(self._answers)
+
+    async def read(self, key: Key[Any]) -> Fact[Any]:
+        """The fact, or Absent with what Argo CD said."""
+        answer = self._answers.get(key.kind)
+        if answer is None:
+            return Absent(f"Argo CD knows nothing of the {key.kind}")
+        try:
+            return await answer(key.subject)
+        except BackoutError as error:
+            return Absent(str(error), "a working connection and token; `backout doctor` looks at both")
+
+    # --- inventory ---
+
+    async def targets(self) -> Listing:
+        """All applications, per project where projects are configured. Complete only if the token may read all that was asked for."""
+        found: list[ListedTarget] = []
+        short: list[str] = []
+        for project in self._settings.projects or ("",):
+            reply = await self._client.applications(project)
+            items = [item for item in reading.entries(reply.body.get("items")) if reading.part(item, "metadata").get("name")]
+            found += [reading.listed_of(item, instance=self._settings.name, control_plane=self._settings.namespace, project=project) for item in items]
+            whole = f"{project or '*'}/*"
+            if not await self._slowly(f"get {whole}", functools.partial(self._client.can_i, "get", whole)):
+                short.append(whole)
+        self._projects.update({listed.target.name: listed.project for listed in found if listed.project})
+        says = f"the token may not read all of {', '.join(short)}: what is not listed may exist all the same" if short else ""
+        return Listing(targets=tuple(found), complete=not short, says=says)
+
+    # --- one application ---
+
+    async def look(self, target: TargetId) -> TargetState:
+        """The application now, with its owner. Raises what reading raises; RefusedError when it is gone."""
+        return await self.state(await self.get(target))
+
+    async def get(self, target: TargetId, project: str = "") -> Looked:
+        """One live read, with `project` whenever it is known: only then a missing application can be told from a forbidden one."""
+        known = project or self._projects.get(target.name, "") or (self._settings.projects[0] if len(self._settings.projects) == 1 else "")
+        try:
+            reply = await self._client.application(reading.app_ref(target, known))
+        except GoneError:
+            if self._projects.pop(target.name, None) is None or project:
+                raise
+            reply = await self._client.application(reading.app_ref(target))  # it may have moved to another project
+        real = reading.text(reading.part(reply.body, "spec").get("project"))
+        if not reading.text(reading.part(reply.body, "metadata").get("uid")) or not real:
+            raise PermanentError(f"{reply.what} answered no application")
+        self._projects[target.name] = real
+        return Looked(app=reply.body, ref=reading.app_ref(target, real), me=await self.me(), reply=reply)
+
+    async def state(self, looked: Looked) -> TargetState:
+        """The state of what was just read; asks for the owner beside it."""
+        app = looked.app
+        return reading.state_of(
+            app,
+            self._target(looked),
+            me=looked.me,
+            owner=await self.owner(app),
+            now=self._clock.now(),
+            url=self._settings.url,
+            can_stop=await self.version() >= reading.ENABLED_SINCE,
+        )
+
+    async def me(self) -> str:
+        """Our account's name, asked each time (tokens rotate). TemporaryError when the server does not know us: then nothing is known to be ours."""
+        body = (await self._client.user_info()).body
+        name = reading.text(body.get("username"))
+        if not body.get("loggedIn") or not name:
+            raise TemporaryError("Argo CD does not say whose token this is: what is ours cannot be told from what is not")
+        return name
+
+    async def version(self) -> tuple[int, int]:
+        """Major and minor."""
+
+        async def ask() -> tuple[int, int]:
+            return reading.parse_version(reading.text((await self._client.version()).body.get("Version")))
+
+        found: tuple[int, int] = await self._slowly("version", ask)
+        return found
+
+    async def owner(self, app: reading.Body) -> Owner:
+        """Who else writes the spec, and whether it would undo a stopped auto-sync."""
+        if name := owners.application_set_of(app):
+            return await self._application_set(name, app)
+
+        async def by_label() -> bool:
+            return reading.text((await self._client.settings()).body.get("trackingMethod")) == "label"
+
+        parent = owners.parent_of(app, tracking_by_label=await self._slowly("tracking", by_label))
+        owner = await self._parent(parent, app) if parent is not None else None
+        return owner or owners.image_updater_of(app) or owners.NOBODY
+
+    async def _application_set(self, name: str, app: reading.Body) -> Owner:
+        try:
+            body = (await self._client.application_set(name, reading.text(reading.part(app, "metadata").get("namespace")))).body
+        except BackoutError as error:
+            return owners.judge_application_set(name, None, app, why_unread=str(error))
+        return owners.judge_application_set(name, body, app)
+
+    async def _parent(self, parent: owners.ParentName, app: reading.Body) -> Owner | None:
+        metadata = reading.part(app, "metadata")
+        name, namespace = reading.text(metadata.get("name")), reading.text(metadata.get("namespace"))
+        ref = AppRef(name=parent.name, namespace=parent.namespace)
+        try:
+            body = (await self._client.application(ref)).body
+            ref = replace(ref, project=reading.text(reading.part(body, "spec").get("project")))
+            managed = reading.entries((await self._client.managed_application(ref, name, namespace)).body.get("items"))
+        except BackoutError as error:
+            return owners.judge_parent(parent, None, None, app, why_unread=str(error))
+        declared = next((_json(item.get("targetState")) for item in managed if item.get("name") == name and item.get("kind") == "Application"), None)
+        if not declared and not parent.sure:
+            return None  # the label is somebody else's: the application that it names does not declare this one
+        return owners.judge_parent(parent, body, declared, app, why_unread="it does not declare this application any more")
+
+    # --- facts ---
+
+    async def _state(self, target: TargetId) -> Known[TargetState]:
+        looked = await self.get(target)
+        return self._known(await self.state(looked), looked.reply, VOLATILE)
+
+    async def _window(self, target: TargetId) -> Known[Window]:
+        looked = await self.get(target)
+        reply = await self._client.sync_windows(looked.ref)
+        window = reading.window_of(reply.body)
+        if window is None:
+            raise PermanentError(f"{reply.what} does not say whether a sync may run")
+        return self._known(window, reply, VOLATILE)
+
+    async def _acts(self, target: TargetId) -> Known[tuple[Act, ...]]:
+        looked = await self.get(target)
+        return self._known(await self.acts(looked), looked.reply, VOLATILE)
+
+    async def acts(self, looked: Looked) -> tuple[Act, ...]:
+        """What was done to the application just read."""
+        return reading.acts_of(looked.app, (await self._client.events(looked.ref)).body, looked.me)
+
+    async def window_open(self, ref: AppRef) -> Window:
+        """The sync windows now; one that cannot be understood is closed."""
+        window = reading.window_of((await self._client.sync_windows(ref)).body)
+        return window or Window(open=False, says="Argo CD does not say whether a sync window is in the way")
+
+    async def _pods(self, target: TargetId) -> Known[tuple[Pod, ...]]:
+        looked = await self.get(target)
+        for _ in range(TREE_READS):
+            tree = await self._client.resource_tree(looked.ref)
+            nodes = reading.pods_of_tree(tree.body, reading.objects_of(looked.app))
+            manifests = await self._read_all(looked.ref, nodes)
+            if all(manifest is not None for manifest in manifests):
+                pods = [pod for manifest in manifests if manifest is not None and (pod := reading.pod_of(manifest)) is not None]
+                return self._known(tuple(sorted(pods, key=lambda pod: pod.name)), tree, PODS_HOLD)
+        raise TemporaryError("the pods changed each time while they were read")
+
+    async def _read_all(self, ref: AppRef, nodes: Sequence[reading.Body]) -> Sequence[reading.Body | None]:
+        """The live manifests, in order; None for those that are gone. Any other failure fails all."""
+        gate = asyncio.Semaphore(POD_READS)
+
+        async def one(node: reading.Body) -> reading.Body | BackoutError | None:
+            async with gate:
+                try:
+                    manifest = _json((await self._client.resource(ref, node)).body.get("manifest"))
+                except BackoutError as error:
+                    return None if "not found" in str(error) else error
+                return manifest or PermanentError(f"Argo CD gave no manifest of {reading.object_ref(node)}")
+
+        results = await asyncio.gather(*(one(node) for node in nodes))
+        for result in results:
+            if isinstance(result, BackoutError):
+                raise result
+        return [result for result in results if not isinstance(result, BackoutError)]
+
+    async def _permissions(self, target: TargetId) -> Known[Permissions]:
+        looked = await self.get(target)
+        allowed = {verb: await self._client.can_i(verb, looked.ref.object) for verb in VERBS}
+        fix = {verb: policy_line(looked.me, verb, looked.ref) for verb, yes in allowed.items() if not yes}
+        return self._known(Permissions(allowed=allowed, fix=fix), looked.reply, SLOW, what=f"account/can-i on {looked.ref.object}")
+
+    async def _images(self, subject: tuple[TargetId, str, str]) -> Known[tuple[Image, ...]]:
+        target, key, handle = subject
+        manifests, reply, release = await self._render(target, handle)
+        if release != key:
+            raise PermanentError(f"history entry {handle} is another release now")
+        images = reading.images_of(manifests)
+        return self._known(images, reply, SLOW)
+
+    async def _leftovers(self, subject: tuple[TargetId, str]) -> Known[tuple[ObjectRef, ...]]:
+        target, handle = subject
+        manifests, reply, _ = await self._render(target, handle)
+        looked = await self.get(target)
+        destination = reading.text(reading.part(looked.app, "spec", "destination").get("namespace"))
+        return self._known(reading.missing_in(manifests, reading.objects_of(looked.app), destination), reply, SLOW)
+
+    async def _render(self, target: TargetId, handle: str) -> tuple[Sequence[reading.Body], Reply, str]:
+        """What a past release renders to today, and its key; only where nothing but the revision differs from the current sources (decision 17)."""
+        looked = await self.get(target)
+        entry = next((e for e in reading.history_of(looked.app) if str(e.get("id", 0)) == handle), None)
+        if entry is None:
+            raise PermanentError(f"Argo CD's history has no entry {handle} any more")
+        if not reading.same_but_revision(entry, reading.part(looked.app, "spec")):
+            raise PermanentError(f"release {handle} had other sources or parameters than today, and Argo CD renders only today's")
+        revisions = reading.revisions_of(entry)
+        if not revisions:
+            raise PermanentError(f"release {handle} names no revision")
+        reply = await self._client.manifests(looked.ref, revisions, multi=bool(reading.entries(entry.get("sources"))))
+        manifests = reading.manifests_of(reply.body)
+        if not manifests:
+            raise PermanentError(f"release {handle} renders to nothing")
+        return manifests, reply, reading.release_of(entry, target, looked.me).key
+
+    # --- small things ---
+
+    def _target(self, looked: Looked) -> TargetId:
+        return reading.target_of(self._settings.name, self._settings.namespace, reading.part(looked.app, "metadata"))
+
+    def _known(self, value: Any, reply: Reply, good_for: timedelta, *, what: str = "") -> Known[Any]:
+        evidence = Evidence(source=f"argocd:{self._settings.name}", what=what or reply.what, read_at=self._clock.now(), digest=reply.digest)
+        return Known(value=value, evidence=evidence, good_for=good_for)
+
+    async def _slowly(self, name: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """What changes only with the server's set-up, asked again after some minutes."""
+        kept = self._remembered.get(name)
+        if kept is None or self._clock.now() - kept[0] > SLOW:
+            kept = (self._clock.now(), await ask())
+            self._remembered[name] = kept
+        return kept[1]
+
+
+def policy_line(account: str, verb: str, ref: AppRef) -> str:
+    """The line of policy.csv that gives our account the verb on all of the application's project."""
+    return f"p, {account}, applications, {verb}, {ref.project}/*, allow"
+
+
+def _json(raw: Any) -> reading.Body:
+    """An object from a string of JSON; {} when it is none (`null` stands for absent)."""
+    try:
+        value = json.loads(raw) if isinstance(raw, str) else None
+    except ValueError:
+        return {}
+    return value if isinstance(value, Mapping) else {}

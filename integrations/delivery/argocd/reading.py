@@ -1,0 +1,443 @@
+"""Argo CD's JSON as values of the domain; pure. Zero structs, nulls and missing fields are ordinary; a time that is none is an error.
+
+Who owns an application is judged in `owner.py`; what to do about what is read here is decided elsewhere.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from integrations.delivery.argocd.client import AppRef
+from service.domain.errors import PermanentError
+from service.domain.keys import Act, Owner, Pod, Running, TargetState, Window
+from service.domain.model import Actor, Image, Json, ObjectRef, Release, Source, TargetId, release_key
+from service.domain.ports import ListedTarget
+
+HOLD = "backout.dev/hold"
+"""Name of our marker on a held application: an annotation, or an entry of `spec.info` where nothing renders."""
+REFRESH = "argocd.argoproj.io/refresh"
+STEERING = ("argocd.argoproj.io/sync-options", "argocd.argoproj.io/compare-options", "argocd.argoproj.io/skip-reconcile")
+"""Annotations that change what a sync does; they count as part of the spec."""
+PARAMETERS = ("helm", "kustomize", "directory", "plugin", "ref", "tagPrefix")
+BLOCKED = "blocked by sync window"
+ENDED_PHASES = frozenset({"Succeeded", "Failed", "Error"})
+STUCK_AFTER = timedelta(minutes=10)
+"""An operation that is still waiting for something after this long makes no progress (a roll-out's own deadline is 10 min by default)."""
+ENABLED_SINCE = (3, 1)
+"""Version that knows `automated.enabled`; older servers drop it silently, and auto-sync stays on."""
+TOO_OLD = "this Argo CD is older than v3.1: it cannot stop auto-sync without forgetting its settings"
+
+Body = Mapping[str, Json]
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_SPEC_EDIT = re.compile(r"\bupdated application\b")
+
+
+def part(value: Json, *path: str) -> Body:
+    """The object at that path; {} where anything on the way is missing or null."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def entries(value: Json) -> Sequence[Body]:
+    """The objects of a list; empty lists come as null."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def text(value: Json) -> str:
+    """A string; "" for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def moment(value: Json) -> datetime | None:
+    """An RFC 3339 time, or None when there is none; PermanentError when it is something else."""
+    if not text(value):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise PermanentError(f"Argo CD gave {value!r} for a time") from error
+    if found.tzinfo is None:
+        raise PermanentError(f"Argo CD gave {value!r}, a time without a zone")
+    return found
+
+
+def canonical(value: Json) -> str:
+    """JSON that is equal for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _without_empty(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        kept = {k: _without_empty(v) for k, v in value.items()}
+        return {k: v for k, v in kept.items() if v not in (None, "", {}, [])}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
+
+
+def parse_version(value: str) -> tuple[int, int]:
+    """`v3.2.11+abc` -> (3, 2); PermanentError when it is no version."""
+    found = re.match(r"v?(\d+)\.(\d+)", value)
+    if not found:
+        raise PermanentError(f"Argo CD gave {value!r} as its version")
+    return int(found[1]), int(found[2])
+
+
+# --- who, what, when -----------------------------------------------------------------------------------------------------
+
+
+def app_ref(target: TargetId, project: str = "") -> AppRef:
+    """`app` or `namespace/app` as Argo CD addresses it."""
+    namespace, _, name = target.name.rpartition("/")
+    return AppRef(name=name, namespace=namespace, project=project)
+
+
+def target_of(instance: str, control_plane: str, metadata: Body) -> TargetId:
+    """The id of an application."""
+    name, namespace = text(metadata.get("name")), text(metadata.get("namespace"))
+    return TargetId(instance, name if namespace in {"", control_plane} else f"{namespace}/{name}")
+
+
+def actor(initiated_by: Body, me: str) -> Actor:
+    """Who initiated: automation, ourselves (a service), or a user. Nobody named counts as a user: an unknown hand is not ours."""
+    name = text(initiated_by.get("username"))
+    if initiated_by.get("automated"):
+        return Actor(kind="automation", name=name or "argocd")
+    return Actor(kind="service" if name and name == me else "user", name=name or "somebody")
+
+
+def revisions_of(body: Body) -> tuple[str, ...]:
+    """Resolved revisions of a history entry, a sync request or a sync status; one per source."""
+    several = body.get("revisions")
+    if isinstance(several, list) and several:
+        return tuple(text(revision) for revision in several)
+    return (text(body.get("revision")),) if text(body.get("revision")) else ()
+
+
+def sources_of(body: Body) -> tuple[Source, ...]:
+    """Sources of a history entry or a sync request with their resolved revisions."""
+    revisions = revisions_of(body)
+    several = entries(body.get("sources"))
+    raw = several or [part(body, "source")]
+    return tuple(
+        Source(
+            repository=text(source.get("repoURL")),
+            path=text(source.get("path")) or text(source.get("chart")),
+            revision=revisions[i] if i < len(revisions) else "",
+            parameters=_parameters(source),
+        )
+        for i, source in enumerate(raw)
+    )
+
+
+def _parameters(source: Body) -> str:
+    found = _without_empty({name: source.get(name) for name in PARAMETERS})
+    return canonical(found) if found else ""
+
+
+def same_but_revision(entry: Body, spec: Body) -> bool:
+    """Whether a history entry's sources equal the current ones but for the revision (decision 17)."""
+
+    def shape(body: Body) -> list[tuple[str, str, str]]:
+        return [(s.repository, s.path, s.parameters) for s in sources_of(body)]
+
+    return shape(entry) == shape(spec)
+
+
+def release_of(entry: Body, target: TargetId, me: str) -> Release:
+    """One history entry as a release; its handle is the history id."""
+    started, deployed = moment(entry.get("deployStartedAt")), moment(entry.get("deployedAt"))
+    begun = started or deployed
+    if begun is None:
+        raise PermanentError(f"history entry {entry.get('id', 0)} of {target} carries no time")
+    sources = sources_of(entry)
+    raw = (entries(entry.get("sources")) or [part(entry, "source")])[0]
+    return Release(
+        target=target,
+        key=release_key(sources),
+        handle=str(entry.get("id", 0)),
+        sources=sources,
+        version=sources[0].revision if text(raw.get("chart")) else "",
+        started_at=begun,
+        deployed_at=deployed,
+        by=actor(part(entry, "initiatedBy"), me),
+    )
+
+
+def history_of(app: Body) -> Sequence[Body]:
+    """Raw history, oldest first."""
+    return sorted(entries(part(app, "status").get("history")), key=lambda entry: int(entry.get("id", 0)))
+
+
+# --- state ---------------------------------------------------------------------------------------------------------------
+
+
+def automated_of(app: Body) -> Body | None:
+    """The raw `automated` object, or None when there is none."""
+    found = part(app, "spec", "syncPolicy").get("automated")
+    return found if isinstance(found, Mapping) else None
+
+
+def auto_sync_on(app: Body) -> bool:
+    """Whether Argo CD deploys by itself; an absent `enabled` means yes."""
+    automated = automated_of(app)
+    return automated is not None and automated.get("enabled") is not False
+
+
+def marker_of(app: Body) -> str:
+    """Text of our hold marker, from the annotation or from `spec.info`."""
+    annotation = text(part(app, "metadata", "annotations").get(HOLD))
+    return annotation or next((text(info.get("value")) for info in entries(part(app, "spec").get("info")) if info.get("name") == HOLD), "")
+
+
+def spec_digest(app: Body) -> str:
+    """Digest over what a person could have edited, without what we write ourselves: `automated.enabled` and our marker."""
+    spec = dict(part(app, "spec"))
+    policy = dict(part(spec, "syncPolicy"))
+    if (automated := automated_of(app)) is not None:
+        # an empty `automated` means on, so its presence is kept although empty objects are dropped below
+        policy["automated"] = {"present": True, **{k: v for k, v in automated.items() if k != "enabled"}}
+    spec["syncPolicy"] = policy
+    spec["info"] = [info for info in entries(spec.get("info")) if info.get("name") != HOLD]
+    annotations = part(app, "metadata", "annotations")
+    steering = {name: annotations.get(name) for name in STEERING}
+    return "sha256:" + hashlib.sha256(canonical(_without_empty({"spec": spec, "annotations": steering})).encode()).hexdigest()
+
+
+def running_of(app: Body, me: str, now: datetime) -> Running | None:
+    """The operation that holds the slot; a Running phase without `operation` is a leftover and none."""
+    operation = part(app, "operation")
+    if not operation:
+        return None
+    state = part(app, "status", "operationState")
+    by = actor(part(operation, "initiatedBy"), me)
+    phase, says = text(state.get("phase")) or "Pending", text(state.get("message"))
+    since = moment(state.get("startedAt"))
+    waiting = says.lower().startswith(("waiting for", "one or more tasks are running"))
+    stuck = bool(state.get("retryCount")) or BLOCKED in says or (waiting and since is not None and now - since > STUCK_AFTER)
+    return Running(
+        by=by,
+        ours=by.kind == "service",
+        automated=by.kind == "automation",
+        phase=phase,
+        says=says,
+        since=since,
+        revision=",".join(revisions_of(part(operation, "sync"))),
+        stuck=stuck,
+    )
+
+
+def objects_of(app: Body) -> tuple[ObjectRef, ...]:
+    """The application's own objects, hooks left out."""
+    return tuple(object_ref(resource) for resource in entries(part(app, "status").get("resources")) if not resource.get("hook"))
+
+
+def object_ref(body: Body) -> ObjectRef:
+    """A resource or a tree node as an object."""
+    return ObjectRef(group=text(body.get("group")), kind=text(body.get("kind")), namespace=text(body.get("namespace")), name=text(body.get("name")))
+
+
+def warnings_of(app: Body, *, can_stop: bool) -> tuple[str, ...]:
+    """What a person should know: conditions, deletion, a leftover operation, a server too old to stop auto-sync."""
+    found = [f"{text(c.get('type'))}: {text(c.get('message'))}" for c in entries(part(app, "status").get("conditions"))]
+    if part(app, "metadata").get("deletionTimestamp"):
+        found.append("the application is being deleted")
+    if text(part(app, "metadata", "annotations").get("argocd.argoproj.io/skip-reconcile")) == "true":
+        found.append("the controller is told to skip this application: an operation would wait")
+    phase = text(part(app, "status", "operationState").get("phase"))
+    if phase and phase not in ENDED_PHASES and not part(app, "operation"):
+        found.append(f"a {phase} operation is shown that nobody runs: a leftover until the next one")
+    if auto_sync_on(app) and not can_stop:
+        found.append(TOO_OLD)
+    return tuple(found)
+
+
+def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetime, url: str, can_stop: bool) -> TargetState:
+    """The whole application as a state. `prune` is False: our rollbacks never ask for it."""
+    history = tuple(release_of(entry, target, me) for entry in reversed(history_of(app)))
+    metadata, status = part(app, "metadata"), part(app, "status")
+    automated = automated_of(app)
+    return TargetState(
+        target=target,
+        uid=text(metadata.get("uid")),
+        title=target.name,
+        project=text(part(app, "spec").get("project")),
+        current=history[0] if history else None,
+        history=history,
+        desired_revision=",".join(revisions_of(part(status, "sync"))),
+        auto_sync=auto_sync_on(app),
+        remembered={"automated": dict(automated)} if automated is not None and auto_sync_on(app) else {},
+        owner=owner,
+        running=running_of(app, me, now),
+        health=text(part(status, "health").get("status")) or "Unknown",
+        spec_digest=spec_digest(app),
+        objects=objects_of(app),
+        marker=marker_of(app),
+        warnings=warnings_of(app, can_stop=can_stop),
+        link=f"{url.rstrip('/')}/applications/{text(metadata.get('namespace'))}/{text(metadata.get('name'))}",
+    )
+
+
+def listed_of(item: Body, *, instance: str, control_plane: str, project: str) -> ListedTarget:
+    """One item of the projected list."""
+    spec, status = part(item, "spec"), part(item, "status")
+    return ListedTarget(
+        target=target_of(instance, control_plane, part(item, "metadata")),
+        project=text(spec.get("project")) or project,
+        namespace=text(part(spec, "destination").get("namespace")),
+        health=text(part(status, "health").get("status")) or "Unknown",
+        desired_revision=",".join(revisions_of(part(status, "sync"))),
+        stamp=hashlib.sha256(canonical(item).encode()).hexdigest()[:24],
+        objects=objects_of(item),
+        images=tuple(text(image) for image in part(status, "summary").get("images") or ()),
+    )
+
+
+def window_of(body: Body) -> Window | None:
+    """Whether an operation of ours would run now; None when the answer does not say."""
+    if not isinstance(body.get("canSync"), bool):
+        return None
+    active = "; ".join(_window_says(window) for window in entries(body.get("activeWindows")))
+    assigned = "; ".join(_window_says(window) for window in entries(body.get("assignedWindows")))
+    if body["canSync"]:
+        return Window(open=True, says=f"sync windows let a manual operation through ({assigned})" if assigned else "no sync window applies")
+    return Window(open=False, says=f"a sync window is in the way: {active or f'outside of {assigned}'}")
+
+
+def _window_says(window: Body) -> str:
+    return f"{text(window.get('kind'))} at '{text(window.get('schedule'))}' for {text(window.get('duration'))}"
+
+
+# --- acts ----------------------------------------------------------------------------------------------------------------
+
+
+def acts_of(app: Body, events: Body, me: str) -> tuple[Act, ...]:
+    """What was done to the application, from its history, its last operation and its events; oldest first (decision 7)."""
+    found = [_history_act(entry, me) for entry in history_of(app)]
+    state = part(app, "status", "operationState")
+    started = moment(state.get("startedAt"))
+    if started is not None:
+        by = actor(part(state, "operation", "initiatedBy"), me)
+        says = f"{by.name} started an operation to {','.join(revisions_of(part(state, 'operation', 'sync'))) or 'the target'}: {text(state.get('phase'))}"
+        found.append(Act(what="operation", by=by, at=started, says=says, ours=by.kind == "service"))
+    found += [act for event in entries(events.get("items")) if (act := _event_act(event, me)) is not None]
+    return tuple(sorted(found, key=lambda act: act.at))
+
+
+def _history_act(entry: Body, me: str) -> Act:
+    by, at = actor(part(entry, "initiatedBy"), me), moment(entry.get("deployStartedAt")) or moment(entry.get("deployedAt"))
+    if at is None:
+        raise PermanentError(f"history entry {entry.get('id', 0)} carries no time")
+    says = f"{by.name} deployed release {entry.get('id', 0)} ({','.join(revisions_of(entry))})"
+    return Act(what="history", by=by, at=at, says=says, ours=by.kind == "service")
+
+
+def _event_act(event: Body, me: str) -> Act | None:
+    """Events of the API server are acts of whoever called it; of the controller's only its own syncs are acts."""
+    message = text(event.get("message"))
+    at = moment(event.get("lastTimestamp")) or moment(event.get("eventTime")) or moment(event.get("firstTimestamp"))
+    component = text(part(event, "source").get("component")) or text(event.get("reportingComponent"))
+    if at is None or not message:
+        return None
+    if component == "argocd-server":
+        name = text(part(event, "metadata", "annotations").get("user")) or message.partition(" ")[0]
+        by = Actor(kind="service" if name == me and me else "user", name=name)
+        return Act(what="spec_edit" if _SPEC_EDIT.search(message) else "operation", by=by, at=at, says=message, ours=by.kind == "service")
+    if message.startswith("Initiated automated sync"):
+        return Act(what="operation", by=Actor(kind="automation", name="argocd"), at=at, says=message, ours=False)
+    return None
+
+
+# --- pods and images -----------------------------------------------------------------------------------------------------
+
+
+def pods_of_tree(tree: Body, own: Sequence[ObjectRef]) -> Sequence[Body]:
+    """The tree's Pod nodes whose line of owners ends in an object of the application."""
+    nodes = {text(node.get("uid")): node for node in entries(tree.get("nodes"))}
+    mine = {(o.group, o.kind, o.namespace, o.name) for o in own}
+
+    def belongs(node: Body, seen: frozenset[str] = frozenset()) -> bool:
+        ref = object_ref(node)
+        if (ref.group, ref.kind, ref.namespace, ref.name) in mine:
+            return True
+        uid = text(node.get("uid"))
+        parents = [nodes.get(text(p.get("uid")), p) for p in entries(node.get("parentRefs"))]
+        return uid not in seen and any(belongs(parent, seen | {uid}) for parent in parents)
+
+    return [node for node in nodes.values() if node.get("kind") == "Pod" and not text(node.get("group")) and belongs(node)]
+
+
+def pod_of(manifest: Body) -> Pod | None:
+    """One pod, or None when it ended (a completed job). PermanentError when a running container does not say which image it runs."""
+    status = part(manifest, "status")
+    if text(status.get("phase")) in {"Succeeded", "Failed"}:
+        return None
+    name = text(part(manifest, "metadata").get("name"))
+    told = {text(s.get("name")): s for s in entries(status.get("containerStatuses"))}
+    images = []
+    for container in entries(part(manifest, "spec").get("containers")):
+        own = told.get(text(container.get("name")), {})
+        digest = image_digest(text(own.get("imageID")))
+        if digest is None and (own.get("ready") or part(own, "state", "running")):
+            raise PermanentError(f"pod {name} does not say which image its container {text(container.get('name'))} runs")
+        images.append(Image(reference=text(container.get("image")), digest=digest, proof="pods" if digest else ""))
+    if not images:
+        raise PermanentError(f"pod {name} shows no containers")
+    ready = next((text(c.get("status")) for c in entries(status.get("conditions")) if c.get("type") == "Ready"), "")
+    return Pod(name=name, images=tuple(images), ready=ready == "True", started_at=moment(status.get("startTime")))
+
+
+def image_digest(image_id: str) -> str | None:
+    """The digest in `docker-pullable://repo@sha256:…`, `repo@sha256:…` or `sha256:…`; `docker://sha256:…` names no registry digest."""
+    if image_id.startswith("docker://"):
+        return None
+    found = _DIGEST.search(image_id)
+    return found[0] if found else None
+
+
+def manifests_of(body: Body) -> Sequence[Body]:
+    """Rendered manifests, parsed; PermanentError when one is no JSON object."""
+    found = []
+    for raw in body.get("manifests") or ():
+        try:
+            manifest = json.loads(raw)
+        except (TypeError, ValueError) as error:
+            raise PermanentError("Argo CD rendered a manifest that is no JSON") from error
+        if not isinstance(manifest, Mapping):
+            raise PermanentError("Argo CD rendered a manifest that is no object")
+        found.append(manifest)
+    return found
+
+
+def images_of(manifests: Sequence[Body]) -> tuple[Image, ...]:
+    """Images that the manifests' pod templates name, each once, in order; a digest only where the reference has one."""
+    found: dict[str, Image] = {}
+
+    def walk(value: Json) -> None:
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                if name in {"containers", "initContainers"}:
+                    for container in entries(inner):
+                        if reference := text(container.get("image")):
+                            digest = image_digest(reference.partition("@")[2])
+                            found.setdefault(reference, Image(reference=reference, digest=digest, proof="reference" if digest else ""))
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    for manifest in manifests:
+        walk(manifest.get("spec"))
+    return tuple(found.values())
+
+
+def missing_in(manifests: Sequence[Body], own: Sequence[ObjectRef], destination: str) -> tuple[ObjectRef, ...]:
+    """The application's objects that the manifests do not have. A manifest without a namespace is in the destination's, or cluster-wide."""
+    there = set()
+    for manifest in manifests:
+        group = text(manifest.get("apiVersion")).rpartition("/")[0]
+        metadata = part(manifest, "metadata")
+        namespaces = {text(metadata.get("namespace"))} if metadata.get("namespace") else {"", destination}
+        there |= {(group, text(manifest.get("kind")), namespace, text(metadata.get("name"))) for namespace in namespaces}
+    return tuple(o for o in own if (o.group, o.kind, o.namespace, o.name) not in there)

@@ -1,0 +1,123 @@
+"""The ApplicationSet controller: makes Applications from list generators and takes back every edit that no rule protects (recording 12).
+
+A parent application (app-of-apps) needs nothing here: its children are resources of the cluster like any other.
+"""
+
+import asyncio
+import copy
+import re
+from typing import Any, Final
+
+from integrations.sandbox.argocd.background import Background
+from integrations.sandbox.argocd.objects import HYDRATE, REFRESH, known_spec
+from integrations.sandbox.argocd.settings import Faults, Profile, Timings, while_down
+from integrations.sandbox.argocd.state import Applications, ApplicationSets
+from integrations.sandbox.argocd.status import Json
+
+_ALWAYS_KEPT: Final = {"notified.notifications.argoproj.io", REFRESH, HYDRATE}
+
+
+class ApplicationSetController:
+    """Keeps generated applications as their template says. `reconcile` a set after creating or changing it."""
+
+    def __init__(
+        self, *, applications: Applications, sets: ApplicationSets, timings: Timings, faults: Faults, profile: Profile, background: Background
+    ) -> None:
+        self._applications = applications
+        self._sets = sets
+        self._timings = timings
+        self._faults = faults
+        self._profile = profile
+        self._background = background
+        applications.listeners.append(self._heard)
+
+    def reconcile(self, name: str) -> None:
+        """Create or update the set's applications, and delete those it generates no more."""
+        owner = self._sets.get(name)
+        if owner is None:
+            return
+        wanted = {app["metadata"]["name"]: app for app in _generate(owner)}
+        policy = owner["spec"].get("syncPolicy", {}).get("applicationsSync", "sync")
+        for app_name, app in wanted.items():
+            live = self._applications.get(app_name)
+            if live is None:
+                self._applications.create(app["metadata"] | {"ownerReferences": [_reference(owner)]}, app["spec"])
+            elif policy in {"sync", "create-update"}:
+                self._restore(owner, live, app)
+        for live in self._applications.all():
+            if _owned(live) == name and live["metadata"]["name"] not in wanted and policy in {"sync", "create-delete"}:
+                self._applications.delete(live["metadata"]["name"])
+
+    def _heard(self, kind: str, old: Json | None, new: Json) -> None:
+        name = _owned(new)
+        edited = old is None or any(old["metadata"].get(part) != new["metadata"].get(part) for part in ("annotations", "labels")) or old["spec"] != new["spec"]
+        if name and (kind == "DELETED" or (kind == "MODIFIED" and edited)):
+            _ = self._background.start(self._later(name))
+
+    async def _later(self, name: str) -> None:
+        await asyncio.sleep(self._timings.owner * self._timings.pace)
+        await while_down(self._faults)
+        self.reconcile(name)
+
+    def _restore(self, owner: Json, live: Json, wanted: Json) -> None:
+        spec = known_spec(wanted["spec"], self._profile)
+        for rule in owner["spec"].get("ignoreApplicationDifferences") or []:
+            if rule.get("name", live["metadata"]["name"]) == live["metadata"]["name"]:
+                paths = [pointer.split("/")[1:] for pointer in rule.get("jsonPointers") or []]
+                paths += [expression.strip(".").split(".") for expression in rule.get("jqPathExpressions") or []]
+                for path in paths:
+                    _take_over(spec, live["spec"], path)
+        preserved = owner["spec"].get("preservedFields", {})
+
+        def change(new: Json) -> None:
+            new["spec"] = spec
+            for part in ("annotations", "labels"):
+                kept = set(preserved.get(part) or []) | (_ALWAYS_KEPT if part == "annotations" else set())
+                old = new["metadata"].get(part) or {}
+                new["metadata"][part] = {**(wanted["metadata"].get(part) or {}), **{name: value for name, value in old.items() if name in kept}}
+
+        self._applications.write(live["metadata"]["name"], change)
+
+
+def _owned(app: Json) -> str:
+    return next((str(ref["name"]) for ref in app["metadata"].get("ownerReferences", []) if ref["kind"] == "ApplicationSet"), "")
+
+
+def _reference(owner: Json) -> Json:
+    about = {"apiVersion": "argoproj.io/v1alpha1", "kind": "ApplicationSet", "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
+    return about | {"controller": True, "blockOwnerDeletion": True}
+
+
+def _generate(owner: Json) -> list[Json]:
+    made = []
+    for generator in owner["spec"].get("generators", []):
+        for element in generator.get("list", {}).get("elements", []):
+            app = _filled(owner["spec"]["template"], element)
+            app["metadata"].setdefault("finalizers", ["resources-finalizer.argocd.argoproj.io"])
+            made.append(app)
+    return made
+
+
+def _filled(value: Any, element: Json) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(below, element) for name, below in value.items()}
+    if isinstance(value, list):
+        return [_filled(below, element) for below in value]
+    if isinstance(value, str):
+        return re.sub(r"\{\{\s*\.?([\w.-]+)\s*\}\}", lambda found: str(element.get(found[1], found[0])), value)
+    return value
+
+
+def _take_over(spec: Json, live: Json, path: list[str]) -> None:
+    """Where a rule ignores differences under `/spec/…`, the live value stays."""
+    if path[:1] != ["spec"]:
+        return
+    wanted: Json = spec
+    found: Any = live
+    for part in path[1:-1]:
+        found = found.get(part, {}) if isinstance(found, dict) else {}
+        wanted = wanted.setdefault(part, {})
+    if isinstance(found, dict) and path[-1] in found:
+        wanted[path[-1]] = copy.deepcopy(found[path[-1]])
+    else:
+        wanted.pop(path[-1], None)

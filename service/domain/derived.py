@@ -1,0 +1,139 @@
+"""What several rules derive from a case in the same way, for a rule does not know another rule: onset, exact images, findings joined, times in words.
+
+Pure functions over a case. Which keys a derivation needs stands beside it, so that `needs` and `ask` of a rule cannot drift apart.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from service.domain import correlation, keys
+from service.domain.facts import Absent, Evidence, Key, Known
+from service.domain.model import Image, Release
+from service.domain.rule import Case
+from service.domain.verdict import Answer, Finding, unknown
+
+T = TypeVar("T")
+
+PROOFS = frozenset({"reference", "pods", "immutable"})
+"""What makes a digest count (decision 16); a digest without one of these was looked up later and proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived(Generic[T]):
+    """A value that follows from facts, with the evidence of every fact that was used."""
+
+    value: T
+    evidence: tuple[Evidence, ...]
+
+
+def onset_keys(case: Case) -> Iterator[Key[Any]]:
+    """The facts that `onset` reads; the alert's rule only where the metrics system does not tell when the condition began."""
+    if case.trigger is None:
+        return
+    now = keys.alert_now(case.trigger.alert, case.trigger.series_labels)
+    yield now
+    seen = case.facts.read(now)
+    if isinstance(seen, Known) and not _tells_onset(seen.value.active_at, case.trigger.began_at):
+        yield keys.alert_rule(case.trigger.alert, case.trigger.series_labels)
+
+
+def onset(case: Case) -> Derived[datetime] | Absent:
+    """When the trouble began: the condition's own start as the metrics system tells it, else the told start less the rule's `for`."""
+    if case.trigger is None:
+        return Absent("nobody told of an alert", clears="Ask with an incident.")
+    now = case.facts.read(keys.alert_now(case.trigger.alert, case.trigger.series_labels))
+    if isinstance(now, Absent):
+        return now
+    began = case.trigger.began_at
+    if _tells_onset(now.value.active_at, began):
+        return Derived(correlation.onset(began, timedelta(0), now.value.active_at), (now.evidence,))
+    rule = case.facts.read(keys.alert_rule(case.trigger.alert, case.trigger.series_labels))
+    if isinstance(rule, Absent):
+        return rule
+    return Derived(correlation.onset(began, rule.value.hold, None), (now.evidence, rule.evidence))
+
+
+def _tells_onset(active_at: datetime | None, began_at: datetime) -> bool:
+    return active_at is not None and active_at <= began_at
+
+
+def image_keys(case: Case, release: Release) -> Iterator[Key[Any]]:
+    """The facts that `exact_images` reads: our own record first, the rendered manifests only where the record does not have every digest."""
+    record = keys.record(case.target, release.key)
+    yield record
+    if record not in case.facts.known:
+        return
+    seen = case.facts.read(record)
+    if isinstance(seen, Absent) or not (seen.value.images and all(map(proven, seen.value.images))):
+        yield keys.images(case.target, release.key, release.handle)
+
+
+def exact_images(case: Case, release: Release) -> Derived[tuple[Image, ...]] | Absent:
+    """Every image of the release with a proven digest, or why that is not known. No image at all is not an answer."""
+    record = case.facts.read(keys.record(case.target, release.key))
+    recorded = record.value.images or () if isinstance(record, Known) else ()
+    if isinstance(record, Known) and recorded and all(map(proven, recorded)):
+        return Derived(recorded, (record.evidence,))
+    rendered = case.facts.read(keys.images(case.target, release.key, release.handle))
+    if isinstance(rendered, Absent):
+        own = f"Backout's own record does not have every digest of release {release.handle}" if isinstance(record, Known) else record.why
+        return Absent(f"{own}; {rendered.why}", clears=rendered.clears)
+    by_reference = {image.reference: image for image in rendered.value if proven(image)}
+    images = tuple(image if proven(image) else by_reference.get(image.reference, image) for image in recorded or rendered.value)
+    doubtful = [image.reference for image in images if not proven(image)]
+    if doubtful or not images:
+        what = f"the digest of {listed(doubtful)} is not known" if doubtful else f"no image of release {release.handle} is known"
+        return Absent(what, clears="Name images by digest in the manifests, or let Backout watch the next release while it is live.")
+    evidence = (record.evidence, rendered.evidence) if isinstance(record, Known) else (rendered.evidence,)
+    return Derived(images, evidence)
+
+
+def proven(image: Image) -> bool:
+    """Whether the image's digest is known in a way that counts."""
+    return image.digest is not None and image.proof in PROOFS
+
+
+def together(parts: Sequence[Finding]) -> Finding:
+    """One finding out of several: the worst answer, the sentences of those that gave it, and the evidence of all. No part at all is unknown."""
+    if not parts:
+        return unknown("Nothing was looked at.", clears="Report this; it is a defect of Backout.")
+    worst = max(part.answer for part in parts)
+    speaking = [part for part in parts if part.answer is worst]
+    return Finding(
+        answer=worst,
+        says=" ".join(dict.fromkeys(part.says for part in speaking)),
+        clears=" ".join(dict.fromkeys(part.clears for part in speaking if part.clears)),
+        evidence=tuple(dict.fromkeys(one for part in parts for one in part.evidence)),
+        adds=tuple(dict.fromkeys(step for part in parts if part.answer is not Answer.BLOCK for step in part.adds)),
+        instead=next((part.instead for part in speaking if part.instead), None),
+    )
+
+
+def doubt(says: str, absent: Absent, *evidence: Evidence, clears: str) -> Finding:
+    """The unknown that follows from an absent fact: `says` without its full stop, then the fact's own reason; its own way out comes first."""
+    return unknown(f"{says}: {absent.why}.", *evidence, clears=absent.clears or clears)
+
+
+def listed(names: Iterable[object], *, limit: int = 5) -> str:
+    """`a, b, c and 4 more`: enough to act on, short enough to read."""
+    every = [str(name) for name in names]
+    rest = len(every) - limit
+    return ", ".join(every[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def moment(at: datetime, now: datetime) -> str:
+    """A time of day (UTC) on the same day, with its date otherwise."""
+    return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its two largest units: `6 s`, `5 min 30 s`, `3 h 12 min`, `2 d 4 h`."""
+    seconds = int(abs(length).total_seconds())
+    parts: list[str] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"

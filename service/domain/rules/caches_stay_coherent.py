@@ -1,0 +1,37 @@
+"""Releases do not trip over each other's cache entries, as declared (safety R22, first form).
+
+Proof by the difference between the releases and by samples of the cache comes with the rest of the verdict.
+"""
+
+from service.domain.facts import Evidence
+from service.domain.model import Way
+from service.domain.rule import Case, Rule
+from service.domain.verdict import Finding, blocks, passes, unknown
+
+COHERENT = {
+    "none": "it uses no cache",
+    "versioned": "each release has its own cache keys",
+    "compatible": "releases read each other's cached values",
+}
+
+
+def ask(case: Case) -> Finding:
+    """Read the declaration; what nobody declared, or in words that are not known, is unknown."""
+    declares = case.policy.declares
+    words = ", ".join((*COHERENT, "incompatible"))
+    if declares.cache is None:
+        return unknown("Nobody declared how releases of this target share a cache.", clears=f"Declare cache for this target: {words}.")
+    evidence = Evidence(source=declares.says, what=f"cache: {declares.cache}", read_at=case.facts.now)
+    if declares.cache in COHERENT:
+        return passes(f"Declared: {COHERENT[declares.cache]} (cache: {declares.cache}).", evidence)
+    if declares.cache == "incompatible":
+        return blocks(
+            "Declared: releases cannot read each other's cached values (cache: incompatible); the old release would meet entries of the new one.",
+            evidence,
+            clears="Give each release its own keys and declare it, or ship a hotfix.",
+            instead=Way.HOTFIX,
+        )
+    return unknown(f"The declaration cache: {declares.cache} is not understood.", evidence, clears=f"Declare one of {words}.")
+
+
+RULE = Rule(name="caches_stay_coherent", question="Can both releases live with the same cache?", ask=ask)

@@ -1,0 +1,165 @@
+"""The alert correlates with the release under suspicion: the trouble began after its deploy did, and only its version fails (safety R1).
+
+Who is suspect was decided by correlation; whether the alert is still firing is another rule.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from service.domain import keys
+from service.domain.derived import doubt, listed, moment, onset, onset_keys, span
+from service.domain.facts import Absent, Evidence, Key, Known
+from service.domain.model import Image, Release, Way
+from service.domain.policy import VersionSplit
+from service.domain.rule import Case, Rule
+from service.domain.verdict import Finding, blocks, passes, unknown, warns
+
+SHORT_REVISION = 7
+SHORT_DIGEST = 12
+HEX = re.compile(r"[0-9a-f]+")
+DECLARE = "Declare version_split: a query of the failing share by version, with the label that names the version."
+
+
+def needs(case: Case) -> Iterable[Key[Any]]:
+    """The onset, the split by version, and the images of a release only where neither its version nor its revision is among the labels."""
+    yield from onset_keys(case)
+    split = case.policy.version_split
+    if split is None or case.suspect is None:
+        return
+    query = keys.series(split.promql)
+    yield query
+    seen = case.facts.read(query)
+    if isinstance(seen, Absent):
+        return
+    values = {dict(labels).get(split.label, ""): number for labels, number in seen.value.values.items()}
+    if not any(names(value, case.suspect) for value in values):
+        yield keys.record(case.target, case.suspect.key)
+    elif case.goal and any(_fails(number, split) and not names(value, case.suspect) and not names(value, case.goal) for value, number in values.items()):
+        yield keys.record(case.target, case.goal.key)
+
+
+def ask(case: Case) -> Finding:
+    """Time first (a cause cannot come after its effect), then place: which versions fail."""
+    suspect = case.suspect
+    if suspect is None:
+        return blocks(
+            _sentence(case.why_none or "no release is under suspicion"), clears="Look for another cause; a person may name a release.", instead=Way.NONE
+        )
+    began = onset(case)
+    if isinstance(began, Absent):
+        return doubt("When the trouble began is unknown", began, clears="Make the metrics system reachable.")
+    after = began.value - suspect.started_at
+    at = moment(began.value, case.facts.now)
+    live = moment(suspect.started_at, case.facts.now)
+    if began.value < suspect.started_at:
+        return blocks(
+            f"The trouble began at {at}, {span(after)} before release {suspect.handle} started to go live at {live}: not caused by this deploy.",
+            *began.evidence,
+            clears="Look for another cause; going back will not help.",
+            instead=Way.NONE,
+        )
+    time = f"The trouble began at {at}, {span(after)} after release {suspect.handle} started to go live"
+    split = case.policy.version_split
+    if split is None:
+        return warns(f"{time}; whether only its pods fail was not asked, so only the time fits.", *began.evidence, clears=DECLARE)
+    seen = case.facts.read(keys.series(split.promql))
+    if isinstance(seen, Absent):
+        return doubt(f"{time}; which versions fail is unknown", seen, *began.evidence, clears="Make the query of version_split answer.")
+    return _place(case, suspect, split, seen, time, began.evidence)
+
+
+def _place(case: Case, suspect: Release, split: VersionSplit, seen: Known[keys.Series], time: str, evidence: tuple[Evidence, ...]) -> Finding:
+    proof: tuple[Evidence, ...] = (*evidence, seen.evidence)
+    shares = [(dict(labels).get(split.label, ""), number) for labels, number in seen.value.values.items()]
+    if not shares:
+        return unknown(f"{time}; the query by version has no series, which is not health.", *proof, clears="Correct the query of version_split.")
+    if any(not value for value, _ in shares):
+        return unknown(f"{time}; a series of the query by version carries no label {split.label}.", *proof, clears="Correct the label of version_split.")
+    suspect_images, suspect_proof = _images(case, suspect)
+    goal_images, goal_proof = _images(case, case.goal) if case.goal else ((), ())
+    proof = (*proof, *suspect_proof, *goal_proof)
+    ours = {value for value, _ in shares if names(value, suspect, suspect_images)}
+    theirs = {value for value, _ in shares if case.goal and names(value, case.goal, goal_images)}
+    if ours & theirs:
+        return unknown(
+            f"{time}; the label value {listed(sorted(ours & theirs))} names both releases, so nobody can tell which one fails.",
+            *proof,
+            clears="Use a label in version_split that differs between releases: revision or digest.",
+        )
+    if not ours:
+        return unknown(
+            f"{time}; no series names release {suspect.handle}, only {listed(sorted({value for value, _ in shares}))}.",
+            *proof,
+            clears="Use a label in version_split that carries the release's version, revision or image digest.",
+        )
+    if all(math.isnan(number) for value, number in shares if value in ours):
+        return unknown(f"{time}; its failing share is not a number (no traffic?).", *proof, clears="Wait for traffic, or correct the query of version_split.")
+    failing = {value: number for value, number in shares if _fails(number, split)}
+    own = {value: number for value, number in failing.items() if value in ours}
+    if not failing:
+        return warns(f"{time}, but no version fails above {split.above:g} now, so only the time fits.", *proof, clears="Compare the alert with version_split.")
+    if not own:
+        return blocks(
+            f"{time}, but it does not fail: {_shares(failing)} does (bound {split.above:g}). Not caused by this deploy.",
+            *proof,
+            clears="Look for another cause; going back will not help.",
+            instead=Way.NONE,
+        )
+    back = {value: number for value, number in failing.items() if value in theirs}
+    if back and case.goal:
+        return blocks(
+            f"{time}, but release {case.goal.handle} fails as well: {_shares(failing)} (bound {split.above:g}). Going back will not help.",
+            *proof,
+            clears="Look for a cause that both releases share.",
+            instead=Way.NONE,
+        )
+    if len(own) < len(failing):
+        return warns(
+            f"{time}, but other versions fail as well: {_shares(failing)} (bound {split.above:g}).",
+            *proof,
+            clears="Look for a cause that these versions share.",
+        )
+    only = "and only its version fails" if len(shares) > len(ours) else "and it fails; no other version has traffic"
+    return passes(f"{time}, {only}: {_shares(own)} (bound {split.above:g}).", *proof)
+
+
+def names(value: str, release: Release, images: Iterable[Image] = ()) -> bool:
+    """Whether a label value means the release: its version, a revision (full, or 7 and more digits of it), or an image's tag, digest or reference."""
+    if not value:
+        return False
+    short = bool(HEX.fullmatch(value))
+    if release.version and value.removeprefix("v") == release.version.removeprefix("v"):
+        return True
+    if any(source.revision == value or (short and len(value) >= SHORT_REVISION and source.revision.startswith(value)) for source in release.sources):
+        return True
+    for image in images:
+        name = image.reference.partition("@")[0]
+        tag = name.rpartition("/")[2].partition(":")[2]
+        digest = image.digest or ""
+        if value in {tag, digest, digest.partition(":")[2], image.exact, image.reference}:
+            return True
+        if short and len(value) >= SHORT_DIGEST and digest.partition(":")[2].startswith(value):
+            return True
+    return False
+
+
+def _images(case: Case, release: Release) -> tuple[tuple[Image, ...], tuple[Evidence, ...]]:
+    record = case.facts.read(keys.record(case.target, release.key))
+    return (record.value.images or (), (record.evidence,)) if isinstance(record, Known) else ((), ())
+
+
+def _fails(number: float, split: VersionSplit) -> bool:
+    return number > split.above
+
+
+def _shares(failing: dict[str, float]) -> str:
+    return listed(f"{value} {number:.3g}" for value, number in sorted(failing.items(), key=lambda item: -item[1]))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+RULE = Rule(name="deploy_caused_the_alert", question="Did this deploy cause the alert?", ask=ask, needs=needs, needs_incident=True)

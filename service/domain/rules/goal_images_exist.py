@@ -1,0 +1,70 @@
+"""Every image of the goal release can still be pulled, by the exact digest that ran (safety R4).
+
+What the digests are comes from our own record or the rendered manifests; a tag looked up today is no evidence for yesterday (decision 16).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from service.domain import keys
+from service.domain.derived import Derived, doubt, exact_images, image_keys, listed, together
+from service.domain.facts import Absent, Key
+from service.domain.model import Image, Way
+from service.domain.rule import Case, Rule
+from service.domain.verdict import Finding, blocks, passes, unknown
+
+
+def needs(case: Case) -> Iterable[Key[Any]]:
+    """The goal release's images, then one manifest an image."""
+    if case.goal is None:
+        return
+    yield from image_keys(case, case.goal)
+    images = exact_images(case, case.goal)
+    if isinstance(images, Derived):
+        yield from (keys.manifest(exact) for exact in _exact(images.value))
+
+
+def ask(case: Case) -> Finding:
+    """All there passes; one gone is a no; one that nobody could ask for is unknown."""
+    goal = case.goal
+    if goal is None:
+        return unknown("No release to go back to is known, so none of its images could be looked for.", clears="Name a release to go back to.")
+    images = exact_images(case, goal)
+    if isinstance(images, Absent):
+        return doubt(f"Which images release {goal.handle} ran is unknown", images, clears="Let Backout watch the next release while it is live.")
+    exact = _exact(images.value)
+    parts = [_exists(case, image) for image in exact]
+    if all(part.answer == 0 for part in parts):
+        count = len(exact)
+        what = "The one image" if count == 1 else f"All {count} images"
+        verb = "is" if count == 1 else "are"
+        proof = (*images.evidence, *(one for part in parts for one in part.evidence))
+        return passes(f"{what} of release {goal.handle} {verb} still in the registry, by digest: {listed(exact, limit=3)}.", *proof)
+    return together([*parts, passes("", *images.evidence)])
+
+
+def _exact(images: Iterable[Image]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(image.exact for image in images if image.exact))
+
+
+def _exists(case: Case, exact: str) -> Finding:
+    manifest = case.facts.read(keys.manifest(exact))
+    if isinstance(manifest, Absent):
+        return doubt(f"Whether {exact} can still be pulled is unknown", manifest, clears="Give Backout read access to that registry.")
+    if manifest.value.digest is None:
+        return blocks(
+            f"The image {exact} is no longer in the registry: its pods could not start.",
+            manifest.evidence,
+            clears="Push the image again, or go back to a release whose images exist.",
+            instead=Way.HOTFIX,
+        )
+    if manifest.value.digest != exact.partition("@")[2]:
+        return unknown(
+            f"The registry answered with another digest for {exact}: {manifest.value.digest}.",
+            manifest.evidence,
+            clears="Look at the registry or the proxy before it.",
+        )
+    return passes(f"{exact} exists.", manifest.evidence)
+
+
+RULE = Rule(name="goal_images_exist", question="Can every image of the goal release still be pulled?", ask=ask, needs=needs)

@@ -1,0 +1,110 @@
+"""The release to go back to is one exact thing that the delivery system still has, and Backout saw it healthy (safety R3, R6).
+
+Whether its images still exist is another rule; whether it is held is a limit.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from service.domain import keys
+from service.domain.derived import doubt, moment, span, together
+from service.domain.facts import Absent, Key, Known
+from service.domain.model import Release, ReleaseRecord
+from service.domain.rule import Case, Rule
+from service.domain.verdict import Finding, blocks, passes, unknown, warns
+
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+CHART_VERSION = re.compile(r"v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
+"""A resolved revision in this shape is a chart's version: Git revisions are resolved to commits."""
+
+UNHEALTHY = frozenset({"Degraded", "Missing"})
+WELL = frozenset({"Healthy", "Progressing", "Suspended"})
+"""How a good release may look in its last moment: the next deploy makes it progress, a paused rollout suspends it."""
+
+
+def needs(case: Case) -> Iterable[Key[Any]]:
+    """The delivery system's history, and what Backout saw of the goal release."""
+    yield keys.state(case.target)
+    if case.goal:
+        yield keys.record(case.target, case.goal.key)
+
+
+def ask(case: Case) -> Finding:
+    """Exact, still in the history, not what runs already, and healthy for long enough."""
+    goal = case.goal
+    if goal is None:
+        why = case.why_none or "no release is known to go back to"
+        return blocks(why[:1].upper() + why[1:].rstrip(".") + ".", clears="Name a release to go back to, or go forward with a hotfix.")
+    return together((_in_history(case, goal), _exact(goal), _was_healthy(case, goal)))
+
+
+def _in_history(case: Case, goal: Release) -> Finding:
+    state = case.facts.read(keys.state(case.target))
+    if isinstance(state, Absent):
+        return doubt(f"Whether release {goal.handle} can still be reached is unknown", state, clears="Make the delivery system reachable.")
+    if state.value.current and state.value.current.key == goal.key:
+        return blocks(f"Release {goal.title} is what runs already.", state.evidence, clears="Ask again; what runs has changed.")
+    if any(entry.handle == goal.handle and entry.key == goal.key for entry in state.value.history):
+        return passes(f"Release {goal.title} is one exact entry of the history.", state.evidence)
+    moved = next((entry for entry in state.value.history if entry.key == goal.key), None)
+    if moved:
+        return blocks(f"Release {goal.title} now has the history id {moved.handle}.", state.evidence, clears="Ask again; the history has changed.")
+    return blocks(
+        f"Release {goal.title} is no longer in the history.", state.evidence, clears="Choose a release that is in the history, or go back through Git."
+    )
+
+
+def _exact(goal: Release) -> Finding:
+    loose = [source for source in goal.sources if not _pinned(source.revision)]
+    if not goal.sources:
+        return unknown(f"Which sources release {goal.handle} was made of is unknown.", clears="Deploy once more from a revision that the history records.")
+    if loose:
+        name = loose[0].revision or "an empty revision"
+        return unknown(
+            f"Release {goal.handle} names {name} of {loose[0].repository}, which can mean something else today.",
+            clears="Go back to a release that names a commit, a chart version or a digest.",
+        )
+    return passes(f"Release {goal.handle} names exact revisions.")
+
+
+def _pinned(revision: str) -> bool:
+    return any(shape.fullmatch(revision) for shape in (COMMIT, DIGEST, CHART_VERSION))
+
+
+def _was_healthy(case: Case, goal: Release) -> Finding:
+    record = case.facts.read(keys.record(case.target, goal.key))
+    if isinstance(record, Absent):
+        return doubt(
+            f"Whether release {goal.handle} was ever healthy is unknown", record, clears="Backout records health from now on; a person may know better."
+        )
+    return _health(case, goal, record)
+
+
+def _health(case: Case, goal: Release, record: Known[ReleaseRecord]) -> Finding:
+    seen = record.value
+    least = case.policy.minimum_healthy
+    if seen.last_health in UNHEALTHY:
+        when = moment(seen.watched_until, case.facts.now)
+        return blocks(
+            f"Release {goal.handle} was {seen.last_health} when Backout last saw it live, at {when}.",
+            record.evidence,
+            clears="Go back to an earlier good release.",
+        )
+    if seen.healthy_for < least:
+        return warns(
+            f"Release {goal.handle} was seen healthy for {span(seen.healthy_for)} only; the policy asks for {span(least)}.",
+            record.evidence,
+            clears="Go back to a release that was healthy for longer, or tick it.",
+        )
+    if seen.last_health not in WELL:
+        return warns(
+            f"Release {goal.handle} was healthy for {span(seen.healthy_for)}, but its last health is {seen.last_health or 'not known'}.",
+            record.evidence,
+            clears="A person who knows the release ticks it.",
+        )
+    return passes(f"It was healthy for {span(seen.healthy_for)} while Backout watched it.", record.evidence)
+
+
+RULE = Rule(name="goal_release_is_exact_and_was_healthy", question="Is the release to go back to one exact thing, and was it healthy?", ask=ask, needs=needs)

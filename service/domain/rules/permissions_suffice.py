@@ -1,0 +1,55 @@
+"""Our own credential holds every permission that the way needs, known before the first write (safety R33)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from service.domain import keys
+from service.domain.derived import doubt, listed
+from service.domain.facts import Absent, Key
+from service.domain.model import Way
+from service.domain.rule import Case, Rule
+from service.domain.verdict import Finding, blocks, passes, unknown
+
+NEEDED = {Way.ROLLBACK: ("get", "sync"), Way.PIN: ("get", "update", "sync"), Way.GIT_REVERT: ("get",), Way.HOTFIX: ("get",), Way.NONE: ("get",)}
+"""Permission words per way; stopping auto-sync asks for `update` as well."""
+
+ENFORCED = "rollback"
+"""A permission of its own only on servers that enforce it: needed where the delivery system was asked for it."""
+
+
+def needs(case: Case) -> Iterable[Key[Any]]:
+    """What we may do, and whether auto-sync has to be stopped."""
+    yield keys.permissions(case.target)
+    yield keys.state(case.target)
+
+
+def ask(case: Case) -> Finding:
+    """Every permission allowed passes; each no comes with the line that an operator would add."""
+    permissions, state = case.facts.read(keys.permissions(case.target)), case.facts.read(keys.state(case.target))
+    if isinstance(permissions, Absent):
+        return doubt("What our credential may do is unknown", permissions, clears="Let the credential ask for its own permissions.")
+    if isinstance(state, Absent):
+        return doubt("Which permissions are needed is unknown", state, permissions.evidence, clears="Make the delivery system reachable.")
+    proof = (permissions.evidence, state.evidence)
+    if case.way not in NEEDED:
+        return unknown(f"Which permissions the way {case.way} needs is unknown.", *proof, clears="Choose another way.")
+    needed = list(NEEDED[case.way])
+    if case.way is Way.ROLLBACK:
+        needed += ["update"] if state.value.auto_sync else []
+        needed += [ENFORCED] if ENFORCED in permissions.value.allowed else []
+    allowed = permissions.value.allowed
+    refused = [name for name in needed if allowed.get(name) is False]
+    if refused:
+        fixes = "; ".join(dict.fromkeys(permissions.value.fix[name] for name in refused if permissions.value.fix.get(name)))
+        return blocks(
+            f"Backout's account may not {listed(refused)} {case.target}.",
+            *proof,
+            clears=f"Add: {fixes}" if fixes else f"Grant {listed(refused)} to Backout's account.",
+        )
+    silent = [name for name in needed if name not in allowed]
+    if silent:
+        return unknown(f"Whether Backout's account may {listed(silent)} {case.target} is unknown.", *proof, clears="Run backout doctor.")
+    return passes(f"Backout's account may {listed(needed)} {case.target}.", *proof)
+
+
+RULE = Rule(name="permissions_suffice", question="Do we hold every permission that the plan needs?", ask=ask, needs=needs)

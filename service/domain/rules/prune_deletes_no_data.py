@@ -1,0 +1,152 @@
+"""Going back deletes nothing that holds data, and what stays behind does not go on working by itself (safety R12, R29, R40)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from service.domain import keys
+from service.domain.derived import doubt, listed
+from service.domain.facts import Absent, Evidence, Key
+from service.domain.model import ObjectRef
+from service.domain.rule import Case, Rule
+from service.domain.verdict import Finding, blocks, passes, unknown, warns
+
+HOLDS_DATA = frozenset(
+    {
+        ("", "PersistentVolumeClaim"),
+        ("", "PersistentVolume"),
+        ("", "Namespace"),
+        ("", "Secret"),
+        ("apps", "StatefulSet"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
+        ("snapshot.storage.k8s.io", "VolumeSnapshot"),
+        ("snapshot.storage.k8s.io", "VolumeSnapshotContent"),
+        ("bitnami.com", "SealedSecret"),
+        ("external-secrets.io", "ExternalSecret"),
+        ("external-secrets.io", "PushSecret"),
+        ("cert-manager.io", "Certificate"),
+    }
+)
+DATABASE_GROUPS = frozenset(
+    {
+        "acid.zalan.do",
+        "postgresql.cnpg.io",
+        "postgres-operator.crunchydata.com",
+        "mysql.oracle.com",
+        "k8s.mariadb.com",
+        "pxc.percona.com",
+        "psmdb.percona.com",
+        "pgv2.percona.com",
+        "mongodbcommunity.mongodb.com",
+        "kafka.strimzi.io",
+        "rabbitmq.com",
+        "redis.redis.opstreelabs.in",
+        "databases.spotahome.com",
+        "elasticsearch.k8s.elastic.co",
+        "cassandra.datastax.com",
+        "clickhouse.altinity.com",
+        "minio.min.io",
+        "rds.services.k8s.aws",
+        "dynamodb.services.k8s.aws",
+        "s3.services.k8s.aws",
+        "sql.cnrm.cloud.google.com",
+    }
+)
+HARMLESS = frozenset(
+    {
+        ("", "ConfigMap"),
+        ("", "Service"),
+        ("", "ServiceAccount"),
+        ("", "Pod"),
+        ("", "LimitRange"),
+        ("", "ResourceQuota"),
+        ("apps", "Deployment"),
+        ("apps", "DaemonSet"),
+        ("apps", "ReplicaSet"),
+        ("argoproj.io", "Rollout"),
+        ("argoproj.io", "AnalysisTemplate"),
+        ("autoscaling", "HorizontalPodAutoscaler"),
+        ("batch", "CronJob"),
+        ("batch", "Job"),
+        ("monitoring.coreos.com", "PodMonitor"),
+        ("monitoring.coreos.com", "PrometheusRule"),
+        ("monitoring.coreos.com", "ServiceMonitor"),
+        ("networking.k8s.io", "Ingress"),
+        ("networking.k8s.io", "NetworkPolicy"),
+        ("policy", "PodDisruptionBudget"),
+        ("rbac.authorization.k8s.io", "ClusterRole"),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        ("rbac.authorization.k8s.io", "Role"),
+        ("rbac.authorization.k8s.io", "RoleBinding"),
+    }
+)
+"""Kinds that hold no data of their own: deleting one loses what Git still has. A kind in none of these sets is unknown, never harmless."""
+
+WORKS_ON = frozenset(
+    {("batch", "CronJob"), ("batch", "Job"), ("apps", "Deployment"), ("apps", "DaemonSet"), ("apps", "StatefulSet"), ("argoproj.io", "Rollout"), ("", "Pod")}
+)
+"""Kinds that go on working when they stay behind: jobs, schedules and consumers of the release that we leave."""
+
+
+def needs(case: Case) -> Iterable[Key[Any]]:
+    """What only the live release has, and whether a rollback prunes it."""
+    yield keys.state(case.target)
+    if case.goal:
+        yield keys.leftovers(case.target, case.goal.handle)
+
+
+def ask(case: Case) -> Finding:
+    """Nothing left over passes; data that would be deleted is a no; what stays behind and works on is a warning."""
+    goal = case.goal
+    if goal is None:
+        return unknown("No release to go back to is known, so nobody can say what it does not have.", clears="Name a release to go back to.")
+    state = case.facts.read(keys.state(case.target))
+    if isinstance(state, Absent):
+        return doubt("Whether going back deletes objects is unknown", state, clears="Make the delivery system reachable.")
+    leftovers = case.facts.read(keys.leftovers(case.target, goal.handle))
+    if isinstance(leftovers, Absent):
+        return doubt(
+            f"Which objects release {goal.handle} does not have is unknown", leftovers, state.evidence, clears="Make the manifests of both releases readable."
+        )
+    objects, proof = leftovers.value, (state.evidence, leftovers.evidence)
+    if not objects:
+        return passes(f"Release {goal.handle} has every object that runs now: nothing is deleted, nothing stays behind.", *proof)
+    return _pruned(goal.handle, objects, proof) if state.value.prune else _stays(goal.handle, objects, proof)
+
+
+def _pruned(goal: str, objects: tuple[ObjectRef, ...], proof: tuple[Evidence, ...]) -> Finding:
+    data = [one for one in objects if _kind(one) in HOLDS_DATA or one.group in DATABASE_GROUPS]
+    if data:
+        return blocks(
+            f"Going back to release {goal} would delete {listed(data)}, which may hold data.",
+            *proof,
+            clears="Keep these objects (Prune=false), or go back without pruning.",
+        )
+    strange = [one for one in objects if _kind(one) not in HARMLESS]
+    if strange:
+        return unknown(
+            f"Going back to release {goal} would delete {listed(strange)}; whether that holds data is unknown.", *proof, clears="Look at these objects first."
+        )
+    running = [one for one in objects if _kind(one) == ("batch", "Job")]
+    if running:
+        return warns(f"Going back to release {goal} would delete {listed(running)}, which may be at work.", *proof, clears="See that these jobs have ended.")
+    return passes(f"Going back to release {goal} deletes {listed(objects)}; none of it holds data.", *proof)
+
+
+def _stays(goal: str, objects: tuple[ObjectRef, ...], proof: tuple[Evidence, ...]) -> Finding:
+    working = [one for one in objects if _kind(one) in WORKS_ON]
+    if working:
+        one = len(working) == 1
+        return warns(
+            f"Nothing is deleted, but {listed(working)} {'stays behind and works' if one else 'stay behind and work'} on beside release {goal}.",
+            *proof,
+            clears="Suspend or scale down what should not work beside the old release.",
+            adds=tuple(f"Decide whether {left} may go on working beside release {goal}." for left in working),
+        )
+    return passes(f"Nothing is deleted; {listed(objects)} stay{'s' if len(objects) == 1 else ''} behind, idle.", *proof)
+
+
+def _kind(one: ObjectRef) -> tuple[str, str]:
+    return one.group, one.kind
+
+
+RULE = Rule(name="prune_deletes_no_data", question="Would going back leave all data alone?", ask=ask, needs=needs)

@@ -1,0 +1,225 @@
+"""The goal release can run on the schema that the release under suspicion left behind, by the text of the migrations between them (safety R7, section 3).
+
+Compared are the source revisions of the images, never the configuration's revision. The live catalogue is not asked here, so a migration that reads as
+harmless is a warning, not a pass; a pass needs the proof that no migration lies between the two.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from service.domain import keys
+from service.domain.derived import doubt, exact_images, image_keys, listed, together
+from service.domain.facts import Absent, Evidence, Key, Known
+from service.domain.keys import FileChange, SourceChange
+from service.domain.model import Image, Release, Way
+from service.domain.rule import Case, Rule
+from service.domain.schema import Change, Dialect, MigrationFile, SchemaVerdict, StatementReading, is_migration, may_carry_migrations, read_range
+from service.domain.verdict import Finding, blocks, passes, unknown, warns
+
+SHORT = 7
+SHOWN = 3
+"""Statements told in the sentence; the evidence names more."""
+SHOWN_EVIDENCE = 20
+
+LABEL_IMAGES = "Build images with the labels org.opencontainers.image.revision and .source, or map their repositories in the settings."
+READ_GIT = "Give Backout read access to that repository with its history."
+HOTFIX = "ship a hotfix"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One repository whose source differs between the releases: the goal's revision and the suspect's."""
+
+    repository: str
+    old: str
+    new: str
+
+
+def needs(case: Case) -> Iterable[Key[Any]]:
+    """The images of both releases, then the labels of those that differ, then what differs between their source revisions."""
+    if case.suspect is None or case.goal is None:
+        return
+    yield from image_keys(case, case.suspect)
+    yield from image_keys(case, case.goal)
+    new, old = exact_images(case, case.suspect), exact_images(case, case.goal)
+    if isinstance(new, Absent) or isinstance(old, Absent):
+        return
+    left, came = _differing(new.value, old.value)
+    configs = [keys.image_config(exact) for exact in (*left, *came)]
+    yield from configs
+    if all(isinstance(case.facts.read(key), Known) for key in configs):
+        yield from (keys.source_change(one.repository, one.old, one.new) for one in _ranges(case, left, came) if isinstance(one, Range))
+
+
+def ask(case: Case) -> Finding:
+    """Same images need nothing; else every source revision, the whole difference, and each migration in it."""
+    suspect, goal = case.suspect, case.goal
+    if suspect is None or goal is None:
+        return unknown("Without both releases nobody can say which migrations lie between them.", clears="Name both releases.")
+    new, old = exact_images(case, suspect), exact_images(case, goal)
+    if isinstance(new, Absent):
+        return doubt(f"Which source release {suspect.handle} was built from is unknown", new, clears=LABEL_IMAGES)
+    if isinstance(old, Absent):
+        return doubt(f"Which source release {goal.handle} was built from is unknown", old, clears=LABEL_IMAGES)
+    proof = (*new.evidence, *old.evidence)
+    left, came = _differing(new.value, old.value)
+    if not left and not came:
+        return passes(f"Releases {suspect.handle} and {goal.handle} run the same images, so no migration lies between them.", *proof)
+    parts = [_judge(case, one, suspect, goal) if isinstance(one, Range) else one for one in _ranges(case, left, came)]
+    labels = tuple(fact.evidence for exact in (*left, *came) if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
+    finding = together(parts)
+    return replace(finding, evidence=tuple(dict.fromkeys((*proof, *labels, *finding.evidence))))
+
+
+def _differing(new: Iterable[Image], old: Iterable[Image]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """`repository@digest` of the images that only the suspect has, and of those that only the goal has."""
+    left = {image.exact for image in new if image.exact}
+    came = {image.exact for image in old if image.exact}
+    return tuple(sorted(left - came)), tuple(sorted(came - left))
+
+
+def _ranges(case: Case, left: Sequence[str], came: Sequence[str]) -> Iterator[Range | Finding]:
+    """The source ranges to read, or the finding that stands for an image whose source is not known or has no counterpart."""
+    new: dict[str, set[str]] = {}
+    old: dict[str, set[str]] = {}
+    complete = True
+    for exacts, revisions in ((left, new), (came, old)):
+        for exact in exacts:
+            config = case.facts.read(keys.image_config(exact))
+            if isinstance(config, Absent):
+                yield doubt(f"The source revision of {exact} is unknown", config, clears=LABEL_IMAGES)
+                complete = False
+            elif not (config.value.revision and config.value.repository):
+                yield unknown(f"The image {exact} does not say which source revision it was built from.", config.evidence, clears=LABEL_IMAGES)
+                complete = False
+            else:
+                revisions.setdefault(config.value.repository, set()).add(config.value.revision)
+    if not complete:
+        return
+    for repository in sorted(new.keys() | old.keys()):
+        before, after = old.get(repository, set()), new.get(repository, set())
+        if not before or not after:
+            which, handle = ("leave", case.suspect) if after else ("go back to", case.goal)
+            yield unknown(
+                f"Only the release to {which}{f' ({handle.handle})' if handle else ''} has code of {repository}, so there is no range of migrations to read.",
+                clears="Look at what that code does to the database.",
+            )
+        else:
+            yield from (Range(repository, one, other) for one in sorted(before) for other in sorted(after))
+
+
+def _judge(case: Case, one: Range, suspect: Release, goal: Release) -> Finding:
+    if one.old == one.new:
+        return passes(f"Both releases were built from {one.new[:SHORT]} of {one.repository}.")
+    change = case.facts.read(keys.source_change(one.repository, one.old, one.new))
+    between = f"between {one.old[:SHORT]} and {one.new[:SHORT]}"
+    if isinstance(change, Absent):
+        return doubt(f"What differs in {one.repository} {between} is unknown", change, clears=READ_GIT)
+    if not change.value.has_code:
+        return unknown(
+            f"{one.repository} holds only configuration, so it cannot show whether there are migrations {between}.",
+            change.evidence,
+            clears="Map the image to the repository of its source code.",
+        )
+    return together(tuple(_read(change, between, suspect, goal)))
+
+
+def _read(change: Known[SourceChange], between: str, suspect: Release, goal: Release) -> Iterator[Finding]:
+    files, repository = change.value.files, change.value.repository
+    note = f" Release {suspect.handle} is the older source of the two." if change.value.backwards else ""
+    carriers = [file.path for file in files if may_carry_migrations(file.path)]
+    migrations = [file for file in files if is_migration(file.path)]
+    if carriers:
+        yield unknown(
+            f"{listed(carriers, limit=SHOWN)} differ{'s' if len(carriers) == 1 else ''} {between}; a changed dependency can bring migrations of its own.{note}",
+            change.evidence,
+            clears="A person who knows the changed dependencies ticks it.",
+        )
+    if migrations:
+        yield from _statements(change, migrations, suspect, goal, note)
+    elif not carriers:
+        count = f"{len(files)} file{'' if len(files) == 1 else 's'} of {repository} differ{'s' if len(files) == 1 else ''}"
+        yield passes(f"No migration {between} ({count}).{note}", change.evidence)
+
+
+def _statements(change: Known[SourceChange], migrations: Sequence[FileChange], suspect: Release, goal: Release, note: str) -> Iterator[Finding]:
+    unclear = [file.path for file in migrations if file.change not in set(Change)]
+    if unclear:
+        yield unknown(f"How {listed(unclear)} changed is not understood.", change.evidence, clears="A person reads these migrations.")
+    known = [file for file in migrations if file.change in set(Change)]
+    files = [MigrationFile(path=file.path, change=Change(file.change), text=file.text, why_no_text=file.why_no_text) for file in known]
+    reading = read_range(files, Dialect.UNKNOWN)
+    told = [one for one in reading.statements if one.verdict is reading.verdict]
+    proof = (*(_evidence(change, one) for one in told[:SHOWN_EVIDENCE] if one.verdict is not SchemaVerdict.SAFE), change.evidence)
+    clears = _named(" ".join(dict.fromkeys(f"Clear when {one.clears.rstrip('.')}." for one in told[:SHOWN] if one.clears)), goal)
+    rest = f" And {len(told) - SHOWN} more." if len(told) > SHOWN else ""
+    match reading.verdict:
+        case SchemaVerdict.BREAKS:
+            says = " ".join(_broken(one, suspect, goal) for one in told[:SHOWN])
+            yield blocks(f"{says}{rest}{note}", *proof, clears=f"{clears} Else {HOTFIX} on {suspect.handle}.".strip(), instead=Way.HOTFIX)
+        case SchemaVerdict.UNKNOWN:
+            says = "; ".join(_named(f"{_place(one)} {one.says}", goal) for one in told[:SHOWN])
+            yield unknown(
+                f"Whether release {goal.handle} can run on the schema of release {suspect.handle} is unknown: {says}.{rest}{note}",
+                *proof,
+                clears=clears or "A person reads the migration.",
+            )
+        case SchemaVerdict.WARN:
+            says = "; ".join(_named(f"{_place(one)} {one.says}", goal) for one in told[:SHOWN])
+            yield warns(
+                f"Release {goal.handle} runs on the schema of release {suspect.handle} only if a person confirms: {says}.{rest}{note}", *proof, clears=clears
+            )
+        case SchemaVerdict.SAFE:
+            count = f"{len(migrations)} migration file{'' if len(migrations) == 1 else 's'}"
+            yield warns(
+                f"Release {suspect.handle} came with {count} ({listed([file.path for file in migrations], limit=SHOWN)}); by their text release {goal.handle} "
+                f"can run on that schema, but no database was asked.{note}",
+                *proof,
+                clears="A person confirms it, or the policy lets this rule's warning pass.",
+            )
+
+
+_PAST = {
+    "adds": "added",
+    "changes": "changed",
+    "creates": "created",
+    "deletes": "deleted",
+    "drops": "dropped",
+    "leaves": "left",
+    "makes": "made",
+    "puts": "put",
+    "rebuilds": "rebuilt",
+    "redefines": "redefined",
+    "removes": "removed",
+    "renames": "renamed",
+    "replaces": "replaced",
+    "revokes": "revoked",
+    "sets": "set",
+}
+_STILL_READ = re.compile(r"(column|table|view|materialized_view)_(dropped|renamed)")
+
+
+def _broken(one: StatementReading, suspect: Release, goal: Release) -> str:
+    """`Release 57 dropped column orders.legacy_status, which release 56 may still read`, as one sentence."""
+    verb, _, rest = one.says.rstrip(".").partition(" ")
+    what = _named(f"{_PAST.get(verb, verb)} {rest}".strip(), goal)
+    harm = f", which release {goal.handle} may still read" if _STILL_READ.fullmatch(one.rule) else f"; release {goal.handle} may not run on that"
+    return f"Release {suspect.handle} {what}{harm}."
+
+
+def _named(text: str, goal: Release) -> str:
+    """The reader of migrations says OLD for the release to go back to; a person knows its name."""
+    return re.sub(r"\bOLD\b", f"release {goal.handle}", text)
+
+
+def _place(one: StatementReading) -> str:
+    return f"{one.path}:{one.line}" if one.line else one.path
+
+
+def _evidence(change: Known[SourceChange], one: StatementReading) -> Evidence:
+    return Evidence(source=change.evidence.source, what=_place(one), read_at=change.evidence.read_at, digest=change.evidence.digest)
+
+
+RULE = Rule(name="schema_is_compatible", question="Can the goal release run on today's schema?", ask=ask, needs=needs)

@@ -1,0 +1,608 @@
+"""Decides what the operations of a whole range mean for OLD: the statement table of the safety notes, with memory of what the range itself made.
+
+One `Judge` per migration root (one database, as far as paths tell). It knows which tables, columns and objects are new in the range (what happens to them is
+nothing to OLD), which of OLD's were dropped or renamed away (so that a new one under the old name is not mistaken for it), and the defaults of new columns.
+It reads no SQL and knows nothing of OLD's code or of the live database: what only those can clear stands in `clears`.
+"""
+
+from dataclasses import dataclass, field
+
+from service.domain.schema.operations import Column, ColumnType, Conversion, Kind, Operation
+from service.domain.schema.reading import Dialect, SchemaVerdict
+
+_SAFE, _WARN, _BREAKS, _UNKNOWN = SchemaVerdict.SAFE, SchemaVerdict.WARN, SchemaVerdict.BREAKS, SchemaVerdict.UNKNOWN
+_NOT_USED = "OLD is shown never to use it"
+_NO_DUPLICATES = "OLD is shown to write no duplicates (its own code or model declares the same uniqueness)"
+_ROWS = "a person confirms that OLD can work with the rows as they are now"
+_WIDE_TYPES = frozenset({"text", "bigint", "double", "decimal", "mediumtext", "longtext", "mediumblob", "longblob", "varbinary", "json", "jsonb"})
+_SIZED_TYPES = frozenset(
+    {"varchar", "char", "nvarchar", "nchar", "bpchar", "varbinary", "binary", "decimal", "bit", "varbit", "int", "mediumint", "uint", "ubigint", "enum", "set"}
+)
+
+
+@dataclass(slots=True, eq=False)
+class Finding:
+    """One operation's outcome while the range is still being read; later operations may change it (a column added and dropped again)."""
+
+    rule: str
+    verdict: SchemaVerdict
+    says: str
+    clears: str = ""
+    objects: tuple[str, ...] = ()
+
+    def become(self, rule: str, verdict: SchemaVerdict, says: str, clears: str = "") -> None:
+        """Take another outcome."""
+        self.rule, self.verdict, self.says, self.clears = rule, verdict, says, clears
+
+
+@dataclass(slots=True, eq=False)
+class _Column:
+    """A column by its name of now. `origin` is OLD's name for it, None if the range made it; `certain` is False after ADD COLUMN IF NOT EXISTS."""
+
+    origin: str | None
+    certain: bool = True
+    not_null: bool = False
+    filled: bool = True
+    made_by: Finding | None = None
+    broken_by: Finding | None = None
+    unbroken: tuple[str, SchemaVerdict, str, str] = ("", SchemaVerdict.UNKNOWN, "", "")
+    default_dropped_by: Finding | None = None
+    renames: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_new(self) -> bool:
+        return self.origin is None and self.certain
+
+
+@dataclass(slots=True, eq=False)
+class _Table:
+    """A table by its name of now. `origin` is OLD's name for it, None if the range made it."""
+
+    origin: str | None
+    columns: dict[str, _Column] = field(default_factory=dict)
+    gone: dict[str, Finding] = field(default_factory=dict)
+    copied_from: set[str] = field(default_factory=set)
+    replaces: list[Finding] = field(default_factory=list)
+    renames: list[Finding] = field(default_factory=list)
+    rebuilt: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        return self.origin is None
+
+    def column(self, name: str) -> _Column:
+        return self.columns.setdefault(name, _Column(origin=name))
+
+
+@dataclass(slots=True, eq=False)
+class _Object:
+    """A view, type, function, index or other object that the range made under a name OLD did not have."""
+
+    made_by: Finding
+    table: str = ""
+    signature: tuple[str, ...] | None = None
+
+
+class Judge:
+    """Takes a range's operations in order and answers each with a finding; findings may still change until the range ends."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._tables: dict[str, _Table] = {}
+        self._gone_tables: dict[str, Finding] = {}
+        self._objects: dict[tuple[str, str], _Object] = {}
+        self._gone_objects: dict[tuple[str, str], tuple[Finding, Operation]] = {}
+        self._strict_domains: set[str] = set()
+        self._shortened: set[tuple[str, str]] = set()
+
+    def judge(self, operation: Operation) -> Finding:
+        """Return the finding for one operation."""
+        finding = Finding("", _UNKNOWN, "", objects=_objects(operation))
+        match operation.kind:
+            case Kind.NOTE:
+                finding.become(operation.rule, operation.verdict, operation.says, operation.clears)
+            case Kind.CREATE_TABLE:
+                self._create_table(operation, finding)
+            case Kind.DROP_TABLE:
+                self._drop_table(operation, finding)
+            case Kind.RENAME_TABLE:
+                self._rename_table(operation, finding)
+            case Kind.WRITE:
+                self._write(operation, finding)
+            case Kind.CREATE_OBJECT:
+                self._create_object(operation, finding)
+            case Kind.DROP_OBJECT:
+                self._drop_object(operation, finding)
+            case Kind.RENAME_OBJECT:
+                self._rename_object(operation, finding)
+            case Kind.CHANGE_OBJECT:
+                if (operation.what, operation.name) in self._objects:
+                    self._on_new(operation.name, finding)
+                else:
+                    finding.become(operation.rule, operation.verdict, operation.says, operation.clears)
+            case _:
+                table = self._table(operation.table)
+                if table.is_new:
+                    self._remember(operation, finding)
+                    self._on_new(operation.table, finding)
+                else:
+                    self._change(operation, table, finding)
+        return finding
+
+    def _table(self, name: str) -> _Table:
+        return self._tables.setdefault(name, _Table(origin=name))
+
+    def _on_new(self, name: str, finding: Finding) -> None:
+        finding.become("made_in_this_range", _SAFE, f"concerns {name}, which OLD never had")
+
+    def _remember(self, operation: Operation, finding: Finding) -> None:
+        """Keep the names of keys and constraints that the range makes, so that dropping them again cancels."""
+        if operation.name and not operation.guarded and operation.kind in {Kind.ADD_UNIQUE, Kind.ADD_CHECK, Kind.ADD_FOREIGN_KEY}:
+            self._objects[self._key(operation)] = _Object(finding, operation.table)
+
+    def _key(self, operation: Operation) -> tuple[str, str]:
+        if operation.what in {"index", "unique index"} or (operation.what == "unique" and self._dialect is Dialect.MYSQL):
+            return ("index", operation.name)
+        return ("constraint", f"{operation.table}.{operation.name}")
+
+    # --- tables
+
+    def _create_table(self, operation: Operation, finding: Finding) -> None:
+        name = operation.table
+        if (gone := self._gone_tables.get(name)) is not None and name not in self._tables:
+            # OLD's table went away and another takes its name: OLD's statements run and find other rows.
+            gone.become("table_replaced", _BREAKS, f"{gone.says} and puts another table in its place", "its rows and shape are shown to be those OLD knows")
+            finding.become(
+                "table_replaced", _BREAKS, f"creates table {name} anew in place of the one OLD knows", "its rows and shape are shown to be those OLD knows"
+            )
+            self._tables[name] = _Table(origin=name, replaces=[gone, finding], copied_from=set(operation.reads))
+        elif operation.guarded:
+            finding.become("table_created", _SAFE, f"creates table {name} unless it exists")
+            self._table(name)
+        elif name in self._tables and not self._tables[name].is_new:
+            # The range already spoke of it as an existing table: two databases, or an order that is not clear.
+            finding.become("order_not_clear", _UNKNOWN, f"creates table {name} after the range already changed it", "the order of the migrations is made clear")
+        else:
+            finding.become("table_created", _SAFE, f"creates table {name}")
+            self._tables[name] = _Table(origin=None, copied_from=set(operation.reads))
+
+    def _drop_table(self, operation: Operation, finding: Finding) -> None:
+        name = operation.table
+        table = self._tables.pop(name, None) or _Table(origin=name)
+        if table.is_new:
+            finding.become("made_in_this_range", _SAFE, f"drops table {name}, which this range created")
+            return
+        was = f" (OLD's {table.origin})" if table.origin != name else ""
+        if table.rebuilt:
+            finding.become(
+                "table_rebuilt", _UNKNOWN, f"drops table {name}{was} after its rows were copied", "the rebuilt table's shape is compared with the one OLD knows"
+            )
+        else:
+            finding.become("table_dropped", _BREAKS, f"drops table {name}{was}", _NOT_USED)
+        self._gone_tables[name] = finding
+
+    def _rename_table(self, operation: Operation, finding: Finding) -> None:
+        before, after = operation.table, operation.to
+        finding.objects = (before, after)
+        table = self._tables.pop(before, None) or _Table(origin=before)
+        gone = self._gone_tables.get(after)
+        if table.is_new and gone is None:
+            finding.become("made_in_this_range", _SAFE, f"renames table {before}, which this range created, to {after}")
+        elif table.is_new:
+            if self._dialect is Dialect.SQLITE and after in table.copied_from:
+                for one in (gone, finding):
+                    if one is not None:
+                        one.become(
+                            "table_rebuilt",
+                            _UNKNOWN,
+                            f"rebuilds table {after} under its own name",
+                            "the rebuilt table's shape is compared with the one OLD knows",
+                        )
+            elif gone is not None:
+                gone.become("table_replaced", _BREAKS, f"{gone.says} and puts another table in its place", "its rows and shape are shown to be those OLD knows")
+                finding.become(
+                    "table_replaced", _BREAKS, f"puts table {before} in place of OLD's {after}", "its rows and shape are shown to be those OLD knows"
+                )
+            table.origin = after
+        elif table.origin == after:
+            for one in (*table.renames, finding):
+                one.become("renamed_back", _SAFE, f"renames table {after} away and back within this range")
+            table.renames = []
+            self._gone_tables.pop(after, None)
+        else:
+            table.renames.append(finding)
+            finding.become("table_renamed", _BREAKS, f"renames table {before} to {after}", "a view under the old name serves all that OLD reads and writes")
+            self._gone_tables[before] = finding
+        self._tables[after] = table
+
+    # --- rows
+
+    def _write(self, operation: Operation, finding: Finding) -> None:
+        verb, name = operation.what, operation.table
+        if not name:
+            finding.become("rows_changed", _UNKNOWN, f"{verb}s rows of a table that is not told apart", _ROWS)
+            return
+        table = self._table(name)
+        if ("view", name) in self._objects:
+            table = _Table(origin=name)
+        self._shortened |= {(name, column) for column in operation.shortens}
+        if table.is_new:
+            table.copied_from |= operation.reads
+            finding.become("made_in_this_range", _SAFE, f"{_VERBS[verb]} table {name}, which OLD never had")
+        elif verb in {"truncate", "delete"} and operation.whole:
+            finding.become("rows_deleted", _BREAKS, f"deletes all rows of table {name}", "OLD is shown not to need them, or they were put back")
+        elif verb == "insert" and not operation.upsert:
+            finding.become("rows_added", _WARN, f"adds rows to table {name}", _ROWS)
+            if self._dialect is Dialect.SQLITE and table.replaces:
+                self._rebuilt_from(table, operation.reads)
+        elif verb == "update" and operation.columns and all(self._is_new_column(table, column) for column in operation.columns):
+            finding.become("rows_changed", _WARN, f"fills columns of table {name} that OLD never had", _ROWS)
+        else:
+            finding.become("rows_changed", _UNKNOWN, f"{_VERBS[verb]} table {name}", _ROWS)
+
+    def _rebuilt_from(self, table: _Table, reads: frozenset[str]) -> None:
+        """SQLite changes a table by building it anew: rename away, create, copy, drop. Its rows are there; its final shape is not compared here."""
+        sources = [
+            self._tables[name] for name in reads if name in self._tables and self._tables[name].origin == table.origin and self._tables[name] is not table
+        ]
+        if sources:
+            for one in table.replaces:
+                one.become(
+                    "table_rebuilt",
+                    _UNKNOWN,
+                    f"rebuilds table {table.origin} under its own name",
+                    "the rebuilt table's shape is compared with the one OLD knows",
+                )
+            for source in sources:
+                source.rebuilt = True
+
+    @staticmethod
+    def _is_new_column(table: _Table, name: str) -> bool:
+        column = table.columns.get(name)
+        return column is not None and column.is_new
+
+    # --- objects
+
+    def _create_object(self, operation: Operation, finding: Finding) -> None:
+        what, name, key = operation.what, operation.name, (operation.what, operation.name)
+        if operation.whole:
+            self._strict_domains.add(name)
+        if what == "index":
+            finding.become("index_created", _SAFE, f"creates index {name}" if name else f"creates an index on table {operation.table}")
+            if name and not operation.guarded:
+                self._objects[key] = _Object(finding, operation.table)
+            return
+        if key in self._gone_objects:
+            self._replace_object(operation, finding)
+        elif what in {"function", "procedure", "aggregate"}:
+            verb = "creates or replaces" if operation.replace else "creates"
+            finding.become("routine_changed", _WARN, f"{verb} {what} {name}, whose body is not read", "OLD gets the same results from it, or never calls it")
+            self._made(operation, finding)
+        elif what == "trigger":
+            if self._table(operation.table).is_new:
+                self._on_new(operation.table, finding)
+            else:
+                finding.become("trigger_created", _WARN, f"creates trigger {name} on table {operation.table}", "OLD's writes are shown to pass it unchanged")
+            self._made(operation, finding)
+        elif what == "policy":
+            if self._table(operation.table).is_new:
+                self._on_new(operation.table, finding)
+            else:
+                finding.become("policy_created", _WARN, f"creates policy {name}", "OLD's role may still read and write all it did")
+            self._made(operation, finding)
+        elif operation.replace and key not in self._objects:
+            if self._dialect is Dialect.POSTGRES:
+                finding.become("view_replaced", _WARN, f"replaces {what} {name}, keeping its columns", "the rows it shows still mean what OLD reads in them")
+            else:
+                finding.become(
+                    "view_replaced", _UNKNOWN, f"replaces {what} {name}, perhaps with other columns", "its columns are compared with those OLD reads"
+                )
+        else:
+            finding.become("object_created", _SAFE, f"creates {what} {name}".rstrip())
+            self._made(operation, finding)
+
+    def _made(self, operation: Operation, finding: Finding) -> None:
+        if operation.name and not operation.guarded and not operation.replace:
+            self._objects[operation.what, operation.name] = _Object(finding, operation.table, operation.signature)
+
+    def _replace_object(self, operation: Operation, finding: Finding) -> None:
+        """An object of OLD was dropped or renamed away, and the range makes another under its name."""
+        what, name = operation.what, operation.name
+        gone, dropped = self._gone_objects[what, name]
+        if what in {"view", "materialized view"} and dropped.kind is Kind.DROP_OBJECT:
+            rule, verdict, clears = "view_replaced", _UNKNOWN, "its columns are compared with those OLD reads"
+        elif what in {"function", "procedure", "aggregate"} and dropped.kind is Kind.DROP_OBJECT and _same_signature(dropped.signature, operation.signature):
+            rule, verdict, clears = "routine_changed", _WARN, "OLD gets the same results from it, or never calls it"
+        elif what in {"trigger", "policy"}:
+            rule, verdict, clears = f"{what}_replaced", _WARN, "OLD's reads and writes are shown to pass it unchanged"
+        else:
+            rule, verdict, clears = f"{what.replace(' ', '_')}_replaced", _BREAKS, "it is shown to be what OLD knows under that name"
+        gone.become(rule, verdict, f"drops {what} {name} to make it anew", clears)
+        finding.become(rule, verdict, f"makes {what} {name} anew in place of the one OLD knows", clears)
+
+    def _drop_object(self, operation: Operation, finding: Finding) -> None:
+        what, name, key = operation.what, operation.name, (operation.what, operation.name)
+        made = self._objects.get(key)
+        # Another overload of a routine that the range made is OLD's.
+        if made is not None and (made.signature is None or operation.signature is None or _same_signature(operation.signature, made.signature)):
+            del self._objects[key]
+            if not (made.table and self._table(made.table).is_new):
+                made.made_by.become("made_in_this_range", _SAFE, f"creates {what} {name}, which this range drops again")
+            finding.become("made_in_this_range", _SAFE, f"drops {what} {name}, which this range created")
+            return
+        if operation.table and self._table(operation.table).is_new:
+            self._on_new(operation.table, finding)
+            return
+        if what == "index":
+            finding.become(
+                "index_dropped",
+                _WARN,
+                f"drops index {name}",
+                "it is not unique or OLD has no ON CONFLICT / ON DUPLICATE KEY on it, and OLD is fast enough without it",
+            )
+        elif what in {"trigger", "event", "statistics"}:
+            finding.become(f"{what}_dropped", _WARN, f"drops {what} {name}", "OLD does not depend on what it computed")
+        elif what == "policy":
+            finding.become("policy_dropped", _BREAKS, f"drops policy {name}", "OLD's role may still read and write all it did")
+        elif what in {"role", "user"}:
+            finding.become("role_changed", _BREAKS, f"drops database role {name}", "OLD does not connect as it")
+        else:
+            finding.become(f"{what.replace(' ', '_')}_dropped", _BREAKS, f"drops {what} {name}", _NOT_USED)
+        self._gone_objects[key] = (finding, operation)
+
+    def _rename_object(self, operation: Operation, finding: Finding) -> None:
+        what, before, after = operation.what, operation.name, operation.to
+        finding.objects = (before, after)
+        if (made := self._objects.pop((what, before), None)) is not None:
+            self._objects[what, after] = made
+            if (what, after) in self._gone_objects:
+                self._replace_object(Operation(kind=Kind.CREATE_OBJECT, what=what, name=after), finding)
+            else:
+                finding.become("made_in_this_range", _SAFE, f"renames {what} {before}, which this range created, to {after}")
+        elif what in {"index", "constraint", "trigger", "policy"}:
+            finding.become(f"{what}_renamed", _SAFE, f"renames {what} {before} to {after}")
+        else:
+            finding.become(f"{what.replace(' ', '_')}_renamed", _BREAKS, f"renames {what} {before} to {after}", "OLD is shown never to name it")
+            self._gone_objects[what, before] = (finding, operation)
+
+    # --- changes of a table that OLD knows
+
+    def _change(self, operation: Operation, table: _Table, finding: Finding) -> None:
+        shown = f"{operation.table}.{operation.name}"
+        match operation.kind:
+            case Kind.ADD_COLUMN if operation.column is not None:
+                self._add_column(operation, operation.column, table, finding)
+            case Kind.DROP_COLUMN:
+                self._drop_column(operation, table, finding)
+            case Kind.RENAME_COLUMN:
+                self._rename_column(operation, table, finding)
+            case Kind.MODIFY_COLUMN if operation.column is not None:
+                self._modify_column(operation, operation.column, table, finding)
+            case Kind.CHANGE_TYPE if operation.type is not None:
+                if table.column(operation.name).is_new:
+                    finding.become("made_in_this_range", _SAFE, f"changes the type of {shown}, which OLD never had")
+                else:
+                    finding.become(*self._type_change(operation.table, operation.name, operation.type))
+            case Kind.SET_NOT_NULL | Kind.DROP_NOT_NULL | Kind.SET_DEFAULT | Kind.DROP_DEFAULT | Kind.SET_IDENTITY:
+                self._constrain_column(operation, table, finding)
+            case Kind.ADD_UNIQUE | Kind.ADD_CHECK | Kind.ADD_FOREIGN_KEY:
+                self._remember(operation, finding)
+                self._add_constraint(operation, table, finding)
+            case Kind.DROP_CONSTRAINT:
+                self._drop_constraint(operation, finding)
+            case Kind.CHANGE_TABLE:
+                finding.become(operation.rule, operation.verdict, operation.says, operation.clears)
+            case _:
+                finding.become("not_understood", _UNKNOWN, f"changes table {operation.table} in a way that is not understood", "a person reads the statement")
+
+    def _add_column(self, operation: Operation, definition: Column, table: _Table, finding: Finding) -> None:
+        shown = f"{operation.table}.{operation.name}"
+        if (gone := table.gone.get(operation.name)) is not None:
+            self._column_replaced(shown, gone, finding)
+            table.columns[operation.name] = _Column(origin=operation.name)
+            return
+        known = table.columns.get(operation.name)
+        if known is not None and not known.is_new:
+            if operation.guarded:
+                finding.become("column_added", _SAFE, f"adds column {shown} unless it exists")
+            else:
+                finding.become(
+                    "order_not_clear", _UNKNOWN, f"adds column {shown} after the range already changed it", "the order of the migrations is made clear"
+                )
+            return
+        strict = definition.type.user_defined and definition.type.name in self._strict_domains
+        column = _Column(
+            origin=None,
+            certain=not operation.guarded,
+            not_null=definition.not_null or strict,
+            filled=definition.default or definition.generated,
+            made_by=finding,
+        )
+        table.columns[operation.name] = column
+        finding.become("column_added", _SAFE, f"adds column {shown}")
+        if definition.unique and definition.default:
+            finding.become("unique_added", _WARN, f"adds unique column {shown} with a default that OLD's rows would all take", _NO_DUPLICATES)
+        elif definition.checks_others:
+            finding.become("check_added", _WARN, f"adds column {shown} with a check on other columns", "OLD writes only what the check accepts")
+        elif definition.references and not definition.lets_parents_go:
+            finding.become("foreign_key_added", _WARN, f"adds column {shown} with a foreign key", "OLD never deletes a row that the new column may point to")
+        self._look_at(column, shown, finding)
+
+    def _look_at(self, column: _Column, shown: str, finding: Finding) -> None:
+        """Settle whether a new column makes OLD's inserts fail, and which operation is the one that does."""
+        breaking = column.not_null and not column.filled
+        if breaking and column.broken_by is None:
+            column.broken_by = finding
+            column.unbroken = (finding.rule, finding.verdict, finding.says, finding.clears)
+            dropped = finding.rule == "default_dropped"
+            rule = "default_dropped_on_new_not_null_column" if dropped else "not_null_without_default"
+            says = (
+                f"leaves new column {shown} NOT NULL without a default" if finding is not column.made_by else f"adds column {shown} NOT NULL without a default"
+            )
+            finding.become(rule, _BREAKS, says, f"{shown} gets a default, so that OLD's inserts, which do not name it, succeed")
+        elif not breaking and column.broken_by is not None:
+            column.broken_by.become(*column.unbroken)
+            column.broken_by = None
+
+    def _drop_column(self, operation: Operation, table: _Table, finding: Finding) -> None:
+        shown = f"{operation.table}.{operation.name}"
+        column = table.columns.pop(operation.name, None) or _Column(origin=operation.name)
+        if column.is_new:
+            for one in (column.made_by, column.broken_by, finding):
+                if one is not None:
+                    one.become("made_in_this_range", _SAFE, f"concerns column {shown}, which this range adds and drops")
+            return
+        was = f" (OLD's {column.origin})" if column.origin not in {None, operation.name} else ""
+        finding.become("column_dropped", _BREAKS, f"drops column {shown}{was}", f"OLD is shown never to name {shown}")
+        table.gone[operation.name] = finding
+
+    def _column_replaced(self, shown: str, gone: Finding, finding: Finding) -> None:
+        clears = "its values and type are shown to be those OLD knows"
+        gone.become("column_replaced", _BREAKS, f"{gone.says} and puts another column in its place", clears)
+        finding.become("column_replaced", _BREAKS, f"puts another column in place of the {shown} that OLD knows", clears)
+
+    def _rename_column(self, operation: Operation, table: _Table, finding: Finding) -> None:
+        before, after = operation.name, operation.to
+        shown = f"{operation.table}.{before}"
+        finding.objects = (operation.table, shown, f"{operation.table}.{after}")
+        column = table.columns.pop(before, None) or _Column(origin=before)
+        gone = table.gone.get(after)
+        if column.origin == after:
+            for one in (*column.renames, finding):
+                one.become("renamed_back", _SAFE, f"renames column {operation.table}.{after} away and back within this range")
+            column.renames = []
+            table.gone.pop(after, None)
+        elif gone is not None:
+            self._column_replaced(f"{operation.table}.{after}", gone, finding)
+            if column.origin is not None:
+                table.gone[before] = finding
+            column = _Column(origin=after)
+        elif column.is_new:
+            finding.become("made_in_this_range", _SAFE, f"renames column {shown}, which this range added, to {after}")
+        else:
+            column.renames.append(finding)
+            finding.become(
+                "column_renamed", _BREAKS, f"renames column {shown} to {after}", f"OLD is shown never to name {shown}, or a view or column serves the old name"
+            )
+            table.gone[before] = finding
+        table.columns[after] = column
+
+    def _modify_column(self, operation: Operation, definition: Column, table: _Table, finding: Finding) -> None:
+        """MySQL's MODIFY and CHANGE write the whole definition anew: what it leaves out (NOT NULL, DEFAULT) is dropped."""
+        shown = f"{operation.table}.{operation.name}"
+        column = table.column(operation.name)
+        if column.is_new:
+            finding.become("made_in_this_range", _SAFE, f"redefines column {shown}, which OLD never had")
+            column.not_null, column.filled = definition.not_null, definition.default or definition.generated
+            self._look_at(column, shown, finding)
+            return
+        rule, verdict, says, clears = self._type_change(operation.table, operation.name, definition.type)
+        if rule == "type_changed":
+            # The statement repeats a type that did not change as often as it changes one.
+            rule, verdict, clears = "column_redefined", _UNKNOWN, "its definition is compared with the one OLD knows"
+        finding.become(rule, verdict, f"redefines column {shown}: {says}", clears)
+
+    def _type_change(self, table: str, column: str, to: ColumnType) -> tuple[str, SchemaVerdict, str, str]:
+        shown = f"{table}.{column}"
+        target = f"{to.name}(...)" if to.bounded else to.name
+        says = f"changes the type of {shown} to {target}"
+        if (table, column) in self._shortened and (to.bounded or to.name in _SIZED_TYPES):
+            return "type_narrowed", _BREAKS, f"{says} after fitting its values", "OLD is shown to write no longer values"
+        if to.conversion is Conversion.EXPRESSION:
+            return "type_changed", _BREAKS, f"{says} and computes its values anew", "OLD reads and writes the new type unchanged"
+        wide = to.name.removesuffix("[]") in _WIDE_TYPES or (self._dialect is Dialect.POSTGRES and to.name == "varchar")
+        if wide and not to.bounded and not (to.conversion is Conversion.CAST and to.name.startswith("json")):
+            return "type_widened", _WARN, says, "it was a narrower type of the same family and OLD copes with the longer values"
+        if to.bounded or to.name in _SIZED_TYPES:
+            return "type_size_changed", _UNKNOWN, f"{says}; whether that is narrower than before is not in the range", "it is shown to be wider than before"
+        return "type_changed", _BREAKS, says, "OLD reads and writes the new type unchanged"
+
+    def _constrain_column(self, operation: Operation, table: _Table, finding: Finding) -> None:
+        shown, kind = f"{operation.table}.{operation.name}", operation.kind
+        column = table.column(operation.name)
+        if column.origin is None:
+            # A column that the range made, or perhaps made (IF NOT EXISTS): then OLD's own may stand there, and is judged as such below.
+            match kind:
+                case Kind.SET_NOT_NULL | Kind.DROP_NOT_NULL:
+                    column.not_null = kind is Kind.SET_NOT_NULL
+                    finding.become("made_in_this_range", _SAFE, f"changes whether {shown}, which OLD never had, may be NULL")
+                case Kind.DROP_DEFAULT:
+                    column.filled = False
+                    finding.become("default_dropped", _SAFE, f"drops the default of {shown}, which OLD never had")
+                case _:
+                    column.filled = True
+                    finding.become("made_in_this_range", _SAFE, f"sets the default of {shown}, which OLD never had")
+            self._look_at(column, shown, finding)
+            if column.is_new or column.broken_by is finding:
+                return
+        match kind:
+            case Kind.SET_NOT_NULL:
+                finding.become("not_null_set", _WARN, f"makes {shown} NOT NULL", "OLD's model never writes NULL there, and no row ever held one")
+            case Kind.DROP_NOT_NULL:
+                finding.become("not_null_dropped", _WARN, f"lets {shown} be NULL", "no row holds NULL there, or OLD copes with it")
+            case Kind.SET_DEFAULT:
+                finding.become("default_changed", _SAFE, f"sets the default of {shown}")
+                if column.default_dropped_by is not None:
+                    column.default_dropped_by.become("default_changed", _SAFE, f"drops the default of {shown}, which gets another later in this range")
+                    column.default_dropped_by = None
+            case Kind.DROP_DEFAULT:
+                finding.become("default_dropped", _WARN, f"drops the default of {shown}", "OLD always writes it, or it may be NULL")
+                column.default_dropped_by = finding
+            case _:
+                finding.become("identity_changed", _WARN, f"changes how {shown} is generated", "OLD never writes it itself")
+
+    def _add_constraint(self, operation: Operation, table: _Table, finding: Finding) -> None:
+        columns = ", ".join(operation.columns)
+        where = f"table {operation.table}" + (f" ({columns})" if columns else "")
+        key = {"unique": "a unique constraint", "exclusion": "an exclusion constraint"}.get(operation.what, f"a {operation.what}")
+        match operation.kind:
+            case Kind.ADD_UNIQUE:
+                finding.become("unique_added", _WARN, f"adds {key} on {where}", _NO_DUPLICATES)
+                if operation.what == "primary key":
+                    for name in operation.columns:
+                        if self._is_new_column(table, name):
+                            column = table.columns[name]
+                            column.not_null = True
+                            self._look_at(column, f"{operation.table}.{name}", finding)
+                elif not operation.upsert and any(self._is_new_column(table, name) and not table.columns[name].filled for name in operation.columns):
+                    # OLD leaves the new column NULL, and NULLs never collide.
+                    finding.become("unique_added", _SAFE, f"adds {key} on {where}, where OLD always leaves a new column NULL")
+            case Kind.ADD_CHECK:
+                finding.become("check_added", _WARN, f"adds a check on {where}", "OLD writes only what the check accepts")
+                for name in operation.never_null:
+                    if self._is_new_column(table, name):
+                        column = table.columns[name]
+                        column.not_null = True
+                        self._look_at(column, f"{operation.table}.{name}", finding)
+            case _:
+                finding.become("foreign_key_added", _WARN, f"adds a foreign key on {where}", "OLD writes and deletes in an order that the key accepts")
+
+    def _drop_constraint(self, operation: Operation, finding: Finding) -> None:
+        made = self._objects.pop(("constraint", f"{operation.table}.{operation.name}"), None)
+        if made is not None and made.made_by.verdict is not _BREAKS:
+            made.made_by.become("made_in_this_range", _SAFE, f"adds constraint {operation.name}, which this range drops again")
+            finding.become("made_in_this_range", _SAFE, f"drops constraint {operation.name}, which this range added")
+            return
+        name = f" {operation.name}" if operation.name != operation.what else ""
+        clears = "no row breaks the dropped rule, and OLD has no ON CONFLICT / ON DUPLICATE KEY on it"
+        finding.become("constraint_dropped", _WARN, f"drops {operation.what}{name} of table {operation.table}", clears)
+
+
+_VERBS = {"insert": "adds or overwrites rows of", "update": "changes rows of", "delete": "deletes rows of", "truncate": "empties", "merge": "merges rows into"}
+
+
+def _objects(operation: Operation) -> tuple[str, ...]:
+    if operation.kind in {Kind.CREATE_OBJECT, Kind.DROP_OBJECT, Kind.CHANGE_OBJECT} or not operation.table:
+        named = [operation.table, operation.name]
+    elif operation.what in {"index", "unique index"}:
+        named = [operation.table, operation.name, *(f"{operation.table}.{name}" for name in operation.columns)]
+    else:
+        named = [operation.table, *(f"{operation.table}.{name}" for name in (operation.name, *operation.columns) if name)]
+    return tuple(dict.fromkeys(one for one in named if one))
+
+
+def _same_signature(dropped: tuple[str, ...] | None, created: tuple[str, ...] | None) -> bool:
+    """Say whether DROP and CREATE mean the same routine; CREATE may name the parameters that DROP gives by type only."""
+    if dropped is None or created is None or len(dropped) != len(created):
+        return False
+    return all(new == old or new.endswith(f" {old}") or old.endswith(f" {new}") for old, new in zip(dropped, created, strict=True))

@@ -1,0 +1,113 @@
+"""One step of work: load the row, let the story say what changes, commit. Knows no DBOS, so that tests drive it with a fake clock."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from service.domain.errors import ConflictError, TemporaryError, UnavailableError
+from service.domain.model import Operation, OperationKind
+from service.domain.ports import AuditEvent, Clock, Journal, Transition, Work
+
+log = structlog.get_logger()
+
+COMMIT_PAUSE = 0.5
+STUMBLE_PAUSE = timedelta(seconds=4)
+STUMBLES = 5
+
+
+class Story(Protocol):
+    """The story of one kind of operation."""
+
+    @property
+    def phases(self) -> frozenset[str]: ...  # noqa: D102
+
+    async def advance(self, operation: Operation) -> Transition: ...  # noqa: D102
+
+    async def barred(self, operation: Operation, why: str) -> Transition: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directive:
+    """What a segment does next: stop, or sleep so many seconds and go on. `rev` moves with the row."""
+
+    stop: bool
+    sleep: float = 0.0
+    why: str = ""
+
+
+class Runner:
+    """Runs operations and deliveries one step at a time."""
+
+    def __init__(self, *, journal: Journal, stories: Mapping[OperationKind, Story], place: Callable[[str], Awaitable[None]], clock: Clock) -> None:
+        self._journal = journal
+        self._stories = stories
+        self._place = place
+        self._clock = clock
+        self._stumbles: dict[str, int] = {}
+
+    async def step(self, work: Work) -> Directive:
+        """One step. Raises UnavailableError while the store is away: the engine tries the step again, and effects are looked for before they are tried."""
+        if work.kind == "delivery":
+            await self._place(work.id)
+            return Directive(stop=True, why="placed")
+        operation = await self._journal.load(work.id)
+        if operation is None or operation.done_at is not None:
+            return Directive(stop=True, why="ended")
+        if operation.seq != work.seq:
+            return Directive(stop=True, why="fenced")
+        story = self._stories.get(operation.kind)
+        if story is None or operation.phase not in story.phases:
+            return Directive(stop=True, why="left to a newer version")  # never guess at a phase this version does not know
+        transition = await self._advance(story, operation)
+        if transition is None:
+            return Directive(stop=False, sleep=STUMBLE_PAUSE.total_seconds(), why="stumbled")
+        return await self._commit(story, operation, transition)
+
+    async def _advance(self, story: Story, operation: Operation) -> Transition | None:
+        try:
+            transition = await story.advance(operation)
+        except UnavailableError:
+            raise
+        except TemporaryError as error:
+            return replace(_same(operation), says=f"{error}; trying again", wait=STUMBLE_PAUSE)
+        except Exception as error:  # noqa: BLE001  a defect must not end the operation silently: it is recorded, tried again, then a person is told by /readyz and metrics
+            return await self._stumbled(operation, error)
+        self._stumbles.pop(operation.id, None)
+        return transition
+
+    async def _stumbled(self, operation: Operation, error: Exception) -> Transition | None:
+        count = self._stumbles[operation.id] = self._stumbles.get(operation.id, 0) + 1
+        log.error("operation stumbled", operation=operation.id, phase=operation.phase, error=type(error).__name__, count=count, exc_info=error)
+        if count % STUMBLES:
+            return None
+        says = f"Backout stumbled {count} times in phase {operation.phase} ({type(error).__name__}); a person is needed, the target is kept"
+        return replace(_same(operation), says=says, events=(AuditEvent(kind="stumbled", says=says, at=self._clock.now()),), wait=timedelta(minutes=1))
+
+    async def _commit(self, story: Story, operation: Operation, transition: Transition) -> Directive:
+        """The commit has a retry loop of its own around the finished result, so that a moment without the store repeats no effect."""
+        while True:
+            at = self._clock.now()
+            try:
+                done = await self._journal.commit(operation, transition, at)
+            except ConflictError as error:
+                transition = await story.barred(operation, str(error))
+                continue
+            except UnavailableError as error:
+                log.warning("commit is waiting for the store", operation=operation.id, error=str(error))
+                await self._clock.sleep(COMMIT_PAUSE)
+                continue
+            break
+        if not done:
+            return Directive(stop=True, why="fenced")
+        log.info("operation", operation=operation.id, target=str(operation.target), phase=transition.phase, says=transition.says)
+        later = transition.until_person is not None or transition.wait > timedelta(seconds=5)
+        if transition.done is not None or later:
+            return Directive(stop=True, why=transition.phase)
+        return Directive(stop=False, sleep=transition.wait.total_seconds())
+
+
+def _same(operation: Operation) -> Transition:
+    return Transition(phase=operation.phase, data=operation.data)

@@ -1,0 +1,250 @@
+"""Deliveries, episodes and incidents: what was accepted is kept, and every alert has a disposition."""
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.domain.errors import ConflictError
+from service.domain.model import AlertNotice, Episode, Incident, RawDelivery, TargetId
+from service.store import tables as t
+from service.store.database import Database
+
+INTAKE_PATIENCE = 2.5
+"""Seconds the intake waits for the store before it answers 503: the sender then tries again, and nothing is half kept."""
+
+CHUNK = 500
+
+
+class AlertStore:
+    """Implements `service.domain.ports.Alerts`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def accept(self, delivery: RawDelivery) -> str:
+        """Commit the raw body and all episodes in one transaction; answers the delivery's id. Raises UnavailableError when nothing was kept."""
+        try:
+            return await self._accept(delivery)
+        except sa.exc.IntegrityError:  # two replicas took the same alert at once: the second look finds what the other one wrote
+            return await self._accept(delivery)
+
+    async def _accept(self, delivery: RawDelivery) -> str:
+        delivery_id = f"dlv_{uuid.uuid4().hex}"
+        digest = "sha256:" + hashlib.sha256(delivery.body).hexdigest()
+        async with self._database.write(patience=INTAKE_PATIENCE) as connection:
+            if (await connection.execute(sa.select(t.blob.c.digest).where(t.blob.c.digest == digest))).first() is None:
+                await connection.execute(t.blob.insert().values(digest=digest, body=delivery.body))
+            await connection.execute(
+                t.delivery.insert().values(
+                    id=delivery_id,
+                    source=delivery.source,
+                    sender=delivery.sender,
+                    received_at=delivery.received_at,
+                    body_digest=digest,
+                    group_key=delivery.group_key,
+                    alerts=len(delivery.notices),
+                    truncated=delivery.truncated,
+                )
+            )
+            notices = list({(n.fingerprint, n.starts_at, n.firing): n for n in delivery.notices}.values())
+            for start in range(0, len(notices), CHUNK):
+                await self._keep(connection, delivery, delivery_id, notices[start : start + CHUNK])
+        return delivery_id
+
+    async def _keep(self, connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notices: Sequence[AlertNotice]) -> None:
+        prints = {n.fingerprint for n in notices}
+        found = (
+            await connection.execute(
+                sa.select(t.episode.c.id, t.episode.c.fingerprint, t.episode.c.starts_at, t.episode.c.ends_at).where(
+                    t.episode.c.source == delivery.source, t.episode.c.fingerprint.in_(prints)
+                )
+            )
+        ).all()
+        known: dict[tuple[str, datetime], Any] = {(row.fingerprint, row.starts_at): row for row in found}
+        open_ones: dict[str, list[Any]] = {}
+        for row in found:
+            if row.ends_at is None:
+                open_ones.setdefault(row.fingerprint, []).append(row)
+        for notice in notices:
+            seen = known.get((notice.fingerprint, notice.starts_at))
+            if notice.firing:
+                for older in open_ones.get(notice.fingerprint, ()):
+                    if older.starts_at < notice.starts_at:  # a newer firing ends the older episode of that fingerprint
+                        await self._end(connection, older.id, notice.starts_at)
+                if seen is None:
+                    await self._insert(connection, delivery, delivery_id, notice)
+                else:
+                    await connection.execute(
+                        t.episode.update().where(t.episode.c.id == seen.id).values(times_seen=t.episode.c.times_seen + 1, last_seen_at=delivery.received_at)
+                    )
+                continue
+            ended = notice.ends_at or delivery.received_at
+            matched = [seen] if seen is not None else [o for o in open_ones.get(notice.fingerprint, ()) if o.starts_at <= notice.starts_at]
+            for one in matched:
+                await self._end(connection, one.id, ended)
+            if not matched:
+                await self._insert(connection, delivery, delivery_id, notice)  # its firing was never announced: kept, and never acted on
+
+    async def _insert(self, connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notice: AlertNotice) -> None:
+        resolved = not notice.firing
+        await connection.execute(
+            t.episode.insert().values(
+                id=f"epi_{uuid.uuid4().hex}",
+                source=delivery.source,
+                sender=delivery.sender,
+                fingerprint=notice.fingerprint,
+                starts_at=notice.starts_at,
+                ends_at=(notice.ends_at or delivery.received_at) if resolved else None,
+                labels=dict(notice.labels),
+                annotations=dict(notice.annotations),
+                generator_url=notice.generator_url,
+                received_at=delivery.received_at,
+                last_seen_at=delivery.received_at,
+                times_seen=1,
+                link=delivery.link,
+                delivery_id=delivery_id,
+                disposition="resolved" if resolved else "",
+                disposition_says="it was over before Backout heard of it" if resolved else "",
+                rung="",
+            )
+        )
+
+    @staticmethod
+    async def _end(connection: AsyncConnection, episode_id: str, at: datetime) -> None:
+        await connection.execute(t.episode.update().where(t.episode.c.id == episode_id, t.episode.c.ends_at.is_(None)).values(ends_at=at, last_seen_at=at))
+
+    async def undecided(self, delivery_id: str) -> Sequence[Episode]:
+        """The delivery's episodes without a disposition."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                sa.select(t.episode)
+                .where(t.episode.c.delivery_id == delivery_id, t.episode.c.disposition == "")
+                .order_by(t.episode.c.starts_at, t.episode.c.id)
+            )
+            return tuple(_episode(row) for row in rows.mappings())
+
+    async def deliveries_undecided(self) -> Sequence[str]:
+        """Deliveries that still hold an undecided episode, oldest first."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                sa.select(t.episode.c.delivery_id, sa.func.min(t.episode.c.received_at)).where(t.episode.c.disposition == "").group_by(t.episode.c.delivery_id)
+            )
+            return tuple(row.delivery_id for row in sorted(rows, key=lambda r: str(r[1])))
+
+    async def place(self, episode: Episode, *, disposition: str, says: str, target: TargetId | None, rung: str, at: datetime) -> Incident | None:
+        """Record where the episode belongs; with a target it opens or joins the target's open incident."""
+        async with self._database.write() as connection:
+            incident_id = None
+            if target is not None:
+                open_one = (
+                    (await connection.execute(sa.select(t.incident).where(t.incident.c.target == str(target), t.incident.c.closed_at.is_(None))))
+                    .mappings()
+                    .first()
+                )
+                if open_one is None:
+                    incident_id = f"inc_{uuid.uuid4().hex}"
+                    await connection.execute(
+                        t.incident.insert().values(
+                            id=incident_id, target=str(target), opened_at=at, began_at=episode.starts_at, outcome="", group_id=incident_id
+                        )
+                    )
+                else:
+                    incident_id = open_one["id"]
+                    if episode.starts_at < open_one["began_at"]:
+                        await connection.execute(t.incident.update().where(t.incident.c.id == incident_id).values(began_at=episode.starts_at))
+            done = await connection.execute(
+                t.episode.update()
+                .where(t.episode.c.id == episode.id, t.episode.c.disposition == "")
+                .values(
+                    disposition=disposition,
+                    disposition_says=says,
+                    target=None if target is None else str(target),
+                    rung=rung,
+                    incident_id=incident_id,
+                )
+            )
+            if not done.rowcount:
+                raise ConflictError(f"episode {episode.id} already has a disposition")
+            return None if incident_id is None else await _incident(connection, incident_id)
+
+    async def incident(self, incident_id: str) -> Incident | None:
+        """The incident with its episodes, oldest first."""
+        async with self._database.read() as connection:
+            return await _incident(connection, incident_id)
+
+    async def open_incidents(self) -> Sequence[Incident]:
+        """All open incidents, oldest first."""
+        async with self._database.read() as connection:
+            ids = (
+                (await connection.execute(sa.select(t.incident.c.id).where(t.incident.c.closed_at.is_(None)).order_by(t.incident.c.opened_at))).scalars().all()
+            )
+            found = [await _incident(connection, one) for one in ids]
+            return tuple(i for i in found if i is not None)
+
+    async def incidents(self, *, target: str = "", limit: int = 50) -> Sequence[Incident]:
+        """The newest incidents, of one target if named."""
+        async with self._database.read() as connection:
+            query = sa.select(t.incident.c.id).order_by(t.incident.c.opened_at.desc(), t.incident.c.id).limit(limit)
+            ids = (await connection.execute(query.where(t.incident.c.target == target) if target else query)).scalars().all()
+            found = [await _incident(connection, one) for one in ids]
+            return tuple(i for i in found if i is not None)
+
+    async def close_incident(self, incident_id: str, *, outcome: str, at: datetime) -> None:
+        """Close it; closing a closed one changes nothing."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                t.incident.update().where(t.incident.c.id == incident_id, t.incident.c.closed_at.is_(None)).values(closed_at=at, outcome=outcome)
+            )
+
+    async def last_delivery(self) -> tuple[datetime, int] | None:
+        """When the newest delivery came, and how many alerts it held."""
+        async with self._database.read() as connection:
+            row = (
+                await connection.execute(sa.select(t.delivery.c.received_at, t.delivery.c.alerts).order_by(t.delivery.c.received_at.desc()).limit(1))
+            ).first()
+            return None if row is None else (row.received_at, row.alerts)
+
+
+async def _incident(connection: AsyncConnection, incident_id: str) -> Incident | None:
+    row = (await connection.execute(sa.select(t.incident).where(t.incident.c.id == incident_id))).mappings().first()
+    if row is None:
+        return None
+    rows = await connection.execute(sa.select(t.episode).where(t.episode.c.incident_id == incident_id).order_by(t.episode.c.starts_at, t.episode.c.id))
+    return Incident(
+        id=row["id"],
+        target=TargetId.parse(row["target"]),
+        opened_at=row["opened_at"],
+        began_at=row["began_at"],
+        closed_at=row["closed_at"],
+        outcome=row["outcome"],
+        group_id=row["group_id"],
+        episodes=tuple(_episode(one) for one in rows.mappings()),
+    )
+
+
+def _episode(row: Mapping[Any, Any]) -> Episode:
+    return Episode(
+        id=row["id"],
+        source=row["source"],
+        sender=row["sender"],
+        fingerprint=row["fingerprint"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+        labels=row["labels"],
+        annotations=row["annotations"],
+        generator_url=row["generator_url"],
+        received_at=row["received_at"],
+        last_seen_at=row["last_seen_at"],
+        times_seen=row["times_seen"],
+        link=row["link"],
+        disposition=row["disposition"],
+        disposition_says=row["disposition_says"],
+        target=None if row["target"] is None else TargetId.parse(row["target"]),
+        rung=row["rung"],
+        incident_id=row["incident_id"],
+    )

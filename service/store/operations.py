@@ -1,0 +1,388 @@
+"""Operations and what belongs to them: one transaction writes a transition with its audit rows, spans, messages and hold, or nothing of it."""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.domain.errors import ConflictError, NotFoundError
+from service.domain.model import Actor, Json, Mode, Operation, OperationKind, Outcome, TargetId
+from service.domain.ports import AuditEvent, HandOver, HoldChange, Message, SpanDraft, SpanEncoder, Transition, Work
+from service.store import tables as t
+from service.store.database import Database
+
+SHORT_WAIT = timedelta(seconds=5)
+"""Up to this a segment sleeps itself; a longer wait is a delayed segment of its own and holds nothing meanwhile."""
+
+WAITING = "awaiting_approval"
+"""The one phase in which a person's decision is taken."""
+
+Link = Callable[[str, AuditEvent], str]
+"""The hash chain: digest of the previous row, this row -> digest of this row."""
+
+
+class OperationStore:
+    """Implements `Journal` and `Starting` of `service.domain.ports`."""
+
+    def __init__(self, database: Database, *, spans: SpanEncoder, link: Link, hand_over: HandOver) -> None:
+        self._database = database
+        self._spans = spans
+        self._link = link
+        self._hand_over = hand_over
+
+    async def begin(self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft]) -> Operation:
+        """Insert the row with its first audit rows; ConflictError with the id of the one that is alive for the target."""
+        try:
+            async with self._database.write() as connection:
+                await connection.execute(t.operation.insert().values(**_values(operation)))
+                await self._append(connection, operation, events, spans, (), operation.created_at)
+        except sa.exc.IntegrityError as error:
+            alive = await self.alive_for(operation.target)
+            raise ConflictError(alive.id if alive else "another operation") from error
+        return operation
+
+    async def load(self, operation_id: str) -> Operation | None:
+        """The row now."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(sa.select(t.operation).where(t.operation.c.id == operation_id))).mappings().first()
+            return None if row is None else _operation(row)
+
+    async def alive(self) -> Sequence[Operation]:
+        """All operations that have not ended, oldest first."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(t.operation).where(t.operation.c.done_at.is_(None)).order_by(t.operation.c.created_at))
+            return tuple(_operation(row) for row in rows.mappings())
+
+    async def due(self, at: datetime) -> Sequence[Operation]:
+        """Alive operations that ought to be moving: not waiting for a person or for a later time."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                sa.select(t.operation)
+                .where(t.operation.c.done_at.is_(None), sa.or_(t.operation.c.wake_at.is_(None), t.operation.c.wake_at < at))
+                .order_by(t.operation.c.created_at)
+            )
+            return tuple(_operation(row) for row in rows.mappings())
+
+    async def latest(self, incident_id: str) -> Operation | None:
+        """The newest operation of the incident."""
+        found = await self.find(incident_id=incident_id, limit=1)
+        return found[0] if found else None
+
+    async def alive_for(self, target: TargetId) -> Operation | None:
+        """The one operation of the target that has not ended."""
+        async with self._database.read() as connection:
+            query = sa.select(t.operation).where(t.operation.c.target == str(target), t.operation.c.done_at.is_(None))
+            row = (await connection.execute(query)).mappings().first()
+            return None if row is None else _operation(row)
+
+    async def find(self, *, target: str = "", incident_id: str = "", alive: bool | None = None, limit: int = 50) -> Sequence[Operation]:
+        """The newest operations that fit."""
+        query = sa.select(t.operation).order_by(t.operation.c.created_at.desc(), t.operation.c.id).limit(limit)
+        if target:
+            query = query.where(t.operation.c.target == target)
+        if incident_id:
+            query = query.where(t.operation.c.incident_id == incident_id)
+        if alive is not None:
+            query = query.where(t.operation.c.done_at.is_(None) if alive else t.operation.c.done_at.is_not(None))
+        async with self._database.read() as connection:
+            return tuple(_operation(row) for row in (await connection.execute(query)).mappings())
+
+    async def commit(self, operation: Operation, transition: Transition, at: datetime) -> bool:
+        """Compare and swap on (seq, rev). False: somebody else was faster, nothing was written.
+
+        Raises ConflictError when an automatic operation with an effect exists for this suspect already: then this one must not act.
+        """
+        waits = transition.until_person is not None or transition.wait > SHORT_WAIT
+        wake = transition.until_person or (at + transition.wait if transition.wait > SHORT_WAIT else None)
+        seq = operation.seq + 1 if waits else operation.seq
+        values: dict[str, Any] = {
+            "phase": transition.phase,
+            "data": dict(transition.data),
+            "rev": operation.rev + 1,
+            "seq": seq,
+            "updated_at": at,
+            "wake_at": wake,
+        }
+        if transition.says:
+            values["says"] = transition.says
+        if transition.suspect_key is not None:
+            values["suspect_key"] = transition.suspect_key
+        if transition.goal_key is not None:
+            values["goal_key"] = transition.goal_key
+        if transition.act_before is not None:
+            values["act_before"] = transition.act_before
+        if transition.first_effect and operation.first_effect_at is None:
+            values["first_effect_at"] = at
+        if transition.done is not None:
+            values |= {"done_at": at, "outcome": transition.done.value, "wake_at": None}
+        try:
+            async with self._database.write() as connection:
+                swapped = await connection.execute(
+                    t.operation.update()
+                    .where(
+                        t.operation.c.id == operation.id,
+                        t.operation.c.seq == operation.seq,
+                        t.operation.c.rev == operation.rev,
+                        t.operation.c.done_at.is_(None),
+                    )
+                    .values(**values)
+                )
+                if not swapped.rowcount:
+                    return False
+                after = await _reload(connection, operation.id)
+                await self._append(connection, after, transition.events, transition.spans, transition.messages, at)
+                if transition.hold is not None:
+                    await _change_hold(connection, operation, transition.hold, at)
+                if transition.done is not None and transition.incident_outcome and operation.incident_id:
+                    await connection.execute(
+                        t.incident.update()
+                        .where(t.incident.c.id == operation.incident_id, t.incident.c.closed_at.is_(None))
+                        .values(closed_at=at, outcome=transition.incident_outcome)
+                    )
+                if waits and wake is not None:
+                    await self._hand_over.later(connection, Work(kind="operation", id=operation.id, seq=seq), wake - at)
+        except sa.exc.IntegrityError as error:
+            raise ConflictError("another automatic operation already acted on this release of the target") from error
+        return True
+
+    async def bump(self, operation: Operation) -> bool:
+        """Give the operation a new `seq`; False if it moved meanwhile."""
+        async with self._database.write() as connection:
+            done = await connection.execute(
+                t.operation.update()
+                .where(
+                    t.operation.c.id == operation.id, t.operation.c.seq == operation.seq, t.operation.c.rev == operation.rev, t.operation.c.done_at.is_(None)
+                )
+                .values(seq=operation.seq + 1, rev=operation.rev + 1, wake_at=None)
+            )
+            return bool(done.rowcount)
+
+    async def decide(self, operation_id: str, *, seq: int, actor: Actor, approve: bool, at: datetime, body: Mapping[str, Json]) -> bool:
+        """Record the first decision on a waiting operation and wake it under a new seq; False if it no longer waits at `seq`."""
+        async with self._database.write() as connection:
+            woken = await connection.execute(
+                t.operation.update()
+                .where(t.operation.c.id == operation_id, t.operation.c.phase == WAITING, t.operation.c.seq == seq, t.operation.c.done_at.is_(None))
+                .values(phase="decided", seq=seq + 1, rev=t.operation.c.rev + 1, updated_at=at, wake_at=None)
+            )
+            if not woken.rowcount:
+                return False
+            await connection.execute(
+                t.approval.insert().values(
+                    operation_id=operation_id, seq=seq, actor_kind=actor.kind, actor_name=actor.name, approve=approve, at=at, body=dict(body)
+                )
+            )
+            word = "approved" if approve else "rejected"
+            says = f"{word} by {actor}" + (f": {body['reason']}" if body.get("reason") else "")
+            row = AuditEvent(kind=word, says=says, at=at, body={"actor": str(actor), **body})
+            await self._append(connection, await _reload(connection, operation_id), (row,), (), (), at)
+            return True
+
+    async def request_cancel(self, operation_id: str, *, actor: Actor, reason: str, at: datetime) -> bool:
+        """Ask an alive operation to stop at its next transition; one that waits is woken. False if it has ended or was asked before."""
+        says = f"cancelled by {actor}: {reason}"
+        async with self._database.write() as connection:
+            asked = await connection.execute(
+                t.operation.update()
+                .where(t.operation.c.id == operation_id, t.operation.c.done_at.is_(None), t.operation.c.cancel_requested == "")
+                .values(cancel_requested=says, seq=t.operation.c.seq + 1, rev=t.operation.c.rev + 1, updated_at=at, wake_at=None)
+            )
+            if not asked.rowcount:
+                return False
+            row = AuditEvent(kind="cancel_requested", says=says, at=at, body={"actor": str(actor), "reason": reason})
+            await self._append(connection, await _reload(connection, operation_id), (row,), (), (), at)
+            return True
+
+    async def approval(self, operation_id: str) -> Mapping[str, Json] | None:
+        """The newest decision: actor_kind, actor_name, approve, at (RFC 3339), body."""
+        async with self._database.read() as connection:
+            row = (
+                (await connection.execute(sa.select(t.approval).where(t.approval.c.operation_id == operation_id).order_by(t.approval.c.seq.desc()).limit(1)))
+                .mappings()
+                .first()
+            )
+            return None if row is None else {**row, "at": row["at"].isoformat()}
+
+    async def events(self, operation_id: str) -> Sequence[AuditEvent]:
+        """All audit rows of the operation, in the order of their commits."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(t.event).where(t.event.c.subject == operation_id).order_by(t.event.c.number))
+            return tuple(AuditEvent(kind=r.kind, says=r.says, at=r.at, body=r.body) for r in rows)
+
+    async def chain(self, operation_id: str) -> Sequence[tuple[AuditEvent, str]]:
+        """The audit rows with their digests, to be checked."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(t.event).where(t.event.c.subject == operation_id).order_by(t.event.c.number))
+            return tuple((AuditEvent(kind=r.kind, says=r.says, at=r.at, body=r.body), r.digest) for r in rows)
+
+    async def span_bodies(self, operation_id: str) -> Sequence[bytes]:
+        """The encoded spans of the operation's trace, as exported."""
+        async with self._database.read() as connection:
+            return tuple(
+                (await connection.execute(sa.select(t.span.c.body).where(t.span.c.operation_id == operation_id).order_by(t.span.c.position))).scalars()
+            )
+
+    async def by_trace(self, prefix: str) -> Sequence[Operation]:
+        """Operations whose id, trace id or incident id begins with `prefix` (at least 6 characters)."""
+        async with self._database.read() as connection:
+            like = prefix.replace("%", "").replace("_", r"\_") + "%"
+            query = sa.select(t.operation).where(
+                sa.or_(
+                    t.operation.c.id.like(like, escape="\\"),
+                    t.operation.c.trace_id.like(like, escape="\\"),
+                    t.operation.c.incident_id.like(like, escape="\\"),
+                )
+            )
+            return tuple(_operation(row) for row in (await connection.execute(query.order_by(t.operation.c.created_at))).mappings())
+
+    async def append(self, operation_id: str, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], messages: Sequence[Message], at: datetime) -> None:
+        """Add rows to an operation outside of a transition (a joined alert, the end of its hold)."""
+        async with self._database.write() as connection:
+            await self._append(connection, await _reload(connection, operation_id), events, spans, messages, at)
+
+    async def _append(
+        self,
+        connection: AsyncConnection,
+        operation: Operation,
+        events: Sequence[AuditEvent],
+        spans: Sequence[SpanDraft],
+        messages: Sequence[Message],
+        at: datetime,
+    ) -> None:
+        if events:
+            last = (
+                await connection.execute(
+                    sa.select(t.event.c.number, t.event.c.digest).where(t.event.c.subject == operation.id).order_by(t.event.c.number.desc()).limit(1)
+                )
+            ).first()
+            number, digest = (last.number, last.digest) if last else (0, "")
+            for one in events:
+                number, digest = number + 1, self._link(digest, one)
+                await connection.execute(
+                    t.event.insert().values(subject=operation.id, number=number, kind=one.kind, says=one.says, at=one.at, body=dict(one.body), digest=digest)
+                )
+        if spans:
+            position = (await connection.execute(sa.select(sa.func.count()).select_from(t.span).where(t.span.c.operation_id == operation.id))).scalar_one()
+            for draft in spans:
+                span_id, body = self._spans.encode(operation, draft)
+                exists = await connection.execute(sa.select(t.span.c.span_id).where(t.span.c.operation_id == operation.id, t.span.c.span_id == span_id))
+                if exists.first() is not None:  # encoded once for ever: a second ending of the same span is not a span
+                    continue
+                position += 1
+                await connection.execute(t.span.insert().values(operation_id=operation.id, span_id=span_id, position=position, body=body))
+                await put(connection, Message(channel="trace", key=f"{operation.trace_id}/{span_id}", body=body), at)
+        for message in messages:
+            await put(connection, message, at)
+
+
+async def put(connection: AsyncConnection, message: Message, at: datetime) -> None:
+    """Put a message into the outbox inside the caller's transaction; the same (channel, key) is kept once."""
+    known = await connection.execute(sa.select(t.outbox.c.position).where(t.outbox.c.channel == message.channel, t.outbox.c.key == message.key))
+    if known.first() is not None:
+        return
+    body = message.body if isinstance(message.body, bytes) else json.dumps(message.body, ensure_ascii=False, sort_keys=True).encode()
+    await connection.execute(t.outbox.insert().values(channel=message.channel, key=message.key, body=body, created_at=at, due_at=at, tries=0, parked=""))
+
+
+async def _reload(connection: AsyncConnection, operation_id: str) -> Operation:
+    row = (await connection.execute(sa.select(t.operation).where(t.operation.c.id == operation_id))).mappings().first()
+    if row is None:
+        raise NotFoundError(f"there is no operation {operation_id}")
+    return _operation(row)
+
+
+async def _change_hold(connection: AsyncConnection, operation: Operation, change: HoldChange, at: datetime) -> None:
+    if change.open is not None:
+        wanted = change.open
+        row = (await connection.execute(sa.select(t.hold.c.id).where(t.hold.c.target == str(wanted.target), t.hold.c.closed_at.is_(None)))).first()
+        hold_id = row.id if row else wanted.id
+        if row is None:  # the remembered setting belongs to the first held release: a second one would remember our own change (decision 3)
+            await connection.execute(
+                t.hold.insert().values(
+                    id=hold_id,
+                    target=str(wanted.target),
+                    operation_id=operation.id,
+                    opened_at=at,
+                    reason=wanted.reason,
+                    review_at=wanted.review_at,
+                    owner=wanted.owner,
+                    remembered=dict(wanted.remembered),
+                    ended_by="",
+                    ended_because="",
+                )
+            )
+        known = set((await connection.execute(sa.select(t.held_release.c.key).where(t.held_release.c.hold_id == hold_id))).scalars())
+        for key in wanted.held:
+            if key not in known:
+                await connection.execute(t.held_release.insert().values(hold_id=hold_id, key=key, since=at))
+    if change.end:
+        await connection.execute(
+            t.hold.update()
+            .where(t.hold.c.id == change.end, t.hold.c.closed_at.is_(None))
+            .values(closed_at=at, ended_by=change.ended_by, ended_because=change.because)
+        )
+
+
+def new_id(kind: str) -> str:
+    """A fresh identity such as `op_…`."""
+    return f"{kind}_{uuid.uuid4().hex}"
+
+
+def _values(operation: Operation) -> dict[str, Any]:
+    return {
+        "id": operation.id,
+        "kind": operation.kind.value,
+        "target": str(operation.target),
+        "incident_id": operation.incident_id,
+        "requested_by_kind": operation.requested_by.kind,
+        "requested_by_name": operation.requested_by.name,
+        "automatic": operation.automatic,
+        "mode": operation.mode.word,
+        "phase": operation.phase,
+        "seq": operation.seq,
+        "rev": operation.rev,
+        "data": dict(operation.data),
+        "trace_id": operation.trace_id,
+        "created_at": operation.created_at,
+        "updated_at": operation.updated_at,
+        "suspect_key": operation.suspect_key,
+        "goal_key": operation.goal_key,
+        "cancel_requested": operation.cancel_requested,
+        "first_effect_at": operation.first_effect_at,
+        "act_before": operation.act_before,
+        "done_at": operation.done_at,
+        "outcome": operation.outcome.value if operation.outcome else None,
+        "says": operation.says,
+        "wake_at": None,
+    }
+
+
+def _operation(row: Mapping[Any, Any]) -> Operation:
+    return Operation(
+        id=row["id"],
+        kind=OperationKind(row["kind"]),
+        target=TargetId.parse(row["target"]),
+        incident_id=row["incident_id"],
+        requested_by=Actor(kind=row["requested_by_kind"], name=row["requested_by_name"]),
+        automatic=row["automatic"],
+        mode=Mode.of(row["mode"]),
+        phase=row["phase"],
+        seq=row["seq"],
+        rev=row["rev"],
+        data=row["data"],
+        trace_id=row["trace_id"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        suspect_key=row["suspect_key"],
+        goal_key=row["goal_key"],
+        cancel_requested=row["cancel_requested"],
+        first_effect_at=row["first_effect_at"],
+        act_before=row["act_before"],
+        done_at=row["done_at"],
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        says=row["says"],
+    )

@@ -1,0 +1,106 @@
+"""Plans that were shown, answers to repeated requests, and the stop switch."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from service.domain.errors import ConflictError, UnavailableError
+from service.domain.model import Json
+from service.store import tables as t
+from service.store.database import Database
+
+KEEP_ANSWERS = timedelta(hours=48)
+
+
+class PlanStore:
+    """Plans as they were shown, by id."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def keep(self, plan_id: str, *, target: str, digest: str, made_at: datetime, body: Mapping[str, Json]) -> None:
+        """Store a plan once."""
+        async with self._database.write() as connection:
+            await connection.execute(t.plan.insert().values(id=plan_id, target=target, digest=digest, made_at=made_at, body=dict(body)))
+
+    async def load(self, plan_id: str) -> Mapping[str, Json] | None:
+        """The stored plan."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(sa.select(t.plan.c.body).where(t.plan.c.id == plan_id))).first()
+            return None if row is None else row.body
+
+
+class AnswerStore:
+    """Answers to requests with an Idempotency-Key, kept for two days."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, key: str, caller: str, request_digest: str, at: datetime) -> tuple[int, Mapping[str, str], Json] | None:
+        """None: the caller may go on and must `answer` or `give_up`. Else the stored answer (status 0 = still running).
+
+        Raises ConflictError when the key was used with another request.
+        """
+        async with self._database.write() as connection:
+            await connection.execute(t.idempotency.delete().where(t.idempotency.c.created_at < at - KEEP_ANSWERS))
+            row = (await connection.execute(sa.select(t.idempotency).where(t.idempotency.c.key == key, t.idempotency.c.caller == caller))).first()
+            if row is None:
+                await connection.execute(
+                    t.idempotency.insert().values(key=key, caller=caller, request_digest=request_digest, status=0, headers={}, body=None, created_at=at)
+                )
+                return None
+            if row.request_digest != request_digest:
+                raise ConflictError("this Idempotency-Key was used with another request")
+            return row.status, row.headers, row.body
+
+    async def answer(self, key: str, caller: str, status: int, headers: Mapping[str, str], body: Json) -> None:
+        """Keep the answer for repeats."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                t.idempotency.update()
+                .where(t.idempotency.c.key == key, t.idempotency.c.caller == caller)
+                .values(status=status, headers=dict(headers), body=body)
+            )
+
+    async def give_up(self, key: str, caller: str) -> None:
+        """Forget a claim whose request failed, so that a repeat may try again."""
+        async with self._database.write() as connection:
+            await connection.execute(t.idempotency.delete().where(t.idempotency.c.key == key, t.idempotency.c.caller == caller, t.idempotency.c.status == 0))
+
+
+class StopStore:
+    """The stop switch: a row and a file beside the store; either one stops everything, and so does either being unreadable (decision 21)."""
+
+    def __init__(self, database: Database, file: Path | None) -> None:
+        self._database = database
+        self._file = file
+
+    async def reason(self) -> str:
+        """Why everything is stopped, or ""."""
+        if self._file is not None:
+            try:
+                if self._file.exists():
+                    return f"the stop file is there: {self._file.read_text(encoding='utf-8', errors='replace').strip()[:200] or 'no reason given'}"
+            except OSError as error:
+                return f"the stop file cannot be read ({error.strerror}), so nothing is done"
+        try:
+            async with self._database.read() as connection:
+                row = (await connection.execute(sa.select(t.stop).order_by(t.stop.c.id.desc()).limit(1))).first()
+        except UnavailableError as error:
+            return f"the stop switch cannot be read ({error}), so nothing is done"
+        return "" if row is None else f"stopped by {row.by}: {row.reason}"
+
+    async def stop(self, *, by: str, reason: str, at: datetime) -> None:
+        """Stop everything; stopping twice keeps the newer reason."""
+        async with self._database.write() as connection:
+            await connection.execute(t.stop.delete())
+            await connection.execute(t.stop.insert().values(id=1, reason=reason, by=by, at=at))
+
+    async def resume(self) -> None:
+        """Take the stop back, row and file."""
+        async with self._database.write() as connection:
+            await connection.execute(t.stop.delete())
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)

@@ -1,0 +1,204 @@
+"""What Backout knows of targets from watching them: the list, the index of objects, spec digests over time, and releases as they lived."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.domain.keys import TargetState
+from service.domain.model import Image, ObjectRef, ReleaseRecord, TargetId
+from service.domain.ports import ListedTarget, Listing
+from service.store import tables as t
+from service.store.database import Database
+
+_LISTED = TypeAdapter(ListedTarget)
+_IMAGES = TypeAdapter(tuple[Image, ...])
+
+
+class TargetStore:
+    """Implements `service.domain.ports.Targets`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def known(self) -> Sequence[TargetId]:
+        """Every target ever listed and not gone, by id."""
+        async with self._database.read() as connection:
+            return tuple(TargetId.parse(one) for one in (await connection.execute(sa.select(t.target.c.id).order_by(t.target.c.id))).scalars())
+
+    async def listed(self, target: TargetId) -> ListedTarget | None:
+        """The target as it was last listed."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(sa.select(t.target.c.listed).where(t.target.c.id == str(target)))).first()
+            return None if row is None else _LISTED.validate_python(row.listed)
+
+    async def all_listed(self) -> Sequence[tuple[ListedTarget, datetime]]:
+        """Every target with the time of the list it stood in, by id."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(t.target.c.listed, t.target.c.seen_at).order_by(t.target.c.id))
+            return tuple((_LISTED.validate_python(row.listed), row.seen_at) for row in rows)
+
+    async def index(self, objects: Sequence[ObjectRef]) -> Mapping[ObjectRef, tuple[TargetId, ...]]:
+        """Which targets hold each of these objects; objects of none are left out."""
+        found: dict[ObjectRef, tuple[TargetId, ...]] = {}
+        async with self._database.read() as connection:
+            for one in objects:
+                rows = await connection.execute(
+                    sa.select(t.target_object.c.target)
+                    .where(t.target_object.c.kind == _kind(one), t.target_object.c.namespace == one.namespace, t.target_object.c.name == one.name)
+                    .order_by(t.target_object.c.target)
+                )
+                holders = tuple(TargetId.parse(row.target) for row in rows)
+                if holders:
+                    found[one] = holders
+        return found
+
+    async def remember(self, listing: Listing, instance: str, at: datetime) -> Sequence[ListedTarget]:
+        """Store the list; answers those whose stamp changed since they were last looked at. A complete list forgets what it no longer holds."""
+        changed: list[ListedTarget] = []
+        async with self._database.write() as connection:
+            rows = await connection.execute(sa.select(t.target.c.id, t.target.c.stamp, t.target.c.looked_stamp).where(t.target.c.instance == instance))
+            before = {row.id: row for row in rows}
+            for one in listing.targets:
+                name, known = str(one.target), before.pop(str(one.target), None)
+                values = {"listed": _LISTED.dump_python(one, mode="json"), "stamp": one.stamp, "seen_at": at}
+                if known is None:
+                    await connection.execute(t.target.insert().values(id=name, instance=instance, looked_stamp="", **values))
+                elif known.stamp != one.stamp:
+                    await connection.execute(t.target.update().where(t.target.c.id == name).values(**values))
+                else:
+                    await connection.execute(t.target.update().where(t.target.c.id == name).values(seen_at=at))
+                if known is None or known.stamp != one.stamp:
+                    await _index(connection, name, one.objects)
+                if known is None or known.looked_stamp != one.stamp:
+                    changed.append(one)
+            if listing.complete:
+                for gone in before:
+                    await connection.execute(t.target.delete().where(t.target.c.id == gone))
+                    await connection.execute(t.target_object.delete().where(t.target_object.c.target == gone))
+        return changed
+
+    async def looked(self, target: TargetId, stamp: str) -> None:
+        """Note that the target was read closely at that stamp."""
+        async with self._database.write() as connection:
+            await connection.execute(t.target.update().where(t.target.c.id == str(target)).values(looked_stamp=stamp))
+
+    async def remember_state(self, state: TargetState, records: Sequence[ReleaseRecord], at: datetime) -> None:
+        """Store what one close look showed: the spec digest and the records of releases as they now stand."""
+        name = str(state.target)
+        async with self._database.write() as connection:
+            last = (
+                await connection.execute(
+                    sa.select(t.spec_seen).where(t.spec_seen.c.target == name).order_by(t.spec_seen.c.until.desc(), t.spec_seen.c.since.desc()).limit(1)
+                )
+            ).first()
+            if last is not None and last.digest == state.spec_digest:
+                await connection.execute(t.spec_seen.update().where(t.spec_seen.c.target == name, t.spec_seen.c.since == last.since).values(until=at))
+            else:
+                await connection.execute(t.spec_seen.insert().values(target=name, since=at, until=at, digest=state.spec_digest))
+            for record in records:
+                await _keep_record(connection, record)
+
+    async def remember_state_record(self, record: ReleaseRecord) -> None:
+        """Store one record that lived on."""
+        async with self._database.write() as connection:
+            await _keep_record(connection, record)
+
+    async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]:
+        """Release key -> what Backout saw of it."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(t.release).where(t.release.c.target == str(target)))
+            return {row["key"]: _record(row) for row in rows.mappings()}
+
+    async def spec_before(self, target: TargetId, at: datetime) -> tuple[str, datetime] | None:
+        """The spec digest that was last seen before `at`, and when it was last seen so."""
+        async with self._database.read() as connection:
+            row = (
+                await connection.execute(
+                    sa.select(t.spec_seen).where(t.spec_seen.c.target == str(target), t.spec_seen.c.since <= at).order_by(t.spec_seen.c.since.desc()).limit(1)
+                )
+            ).first()
+            return None if row is None else (row.digest, min(row.until, at))
+
+    async def handles_made_by_backout(self, target: TargetId) -> Sequence[str]:
+        """Handles of releases that Backout itself put live."""
+        async with self._database.read() as connection:
+            return tuple((await connection.execute(sa.select(t.effect.c.handle).where(t.effect.c.target == str(target)).order_by(t.effect.c.at))).scalars())
+
+    async def note_made(self, target: TargetId, operation_id: str, handle: str, at: datetime) -> None:
+        """Note that the operation put the release `handle` live."""
+        async with self._database.write() as connection:
+            known = await connection.execute(
+                sa.select(t.effect.c.handle).where(t.effect.c.operation_id == operation_id, t.effect.c.target == str(target), t.effect.c.handle == handle)
+            )
+            if known.first() is None:
+                await connection.execute(t.effect.insert().values(operation_id=operation_id, target=str(target), handle=handle, at=at))
+
+    async def shared(self, target: TargetId) -> tuple[Mapping[ObjectRef, tuple[TargetId, ...]], int]:
+        """Objects of the target that others hold too, and how many targets the index compares."""
+        mine, other = t.target_object.alias("mine"), t.target_object.alias("other")
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                sa.select(mine.c.kind, mine.c.namespace, mine.c.name, other.c.target)
+                .join(other, sa.and_(mine.c.kind == other.c.kind, mine.c.namespace == other.c.namespace, mine.c.name == other.c.name))
+                .where(mine.c.target == str(target), other.c.target != str(target))
+                .order_by(other.c.target)
+            )
+            found: dict[ObjectRef, tuple[TargetId, ...]] = {}
+            for row in rows:
+                group, _, kind = row.kind.rpartition("/")
+                ref = ObjectRef(group=group, kind=kind, namespace=row.namespace, name=row.name)
+                found[ref] = (*found.get(ref, ()), TargetId.parse(row.target))
+            count = (await connection.execute(sa.select(sa.func.count()).select_from(t.target))).scalar_one()
+        return found, count
+
+
+async def _index(connection: AsyncConnection, target: str, objects: Sequence[ObjectRef]) -> None:
+    await connection.execute(t.target_object.delete().where(t.target_object.c.target == target))
+    rows = {(_kind(o), o.namespace, o.name) for o in objects}
+    if rows:
+        await connection.execute(t.target_object.insert(), [{"target": target, "kind": k, "namespace": ns, "name": n} for k, ns, n in sorted(rows)])
+
+
+async def _keep_record(connection: AsyncConnection, record: ReleaseRecord) -> None:
+    name, values = str(record.target), _record_values(record)
+    updated = await connection.execute(t.release.update().where(t.release.c.target == name, t.release.c.key == record.key).values(**values))
+    if not updated.rowcount:
+        await connection.execute(t.release.insert().values(target=name, key=record.key, **values))
+
+
+def _kind(ref: ObjectRef) -> str:
+    return f"{ref.group}/{ref.kind}"
+
+
+def _record_values(record: ReleaseRecord) -> dict[str, Any]:
+    return {
+        "handle": record.handle,
+        "version": record.version,
+        "images": None if record.images is None else _IMAGES.dump_python(record.images, mode="json"),
+        "watched_from": record.watched_from,
+        "watched_until": record.watched_until,
+        "healthy_seconds": record.healthy_for.total_seconds(),
+        "last_health": record.last_health,
+        "live_until": record.live_until,
+        "made_by_backout": record.made_by_backout,
+    }
+
+
+def _record(row: Mapping[Any, Any]) -> ReleaseRecord:
+    return ReleaseRecord(
+        target=TargetId.parse(row["target"]),
+        key=row["key"],
+        handle=row["handle"],
+        version=row["version"],
+        images=None if row["images"] is None else _IMAGES.validate_python(row["images"]),
+        watched_from=row["watched_from"],
+        watched_until=row["watched_until"],
+        healthy_for=timedelta(seconds=row["healthy_seconds"]),
+        last_health=row["last_health"],
+        live_until=row["live_until"],
+        made_by_backout=row["made_by_backout"],
+    )

@@ -1,0 +1,233 @@
+"""What people and portals ask for: a check, a plan, a rollback, a decision, a cancel, the end of a hold. The API and nothing else calls it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from service.domain import keys, spans
+from service.domain.errors import BackoutError, ConflictError, NotFoundError, RefusedError
+from service.domain.facts import Absent
+from service.domain.model import Actor, Hold, Mode, Operation, OperationKind, TargetId
+from service.domain.planning.plan import Step
+from service.domain.ports import (
+    AuditEvent,
+    Clock,
+    Delivery,
+    Intention,
+    Journal,
+    NewId,
+    Seen,
+    SpanDraft,
+    Starter,
+    Starting,
+    Targets,
+    Work,
+)
+from service.workflow import record
+from service.workflow.correlate import accepted_span
+from service.workflow.examine import Examination, Examiner
+
+NOBODY = Actor(kind="user", name="nobody")
+
+
+class HoldDesk(Protocol):
+    """The holds as the desk needs them."""
+
+    async def load(self, hold_id: str) -> Hold | None: ...  # noqa: D102
+    async def end(self, hold_id: str, *, by: str, because: str, at: datetime) -> bool: ...  # noqa: D102
+
+
+class Desk:
+    """Use cases for people. Refusals are RefusedError, missing things NotFoundError, races ConflictError; each with a sentence."""
+
+    def __init__(
+        self,
+        *,
+        examiner: Examiner,
+        deliveries: Mapping[str, Delivery],
+        targets: Targets,
+        journal: Journal,
+        starting: Starting,
+        starter: Starter,
+        holds: HoldDesk,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self._examiner = examiner
+        self._deliveries = deliveries
+        self._targets = targets
+        self._journal = journal
+        self._starting = starting
+        self._starter = starter
+        self._holds = holds
+        self._clock = clock
+        self._new_id = new_id
+
+    async def check(self, target: TargetId, actor: Actor = NOBODY) -> Examination:
+        """Whether the target could go back now, with facts read now. Also the plan, which belongs to the moment; nothing is stored."""
+        await self._known(target)
+        policy = self._examiner.policy(target)
+        return await self._examiner.examine(
+            target,
+            trigger=None,
+            automatic=False,
+            mode=Mode.APPROVE,
+            requested_by=actor,
+            plan_id=self._new_id("pln"),
+            deadline=policy.approve_within,
+        )
+
+    async def rollback(self, target: TargetId, actor: Actor, *, digest: str, names: Sequence[str], reason: str) -> Operation:
+        """Begin a rollback that a person asks for. With `digest` it is confirmed beforehand for exactly that plan; without, it waits for an approval.
+
+        Raises ConflictError with the id of the operation that is alive for the target.
+        """
+        await self._known(target)
+        now = self._clock.now()
+        operation_id = self._new_id("op")
+        confirmed = record.Confirmed(digest=digest, names=tuple(names), reason=reason) if digest else None
+        operation = Operation(
+            id=operation_id,
+            kind=OperationKind.ROLLBACK,
+            target=target,
+            incident_id=None,
+            requested_by=actor,
+            automatic=False,
+            mode=Mode.APPROVE,
+            phase="begin",
+            seq=0,
+            rev=0,
+            data=record.dump(record.Rollback(confirmed=confirmed, why_mode=f"asked for by {actor}")),
+            trace_id=spans.trace_id(operation_id),
+            created_at=now,
+            updated_at=now,
+        )
+        says = f"asked for by {actor}" + (f": {reason}" if reason else "")
+        row = AuditEvent(kind="accepted", says=says, at=now, body={"actor": str(actor), "digest": digest, "names": list(names)})
+        await self._starting.begin(operation, (row,), (accepted_span(operation, now, None),))
+        await self._starter.start(Work(kind="operation", id=operation.id, seq=0))
+        return operation
+
+    async def decide(self, operation_id: str, actor: Actor, *, approve: bool, digest: str, names: Sequence[str], reason: str) -> Operation:
+        """Approve or reject a waiting operation. An approval names the plan's digest and each warning and unknown; it is checked again before acting."""
+        operation = await self._operation(operation_id)
+        if operation.phase != "awaiting_approval" or operation.done_at is not None:
+            raise ConflictError(f"operation {operation_id} does not wait for a decision ({operation.outcome or operation.phase})")
+        plan = record.load(operation).plan
+        if approve:
+            if plan is None or not digest or plan.digest != digest:
+                raise ConflictError("an approval names the digest of the plan it approves; look at the plan again")
+            wanted = [f.rule for f in plan.verdict.findings if f.answer and not f.waived]
+            missing = [name for name in wanted if name not in names]
+            if missing:
+                raise RefusedError(f"an approval names each warning and unknown; missing: {', '.join(missing)}")
+            if operation.act_before is not None and self._clock.now() >= operation.act_before:
+                raise ConflictError("the offer has ended")
+        body = {"digest": digest, "names": list(names), "reason": reason}
+        taken = await self._journal.decide(operation_id, seq=operation.seq, actor=actor, approve=approve, at=self._clock.now(), body=body)
+        if not taken:
+            raise ConflictError(f"operation {operation_id} was decided by somebody else, or its offer ended")
+        return await self._woken(operation_id)
+
+    async def cancel(self, operation_id: str, actor: Actor, reason: str) -> Operation:
+        """Ask an operation to stop; what it wrote is taken back where that is possible."""
+        operation = await self._operation(operation_id)
+        if operation.done_at is not None:
+            raise ConflictError(f"operation {operation_id} has ended ({operation.outcome})")
+        if not await self._journal.request_cancel(operation_id, actor=actor, reason=reason or "no reason given", at=self._clock.now()):
+            raise ConflictError(f"operation {operation_id} has ended or is being cancelled already")
+        return await self._woken(operation_id)
+
+    async def end_hold(self, hold_id: str, actor: Actor, *, reason: str, leave_auto_sync_off: bool, accept_bad: bool) -> Hold:
+        """End a hold by hand (decision 22): refused while the desired revision is still the held one, unless the person says what should be so.
+
+        Gives auto-sync back exactly as it was, unless asked to leave it off or somebody changed it meanwhile.
+        """
+        hold = await self._holds.load(hold_id)
+        if hold is None:
+            raise NotFoundError(f"there is no hold {hold_id}")
+        if hold.closed_at is not None:
+            raise ConflictError(f"hold {hold_id} was ended by {hold.ended_by}")
+        delivery = self._deliveries[hold.target.instance]
+        fact = await delivery.read(keys.state(hold.target))
+        if isinstance(fact, Absent) and not leave_auto_sync_off:
+            raise RefusedError(f"what would come back is unknown: {fact.why}; use --leave-auto-sync-off to end the hold alone")
+        bad = not isinstance(fact, Absent) and fact.value.desired_revision == hold.remembered.get("revision")
+        if bad and not (leave_auto_sync_off or accept_bad):
+            raise RefusedError(
+                "the desired revision is still the one that was rolled back: release a fix first, "
+                "or use --leave-auto-sync-off, or --accept-bad to let it come back"
+            )
+        told = "auto-sync left as it is"
+        if hold.remembered.get("stopped") and not leave_auto_sync_off:
+            told = await self._give_back(delivery, hold)
+        now = self._clock.now()
+        if not await self._holds.end(hold_id, by=str(actor), because=reason, at=now):
+            raise ConflictError(f"hold {hold_id} was ended meanwhile")
+        row = AuditEvent(
+            kind="hold_ended", says=f"hold ended by {actor}: {reason} ({told})", at=now, body={"hold": hold_id, "actor": str(actor), "reason": reason}
+        )
+        span = SpanDraft(
+            path=(spans.HOLD_END,),
+            name=spans.HOLD_END,
+            started_at=now,
+            ended_at=now,
+            says=row.says,
+            attributes={spans.HOLD_ID: hold_id, spans.HOLD_ENDED_BY: str(actor), spans.HOLD_BECAUSE: reason},
+        )
+        await self._starting.append(hold.operation_id, (row,), (span,), (), now)
+        ended = await self._holds.load(hold_id)
+        return ended or hold
+
+    async def _give_back(self, delivery: Delivery, hold: Hold) -> str:
+        """Run the compensating step of the operation that opened the hold, by the same port and with the same care."""
+        operation = await self._operation(hold.operation_id)
+        data = record.load(operation)
+        plan = data.plan
+        undo: Step | None = next((s.undo for s in plan.steps if s.undo is not None), None) if plan else None
+        if plan is None or undo is None:
+            return "nothing to give back"
+        now = self._clock.now()
+        intention = Intention(
+            target=hold.target,
+            uid=plan.uid,
+            operation_id=operation.id,
+            suspect=plan.suspect,
+            goal=plan.goal,
+            not_before=None,
+            marker="",
+            at=now,
+            ours=tuple(one.intent for one in data.tried),
+        )
+        try:
+            intent = await delivery.intend(undo, intention)
+            await delivery.act(undo, intent, _free)
+            for _ in range(20):
+                seen = await delivery.observe(undo, intent)
+                if seen.seen is Seen.DONE:
+                    return "auto-sync given back as it was"
+                if seen.seen in {Seen.FAILED, Seen.FOREIGN}:
+                    raise RefusedError(f"auto-sync could not be given back: {seen.says}")
+                await self._clock.sleep(0.5)
+        except BackoutError as error:
+            raise RefusedError(f"auto-sync could not be given back, the hold stays: {error}") from error
+        raise RefusedError("whether auto-sync was given back could not be seen; the hold stays")
+
+    async def _known(self, target: TargetId) -> None:
+        if await self._targets.listed(target) is None:
+            raise NotFoundError(f"there is no target {target}; backout targets lists them")
+
+    async def _operation(self, operation_id: str) -> Operation:
+        operation = await self._journal.load(operation_id)
+        if operation is None:
+            raise NotFoundError(f"there is no operation {operation_id}")
+        return operation
+
+    async def _woken(self, operation_id: str) -> Operation:
+        operation = await self._operation(operation_id)
+        await self._starter.start(Work(kind="operation", id=operation.id, seq=operation.seq))
+        return operation
+
+
+async def _free() -> None:
+    """A person asked for this step: neither the deadline nor the stop switch of an operation bars it."""

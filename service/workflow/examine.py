@@ -1,0 +1,161 @@
+"""Examines a target: which release is under suspicion, where it could go back to, by which way, and whether that is safe. Reads only, never acts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from service.domain import correlation, keys
+from service.domain.evaluation import asked, evaluate
+from service.domain.facts import Absent, Facts, Key, Known
+from service.domain.model import Actor, Mode, OperationKind, TargetId, Way
+from service.domain.planning.plan import Offer, Plan
+from service.domain.policy import Policies, TargetPolicy
+from service.domain.ports import Clock, Delivery, Targets
+from service.domain.rule import Case, Rule, Trigger
+from service.domain.verdict import Answer, Verdict
+from service.workflow.gather import Gatherer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What one look at a target found. `plan` is None when there is nothing to go back to or no way to go; `says` then says why."""
+
+    case: Case
+    verdict: Verdict
+    plan: Plan | None
+    offer: Offer | None
+    says: str
+    onset: datetime | None = None
+
+    @property
+    def state(self) -> keys.TargetState | None:
+        """The target as its delivery system described it, if it did."""
+        fact = self.case.facts.read(keys.state(self.case.target))
+        return fact.value if isinstance(fact, Known) else None
+
+
+class Examiner:
+    """Makes examinations. Shared by people's checks and by operations, so that both see the same answer."""
+
+    def __init__(
+        self,
+        *,
+        gatherer: Gatherer,
+        deliveries: Mapping[str, Delivery],
+        targets: Targets,
+        rules: Sequence[Rule],
+        policies: Policies,
+        clock: Clock,
+    ) -> None:
+        self._gatherer = gatherer
+        self._deliveries = deliveries
+        self._targets = targets
+        self._rules = tuple(rules)
+        self._policies = policies
+        self._clock = clock
+
+    def policy(self, target: TargetId) -> TargetPolicy:
+        """What the operator settled for the target."""
+        return self._policies.of(target)
+
+    async def examine(
+        self,
+        target: TargetId,
+        *,
+        trigger: Trigger | None,
+        automatic: bool,
+        mode: Mode,
+        requested_by: Actor,
+        plan_id: str,
+        deadline: timedelta,
+        ignore_operation: str = "",
+    ) -> Examination:
+        """One examination with facts read now. `deadline` from now is the plan's `act_before`; `ignore_operation` is the caller's own."""
+        policy = self._policies.of(target)
+        first: list[Key[Any]] = [keys.state(target), keys.limits(target)]
+        if trigger is not None:
+            first += [keys.alert_rule(trigger.alert, trigger.series_labels), keys.alert_now(trigger.alert, trigger.series_labels)]
+        facts = await self._gatherer.facts(target, first)
+        began = self._onset(trigger, facts)
+        suspicion = await self._suspect(target, facts, began, policy)
+        case = Case(
+            target=target,
+            policy=policy,
+            suspect=suspicion.suspect,
+            goal=suspicion.goal,
+            way=Way.ROLLBACK,
+            facts=facts,
+            trigger=trigger,
+            why_none=suspicion.says,
+            context={"operation": ignore_operation, "onset": began.isoformat() if began else ""},
+        )
+        rules = asked(case, self._rules, automatic=automatic)
+        case, offer, verdict = await self._best(case, rules, automatic=automatic)
+        plan = self._plan(case, offer, verdict, mode=mode, requested_by=requested_by, plan_id=plan_id, deadline=deadline)
+        says = suspicion.says if plan is None or verdict.worst is not Answer.PASS else verdict.because
+        return Examination(case=case, verdict=verdict, plan=plan, offer=offer, says=says, onset=began)
+
+    def _onset(self, trigger: Trigger | None, facts: Facts) -> datetime | None:
+        if trigger is None:
+            return None
+        rule = facts.read(keys.alert_rule(trigger.alert, trigger.series_labels))
+        now = facts.read(keys.alert_now(trigger.alert, trigger.series_labels))
+        hold = rule.value.hold if isinstance(rule, Known) else timedelta(0)
+        return correlation.onset(trigger.began_at, hold, now.value.active_at if isinstance(now, Known) else None)
+
+    async def _suspect(self, target: TargetId, facts: Facts, began: datetime | None, policy: TargetPolicy) -> correlation.Suspicion:
+        state, limits = facts.read(keys.state(target)), facts.read(keys.limits(target))
+        if isinstance(state, Absent):
+            return correlation.Suspicion(suspect=None, goal=None, says=f"which release is live is unknown: {state.why}")
+        return correlation.find_suspect(
+            state.value.history,
+            began=began,
+            window=policy.deploy_window,
+            records=await self._targets.records(target),
+            held=limits.value.held if isinstance(limits, Known) else (),
+            made_by_backout=limits.value.made_by_backout if isinstance(limits, Known) else (),
+        )
+
+    async def _best(self, case: Case, rules: Sequence[Rule], *, automatic: bool) -> tuple[Case, Offer | None, Verdict]:
+        """Evaluate each way that is offered, best first; without any, the plain rollback, so that the person sees why not."""
+        delivery = self._deliveries.get(case.target.instance)
+        case = await self._gatherer.complete(case, rules)
+        offers = delivery.offers(case) if delivery is not None and case.suspect and case.goal else ()
+        best: tuple[Case, Offer | None, Verdict] | None = None
+        for offer in offers or (None,):
+            one = replace(case, way=offer.way) if offer else case
+            one = await self._gatherer.complete(one, rules)
+            verdict = evaluate(one, rules, automatic=automatic)
+            if best is None or verdict.worst < best[2].worst:
+                best = (one, offer, verdict)
+        if best is None:  # pragma: no cover  the loop above runs at least once
+            raise AssertionError("no way was evaluated")
+        return best
+
+    def _plan(self, case: Case, offer: Offer | None, verdict: Verdict, *, mode: Mode, requested_by: Actor, plan_id: str, deadline: timedelta) -> Plan | None:
+        state = case.facts.read(keys.state(case.target))
+        if offer is None or case.suspect is None or case.goal is None or isinstance(state, Absent):
+            return None
+        now = self._clock.now()
+        return Plan(
+            id=plan_id,
+            kind=OperationKind.ROLLBACK,
+            target=case.target,
+            uid=state.value.uid,
+            title=f"rollback-{now:%Y-%m-%d} · {case.target} · {case.suspect.title} → {case.goal.title}",
+            method="code",
+            scope="full",
+            way=offer.way,
+            because=offer.impossible or offer.because,
+            suspect=case.suspect,
+            goal=case.goal,
+            steps=() if offer.impossible else offer.steps,
+            verdict=verdict,
+            mode=mode,
+            policy_version=case.policy.version,
+            made_at=now,
+            act_before=now + deadline,
+            tags=(f"rollback-{now:%Y-%m-%d}",),
+            requested_by=requested_by,
+        )

@@ -1,0 +1,75 @@
+"""Gathers facts: asks every rule what it needs, reads that from the sources side by side, and asks again until nothing new is needed.
+
+A source that fails, hangs or does not exist makes the fact absent; it never makes a verdict fail.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from service.domain.errors import BackoutError
+from service.domain.evaluation import needed
+from service.domain.facts import Absent, Fact, Facts, Key, Known
+from service.domain.model import TargetId
+from service.domain.ports import Clock, Delivery, FactSource
+from service.domain.rule import Case, Rule
+
+ROUNDS = 6
+"""How often rules may name further facts after seeing the first ones (release -> image -> label -> source change)."""
+
+READ_SECONDS = 15.0
+
+STABLE = frozenset({"image labels", "source change", "image manifest", "rendered images"})
+"""Kinds that are kept between verdicts while they hold; everything else is read again for each."""
+
+
+class Gatherer:
+    """Reads facts from the delivery instance that owns the target, and from all other sources by kind."""
+
+    def __init__(self, *, deliveries: Mapping[str, Delivery], sources: Sequence[FactSource], clock: Clock, read_seconds: float = READ_SECONDS) -> None:
+        self._deliveries = deliveries
+        self._by_kind = {kind: source for source in sources for kind in source.kinds}
+        self._clock = clock
+        self._read_seconds = read_seconds
+        self._kept: dict[Key[Any], Known[Any]] = {}
+
+    async def facts(self, target: TargetId, keys: Iterable[Key[Any]], before: Facts | None = None) -> Facts:
+        """Read these keys, side by side, on top of what is known already."""
+        wanted = [key for key in dict.fromkeys(keys) if before is None or key not in before.known]
+        read = await asyncio.gather(*(self._read(target, key) for key in wanted))
+        known = {**(before.known if before else {}), **dict(zip(wanted, read, strict=True))}
+        return Facts(known, self._clock.now())
+
+    async def complete(self, case: Case, rules: Sequence[Rule]) -> Case:
+        """The case with every fact that these rules need."""
+        for _ in range(ROUNDS):
+            missing = needed(case, rules)
+            if not missing:
+                break
+            case = replace(case, facts=await self.facts(case.target, sorted(missing, key=str), case.facts))
+        return replace(case, facts=Facts(case.facts.known, self._clock.now()))
+
+    async def _read(self, target: TargetId, key: Key[Any]) -> Fact[Any]:
+        kept = self._kept.get(key)
+        if kept is not None and self._clock.now() - kept.evidence.read_at <= kept.good_for:
+            return kept
+        fact = await self._ask(target, key)
+        if key.kind in STABLE and isinstance(fact, Known):
+            self._kept[key] = fact
+            if len(self._kept) > 20_000:  # noqa: PLR2004  a bound on memory, far above what 10,000 targets need in a quiet hour
+                self._kept.clear()
+        return fact
+
+    async def _ask(self, target: TargetId, key: Key[Any]) -> Fact[Any]:
+        delivery = self._deliveries.get(target.instance)
+        source: FactSource | None = delivery if delivery is not None and key.kind in delivery.kinds else self._by_kind.get(key.kind)
+        if source is None:
+            return Absent(f"no source is configured that could read the {key.kind}", clears="Configure one in the settings (evidence: or delivery:).")
+        try:
+            async with asyncio.timeout(self._read_seconds):
+                return await source.read(key)
+        except TimeoutError:
+            return Absent(f"the {key} could not be read within {self._read_seconds:g} s", clears="Look at the source; try again.")
+        except BackoutError as error:
+            return Absent(str(error), clears="Look at the source; try again.")

@@ -1,0 +1,100 @@
+"""What the person on call is told, as JSON with the text in it: title, why, what now, where to look. Said in the sentences of the findings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.domain.model import Episode, Json, Operation, Outcome
+from service.domain.planning.plan import Plan
+from service.domain.ports import Message
+from service.domain.verdict import Answer, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Where messages go (outbox channels such as `notify:on-call`) and the addresses that links are made of; "" = no link."""
+
+    channels: tuple[str, ...] = ()
+    public_url: str = ""
+    trace_link: str = ""
+
+    @property
+    def anybody(self) -> bool:
+        """Whether anybody would hear."""
+        return bool(self.channels)
+
+
+def message(
+    told: Told,
+    *,
+    key: str,
+    title: str,
+    text: Sequence[str],
+    at: datetime,
+    event: str,
+    operation: Operation | None = None,
+    plan: Plan | None = None,
+    extra: Mapping[str, Json] | None = None,
+) -> tuple[Message, ...]:
+    """One message for every channel. `event` is a closed word for machines (recovered, refused, approval_wanted, …)."""
+    lines = [line for line in text if line]
+    body: dict[str, Json] = {
+        "event": event,
+        "at": at.isoformat().replace("+00:00", "Z"),
+        "title": title,
+        "text": "\n".join([title, *lines]),
+        **(extra or {}),
+    }
+    if operation is not None:
+        body |= {
+            "operation": operation.id,
+            "target": str(operation.target),
+            "incident": operation.incident_id,
+            "mode": operation.mode.word,
+            "trace_id": operation.trace_id,
+            "links": _links(told, operation),
+        }
+    if plan is not None:
+        body |= {"plan_digest": plan.digest, "from": plan.suspect.title, "to": plan.goal.title}
+    return tuple(Message(channel=channel, key=key, body=body) for channel in told.channels)
+
+
+def _links(told: Told, operation: Operation) -> Mapping[str, str]:
+    links = {}
+    if told.trace_link:
+        links["trace"] = told.trace_link.replace("{trace_id}", operation.trace_id)
+    if told.public_url:
+        links["operation"] = f"{told.public_url.rstrip('/')}/v1/operations/{operation.id}"
+    return links
+
+
+def score(verdict: Verdict) -> str:
+    """`11 of 13 questions: yes`."""
+    good = sum(1 for f in verdict.findings if f.answer is Answer.PASS or f.waived)
+    return f"{good} of {len(verdict.findings)} questions: yes"
+
+
+def worst_lines(verdict: Verdict, limit: int = 4) -> tuple[str, ...]:
+    """The findings that are not a pass, worst first, each with what would change it."""
+    doubts = sorted((f for f in verdict.findings if f.answer is not Answer.PASS and not f.waived), key=lambda f: -f.answer)
+    return tuple(f"{f.answer.word}: {f.says}" + (f" → {f.clears}" if f.clears else "") for f in doubts[:limit])
+
+
+OUTCOME_WORDS: Mapping[Outcome, str] = {
+    Outcome.RECOVERED: "rolled back, recovered",
+    Outcome.NOT_RECOVERED: "rolled back, NOT recovered",
+    Outcome.INCONCLUSIVE: "rolled back, recovery could not be proven",
+    Outcome.REFUSED: "cannot go back",
+    Outcome.OBSERVED: "observed",
+    Outcome.SUGGESTED: "a way back is ready",
+    Outcome.EXPIRED: "nobody decided in time",
+    Outcome.CANCELLED: "cancelled",
+    Outcome.REJECTED: "rejected",
+    Outcome.FAILED: "rollback failed",
+}
+
+
+def episode_line(episode: Episode) -> str:
+    """`HighErrorRate: 31 % of checkout's requests fail`."""
+    summary = episode.annotations.get("summary") or episode.annotations.get("description") or ""
+    return f"{episode.name}: {summary[:200]}" if summary else episode.name

@@ -1,0 +1,102 @@
+"""Facts from Backout's own records: releases as they lived, the spec before the onset, limits, and objects shared between targets."""
+
+from datetime import timedelta
+from typing import Any
+
+from service.domain.errors import UnavailableError
+from service.domain.facts import Absent, Evidence, Fact, Key, Known
+from service.domain.keys import Limits, Sharing
+from service.domain.model import TargetId
+from service.domain.policy import Policies
+from service.domain.ports import Clock, Holds, Journal, Targets
+
+OUTAGE_WINDOW = timedelta(minutes=10)
+OUTAGE_FLOOR = 3
+OUTAGE_SHARE = 0.1
+HOLDS_FOR = timedelta(seconds=15)
+
+
+class OwnFacts:
+    """A `FactSource` over the store. "spec baseline" keys carry (target, time): the digest last seen before that time."""
+
+    kinds = frozenset({"record", "spec baseline", "limits", "sharing"})
+
+    def __init__(self, *, targets: Targets, holds: Holds, journal: Journal, policies: Policies, clock: Clock) -> None:
+        self._targets = targets
+        self._holds = holds
+        self._journal = journal
+        self._policies = policies
+        self._clock = clock
+
+    async def read(self, key: Key[Any]) -> Fact[Any]:
+        """One fact, or why there is none."""
+        try:
+            match key.kind:
+                case "record":
+                    return await self._record(*_parts(key))
+                case "spec baseline":
+                    return await self._baseline(key)
+                case "limits":
+                    return await self._limits(_target(key))
+                case "sharing":
+                    return await self._sharing(_target(key))
+                case _:
+                    return Absent(f"nobody keeps the {key.kind}")
+        except UnavailableError as error:
+            return Absent(str(error), clears="Bring the store back.")
+
+    def _known(self, value: Any, what: str, good_for: timedelta = HOLDS_FOR) -> Known[Any]:
+        return Known(value=value, evidence=Evidence(source="backout store", what=what, read_at=self._clock.now()), good_for=good_for)
+
+    async def _record(self, target: TargetId, release: str) -> Fact[Any]:
+        record = (await self._targets.records(target)).get(release)
+        if record is None:
+            return Absent("Backout never saw that release live", clears="It is known from the next release on; an older goal needs a person.")
+        return self._known(record, f"record of release {record.handle} of {target}")
+
+    async def _baseline(self, key: Key[Any]) -> Fact[Any]:
+        target, before = _parts(key)
+        if before is None:
+            return Absent("nobody said before which time", clears="Ask again with an incident.")
+        seen = await self._targets.spec_before(target, before)
+        if seen is None:
+            return Absent("Backout had not read the target's spec before that time", clears="It is known for every incident that begins from now on.")
+        return self._known(seen[0], f"spec digest of {target}, last seen {seen[1]:%Y-%m-%dT%H:%M:%SZ}")
+
+    async def _limits(self, target: TargetId) -> Fact[Any]:
+        now, policy = self._clock.now(), self._policies.of(target)
+        rollbacks = await self._holds.rollbacks_since(target, now - policy.rollback_window)
+        hold = await self._holds.open_for(target)
+        made = await self._targets.handles_made_by_backout(target)
+        burning = await self._holds.targets_with_incidents_since(now - OUTAGE_WINDOW)
+        total = len(await self._targets.known())
+        limit = max(OUTAGE_FLOOR, int(total * OUTAGE_SHARE))
+        outage = f"{burning} of {total} targets had incidents within 10 minutes (limit {limit}): this is wider than one release" if burning > limit else ""
+        alive = tuple(o.id for o in await self._journal.alive() if o.target == target)
+        disarmed = f"{rollbacks} automatic rollback within {policy.rollback_window.total_seconds() / 3600:g} h" if rollbacks >= policy.rollbacks else ""
+        limits = Limits(
+            automatic_rollbacks=rollbacks,
+            within=policy.rollback_window,
+            held=hold.held if hold else (),
+            made_by_backout=tuple(made),
+            alive=alive,
+            wide_outage=outage,
+            disarmed=disarmed,
+        )
+        return self._known(limits, f"operations, holds and incidents around {target}", timedelta(seconds=5))
+
+    async def _sharing(self, target: TargetId) -> Fact[Any]:
+        if await self._targets.listed(target) is None:
+            return Absent("the target is not in the index yet", clears="Wait for the first list of its delivery instance.")
+        shared, compared = await self._targets.shared(target)
+        return self._known(Sharing(shared=shared, compared=compared), f"objects of {compared} targets", timedelta(minutes=2))
+
+
+def _parts(key: Key[Any]) -> tuple[Any, Any]:
+    subject: Any = key.subject
+    return subject[0], subject[1]
+
+
+def _target(key: Key[Any]) -> TargetId:
+    subject: Any = key.subject
+    return TargetId(subject.instance, subject.name)

@@ -1,0 +1,84 @@
+"""What an operation remembers between its steps: the `data` of its row. Carries a schema number; fields are only ever added, with defaults."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from service.domain.errors import PermanentError
+from service.domain.model import Image, Json, Operation
+from service.domain.planning.plan import Plan
+from service.domain.recovery import Bound, Progress
+from service.domain.rule import Trigger
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One effect that was intended: which step (by its place in the plan, or as the undo of that place), its marker, and what became of it."""
+
+    step: int
+    undo: bool = False
+    attempt: int = 1
+    intent: Mapping[str, Json] = field(default_factory=dict)
+    at: datetime
+    ended: str = ""
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """A person confirmed this plan beforehand by its digest, naming these rules."""
+
+    digest: str
+    names: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """The record of a rollback operation.
+
+    `cursor` is the next step of the plan; `why_compensate` the sentence that made the operation take its steps back. `ending` is the outcome that
+    the compensation leads to. `looks` counts verification looks; `verdicts` how often the world was judged.
+    """
+
+    schema: int = SCHEMA
+    trigger: Trigger | None = None
+    episodes: tuple[str, ...] = ()
+    confirmed: Confirmed | None = None
+    why_mode: str = ""
+    plan: Plan | None = None
+    onset: datetime | None = None
+    cursor: int = 0
+    tried: tuple[Tried, ...] = ()
+    why_compensate: str = ""
+    ending: str = ""
+    hold_id: str = ""
+    wanted: tuple[Image, ...] = ()
+    bound: Bound | None = None
+    traffic_before: float | None = None
+    progress: Progress | None = None
+    verdicts: int = 0
+    acting_since: datetime | None = None
+    waiting_since: datetime | None = None
+    stumbles: int = 0
+
+
+_ADAPTER = TypeAdapter(Rollback)
+
+
+def dump(record: Rollback) -> Mapping[str, Any]:
+    """As JSON values."""
+    data: Mapping[str, Any] = _ADAPTER.dump_python(record, mode="json")
+    return data
+
+
+def load(operation: Operation) -> Rollback:
+    """Back from the row; PermanentError for a record that a newer version wrote."""
+    if int(operation.data.get("schema", SCHEMA)) > SCHEMA:
+        raise PermanentError(f"operation {operation.id} was written by a newer version of Backout")
+    return _ADAPTER.validate_python(operation.data)

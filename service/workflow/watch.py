@@ -1,0 +1,143 @@
+"""Watches the targets of each instance: the list cheaply and often, a target closely when its stamp changed; records releases while they live.
+
+Image digests and health can only be had while a release lives, so they are written down now, for the day they are needed. Polls behind the port that a
+watch stream will use later.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from service.domain import keys
+from service.domain.errors import BackoutError
+from service.domain.facts import Absent
+from service.domain.model import Image, ReleaseRecord, TargetId
+from service.domain.ports import Clock, Delivery, ListedTarget, Targets
+
+HEALTHY = "Healthy"
+AT_ONCE = 8
+GAP = timedelta(minutes=2)
+"""Longer than this between two looks counts as not watched."""
+
+
+@dataclass(slots=True)
+class Freshness:
+    """When an instance was last listed in full, and why not since then ("" = all is well)."""
+
+    listed_at: datetime | None = None
+    complete: bool = False
+    trouble: str = ""
+
+
+class Watcher:
+    """Keeps `Targets` true to the delivery instances. One `round` a poll; trouble with one instance or target never stops the others."""
+
+    def __init__(self, *, deliveries: Mapping[str, Delivery], targets: Targets, clock: Clock, beat: timedelta = timedelta(seconds=15)) -> None:
+        self._deliveries = deliveries
+        self._targets = targets
+        self._clock = clock
+        self._beat = beat
+        self._beaten: datetime | None = None
+        self.freshness: dict[str, Freshness] = {name: Freshness() for name in deliveries}
+
+    async def round(self) -> None:
+        """List every instance once and look closely at what changed."""
+        await asyncio.gather(*(self._instance(name, delivery) for name, delivery in self._deliveries.items()))
+
+    async def _instance(self, name: str, delivery: Delivery) -> None:
+        fresh = self.freshness[name]
+        now = self._clock.now()
+        try:
+            listing = await delivery.targets()
+        except BackoutError as error:
+            fresh.trouble = str(error)
+            return
+        fresh.complete, fresh.trouble = listing.complete, "" if listing.complete else listing.says
+        changed = await self._targets.remember(listing, name, now)
+        fresh.listed_at = now
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def one(listed: ListedTarget) -> None:
+            async with places:
+                try:
+                    await self._look(delivery, listed)
+                except BackoutError as error:
+                    fresh.trouble = f"{listed.target}: {error}"
+
+        await asyncio.gather(*(one(listed) for listed in changed))
+        if self._beaten is None or now - self._beaten >= self._beat:
+            self._beaten = now
+            looked = {listed.target for listed in changed}
+            for listed in listing.targets:
+                if listed.target not in looked:
+                    await self._still(listed, now)
+
+    async def look(self, target: TargetId) -> keys.TargetState:
+        """Look at one target now and record what is seen."""
+        delivery = self._deliveries[target.instance]
+        state = await delivery.look(target)
+        pods = await delivery.read(keys.pods(target))
+        now = self._clock.now()
+        before = await self._targets.records(target)
+        await self._targets.remember_state(state, _records(state, None if isinstance(pods, Absent) else pods.value, before, now), now)
+        return state
+
+    async def _look(self, delivery: Delivery, listed: ListedTarget) -> None:
+        del delivery
+        await self.look(listed.target)
+        await self._targets.looked(listed.target, listed.stamp)
+
+    async def _still(self, listed: ListedTarget, now: datetime) -> None:
+        """Nothing changed since the last look: the live release lived on in the same health."""
+        records = await self._targets.records(listed.target)
+        live = [r for r in records.values() if r.live_until is None]
+        if len(live) != 1:
+            return
+        await self._targets.remember_state_record(_lived_on(live[0], listed.health, now))
+
+
+def _records(state: keys.TargetState, pods: Sequence[keys.Pod] | None, before: Mapping[str, ReleaseRecord], now: datetime) -> list[ReleaseRecord]:
+    """The records that one look changes: the live release lived on, every other one is over."""
+    live = state.current
+    changed = [replace(r, live_until=now) for r in before.values() if r.live_until is None and (live is None or r.key != live.key)]
+    if live is None:
+        return changed
+    known = before.get(live.key)
+    if known is None or known.live_until is not None:
+        fresh = ReleaseRecord(
+            target=state.target,
+            key=live.key,
+            handle=live.handle,
+            version=live.version,
+            images=known.images if known else None,
+            watched_from=known.watched_from if known else now,
+            watched_until=now,
+            healthy_for=known.healthy_for if known else timedelta(0),
+            last_health=state.health,
+        )
+    else:
+        fresh = replace(_lived_on(known, state.health, now), handle=live.handle, version=live.version or known.version)
+    settled = state.health == HEALTHY and state.running is None
+    images = _agreed(pods) if settled and pods else None
+    changed.append(replace(fresh, images=images or fresh.images))
+    return changed
+
+
+def _lived_on(record: ReleaseRecord, health: str, now: datetime) -> ReleaseRecord:
+    gap = now - record.watched_until
+    both = health == HEALTHY and record.last_health == HEALTHY and timedelta(0) <= gap <= GAP
+    return replace(record, healthy_for=record.healthy_for + (gap if both else timedelta(0)), watched_until=now, last_health=health)
+
+
+def _agreed(pods: Sequence[keys.Pod]) -> tuple[Image, ...] | None:
+    """The images that all ready pods agree on, or None while a roll-out is under way or a digest is unknown."""
+    by_repository: dict[str, set[Image]] = {}
+    for pod in pods:
+        if not pod.ready:
+            return None
+        for image in pod.images:
+            by_repository.setdefault(image.repository, set()).add(image)
+    if not by_repository or any(len({i.digest for i in images}) != 1 or None in {i.digest for i in images} for images in by_repository.values()):
+        return None
+    return tuple(sorted((next(iter(images)) for images in by_repository.values()), key=lambda i: i.reference))

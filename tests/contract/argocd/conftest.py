@@ -1,0 +1,49 @@
+"""The server under test: the sandbox in this process, or the real Argo CD of the lab that BACKOUT_LAB names."""
+
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from integrations.sandbox.argocd import SandboxArgoCD, Timings
+from tests.contract.argocd.server import ArgoCDServer
+
+_REAL = pytest.param("real", marks=pytest.mark.real)
+
+
+def _clock() -> datetime:
+    return datetime.fromtimestamp(time.time(), tz=UTC)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "contract/argocd" in item.nodeid and item.get_closest_marker("real") and not os.environ.get("BACKOUT_LAB"):
+            item.add_marker(pytest.mark.skip(reason="needs the real servers: make test-real"))
+
+
+@pytest.fixture(params=["sandbox", _REAL])
+async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ArgoCDServer]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        if request.param == "real":
+            lab = json.loads(Path(os.environ["BACKOUT_LAB"]).read_text())
+            real = ArgoCDServer(kind="real", url=lab["argocd"]["url"], tokens=lab["argocd"]["tokens"], git_root=Path(lab["git"]["root"]), session=session)
+            yield real
+            for name in real.apps:
+                await real.call("DELETE", f"/api/v1/applications/{name}", by="admin")
+            return
+        sandbox = SandboxArgoCD(clock=_clock, timings=Timings.fast())
+        url = await sandbox.start()
+        every = "*/*, allow"
+        reader = [f"p, {{}}, applications, get, {every}", "p, {}, projects, get, *, allow", f"p, {{}}, applicationsets, get, {every}"]
+        backout = [*reader, f"p, {{}}, applications, sync, {every}", f"p, {{}}, applications, update, {every}"]
+        tokens = {"admin": sandbox.admin_token()}
+        for name, lines in (("backout", backout), ("reader", reader), ("human", ["g, {}, role:admin"])):
+            tokens[name] = sandbox.add_account(name, [line.format(name) for line in lines])
+        yield ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session)
+        await session.close()
+        await sandbox.stop()

@@ -1,0 +1,256 @@
+"""A made-up world for the tests of the domain: checkout's release 42 is burning, 41 was good, every fact is there and every rule says yes.
+
+Tests change one thing and look at what follows. Facts are kept as the gatherer would hand them over.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self, TypeVar
+
+from service.domain import keys
+from service.domain.facts import Absent, Evidence, Fact, Facts, Key, Known
+from service.domain.model import Actor, Episode, Image, ObjectRef, Release, ReleaseRecord, Source, TargetId, Way
+from service.domain.policy import Declarations, TargetPolicy, VersionSplit
+from service.domain.rule import Case, Rule, Trigger
+
+T = TypeVar("T")
+
+NOW = datetime(2026, 5, 4, 14, 3, 0, tzinfo=UTC)
+STARTED = datetime(2026, 5, 4, 14, 2, 7, tzinfo=UTC)
+ONSET = datetime(2026, 5, 4, 14, 2, 13, tzinfo=UTC)
+BEGAN = datetime(2026, 5, 4, 14, 2, 43, tzinfo=UTC)
+FOR = timedelta(seconds=30)
+TARGET = TargetId("prod", "checkout")
+REPOSITORY = "git.example/shop/checkout"
+CONFIG = "git.example/shop/deploy"
+NEW_REVISION = "9c1e2ab" + "0" * 33
+OLD_REVISION = "77d0f1c" + "0" * 33
+NEW_DIGEST = "sha256:" + "4" * 64
+OLD_DIGEST = "sha256:" + "3" * 64
+NEW_IMAGE = Image(reference="registry.example/shop/web:2.5.0", digest=NEW_DIGEST, proof="pods")
+OLD_IMAGE = Image(reference="registry.example/shop/web:2.4.6", digest=OLD_DIGEST, proof="pods")
+SPLIT = VersionSplit(promql="failing by (version)", label="version", above=0.01)
+LABELS = (("job", "checkout"), ("severity", "page"))
+ABSENT = Absent("the connection was refused", clears="Try again.")
+JANE = Actor(kind="user", name="jane")
+ROBOT = Actor(kind="automation", name="argocd")
+
+
+def source(revision: str, path: str = "checkout") -> Source:
+    return Source(repository=CONFIG, path=path, revision=revision)
+
+
+def release(handle: str, *, version: str, revision: str, started_at: datetime) -> Release:
+    return Release(
+        target=TARGET,
+        key=f"key-{handle}",
+        handle=handle,
+        sources=(source(revision),),
+        version=version,
+        started_at=started_at,
+        deployed_at=started_at + timedelta(seconds=13),
+    )
+
+
+SUSPECT = release("42", version="v2.5.0", revision="c0ffee0" + "1" * 33, started_at=STARTED)
+GOAL = release("41", version="v2.4.6", revision="beef000" + "2" * 33, started_at=STARTED - timedelta(days=1))
+TRIGGER = Trigger(incident_id="inc-1", alert="HighErrorRate", labels={"alertname": "HighErrorRate", **dict(LABELS)}, began_at=BEGAN, received_at=NOW)
+POLICY = TargetPolicy(version_split=SPLIT, declares=Declarations(shared_services=(), cache="versioned"))
+CONFIG_MAP = ObjectRef(group="", kind="ConfigMap", namespace="shop", name="flags")
+
+
+def record(of: Release, image: Image | None, *, healthy_for: timedelta = timedelta(hours=23), last_health: str = "Healthy") -> ReleaseRecord:
+    return ReleaseRecord(
+        target=TARGET,
+        key=of.key,
+        handle=of.handle,
+        version=of.version,
+        images=(image,) if image else None,
+        watched_from=of.started_at,
+        watched_until=STARTED,
+        healthy_for=healthy_for,
+        last_health=last_health,
+    )
+
+
+def state(**changes: Any) -> keys.TargetState:
+    values: dict[str, Any] = {
+        "target": TARGET,
+        "uid": "uid-1",
+        "title": "checkout",
+        "project": "shop",
+        "current": SUSPECT,
+        "history": (SUSPECT, GOAL),
+        "desired_revision": SUSPECT.revision,
+        "auto_sync": True,
+        "remembered": {"automated": {"prune": True, "selfHeal": True}},
+        "owner": keys.Owner(kind="nobody"),
+        "running": None,
+        "health": "Degraded",
+        "spec_digest": "sha256:spec",
+        "objects": (),
+    }
+    return keys.TargetState(**(values | changes))
+
+
+def limits(**changes: Any) -> keys.Limits:
+    values: dict[str, Any] = {
+        "automatic_rollbacks": 0,
+        "within": timedelta(hours=6),
+        "held": (),
+        "made_by_backout": (),
+        "alive": (),
+        "wide_outage": "",
+        "disarmed": "",
+    }
+    return keys.Limits(**(values | changes))
+
+
+def difference(*files: keys.FileChange, **changes: Any) -> keys.SourceChange:
+    values: dict[str, Any] = {
+        "repository": REPOSITORY,
+        "old": OLD_REVISION,
+        "new": NEW_REVISION,
+        "files": files or (keys.FileChange(path="shop/cart.py", change="modified"),),
+        "has_code": True,
+    }
+    return keys.SourceChange(**(values | changes))
+
+
+def shares(values: Mapping[str, float], label: str = "version") -> keys.Series:
+    return keys.Series(values={((label, name),): number for name, number in values.items()}, at=NOW)
+
+
+def known(value: T, *, what: str = "", read_at: datetime = NOW, good_for: timedelta = timedelta(minutes=1), by: str = "sandbox") -> Known[T]:
+    return Known(value=value, evidence=Evidence(source=by, what=what, read_at=read_at), good_for=good_for)
+
+
+ALERT_NOW = keys.alert_now("HighErrorRate", LABELS)
+ALERT_RULE = keys.alert_rule("HighErrorRate", LABELS)
+SERIES = keys.series(SPLIT.promql)
+STATE = keys.state(TARGET)
+LIMITS = keys.limits(TARGET)
+RECORD_NEW = keys.record(TARGET, SUSPECT.key)
+RECORD_OLD = keys.record(TARGET, GOAL.key)
+RENDERED_NEW = keys.images(TARGET, SUSPECT.key, SUSPECT.handle)
+RENDERED_OLD = keys.images(TARGET, GOAL.key, GOAL.handle)
+MANIFEST = keys.manifest(f"registry.example/shop/web@{OLD_DIGEST}")
+LABELS_NEW = keys.image_config(f"registry.example/shop/web@{NEW_DIGEST}")
+LABELS_OLD = keys.image_config(f"registry.example/shop/web@{OLD_DIGEST}")
+DIFFERENCE = keys.source_change(REPOSITORY, OLD_REVISION, NEW_REVISION)
+ACTS = keys.acts(TARGET)
+BASELINE = keys.baseline(TARGET, ONSET)
+WINDOW = keys.window(TARGET)
+PERMISSIONS = keys.permissions(TARGET)
+LEFTOVERS = keys.leftovers(TARGET, GOAL.handle)
+SHARING = keys.sharing(TARGET)
+
+
+@dataclass
+class World:
+    """A case in the making: everything that sources would answer, and what the policy says."""
+
+    answers: dict[Key[Any], Fact[Any]] = field(default_factory=dict)
+    policy: TargetPolicy = POLICY
+    suspect: Release | None = SUSPECT
+    goal: Release | None = GOAL
+    trigger: Trigger | None = TRIGGER
+    way: Way = Way.ROLLBACK
+    why_none: str = ""
+
+    def tell(self, key: Key[T], value: T) -> Self:
+        self.answers[key] = known(value, what=str(key))
+        return self
+
+    def hide(self, key: Key[Any]) -> Self:
+        self.answers[key] = ABSENT
+        return self
+
+    def age(self, key: Key[Any]) -> Self:
+        old = self.answers[key]
+        assert isinstance(old, Known)
+        self.answers[key] = replace(old, evidence=replace(old.evidence, read_at=NOW - timedelta(hours=1)))
+        return self
+
+    def forget(self, key: Key[Any]) -> Self:
+        self.answers.pop(key)
+        return self
+
+    def case(self, answers: Mapping[Key[Any], Fact[Any]] | None = None) -> Case:
+        facts = Facts(self.answers if answers is None else answers, NOW)
+        return Case(
+            target=TARGET, policy=self.policy, suspect=self.suspect, goal=self.goal, way=self.way, facts=facts, trigger=self.trigger, why_none=self.why_none
+        )
+
+    def gathered(self, rule: Rule) -> dict[Key[Any], Fact[Any]]:
+        """What the gatherer would read for this rule: its needs, asked again until it names nothing new. A source that is not there is absent."""
+        answers: dict[Key[Any], Fact[Any]] = {}
+        while new := set(rule.needs(self.case(answers))) - answers.keys():
+            answers |= {key: self.answers.get(key, Absent(f"no source answers the {key}")) for key in new}
+        return answers
+
+    def gathered_case(self, rule: Rule) -> Case:
+        return self.case(self.gathered(rule))
+
+
+class Recorded(Mapping[Key[Any], Fact[Any]]):
+    """Answers that remember which keys were asked for."""
+
+    def __init__(self, answers: Mapping[Key[Any], Fact[Any]]) -> None:
+        self.answers = answers
+        self.asked: set[Key[Any]] = set()
+
+    def __getitem__(self, key: Key[Any]) -> Fact[Any]:
+        self.asked.add(key)
+        return self.answers[key]
+
+    def __iter__(self) -> Iterator[Key[Any]]:
+        return iter(self.answers)
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.answers
+
+
+def world(**changes: Any) -> World:
+    """Every fact is there, and every rule passes."""
+    made = World(**changes)
+    made.tell(ALERT_NOW, keys.AlertNow(state="firing", active_at=ONSET))
+    made.tell(ALERT_RULE, keys.AlertRule(name="HighErrorRate", query="errors > 0.01", hold=FOR, keep_firing=timedelta(0)))
+    made.tell(SERIES, shares({"v2.5.0": 0.31, "v2.4.6": 0.001}))
+    made.tell(STATE, state())
+    made.tell(LIMITS, limits())
+    made.tell(RECORD_NEW, record(SUSPECT, NEW_IMAGE))
+    made.tell(RECORD_OLD, record(GOAL, OLD_IMAGE))
+    made.tell(MANIFEST, keys.Manifest(digest=OLD_DIGEST))
+    made.tell(LABELS_NEW, keys.ImageConfig(labels={}, revision=NEW_REVISION, repository=REPOSITORY))
+    made.tell(LABELS_OLD, keys.ImageConfig(labels={}, revision=OLD_REVISION, repository=REPOSITORY))
+    made.tell(DIFFERENCE, difference())
+    made.tell(ACTS, ())
+    made.tell(BASELINE, "sha256:spec")
+    made.tell(WINDOW, keys.Window(open=True, says="no window is defined"))
+    made.tell(PERMISSIONS, keys.Permissions(allowed={"get": True, "sync": True, "update": True}, fix={}))
+    made.tell(LEFTOVERS, ())
+    made.tell(SHARING, keys.Sharing(shared={}, compared=12))
+    return made
+
+
+def episode(labels: Mapping[str, str], **changes: Any) -> Episode:
+    values: dict[str, Any] = {
+        "id": "epi-1",
+        "source": "alertmanager",
+        "sender": "main",
+        "fingerprint": "f00d",
+        "starts_at": BEGAN,
+        "ends_at": None,
+        "labels": labels,
+        "annotations": {},
+        "generator_url": "",
+        "received_at": NOW,
+        "last_seen_at": NOW,
+        "times_seen": 1,
+    }
+    return Episode(**(values | changes))

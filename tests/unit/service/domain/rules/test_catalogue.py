@@ -1,0 +1,180 @@
+"""What holds for every rule: it is in the list, says its name, and says yes only with every fact it asked for."""
+
+import ast
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain import keys, rules
+from service.domain.evaluation import evaluate
+from service.domain.facts import Facts, Key
+from service.domain.model import Way
+from service.domain.policy import TargetPolicy
+from service.domain.rule import Rule
+from service.domain.rules import RULES
+from service.domain.verdict import Answer
+from tests.unit.service.domain import made
+from tests.unit.service.domain.made import World, world
+
+FOLDER = Path(inspect.getfile(rules)).parent
+FILES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+
+
+def _digest_labels() -> World:
+    return world().tell(made.SERIES, made.shares({made.NEW_DIGEST: 0.3, made.OLD_DIGEST: 0.0}))
+
+
+def _onset_by_rule() -> World:
+    return world().tell(made.ALERT_NOW, keys.AlertNow(state="firing"))
+
+
+def _rendered_images() -> World:
+    by_digest = tuple(replace(image, proof="reference") for image in (made.OLD_IMAGE,))
+    return world().tell(made.RECORD_OLD, made.record(made.GOAL, None)).tell(made.RENDERED_OLD, by_digest)
+
+
+def _without_incident() -> World:
+    return world(trigger=None)
+
+
+def _pruning() -> World:
+    return world().tell(made.STATE, made.state(prune=True, auto_sync=False)).tell(made.LEFTOVERS, (made.CONFIG_MAP,))
+
+
+WORLDS: tuple[Callable[[], World], ...] = (world, _digest_labels, _onset_by_rule, _rendered_images, _without_incident, _pruning)
+
+
+def _matrix() -> list[Any]:
+    cells = []
+    for make in WORLDS:
+        for rule in RULES:
+            for key in sorted(make().gathered(rule), key=str):
+                cells.append(pytest.param(make, rule, key, id=f"{make.__name__.strip('_')}-{rule.name}-{key.kind}-{hash(key) & 0xFFFF:x}"))
+    return cells
+
+
+def test_every_rule_file_is_in_the_list_and_every_rule_in_the_list_has_a_file() -> None:
+    assert sorted(rule.name for rule in RULES) == FILES
+
+
+def test_no_rule_is_listed_twice() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_rule_file_ends_in_its_rule_and_the_rule_bears_the_name_of_the_file(name: str) -> None:
+    module = importlib.import_module(f"service.domain.rules.{name}")
+    last = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")).body[-1]
+    assert isinstance(last, ast.Assign)
+    assert ast.unparse(last.targets[0]) == "RULE"
+    assert module.RULE.name == name
+    assert module.RULE in RULES
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_rule_file_has_a_test_file_of_its_name(name: str) -> None:
+    assert (Path(__file__).parent / f"test_{name}.py").is_file()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_explains_itself(rule: Rule) -> None:
+    module = importlib.import_module(f"service.domain.rules.{rule.name}")
+    assert inspect.getdoc(module)
+    assert inspect.getdoc(rule.ask)
+    assert inspect.getdoc(rule.needs)
+    assert rule.question.endswith("?")
+
+
+def test_every_rule_of_the_beginning_is_a_gate() -> None:
+    assert all(rule.gate for rule in RULES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_rule_says_yes_in_the_good_world_in_one_tidy_sentence(rule: Rule) -> None:
+    finding = rule.ask(world().gathered_case(rule))
+    assert (finding.answer, finding.says) == (Answer.PASS, finding.says.strip())
+    assert finding.says.endswith(".")
+    assert finding.says[0].isupper()
+    assert finding.evidence
+
+
+def test_the_good_world_has_a_verdict_of_pass_for_the_rollback() -> None:
+    verdict = evaluate(world().case(), RULES, automatic=True)
+    assert (verdict.worst, verdict.recommended, len(verdict.findings)) == (Answer.PASS, Way.ROLLBACK, len(RULES))
+
+
+@pytest.mark.parametrize(("make", "rule", "key"), _matrix())
+@pytest.mark.parametrize("fault", ["absent", "stale", "never asked"])
+def test_no_rule_says_yes_without_a_fact_that_it_needs(make: Callable[[], World], rule: Rule, key: Key[Any], fault: str) -> None:
+    broken = make()
+    answers = broken.gathered(rule)
+    if rule.ask(broken.case(answers)).answer is not Answer.PASS:
+        pytest.skip("this world is not well for this rule")
+    {"absent": broken.hide, "stale": broken.age, "never asked": broken.forget}[fault](key)
+    answers = {one: broken.answers[one] for one in answers if one in broken.answers}
+    finding = rule.ask(broken.case(answers))
+    assert finding.answer is not Answer.PASS, finding.says
+    assert finding.clears
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_no_rule_says_yes_when_nobody_was_asked_and_nothing_was_declared(rule: Rule) -> None:
+    case = replace(world(policy=TargetPolicy()).case(), facts=Facts({}, made.NOW))
+    assert rule.ask(case).answer is not Answer.PASS
+
+
+@pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__.strip("_"))
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_names_every_fact_that_it_reads(make: Callable[[], World], rule: Rule) -> None:
+    case = make().gathered_case(rule)
+    recorded = made.Recorded(case.facts.known)
+    rule.ask(replace(case, facts=Facts(recorded, made.NOW)))
+    # A record may be looked at for free where it happens to be there; everything that can turn the answer to yes is named (the matrix above holds that).
+    assert {key for key in recorded.asked if key.kind != "record"} <= case.facts.known.keys()
+
+
+@pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__.strip("_"))
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_the_evidence_of_every_fact_that_was_read_is_attached(make: Callable[[], World], rule: Rule) -> None:
+    case = make().gathered_case(rule)
+    recorded = made.Recorded(case.facts.known)
+    finding = rule.ask(replace(case, facts=Facts(recorded, made.NOW)))
+    if finding.answer is Answer.PASS:
+        assert {str(key) for key in recorded.asked if key in case.facts.known} <= {one.what for one in finding.evidence}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("nobody", ["suspect", "goal", "both"])
+def test_no_rule_fails_when_a_release_is_not_known(rule: Rule, nobody: str) -> None:
+    unsure = world(why_none="nobody could say which release")
+    unsure.suspect = None if nobody in {"suspect", "both"} else unsure.suspect
+    unsure.goal = None if nobody in {"goal", "both"} else unsure.goal
+    assert rule.ask(unsure.gathered_case(rule)).says
+
+
+def test_without_a_known_release_the_verdict_is_never_a_pass() -> None:
+    for suspect, goal in ((None, None), (None, made.GOAL), (made.SUSPECT, None)):
+        assert evaluate(world(suspect=suspect, goal=goal).case(), RULES, automatic=True).worst is Answer.BLOCK
+
+
+def test_what_guards_automation_is_asked_without_a_person_only() -> None:
+    asked = {finding.rule for finding in evaluate(world().case(), RULES, automatic=False).findings}
+    assert {rule.name for rule in RULES} - asked == {"alert_is_firing", "automation_has_room"}
+
+
+def test_without_an_alert_automation_never_gets_a_yes() -> None:
+    verdict = evaluate(world(trigger=None).case(), RULES, automatic=True)
+    assert "automation_has_room" in {finding.rule for finding in verdict.of(Answer.UNKNOWN)}
+
+
+def test_an_old_world_answers_nothing() -> None:
+    case = world().case()
+    late = replace(case, facts=Facts(case.facts.known, made.NOW + timedelta(hours=2)))
+    answers = {finding.rule: finding.answer for finding in evaluate(late, RULES, automatic=True).findings}
+    assert {rule for rule, answer in answers.items() if answer is Answer.PASS} == {"caches_stay_coherent"}
