@@ -18,17 +18,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One stored event: its number within the operation (from 1) and the digest that was stored with it."""
-
-    number: int
-    event: AuditEvent
-    digest: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """Where a chain breaks: the first number that does not follow from those before it, and a sentence."""
+    """Where a chain breaks: the first event, counted from 1, that does not follow from those before it, and a sentence."""
 
     number: int
     says: str
@@ -51,18 +42,19 @@ def canonical(event: AuditEvent) -> bytes:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
-def verify(rows: Sequence[Row], *, head: str = "") -> Broken | None:
-    """None when every row follows from the ones before it; else the first that does not. `head` is the last digest as kept elsewhere, if it was."""
+def verify(rows: Sequence[tuple[AuditEvent, str]], *, head: str = "") -> Broken | None:
+    """None when every row (event, stored digest), in order, follows from the ones before it; else the first that does not.
+
+    `head` is the last digest as kept elsewhere, if it was: without it nobody can see that rows are missing at the end.
+    """
     previous = ""
-    for expected, row in enumerate(rows, start=1):
-        if row.number != expected:
-            return Broken(number=expected, says=f"event {expected} is missing: the next one found is number {row.number}")
+    for number, (event, stored) in enumerate(rows, start=1):
         try:
-            computed = link(previous, row.event)
+            computed = link(previous, event)
         except (TypeError, ValueError) as bad:
-            return Broken(number=expected, says=f"event {expected} cannot be read: {bad}")
-        if computed != row.digest:
-            return Broken(number=expected, says=f"event {expected} ({row.event.kind}) is not what was recorded, or an earlier one is gone")
+            return Broken(number=number, says=f"event {number} cannot be read: {bad}")
+        if computed != stored:
+            return Broken(number=number, says=f"event {number} ({event.kind}) is not what was recorded, or one before it is gone")
         previous = computed
     if head and head != previous:
         number = len(rows) + 1

@@ -82,7 +82,7 @@ SPANS: Final = (
     SpanName(spans.VERDICT, "verdict#<n>", "every rule was asked", spans.VERDICT),
     SpanName("<rule>", "verdict#<n> / <rule>", "one rule's finding; named as the rule", "migration_is_reversible"),
     SpanName(spans.DECIDE, "decide#<n>", "mode and policy said what happens with the verdict", spans.DECIDE),
-    SpanName(spans.APPROVAL, "approval.wait", "a person was asked and answered, or time ran out", spans.APPROVAL),
+    SpanName(spans.APPROVAL, "approval.wait#<n>", "a person was asked and answered, or time ran out", spans.APPROVAL),
     SpanName(f"{spans.ACT}<step>", "act.<step>#<position>.<attempt>", "one attempt at one step was seen to its end", "act.roll_back"),
     SpanName(f"{spans.UNDO}<step>", "act.undo.<step>#<position>.<attempt>", "one attempt at taking a step back", "act.undo.stop_auto_sync"),
     SpanName(spans.VERIFY, "verify", "the verification ended", spans.VERIFY),
@@ -179,17 +179,7 @@ ATTRIBUTES: Final = (
     Attribute(CLOCK_STEPPED, "float", "spans during which the clock went back", "by how many seconds; the span then ends where it begins", "-0.25"),
 )
 
-RESERVED: Final = frozenset(
-    {
-        spans.ALERT_FINGERPRINTS,
-        spans.APPROVAL_NAMES,
-        spans.ERROR_TYPE,
-        spans.GATHER,
-        spans.GOAL_VERSION,
-        spans.PLAN_ID,
-        spans.SUSPECT_VERSION,
-    }
-)
+RESERVED: Final = frozenset({spans.APPROVAL_NAMES, spans.ERROR_TYPE, spans.GATHER})
 """Names that nothing writes yet; a test compares this with the code, and the page says so."""
 
 RESOURCE: Final = (

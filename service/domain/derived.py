@@ -103,7 +103,7 @@ def together(parts: Sequence[Finding]) -> Finding:
     speaking = [part for part in parts if part.answer is worst]
     return Finding(
         answer=worst,
-        says=" ".join(dict.fromkeys(part.says for part in speaking)),
+        says=" ".join(dict.fromkeys(part.says for part in speaking if part.says)),
         clears=" ".join(dict.fromkeys(part.clears for part in speaking if part.clears)),
         evidence=tuple(dict.fromkeys(one for part in parts for one in part.evidence)),
         adds=tuple(dict.fromkeys(step for part in parts if part.answer is not Answer.BLOCK for step in part.adds)),

@@ -41,11 +41,20 @@ class Directive:
 class Runner:
     """Runs operations and deliveries one step at a time."""
 
-    def __init__(self, *, journal: Journal, stories: Mapping[OperationKind, Story], place: Callable[[str], Awaitable[None]], clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        stories: Mapping[OperationKind, Story],
+        place: Callable[[str], Awaitable[None]],
+        clock: Clock,
+        entering: Callable[[Operation], None] = lambda _: None,
+    ) -> None:
         self._journal = journal
         self._stories = stories
         self._place = place
         self._clock = clock
+        self._entering = entering
         self._stumbles: dict[str, int] = {}
 
     async def step(self, work: Work) -> Directive:
@@ -67,6 +76,7 @@ class Runner:
         return await self._commit(story, operation, transition)
 
     async def _advance(self, story: Story, operation: Operation) -> Transition | None:
+        self._entering(operation)
         try:
             transition = await story.advance(operation)
         except UnavailableError:

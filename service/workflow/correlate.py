@@ -121,7 +121,9 @@ class Correlator:
         first = next((e for e in incident.episodes if e.firing), incident.episodes[0])
         trigger = Trigger(incident_id=incident.id, alert=first.name, labels=first.labels, began_at=first.starts_at, received_at=first.received_at)
         operation_id = self._new_id("op")
-        data = record.Rollback(trigger=trigger, episodes=tuple(e.id for e in incident.episodes), why_mode=why)
+        data = record.Rollback(
+            trigger=trigger, episodes=tuple(e.id for e in incident.episodes), fingerprints=tuple(e.fingerprint for e in incident.episodes), why_mode=why
+        )
         operation = Operation(
             id=operation_id,
             kind=OperationKind.ROLLBACK,

@@ -108,11 +108,13 @@ class Examiner:
         state, limits = facts.read(keys.state(target)), facts.read(keys.limits(target))
         if isinstance(state, Absent):
             return correlation.Suspicion(suspect=None, goal=None, says=f"which release is live is unknown: {state.why}")
+        records = await self._targets.records(target)
+        named = [replace(r, version=r.version or records[r.key].version) if r.key in records else r for r in state.value.history]
         return correlation.find_suspect(
-            state.value.history,
+            named,
             began=began,
             window=policy.deploy_window,
-            records=await self._targets.records(target),
+            records=records,
             held=limits.value.held if isinstance(limits, Known) else (),
             made_by_backout=limits.value.made_by_backout if isinstance(limits, Known) else (),
         )

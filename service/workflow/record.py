@@ -49,6 +49,7 @@ class Rollback:
     schema: int = SCHEMA
     trigger: Trigger | None = None
     episodes: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
     confirmed: Confirmed | None = None
     why_mode: str = ""
     plan: Plan | None = None

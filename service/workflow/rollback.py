@@ -663,12 +663,17 @@ class RollbackStory:
             attributes |= {
                 spans.SUSPECT_RELEASE: plan.suspect.handle,
                 spans.SUSPECT_REVISION: plan.suspect.revision,
+                spans.SUSPECT_VERSION: plan.suspect.version,
                 spans.GOAL_RELEASE: plan.goal.handle,
                 spans.GOAL_REVISION: plan.goal.revision,
+                spans.GOAL_VERSION: plan.goal.version,
+                spans.PLAN_ID: plan.id,
                 spans.PLAN_DIGEST: plan.digest,
             }
         if data.trigger is not None:
             attributes[spans.ALERT_NAME] = data.trigger.alert
+        if data.fingerprints:
+            attributes |= {spans.ALERT_FINGERPRINT: data.fingerprints[0], spans.ALERT_FINGERPRINTS: " ".join(data.fingerprints)}
         name = spans.root_name(op.kind.value, str(op.target), plan.suspect.handle if plan else "", plan.goal.handle if plan else "")
         closing = (
             SpanDraft(path=(spans.COMPLETED,), name=spans.COMPLETED, started_at=now, ended_at=now, says=says, failed=not good, attributes=attributes),
@@ -706,7 +711,7 @@ class RollbackStory:
     def _approval_span(data: Rollback, now: datetime, answer: str, who: str, reason: str) -> SpanDraft:
         says = f"{answer} by {who}" + (f": {reason}" if reason else "") if who else reason
         return SpanDraft(
-            path=(spans.APPROVAL,),
+            path=(spans.nth(spans.APPROVAL, data.verdicts),),
             name=spans.APPROVAL,
             started_at=data.waiting_since or now,
             ended_at=now,
@@ -757,7 +762,7 @@ def _check_span(check: Check, now: datetime, bound: Bound | None) -> SpanDraft:
         attributes[spans.CHECK_VALUE] = check.value
         if bound is not None:
             attributes[spans.CHECK_THRESHOLD] = bound.threshold
-    name = f"check.{check.name}"
+    name = f"{spans.CHECKED}{check.name}"
     return SpanDraft(
         path=(spans.VERIFY, name), name=name, started_at=now, ended_at=now, says=check.says, failed=check.look is not Look.GOOD, attributes=attributes
     )

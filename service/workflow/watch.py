@@ -14,6 +14,7 @@ from service.domain.errors import BackoutError
 from service.domain.facts import Absent
 from service.domain.model import Image, ReleaseRecord, TargetId
 from service.domain.ports import Clock, Delivery, ListedTarget, Targets
+from service.workflow.gather import Gatherer
 
 HEALTHY = "Healthy"
 AT_ONCE = 8
@@ -33,8 +34,11 @@ class Freshness:
 class Watcher:
     """Keeps `Targets` true to the delivery instances. One `round` a poll; trouble with one instance or target never stops the others."""
 
-    def __init__(self, *, deliveries: Mapping[str, Delivery], targets: Targets, clock: Clock, beat: timedelta = timedelta(seconds=15)) -> None:
+    def __init__(
+        self, *, deliveries: Mapping[str, Delivery], targets: Targets, gatherer: Gatherer, clock: Clock, beat: timedelta = timedelta(seconds=15)
+    ) -> None:
         self._deliveries = deliveries
+        self._gatherer = gatherer
         self._targets = targets
         self._clock = clock
         self._beat = beat
@@ -80,8 +84,18 @@ class Watcher:
         pods = await delivery.read(keys.pods(target))
         now = self._clock.now()
         before = await self._targets.records(target)
-        await self._targets.remember_state(state, _records(state, None if isinstance(pods, Absent) else pods.value, before, now), now)
+        records = _records(state, None if isinstance(pods, Absent) else pods.value, before, now)
+        await self._targets.remember_state(state, [await self._named(record) for record in records], now)
         return state
+
+    async def _named(self, record: ReleaseRecord) -> ReleaseRecord:
+        """With the version that its image says it is, for people to read."""
+        exact = next((image.exact for image in record.images or () if image.exact), None)
+        if record.version or exact is None:
+            return record
+        facts = await self._gatherer.facts(record.target, [keys.image_config(exact)])
+        config = facts.read(keys.image_config(exact))
+        return record if isinstance(config, Absent) else replace(record, version=config.value.version)
 
     async def _look(self, delivery: Delivery, listed: ListedTarget) -> None:
         del delivery

@@ -100,10 +100,13 @@ class Reader:
         known = project or self._projects.get(target.name, "") or (self._settings.projects[0] if len(self._settings.projects) == 1 else "")
         try:
             reply = await self._client.application(reading.app_ref(target, known))
-        except GoneError:
+        except GoneError as error:
             if self._projects.pop(target.name, None) is None or project:
                 raise
-            reply = await self._client.application(reading.app_ref(target))  # it may have moved to another project
+            try:
+                reply = await self._client.application(reading.app_ref(target))  # it may have moved to another project
+            except TemporaryError:
+                raise error from None  # without a project gone and forbidden look the same: the answer with one says more
         real = reading.text(reading.part(reply.body, "spec").get("project"))
         if not reading.text(reading.part(reply.body, "metadata").get("uid")) or not real:
             raise PermanentError(f"{reply.what} answered no application")

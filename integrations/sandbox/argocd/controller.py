@@ -208,7 +208,7 @@ class Controller:
                 self._background.later(wait - ran, lambda: self.refresh(name, _RECENT))
                 return
             loop.heals += 1
-            resources = [{part: row[part] for part in ("group", "kind", "namespace", "name") if part in row} for row in drifted]
+            resources = [{part: row[part] for part in ("group", "kind", "name") if part in row} for row in drifted]
         else:
             loop.heals = 0
         self._start(app, found, policy, resources, loop.heals)

@@ -206,7 +206,7 @@ class Operation:
 
     def _plan(self, app: Json, sync: Json, target: comparison.Target) -> list[_Task]:
         namespace = app["spec"].get("destination", {}).get("namespace", "")
-        chosen = {Key(item.get("group", ""), item["kind"], item.get("namespace") or namespace, item["name"]) for item in sync.get("resources") or []}
+        chosen = [(item.get("group", ""), item["kind"], item.get("namespace"), item["name"]) for item in sync.get("resources") or []]
         hooks_run = "apply" not in sync.get("syncStrategy", {}) and not chosen
         tasks = []
         for manifest in target.manifests:
@@ -217,12 +217,12 @@ class Operation:
                 if not hooks_run or not phase:
                     continue
                 task.phase = phase
-            elif chosen and task.key not in chosen:
+            elif chosen and not _is_chosen(task.key, chosen):
                 continue
             tasks.append(task)
         wanted = {Key.of(manifest, namespace) for manifest in target.manifests}
         for key, live in self._tools.cluster.tracked_by(self._name).items():
-            if key not in wanted and not annotation(live, HOOK) and (not chosen or key in chosen):
+            if key not in wanted and not annotation(live, HOOK) and (not chosen or _is_chosen(key, chosen)):
                 tasks.append(_Task(key=key, manifest=live, prune=True, wave=min((task.wave for task in tasks if task.phase == "Sync"), default=0)))
         if (
             "CreateNamespace=true" in (sync.get("syncOptions") or [])
@@ -296,7 +296,7 @@ class Operation:
             unfinished = [task for task, status in hooks if status not in {"Healthy", "Suspended"}]
             unhealthy = [task for task, status in told if status not in {"Healthy", "Suspended"} and not task.hook] if not last else []
             if unfinished:
-                more = len(unfinished) - (0 if self._tools.profile.single_hook_counts_itself else 1)
+                more = len(unfinished) - 1
                 self._say(f"waiting for completion of hook {unfinished[0].key.shown()}" + (f" and {more} more hooks" if more else ""))
             elif unhealthy:
                 more = len(unhealthy) - 1
@@ -400,6 +400,11 @@ class Operation:
         self._tools.events.record(
             told or app, "OperationCompleted", f"{what} succeeded" if succeeded else f"{what} failed: {message}", kind="Normal" if succeeded else "Warning"
         )
+
+
+def _is_chosen(key: Key, chosen: list[tuple[str, str, str | None, str]]) -> bool:
+    """Whether a selective sync names the object; a self-heal gives no namespace."""
+    return any((group, kind, name) == (key.group, key.kind, key.name) and namespace in {None, "", key.namespace} for group, kind, namespace, name in chosen)
 
 
 def _wave(manifest: Json) -> int:

@@ -1,6 +1,7 @@
 """Calls about everything but single applications: sessions, accounts, projects, ApplicationSets, clusters, settings, version."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from integrations.sandbox.argocd import windows
 from integrations.sandbox.argocd.access import Access
@@ -9,7 +10,7 @@ from integrations.sandbox.argocd.edge import Call
 from integrations.sandbox.argocd.operations import Machinery
 from integrations.sandbox.argocd.owners import ApplicationSetController
 from integrations.sandbox.argocd.state import ApplicationSets
-from integrations.sandbox.argocd.status import INVALID, NOT_FOUND, Json, RefusedError
+from integrations.sandbox.argocd.status import EXISTS, INVALID, NOT_FOUND, Json, RefusedError
 
 
 class OtherCalls:
@@ -84,12 +85,14 @@ class OtherCalls:
             if old["spec"] != wanted.get("spec"):
                 raise RefusedError(INVALID, "existing project spec is different, use upsert flag to force update")
             return _shown(old)
+        _check_windows(wanted.get("spec") or {})
         return _shown(self._tools.projects.put(name, wanted.get("spec") or {}))
 
     async def update_project(self, call: Call) -> Json:
         """PUT /projects/{p} `{"project": {…}}`."""
         self._project(call, "update")
         spec = (call.body.get("project") or {}).get("spec") or {}
+        _check_windows(spec)
         for role in spec.get("roles") or []:
             role.pop("jwtTokens", None)
         return _shown(self._tools.projects.put(call.parts["name"], spec))
@@ -161,6 +164,22 @@ class OtherCalls:
             if any(ref["uid"] == item["metadata"]["uid"] for ref in app["metadata"].get("ownerReferences", [])):
                 self._tools.applications.delete(app["metadata"]["name"])
         return {}
+
+
+def _check_windows(spec: Json) -> None:
+    """Kind, schedule and duration tell windows apart; invalid ones are refused."""
+    seen: set[tuple[str, str, str]] = set()
+    for window in spec.get("syncWindows") or []:
+        known = (window.get("kind", ""), window.get("schedule", ""), window.get("duration", ""))
+        if known in seen:
+            words = f"sync window with kind '{known[0]}', schedule '{known[1]}', and duration '{known[2]}' already exists"
+            raise RefusedError(EXISTS, f"{words} (hash={hash(known) & 0xFFFFFFFFFFFFFFFF}, duplicate detected)")
+        seen.add(known)
+        try:
+            windows.duration(known[2])
+            next(windows.ticks_after(known[1], datetime(2000, 1, 1, tzinfo=UTC)), None)
+        except ValueError as error:
+            raise RefusedError(INVALID, f"cannot parse sync window: {error}") from error
 
 
 def _set_object(item: Json) -> str:

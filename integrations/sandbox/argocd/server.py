@@ -88,7 +88,7 @@ class SandboxArgoCD:
 
     async def start(self, port: int = 0) -> str:
         """Listen on loopback; port 0 takes a free one. Returns the base URL."""
-        self._runner = web.AppRunner(self._app, handler_cancellation=True, access_log=None)
+        self._runner = web.AppRunner(self._app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         self._port = port
         await self.listen()
@@ -98,7 +98,7 @@ class SandboxArgoCD:
         """Accept connections (again), on the same port as before."""
         if self._runner is None:
             raise RuntimeError("start the sandbox first")
-        self._site = web.TCPSite(self._runner, "127.0.0.1", self._port, shutdown_timeout=1.0)
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await self._site.start()
         self._port = int(self._runner.addresses[0][1])
 

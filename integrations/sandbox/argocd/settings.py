@@ -23,13 +23,12 @@ class Profile:
     proven: bool
     automated_enabled: bool = True  # `spec.syncPolicy.automated.enabled` exists; before 3.1 it is dropped silently and auto-sync stays on
     list_spec_project: bool = False  # `items.spec.project` is in the list's catalogue of fields (3.5)
-    single_hook_counts_itself: bool = True  # "… hook /ConfigMap/x and 1 more hooks" although there is one only
     old_confirmation_words: bool = True  # "Waiting for pruning confirmation of v1/ConfigMap/x"; 3.5: "waiting for … of /ConfigMap/x"
 
 
 V3_2_11 = Profile(version="v3.2.11+sandbox", proven=True)
 V2_14 = Profile(version="v2.14.21+sandbox", proven=False, automated_enabled=False)
-V3_5_1 = Profile(version="v3.5.1+sandbox", proven=False, list_spec_project=True, single_hook_counts_itself=False, old_confirmation_words=False)
+V3_5_1 = Profile(version="v3.5.1+sandbox", proven=False, list_spec_project=True, old_confirmation_words=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

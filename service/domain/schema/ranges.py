@@ -47,10 +47,11 @@ def read_range(files: Sequence[MigrationFile], dialect: Dialect) -> SchemaReadin
     `Dialect.UNKNOWN` the dialect is taken from unmistakable words of the text; without any, the worst reading of all dialects stands.
     """
     if dialect is not Dialect.UNKNOWN:
-        return _read_as(files, dialect, sure=True)
+        return _read_as(files, dialect, _Cutter(), sure=True)
     hinted = _hinted_dialects(files)
     candidates = hinted if len(hinted) == 1 else _REAL_DIALECTS
-    readings = [_read_as(files, candidate, sure=False) for candidate in candidates]
+    cut = _Cutter()
+    readings = [_read_as(files, candidate, cut, sure=False) for candidate in candidates]
     return max(readings, key=lambda reading: (reading.verdict.severity, sum(one.verdict.severity for one in reading.statements)))
 
 
@@ -64,7 +65,7 @@ def _hinted_dialects(files: Iterable[MigrationFile]) -> tuple[Dialect, ...]:
     return tuple(dialect for dialect, hint in _HINTS.items() if any(hint.search(text) for text in texts))
 
 
-def _read_as(files: Sequence[MigrationFile], dialect: Dialect, *, sure: bool) -> SchemaReading:
+def _read_as(files: Sequence[MigrationFile], dialect: Dialect, cut: "_Cutter", *, sure: bool) -> SchemaReading:
     placed = sorted(((recognise(file.path), file) for file in files), key=lambda pair: _order(*pair))
     has_forward = any(found is None or found.role is Role.FORWARD for found, _ in placed)
     statements: list[StatementReading] = []
@@ -73,12 +74,25 @@ def _read_as(files: Sequence[MigrationFile], dialect: Dialect, *, sure: bool) ->
         judge, sessions = Judge(dialect), [Session.of(dialect, grammar_characters=budget.grammar_characters)]
         findings: list[tuple[MigrationFile, Statement | None, Finding]] = []
         for found, file in group:
-            read_of_file = _read_file(found, file, judge, sessions, budget, has_forward=has_forward, sure=sure)
+            read_of_file = _read_file(found, file, judge, sessions, budget, cut, has_forward=has_forward, sure=sure)
             findings += [(file, statement, finding) for statement, finding in read_of_file]
         # Only now: later statements of the same root may have changed earlier findings.
         statements += [_reading(file, statement, finding) for file, statement, finding in findings]
     frozen = tuple(statements)
     return SchemaReading(dialect=dialect, statements=frozen, verdict=worst(frozen))
+
+
+class _Cutter:
+    """Cuts a text once per dialect, however many readings ask."""
+
+    def __init__(self) -> None:
+        self._cut: dict[tuple[Dialect, str], list[Statement]] = {}
+
+    def __call__(self, text: str, dialect: Dialect) -> list[Statement]:
+        key = (dialect, text)
+        if key not in self._cut:
+            self._cut[key] = split(text, dialect)
+        return self._cut[key]
 
 
 class _Budget:
@@ -108,6 +122,7 @@ def _read_file(
     judge: Judge,
     sessions: list[Session],
     budget: _Budget,
+    cut: "_Cutter",
     *,
     has_forward: bool,
     sure: bool,
@@ -129,8 +144,8 @@ def _read_file(
         return
     dialect = sessions[0].dialect
     text = _forward_part(text.removeprefix("\ufeff").replace("\r\n", "\n"), found)
-    statements = split(text, dialect)
-    if not sure and any([one.text for one in split(text, other)] != [one.text for one in statements] for other in _REAL_DIALECTS if other is not dialect):
+    statements = cut(text, dialect)
+    if not sure and any([one.text for one in cut(text, other)] != [one.text for one in statements] for other in _REAL_DIALECTS if other is not dialect):
         yield None, _unknown("dialect_not_known", "reads differently in different databases", "the target declares its database dialect")
         return
     # Tools differ in whether one connection runs all files: a schema left set by an earlier one may or may not hold here.

@@ -1,7 +1,7 @@
 """Turns one SQL statement into operations: token patterns for what is regular, sqlglot for the actions of `ALTER TABLE`.
 
-Strict: what a pattern cannot account for, and a verb left over where none belongs, makes the statement "not understood". It decides nothing about OLD beyond what the text alone
-decides (a NOTE with its own verdict); the rest is `judgement`. Table 3.2 of the safety notes is the measure.
+Strict: what a pattern cannot account for, and a verb left over where none belongs, makes the statement "not understood". It decides nothing about OLD
+beyond what the text alone decides (a NOTE with its own verdict); the rest is `judgement`. The statement table of the safety notes is the measure.
 """
 
 import re
@@ -16,8 +16,8 @@ from service.domain.schema.scanning import Statement, Token
 _SAFE, _WARN, _BREAKS, _UNKNOWN = SchemaVerdict.SAFE, SchemaVerdict.WARN, SchemaVerdict.BREAKS, SchemaVerdict.UNKNOWN
 _DEFAULT_SCHEMA = {Dialect.POSTGRES: "public", Dialect.SQLITE: "main", Dialect.MYSQL: ""}
 _READ_BY_A_PERSON = "a person reads the statement and confirms that OLD still runs, or it is rewritten as plain DDL"
-# sqlglot tries alternatives at every bracket: `array[array[...]]` fifteen deep takes seconds. Real migrations nest two or three deep.
-_MAX_PARENTHESES, _MAX_BRACKETS, _MAX_CASES = 16, 4, 12
+# sqlglot tries alternatives at brackets and at some words, and its time doubles or triples with each level: `char(char(...` eleven deep takes half a second.
+_MAX_PARENTHESES, _MAX_BRACKETS, _MAX_CASES, _MAX_IFS = 6, 4, 12, 3
 _MAX_NESTED_WRITES = 20
 MAX_GRAMMAR_CHARACTERS = 400_000
 _MAX_ACTIONS = 200
@@ -318,7 +318,7 @@ def _select(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
 # --- rows ----------------------------------------------------------------------------------------------------------------------------------------
 
 
-def _insert(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
+def _insert(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     verb = cursor.word().lower()
     cursor.at += 1
     replaces = verb == "replace"
@@ -333,7 +333,7 @@ def _insert(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
     return [write]
 
 
-def _update(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
+def _update(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     while cursor.take_one("ONLY", "LOW_PRIORITY", "IGNORE", "OR", "ROLLBACK", "ABORT", "FAIL", "REPLACE"):
         pass
@@ -355,7 +355,7 @@ def _update(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
     return [write]
 
 
-def _delete(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
+def _delete(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     while cursor.take_one("LOW_PRIORITY", "QUICK", "IGNORE"):
         pass
@@ -408,8 +408,7 @@ def _with(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
         cursor.at = index
         depth += (cursor.mark() == "(") - (cursor.mark() == ")")
         if not depth and cursor.word() in _ROW_READERS:
-            outer = _ROW_READERS[cursor.word()](_Cursor(cursor.tokens, cursor.session, index), statement)
-            return outer
+            return _ROW_READERS[cursor.word()](_Cursor(cursor.tokens, cursor.session, index), statement)
     return None
 
 
@@ -481,7 +480,7 @@ def _tables_read(cursor: _Cursor) -> frozenset[str]:
 # --- create ----------------------------------------------------------------------------------------------------------------------------------------
 
 
-def _create(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
+def _create(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     replaces = cursor.take("OR", "REPLACE") or cursor.take("OR", "ALTER")
     # MySQL: DEFINER = `a`@`b`, ALGORITHM = x, SQL SECURITY x stand before the kind of object.
@@ -518,10 +517,10 @@ def _create(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
     if unique:
         return None
     if cursor.take("TABLE"):
-        return _create_table(cursor, statement)
+        return _create_table(cursor)
     materialized = bool(cursor.take("MATERIALIZED"))
     if cursor.take("VIEW"):
-        return _create_view(cursor, statement, materialized=materialized, replaces=replaces)
+        return _create_view(cursor, materialized=materialized, replaces=replaces)
     if kind := cursor.take_one("FUNCTION", "PROCEDURE", "AGGREGATE", "TRIGGER"):
         guarded = cursor.guard()
         if (name := cursor.qualified()) is None:
@@ -610,7 +609,7 @@ def _trigger_name(name: str, table: str, dialect: Dialect) -> str:
     return f"{table}.{name.rsplit('.', 1)[-1]}" if table and dialect is Dialect.POSTGRES else name
 
 
-def _create_table(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
+def _create_table(cursor: _Cursor) -> list[Operation] | None:
     guarded = cursor.guard()
     if not cursor.done and {"TEMP", "TEMPORARY"} & {token.word for token in cursor.tokens[1 : cursor.at]} and cursor.mark(1) != ".":
         cursor.session.temporary.add(identifier(cursor.tokens[cursor.at], cursor.session.dialect, of_table=True))
@@ -632,7 +631,7 @@ def _create_table(cursor: _Cursor, statement: Statement) -> list[Operation] | No
     return [created]
 
 
-def _create_view(cursor: _Cursor, statement: Statement, *, materialized: bool, replaces: bool) -> list[Operation] | None:
+def _create_view(cursor: _Cursor, *, materialized: bool, replaces: bool) -> list[Operation] | None:
     guarded = cursor.guard()
     if (name := cursor.qualified()) is None:
         return None
@@ -796,7 +795,7 @@ def _alter_object(cursor: _Cursor, what: str, name: str) -> list[Operation] | No
         column, parted, to = cursor.identifier(), cursor.take("TO"), cursor.identifier()
         return (
             found("column_renamed", _BREAKS, f"renames column {name}.{column} to {to}", "OLD does not read the column")
-            if column and to and cursor.done
+            if column and parted and to and cursor.done
             else None
         )
     return None
@@ -871,12 +870,13 @@ def _by_grammar(text: str, tokens: Sequence[Token], session: Session) -> list[Op
     session.grammar_characters[0] -= len(text)
     if session.grammar_characters[0] < 0:
         return None
-    depth = brackets = cases = 0
+    depth = brackets = cases = ifs = 0
     for token in tokens:
         depth += (token.text == "(") - (token.text == ")")
         brackets += token.text == "["
         cases += token.word == "CASE"
-        if depth > _MAX_PARENTHESES or brackets > _MAX_BRACKETS or cases > _MAX_CASES:
+        ifs += token.word == "IF"
+        if depth > _MAX_PARENTHESES or brackets > _MAX_BRACKETS or cases > _MAX_CASES or ifs > _MAX_IFS:
             return None
     from service.domain.schema.alterations import read_action  # noqa: PLC0415  sqlglot takes hundreds of milliseconds to import; `backout serve` must start fast
 

@@ -155,7 +155,9 @@ class ArgoCDServer:
         everything = {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}
         await self.must("POST", "/api/v1/projects", {"upsert": True, "project": {"metadata": {"name": name}, "spec": {**everything, **spec}}})
 
-    async def create_app(self, name: str, repository: GitRepository | None = None, *, metadata: Json | None = None, auto: Json | None = None, **spec: Any) -> Json:
+    async def create_app(
+        self, name: str, repository: GitRepository | None = None, *, metadata: Json | None = None, auto: Json | None = None, **spec: Any
+    ) -> Json:
         """Create an application of `deploy/` on `main` in a namespace of its own, and wait until it was compared once."""
         policy: Json = {"syncOptions": ["CreateNamespace=true"]} | ({"automated": auto} if auto is not None else {})
         source = {"source": {"repoURL": repository.url, "path": "deploy", "targetRevision": "main"}} if repository else {}

@@ -47,7 +47,14 @@ BODIES = [
     ("PATCH", "", {"patch": "{}"}, 500, 13, 'grpc: error while marshaling: proto: required field "patchType" not set'),
     ("PATCH", "", {"patchType": "merge"}, 500, 13, 'grpc: error while marshaling: proto: required field "patch" not set'),
     ("PATCH", "", {"patch": {}, "patchType": ""}, 400, 3, "json: cannot unmarshal object into Go struct field ApplicationPatchRequest.patch of type string"),
-    ("POST", "/sync", {"sourcePositions": ["1"]}, 400, 3, "json: cannot unmarshal string into Go struct field ApplicationSyncRequest.sourcePositions of type int64"),
+    (
+        "POST",
+        "/sync",
+        {"sourcePositions": ["1"]},
+        400,
+        3,
+        "json: cannot unmarshal string into Go struct field ApplicationSyncRequest.sourcePositions of type int64",
+    ),
 ]
 
 

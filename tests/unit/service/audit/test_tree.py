@@ -121,9 +121,10 @@ def test_a_span_without_its_parent_is_shown_as_such(operation: Operation, story:
     assert below.startswith("├ schema_is_compatible")
 
 
-def test_a_child_outside_its_parents_time_is_a_fault(operation: Operation, story: Sequence[SpanDraft]) -> None:
-    late = replace(story[4], ended_at=story[4].ended_at + timedelta(hours=1))
-    tree = grow(stored(operation, [*story[:4], late, *story[5:]]))
+@pytest.mark.parametrize("change", [{"ended_at": timedelta(hours=1)}, {"started_at": timedelta(milliseconds=-100)}], ids=["late", "early"])
+def test_a_child_outside_its_parents_time_is_a_fault(operation: Operation, story: Sequence[SpanDraft], change: dict[str, timedelta]) -> None:
+    moved: dict[str, Any] = {field: getattr(story[4], field) + by for field, by in change.items()}
+    tree = grow(stored(operation, [*story[:4], replace(story[4], **moved), *story[5:]]))
     assert tree.faults == ("span 'schema_is_compatible' lies outside the time of 'verdict'",)
 
 

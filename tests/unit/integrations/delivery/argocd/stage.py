@@ -41,6 +41,9 @@ class StageClock:
     def now(self) -> datetime:
         return START + timedelta(seconds=time.monotonic() - self._begun + self._jumped)
 
+    def jump(self, seconds: float) -> None:
+        self._jumped += seconds
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self._jumped += seconds
@@ -84,6 +87,7 @@ class Stage:
         self.sandbox = SandboxArgoCD(clock=clock.now, timings=Timings.fast(), profile=profile)
         self.git = GitServer(root=root / "git")
         self._admin: Http | None = None
+        self._adapters: list[ArgoCD] = []
         self.argo: ArgoCD
 
     async def open(self, verbs: Sequence[str]) -> None:
@@ -96,7 +100,8 @@ class Stage:
         policies = [f"p, {name}, applications, {verb}, {project}/*, allow" for verb in verbs]
         policies += [f"p, {name}, projects, get, *, allow", f"p, {name}, applicationsets, get, */*, allow"]
         token = self.sandbox.add_account(name, policies)
-        return build(self.settings(self._token(name, token), **more), self.clock)
+        self._adapters.append(build(self.settings(self._token(name, token), **more), self.clock))
+        return self._adapters[-1]
 
     def settings(self, token_file: Path, **more: Any) -> Settings:
         return Settings.model_validate({"name": "prod", "url": self.sandbox.url, "token_file": token_file, **more})
@@ -107,7 +112,8 @@ class Stage:
         return path
 
     async def close(self) -> None:
-        await self.argo.close()
+        for adapter in self._adapters:
+            await adapter.close()
         if self._admin is not None:
             await self._admin.close()
         await self.sandbox.stop()
@@ -128,7 +134,7 @@ class Stage:
         self, name: str, *, automated: Mapping[str, Any] | None = None, project: str = "default", annotations: Mapping[str, str] | None = None
     ) -> None:
         """An application with no release yet; its repository is made if there is none."""
-        if not (self.root / "git" / name).exists():
+        if not (self.root / "git" / f"{name}.git").exists():
             self.git.create(name)
             self.commit(name, f"registry.example/{name}:1.0")
         await self.create(name, self.spec(name, automated=automated, project=project), annotations)
@@ -149,6 +155,7 @@ class Stage:
         return await self.person("GET", f"/applications/{name}")
 
     async def until(self, name: str, holds: Callable[[Any], bool], what: str) -> Any:
+        app: Any = None
         for _ in range(400):
             app = await self.raw(name)
             if holds(app):
@@ -191,7 +198,7 @@ class Stage:
 
     def tick(self, seconds: float = 2.0) -> None:
         """Let time pass, so that stamps of a second differ."""
-        self.clock._jumped += seconds
+        self.clock.jump(seconds)
 
     # --- what Backout does ---
 

@@ -3,7 +3,7 @@
 import ast
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -50,17 +50,27 @@ def _pruning() -> World:
 WORLDS: tuple[Callable[[], World], ...] = (world, _digest_labels, _onset_by_rule, _rendered_images, _without_incident, _pruning)
 
 
-def _matrix() -> list[Any]:
-    cells = []
+ALTERNATIVES = {(_rendered_images, made.RECORD_OLD)}
+"""Manifests that name every digest are as good as our own record (decision 17); the record itself is then missed by the rule about health."""
+
+
+def _matrix() -> Iterator[Any]:
     for make in WORLDS:
         for rule in RULES:
-            for key in sorted(make().gathered(rule), key=str):
-                cells.append(pytest.param(make, rule, key, id=f"{make.__name__.strip('_')}-{rule.name}-{key.kind}-{hash(key) & 0xFFFF:x}"))
-    return cells
+            if rule.ask(make().gathered_case(rule)).answer is not Answer.PASS:
+                continue
+            for number, key in enumerate(sorted(make().gathered(rule), key=str)):
+                if (make, key) not in ALTERNATIVES:
+                    yield pytest.param(make, rule, key, id=f"{make.__name__.strip('_')}-{rule.name}-{number}-{key.kind}")
 
 
 def test_every_rule_file_is_in_the_list_and_every_rule_in_the_list_has_a_file() -> None:
     assert sorted(rule.name for rule in RULES) == FILES
+
+
+def test_the_fault_matrix_covers_every_rule_that_needs_facts() -> None:
+    covered = {cell.values[1].name for cell in _matrix()}
+    assert {rule.name for rule in RULES} - covered == {"caches_stay_coherent"}
 
 
 def test_no_rule_is_listed_twice() -> None:
@@ -109,13 +119,11 @@ def test_the_good_world_has_a_verdict_of_pass_for_the_rollback() -> None:
     assert (verdict.worst, verdict.recommended, len(verdict.findings)) == (Answer.PASS, Way.ROLLBACK, len(RULES))
 
 
-@pytest.mark.parametrize(("make", "rule", "key"), _matrix())
+@pytest.mark.parametrize(("make", "rule", "key"), list(_matrix()))
 @pytest.mark.parametrize("fault", ["absent", "stale", "never asked"])
 def test_no_rule_says_yes_without_a_fact_that_it_needs(make: Callable[[], World], rule: Rule, key: Key[Any], fault: str) -> None:
     broken = make()
     answers = broken.gathered(rule)
-    if rule.ask(broken.case(answers)).answer is not Answer.PASS:
-        pytest.skip("this world is not well for this rule")
     {"absent": broken.hide, "stale": broken.age, "never asked": broken.forget}[fault](key)
     answers = {one: broken.answers[one] for one in answers if one in broken.answers}
     finding = rule.ask(broken.case(answers))

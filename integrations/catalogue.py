@@ -1,0 +1,61 @@
+"""Every integration there is, by section and kind: its settings model and how it is built. A new one is its file, its test, and one line here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from integrations.alerts import alertmanager
+from integrations.delivery import argocd
+from integrations.evidence import git, prometheus, registry
+from integrations.notify import webhook
+from integrations.trace import otlp
+from service.domain.ports import AlertSource, Clock, Delivery, FactSource, Sender
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """One integration: the settings it owns, and `build(settings, clock)`."""
+
+    settings: type[BaseModel]
+    build: Callable[[Any, Clock], T]
+
+
+class BuildsDelivery(Protocol):
+    """Builds a delivery instance; `traceparent` gives the W3C header of the operation at work, so that its API spans stand under ours."""
+
+    def __call__(self, settings: Any, clock: Clock, *, traceparent: Callable[[], str]) -> Delivery: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryEntry:
+    """One delivery system."""
+
+    settings: type[BaseModel]
+    build: BuildsDelivery
+
+
+DELIVERY: Mapping[str, DeliveryEntry] = {
+    "argocd": DeliveryEntry(argocd.Settings, argocd.build),
+}
+
+EVIDENCE: Mapping[str, Entry[FactSource]] = {
+    "git": Entry(git.Settings, git.build),
+    "prometheus": Entry(prometheus.Settings, prometheus.build),
+    "registry": Entry(registry.Settings, registry.build),
+}
+
+NOTIFY: Mapping[str, Entry[Sender]] = {
+    "webhook": Entry(webhook.Settings, webhook.build),
+}
+
+TRACE: Mapping[str, Entry[Sender]] = {
+    "otlp": Entry(otlp.Settings, otlp.build),
+}
+
+ALERTS: Mapping[str, Entry[AlertSource]] = {
+    "alertmanager": Entry(alertmanager.Settings, alertmanager.build),
+}

@@ -1,0 +1,183 @@
+"""Speaks to the service: one request, one answer; what fails becomes a cause and a next step. Standard library only, so that a command starts fast.
+
+Redirects are not followed and proxies not used: the token goes to the server that was named and nowhere else. Shapes are in openapi.yaml.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from service.cli.exit_codes import ExitCode
+from service.cli.failure import CommandFailed
+
+DEFAULT_SERVER: Final = "http://127.0.0.1:8080"
+PATIENCE: Final = 30.0
+"""Seconds that one answer may take; a check reads its facts from other systems."""
+
+_MOST = 64 * 1024 * 1024
+_START = "start it with `backout serve --config backout.yaml`, or set --server"
+
+
+class Unreachable(CommandFailed):
+    """No service answered; whether a request arrived is unknown only when it was sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A good answer. `document` is the JSON value, or None when the body is text."""
+
+    status: int
+    document: Any
+    text: str
+
+
+class Service:
+    """The service at one address, asked with one token ("" = none)."""
+
+    def __init__(self, address: str, token: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        parts = urlsplit(address)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1 or parts.query or parts.fragment:
+            raise CommandFailed(f"{address!r} is no address of a service", f"--server wants a URL such as {DEFAULT_SERVER}", ExitCode.USAGE)
+        if parts.username or parts.password:
+            raise CommandFailed("the server's URL holds a user or password", "give the token in BACKOUT_TOKEN or BACKOUT_TOKEN_FILE", ExitCode.USAGE)
+        self.address = address.rstrip("/")
+        self._secure, self._host, self._port, self._base = parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/")
+        self._token = token
+        self._sleep = sleep
+
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, accept: str = "application/json", patience: float = PATIENCE) -> Reply:
+        """Read. `path` begins with `/v1` and is encoded already."""
+        return self._asked("GET", path + (f"?{urlencode(query)}" if query else ""), None, {"Accept": accept}, patience)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Reply:
+        """Ask for something to happen. A lost answer is asked for once more with the same Idempotency-Key: it happens once."""
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        try:
+            return self._asked("POST", path, body, headers, PATIENCE)
+        except AnswerLost:
+            self._sleep(0.5)
+            return self._asked("POST", path, body, headers, PATIENCE)
+
+    def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+        """Take something away; doing it twice does it once."""
+        return self._asked("DELETE", path, body, {}, PATIENCE)
+
+    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str], patience: float) -> Reply:
+        sent = {"Accept": "application/json", "User-Agent": "backout-cli", **headers}
+        if self._token:
+            sent["Authorization"] = f"Bearer {self._token}"
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        connection = self._connection(patience)
+        try:
+            try:
+                connection.connect()
+            except (OSError, HTTPException) as error:
+                raise Unreachable(f"no service at {self.address} ({_reason(error)})", _START) from error
+            try:
+                connection.request(method, self._base + path, body=None if body is None else json.dumps(body).encode(), headers=sent)
+                response = connection.getresponse()
+                raw = response.read(_MOST)
+            except (OSError, HTTPException) as error:
+                raise AnswerLost(f"the service at {self.address} gave no answer ({_reason(error)})", f"see whether it lives: {self.address}/readyz") from error
+        finally:
+            connection.close()
+        return self._reply(response, raw)
+
+    def _connection(self, patience: float) -> HTTPConnection:
+        kind = HTTPSConnection if self._secure else HTTPConnection
+        return kind(self._host, self._port, timeout=patience)
+
+    def _reply(self, response: HTTPResponse, raw: bytes) -> Reply:
+        text = raw.decode("utf-8", "replace")
+        kind = (response.getheader("Content-Type") or "").partition(";")[0].strip()
+        document: Any = None
+        if kind == "application/json" or kind.endswith("+json"):
+            try:
+                document = json.loads(text)
+            except ValueError as error:
+                raise CommandFailed(f"the answer of {self.address} is not the JSON it claims to be", f"is {self.address} Backout? set --server") from error
+        if 200 <= response.status < 300:  # noqa: PLR2004  the class of good answers
+            return Reply(status=response.status, document=document, text=text)
+        if 300 <= response.status < 400:  # noqa: PLR2004  the class of redirects
+            where = response.getheader("Location") or "nowhere"
+            raise CommandFailed(f"{self.address} sends the request on to {where}; the token was not sent there", "set --server to the service itself")
+        raise problem(response.status, document, self.address)
+
+
+class AnswerLost(Unreachable):
+    """The request was sent and its answer never came."""
+
+
+class Problem(CommandFailed):
+    """The service said no, as problem+json. `status` is HTTP's, `document` the whole problem."""
+
+    def __init__(self, cause: str, next_step: str, code: ExitCode, status: int, document: Mapping[str, Any]) -> None:
+        super().__init__(cause, next_step, code)
+        self.status = status
+        self.document = document
+
+
+_TOKEN = "make one with `backout token create`, and set BACKOUT_TOKEN or BACKOUT_TOKEN_FILE"  # noqa: S105  advice, no token
+_NEXT: Final[Mapping[int, str]] = {
+    400: "see `--help` of this command",
+    401: _TOKEN,
+    403: "ask whoever runs Backout for a token with that scope and target",
+    404: "`backout targets` and `backout operations` list what there is",
+    409: "look again and decide anew: things changed meanwhile",
+    422: "see `--help` of this command",
+    429: "wait a little and try again",
+    503: "wait a little and try again; `backout doctor` says what is not well",
+}
+
+
+def problem(status: int, document: Any, address: str) -> CommandFailed:
+    """What a refusal means to a person: the service's own sentence, and what to do next."""
+    told = document if isinstance(document, Mapping) else {}
+    detail = str(told.get("detail") or told.get("title") or "")
+    if not detail and status in {404, 405}:
+        return CommandFailed(f"{address} does not know this request (HTTP {status})", "is it Backout, and of this version? set --server")
+    fallback = {401: "the service does not accept the token", 403: "the token does not allow this"}.get(status, f"the service answered HTTP {status}")
+    next_step = str(told.get("next_step") or _NEXT.get(status, "the service's log says more"))
+    return Problem(detail or fallback, next_step, ExitCode.ERROR, status, told)
+
+
+def segment(text: str) -> str:
+    """One percent-encoded path segment: `prod:team-a/checkout` is one."""
+    return quote(text, safe="")
+
+
+def read_token(environment: Mapping[str, str]) -> str:
+    """The token from BACKOUT_TOKEN, else from the file that BACKOUT_TOKEN_FILE names, else "". It is never printed, not even when it is wrong."""
+    where, token = "BACKOUT_TOKEN", environment.get("BACKOUT_TOKEN", "").strip()
+    if not token and (file := environment.get("BACKOUT_TOKEN_FILE", "")):
+        where = f"the file {file} (BACKOUT_TOKEN_FILE)"
+        try:
+            token = Path(file).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandFailed(f"{where} cannot be read: {_reason(error)}", _TOKEN) from None
+        if not token:
+            raise CommandFailed(f"{where} is empty", _TOKEN)
+    if not all("!" <= sign <= "~" for sign in token):
+        raise CommandFailed(f"{where} holds no token: there are spaces or other signs in it", _TOKEN)
+    return token
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text"
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,120 @@
+"""Where a command reads and writes: the streams, whether a person is there, colour or not, and data made harmless before it is shown.
+
+Answers go to stdout; questions, progress beside a JSON document, and failures go to stderr. What is shown is decided in `render`.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from os import environ
+from typing import Any, Final, TextIO
+
+from rich.console import Console, RenderableType
+
+from service.cli.failure import CommandFailed
+
+WIDTH: Final = 100
+"""Columns where nobody's window says otherwise (a pipe, a file)."""
+
+_DIRECTION = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
+_SHOWN: Final[Mapping[int, str]] = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"},
+    **dict.fromkeys((0x7F, *range(0x80, 0xA0), *_DIRECTION), "\ufffd"),
+}
+_ESCAPED: Final[Mapping[int, str]] = {code: f"\\u{code:04x}" for code in (0x7F, *range(0x80, 0xA0), *_DIRECTION, 0x2028, 0x2029)}
+
+
+def clean(value: Any) -> Any:
+    """A JSON value whose texts cannot steer a terminal: control characters and changes of the writing direction become visible signs."""
+    if isinstance(value, str):
+        return value.translate(_SHOWN)
+    if isinstance(value, Mapping):
+        return {clean(key): clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(inner) for inner in value]
+    return value
+
+
+def as_json_text(document: Any) -> str:
+    """One JSON document, readable, with everything escaped that could steer a terminal."""
+    return json.dumps(document, ensure_ascii=False, indent=2, default=str).translate(_ESCAPED)
+
+
+def utc_now() -> datetime:
+    """The wall clock of the person's machine; only ages on the screen are counted from it."""
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class Terminal:
+    """The streams and surroundings of one command. `as_json`: one JSON document on stdout and nothing else; `color` False: plain text."""
+
+    stdin: TextIO = field(default_factory=lambda: sys.stdin)
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    environment: Mapping[str, str] = field(default_factory=lambda: environ)
+    now: Callable[[], datetime] = utc_now
+    color: bool = True
+    as_json: bool = False
+
+    @property
+    def a_person_is_there(self) -> bool:
+        """Whether a question would be read and could be answered."""
+        return not self.as_json and self.stdin.isatty() and self.stderr.isatty()
+
+    def show(self, *parts: RenderableType) -> None:
+        """Write to stdout for a person; nothing with `as_json`."""
+        if not self.as_json:
+            self._console(self.stdout).print(*parts, sep="\n")
+            self.stdout.flush()
+
+    def write(self, text: str) -> None:
+        """Write text to stdout as it is."""
+        self.stdout.write(text if text.endswith("\n") else text + "\n")
+        self.stdout.flush()
+
+    def answer(self, document: Any, *parts: RenderableType) -> None:
+        """The result of a command: the document with `as_json`, else the parts."""
+        if self.as_json:
+            self.write(as_json_text(document))
+        else:
+            self.show(*parts)
+
+    def note(self, *parts: RenderableType) -> None:
+        """Write to stderr: progress, remarks."""
+        self._console(self.stderr).print(*parts, sep="\n")
+
+    def ask(self, question: str) -> str:
+        """The person's answer without the line end; the end of the input is an empty answer, which is never a yes."""
+        self.stderr.write(question)
+        self.stderr.flush()
+        return self.stdin.readline().strip()
+
+    def fail(self, failed: CommandFailed) -> None:
+        """Say the cause and the next step on stderr; with `as_json` also as the one document on stdout."""
+        self.stderr.write(f"backout: {one_line(failed.cause)}\n")
+        if failed.next_step:
+            self.stderr.write(f"  next: {one_line(failed.next_step)}\n")
+        if self.as_json:
+            self.write(as_json_text({"error": {"cause": failed.cause, "next_step": failed.next_step, "exit_code": int(failed.code)}}))
+
+    def _console(self, stream: TextIO) -> Console:
+        plain = not self.color or bool(self.environment.get("NO_COLOR")) or not stream.isatty()
+        return Console(
+            file=stream,
+            width=None if stream.isatty() else WIDTH,
+            color_system=None if plain else "auto",
+            no_color=plain,
+            markup=False,
+            highlight=False,
+            emoji=False,
+            _environ=self.environment,
+        )
+
+
+def one_line(text: str) -> str:
+    """The text without line ends and control characters."""
+    return str(clean(" ".join(text.split())))

@@ -1,0 +1,123 @@
+"""Sync windows of a project: what the endpoint says, whom they stop (recordings 08, 09)."""
+
+import pytest
+
+from tests.contract.argocd.server import ArgoCDServer, Json, Release
+
+ALWAYS = {"schedule": "* * * * *", "duration": "1h", "applications": ["*"]}
+NEVER = {"schedule": "0 0 29 2 1", "duration": "1m", "applications": ["*"]}
+DENY = {"kind": "deny", **ALWAYS}
+ALLOW = {"kind": "allow", **ALWAYS}
+SHUT = {"kind": "allow", **NEVER}
+
+
+async def release_with(server: ArgoCDServer, *windows: Json) -> Release:
+    project = server.unique("windows")
+    await server.create_project(project)
+    release = await server.release("window", spec={"project": project})
+    await server.create_project(project, syncWindows=list(windows))
+
+    async def known() -> bool:
+        answer = await server.must("GET", f"/api/v1/projects/{project}")
+        told = await server.must("GET", f"/api/v1/applications/{release.name}/syncwindows")
+        return bool(len(answer["spec"]["syncWindows"]) == len(windows) and told.get("assignedWindows"))
+
+    await server.until(known, "the windows")
+    return release
+
+
+async def test_a_deny_window_is_told_stops_syncs_and_blocks_a_rollback_that_was_accepted(server: ArgoCDServer) -> None:  # recording 08
+    release = await release_with(server, DENY)
+    path = f"/api/v1/applications/{release.name}"
+    shown = {"kind": "deny", "schedule": "* * * * *", "duration": "1h", "manualSync": False}
+
+    windows = await server.call("GET", f"{path}/syncwindows")
+    sync = await server.call("POST", f"{path}/sync", {})
+    rollback = await server.rollback(release.name, id=0)
+
+    async def blocked() -> bool:
+        return (await server.app(release.name))["status"].get("operationState", {}).get("message") == "Sync operation blocked by sync window"
+
+    await server.until(blocked, "the blocked operation")
+    second = await server.rollback(release.name, id=0)
+    terminate = await server.call("DELETE", f"{path}/operation")
+    app = await server.app(release.name)
+
+    assert windows.body == {"activeWindows": [shown], "assignedWindows": [shown], "canSync": False}
+    assert sync.error == (403, 7, "cannot sync: blocked by sync window")
+    assert (rollback.status, terminate.status, terminate.body) == (200, 200, {})
+    assert second.error == (400, 9, "another operation is already in progress")
+    assert (app["status"]["operationState"]["phase"], "operation" in app) == ("Terminating", True)
+
+    await server.create_project(app["spec"]["project"])
+    ended = await server.settled(release.name)
+    assert (ended["status"]["operationState"]["phase"], ended["status"]["operationState"]["message"]) == ("Failed", "Operation terminated")
+    assert len(ended["status"]["history"]) == 2
+
+
+async def test_a_blocked_rollback_fires_when_the_window_goes(server: ArgoCDServer) -> None:  # recording 08
+    release = await release_with(server, DENY)
+    await server.rollback(release.name, id=0)
+
+    async def blocked() -> bool:
+        return (await server.app(release.name))["status"].get("operationState", {}).get("message") == "Sync operation blocked by sync window"
+
+    await server.until(blocked, "the blocked operation")
+    await server.create_project((await server.app(release.name))["spec"]["project"])
+    app = await server.settled(release.name)
+
+    assert app["status"]["operationState"]["phase"] == "Succeeded"
+    assert [entry["revision"] for entry in app["status"]["history"]] == [release.good, release.bad, release.good]
+
+
+RULES = [
+    pytest.param([{**DENY, "manualSync": True}], True, id="deny-manual"),
+    pytest.param([{**DENY, "manualSync": True, "duration": "2h"}, DENY], False, id="deny-manual-and-deny"),
+    pytest.param([SHUT], False, id="allow-inactive"),
+    pytest.param([{**SHUT, "manualSync": True}], True, id="allow-inactive-manual"),
+    pytest.param([ALLOW], True, id="allow-active"),
+    pytest.param([ALLOW, DENY], False, id="allow-active-and-deny"),
+    pytest.param([{**DENY, "applications": ["someone-else"], "namespaces": ["window-*"]}], False, id="deny-by-namespace"),
+]
+
+
+@pytest.mark.parametrize(("windows", "free"), RULES)
+async def test_the_endpoint_and_the_sync_call_agree(server: ArgoCDServer, windows: list[Json], free: bool) -> None:  # recording 09
+    release = await release_with(server, *windows)
+    path = f"/api/v1/applications/{release.name}"
+
+    told = (await server.call("GET", f"{path}/syncwindows")).body
+    sync = await server.call("POST", f"{path}/sync", {"dryRun": True})
+
+    assert told["canSync"] is free
+    assert len(told["assignedWindows"]) == len(windows)
+    assert sync.status == (200 if free else 403)
+
+
+async def test_where_manual_syncs_are_allowed_a_rollback_goes_through(server: ArgoCDServer) -> None:  # recording 09
+    release = await release_with(server, {**DENY, "manualSync": True})
+
+    async with server.watching(f"name={release.name}") as seen:
+        await server.rollback(release.name, id=0)
+        app = await server.settled(release.name)
+        messages = [message["application"]["status"].get("operationState", {}).get("message") for message in seen]
+
+    assert app["status"]["operationState"]["phase"] == "Succeeded"
+    assert "Sync operation blocked by sync window" in messages  # one sight of it is no reason to give up
+
+
+async def test_two_windows_of_one_schedule_are_refused(server: ArgoCDServer) -> None:
+    name = server.unique("double")
+    spec = {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "syncWindows": [DENY, {**DENY, "manualSync": True}]}
+
+    answer = await server.call("POST", "/api/v1/projects", {"project": {"metadata": {"name": name}, "spec": spec}}, by="admin")
+
+    assert (answer.status, answer.body["code"]) == (409, 6)
+    assert answer.body["message"].startswith("sync window with kind 'deny', schedule '* * * * *', and duration '1h' already exists (hash=")
+
+
+async def test_a_project_without_windows_leaves_the_lists_out(server: ArgoCDServer) -> None:  # recording 09
+    release = await server.release("free")
+
+    assert (await server.call("GET", f"/api/v1/applications/{release.name}/syncwindows")).body == {"canSync": True}
+    assert (await server.call("GET", "/api/v1/projects/default/syncwindows")).body == {}

@@ -1,0 +1,264 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from integrations.delivery.argocd.client import AppRef, Client, DeadlineError, DeniedError, GoneError, ServerRefusedError, judge
+from integrations.delivery.argocd.settings import Settings
+from integrations.http import Answer
+from service.domain.errors import BackoutError, PermanentError, RefusedError, TemporaryError, TooLateError
+from tests.unit.integrations.delivery.argocd.recordings import answer
+from tests.unit.integrations.delivery.argocd.stage import CountingGuard, StageClock
+
+WEB = AppRef(name="web", project="shop")
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Listening:
+    """A server that keeps what it was sent and answers what it was told to."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.answers: list[web.Response] = []
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", self._serve)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        self.requests.append((request.method, str(request.rel_url), dict(request.headers), await request.read()))
+        return self.answers.pop(0) if self.answers else web.json_response({})
+
+    def deny(self, times: int) -> None:
+        for _ in range(times):
+            self.answers.append(web.json_response({"error": "permission denied", "code": 7, "message": "permission denied"}, status=403))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Listening]:
+    made = Listening()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def client(server: Listening, tmp_path: Path) -> AsyncIterator[Client]:
+    (tmp_path / "token").write_text("secret-token\n")
+    settings = Settings.model_validate({"name": "prod", "url": server.url, "token_file": tmp_path / "token", "timeout_seconds": 1})
+    made = Client(settings, StageClock(), traceparent=lambda: TRACE)
+    yield made
+    await made.close()
+
+
+# --- what goes out ---
+
+
+async def test_every_write_carries_exactly_application_json(server: Listening, client: Client) -> None:
+    guard = CountingGuard()
+    await client.terminate(WEB, guard)
+    await client.patch(WEB, [], guard)
+    await client.put_spec(WEB, {}, guard)
+    await client.roll_back(WEB, 0, guard)
+    assert [(method, headers["Content-Type"]) for method, _, headers, _ in server.requests] == [
+        ("DELETE", "application/json"),
+        ("PATCH", "application/json"),
+        ("PUT", "application/json"),
+        ("POST", "application/json"),
+    ]
+    assert guard.asked == 4
+
+
+async def test_the_project_goes_into_the_body_of_post_and_patch_and_into_the_query_of_the_rest(server: Listening, client: Client) -> None:
+    app = AppRef(name="web", namespace="team-a", project="shop")
+    guard = CountingGuard()
+    await client.roll_back(app, 3, guard)
+    await client.patch(app, [{"op": "test"}], guard)
+    await client.put_spec(app, {"a": 1}, guard)
+    await client.terminate(app, guard)
+    await client.application(app)
+    shown = [(path, json.loads(body) if body else None) for _, path, _, body in server.requests]
+    assert shown == [
+        ("/api/v1/applications/web/rollback", {"id": 3, "dryRun": False, "prune": False, "appNamespace": "team-a", "project": "shop"}),
+        ("/api/v1/applications/web", {"patch": '[{"op": "test"}]', "patchType": "json", "appNamespace": "team-a", "project": "shop"}),
+        ("/api/v1/applications/web/spec?validate=false&appNamespace=team-a&project=shop", {"a": 1}),
+        ("/api/v1/applications/web/operation?appNamespace=team-a&project=shop", None),
+        ("/api/v1/applications/web?appNamespace=team-a&project=shop", None),
+    ]
+
+
+async def test_the_token_is_read_again_and_the_trace_goes_with_every_call(server: Listening, client: Client, tmp_path: Path) -> None:
+    await client.application(WEB)
+    (tmp_path / "token").write_text("rotated")
+    await client.roll_back(WEB, 1, CountingGuard())
+    assert [headers["Authorization"] for _, _, headers, _ in server.requests] == ["Bearer secret-token", "Bearer rotated"]
+    assert {headers["traceparent"] for _, _, headers, _ in server.requests} == {TRACE}
+
+
+async def test_names_are_percent_encoded(server: Listening, client: Client) -> None:
+    await client.application(AppRef(name="a/b?c"))
+    assert server.requests[0][1] == "/api/v1/applications/a%2Fb%3Fc"
+
+
+async def test_a_refresh_tells_the_server_its_deadline(server: Listening, client: Client) -> None:
+    guard = CountingGuard()
+    await client.refresh(WEB, guard, seconds=7)
+    _, path, headers, _ = server.requests[0]
+    assert path == "/api/v1/applications/web?refresh=normal&project=shop"
+    assert headers["Grpc-Timeout"] == "7S"
+    assert guard.asked == 1
+
+
+async def test_multi_source_manifests_are_asked_by_position(server: Listening, client: Client) -> None:
+    await client.manifests(WEB, ["aaa", "1.2"], multi=True)
+    await client.manifests(WEB, ["aaa"], multi=False)
+    assert [path for _, path, _, _ in server.requests] == [
+        "/api/v1/applications/web/manifests?sourcePositions=1&sourcePositions=2&revisions=aaa&revisions=1.2&project=shop",
+        "/api/v1/applications/web/manifests?revision=aaa&project=shop",
+    ]
+
+
+async def test_rights_are_asked_for_bare_verbs_on_patterns(server: Listening, client: Client) -> None:
+    server.answers = [web.json_response({"value": "yes"}), web.json_response({"value": "no"}), web.json_response({"value": "perhaps"})]
+    assert await client.can_i("sync", "shop/*") is True
+    assert await client.can_i("update", "shop/ns/web") is False
+    with pytest.raises(PermanentError, match="neither yes nor no"):
+        await client.can_i("get", "x")
+    assert [path for _, path, _, _ in server.requests][0] == "/api/v1/account/can-i/applications/sync/shop/*"
+
+
+# --- the guard, and the 403 that may mean anything ---
+
+
+async def test_the_guard_is_asked_before_each_try_and_stops_the_next(server: Listening, client: Client) -> None:
+    server.deny(10)
+
+    class UntilLate(CountingGuard):
+        async def __call__(self) -> None:
+            await super().__call__()
+            if self.asked == 3:
+                raise TooLateError("past act_before")
+
+    with pytest.raises(TooLateError):
+        await client.roll_back(WEB, 0, UntilLate())
+    assert len(server.requests) == 2
+
+
+async def test_a_bare_403_to_a_read_is_temporary_and_says_all_three_reasons(server: Listening, client: Client) -> None:
+    server.deny(1)
+    with pytest.raises(TemporaryError, match="lacks the right, or there is no such application, or Argo CD cannot reach Kubernetes"):
+        await client.application(WEB)
+
+
+async def test_nobody_answering_is_temporary_and_no_secret_is_in_the_text(server: Listening, client: Client) -> None:
+    await server.stop()
+    with pytest.raises(TemporaryError) as raised:
+        await client.roll_back(WEB, 0, CountingGuard())
+    assert "secret-token" not in str(raised.value)
+
+
+async def test_a_write_is_sent_once_when_its_answer_is_slow(server: Listening, client: Client) -> None:
+    async def slow(request: web.Request) -> web.Response:
+        server.requests.append((request.method, request.path, {}, b""))
+        await asyncio.sleep(1.3)
+        return web.json_response({})
+
+    server._serve = slow  # type: ignore[method-assign]  the route below is made anew
+    await server.stop()
+    await server.start()
+    client._http.base_url = server.url
+    with pytest.raises(TemporaryError, match="did not answer within 1 s"):
+        await client.roll_back(WEB, 0, CountingGuard())
+    assert len(server.requests) == 1
+
+
+# --- what comes back, from recordings ---
+
+
+@pytest.mark.parametrize(
+    ("recorded", "error", "words"),
+    [
+        (("06-missing-forbidden", 0), DeniedError, "permission denied"),
+        (("06-missing-forbidden", 5), GoneError, 'applications.argoproj.io "nosuch" not found'),
+        (("06-missing-forbidden", 31), ServerRefusedError, "does not have deployment with id 9"),
+        (("06-missing-forbidden", 32), ServerRefusedError, "permission denied: applications, update, team-a/e06a"),
+        (("06-missing-forbidden", 34), ServerRefusedError, "No operation is in progress"),
+        (("06-missing-forbidden", 49), PermanentError, "no session information"),
+        (("06-missing-forbidden", 52), PermanentError, "token signature is invalid"),
+        (("08-deny-window", 1), ServerRefusedError, "blocked by sync window"),
+        (("08-deny-window", 4), ServerRefusedError, "another operation is already in progress"),
+        (("18-failed-sync", 12), ServerRefusedError, "application spec for e18 is invalid"),
+        (("19-controller-down", 0), DeadlineError, "context deadline exceeded"),
+        (("23-git-down", 9), TemporaryError, "unable to resolve 'nosuchbranch'"),
+        (("34-stop-auto-sync", 3), ServerRefusedError, "test failed"),
+        (("39-backends-down", 2), TemporaryError, "connection refused"),
+        (("39-backends-down", 22), TemporaryError, "error getting cached app resource tree"),
+        (("05-content-type", 0), PermanentError, "answered 415"),
+        (("05-content-type", 18), PermanentError, "not that of Argo CD's API"),
+        (("05-content-type", 19), PermanentError, "answered 405"),
+    ],
+    ids=lambda value: f"{value[0]}-{value[1]}" if isinstance(value, tuple) else "",
+)
+def test_recorded_errors_are_mapped_once_and_keep_the_servers_words(recorded: tuple[str, int], error: type[BackoutError], words: str) -> None:
+    with pytest.raises(BackoutError) as raised:
+        judge(answer(*recorded), "GET x")
+    assert type(raised.value) is error
+    assert words in str(raised.value)
+
+
+def test_a_refusal_keeps_status_and_code() -> None:
+    with pytest.raises(ServerRefusedError) as raised:
+        judge(answer("18-failed-sync", 12), "PATCH x")
+    assert (raised.value.status, raised.value.code) == (400, 3)
+    assert isinstance(raised.value, RefusedError)
+
+
+def made(status: int, body: Any, content_type: str = "application/json", **headers: str) -> Answer:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Answer(status=status, headers={"content-type": content_type, **headers}, body=data, url="https://argocd.example")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (made(200, b"<html>", "text/html"), PermanentError, "the address or its root path is not that of Argo CD's API"),
+        (made(307, b"", "text/html"), PermanentError, "was redirected"),
+        (made(502, b"bad gateway", "text/plain"), TemporaryError, "a proxy before Argo CD answered 502"),
+        (made(503, b"", "text/html"), TemporaryError, "a proxy"),
+        (made(409, {"code": 10, "message": "conflict"}), TemporaryError, "conflict"),
+        (made(429, {"code": 8, "message": "too many"}), TemporaryError, "too many"),
+        (made(500, {"code": 13, "message": 'grpc: error while marshaling: proto: required field "id" not set'}), PermanentError, "required field"),
+        (made(200, [1]), PermanentError, "no object"),
+        (made(200, b"{"), PermanentError, "instead of JSON"),
+        (made(401, {"error": {"grpc_code": 16, "http_code": 401, "message": "invalid session"}}), PermanentError, "invalid session"),
+    ],
+)
+def test_other_answers_are_mapped_too(given: Answer, error: type[BackoutError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        judge(given, "GET x")
+
+
+def test_a_good_answer_carries_its_digest_and_the_servers_clock() -> None:
+    reply = judge(made(200, {"a": 1}, date="Mon, 04 May 2026 14:00:05 GMT"), "GET x")
+    assert reply.body == {"a": 1}
+    assert reply.server_time == datetime(2026, 5, 4, 14, 0, 5, tzinfo=UTC)
+    assert reply.digest.startswith("sha256:")
+    assert judge(made(200, {"a": 2}), "GET x").digest != reply.digest
+    assert judge(made(200, None), "DELETE x").body == {}
+    assert judge(made(200, {}), "GET x").server_time is None

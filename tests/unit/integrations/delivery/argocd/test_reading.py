@@ -1,0 +1,445 @@
+import copy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from integrations.delivery.argocd import reading
+from service.domain.errors import PermanentError
+from service.domain.keys import Owner
+from service.domain.model import Actor, Image, ObjectRef, TargetId
+from tests.unit.integrations.delivery.argocd.recordings import body
+
+WEB = TargetId("prod", "web")
+NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
+
+
+def audited() -> Any:
+    """An application with four releases, after our rollback and our later sync."""
+    return body("32-audit", 7)
+
+
+def state(app: Any, me: str = "rollback-bot") -> Any:
+    return reading.state_of(app, WEB, me=me, owner=Owner(kind="nobody"), now=NOW, url="https://argocd.example/", can_stop=True)
+
+
+# --- releases ---
+
+
+def test_history_comes_newest_first_with_ids_as_handles() -> None:
+    history = state(audited()).history
+    assert [release.handle for release in history] == ["3", "2", "1", "0"]
+    assert history[1].key == history[3].key
+    assert history[0].key != history[1].key
+    assert history[3].revision == "912673076e1ee6da501d3d8ed1e5fc7ab3783b31"
+    assert history[3].started_at == datetime(2026, 11, 23, 4, 42, 51, tzinfo=UTC)
+    assert history[3].deployed_at == datetime(2026, 11, 23, 4, 42, 52, tzinfo=UTC)
+
+
+def test_who_deployed_is_ours_a_persons_or_automation() -> None:
+    assert [str(r.by) for r in state(audited()).history] == ["service:rollback-bot", "service:rollback-bot", "user:admin", "user:admin"]
+    assert reading.actor({"automated": True}, "me") == Actor(kind="automation", name="argocd")
+    assert reading.actor({"automated": True, "username": "me"}, "me").kind == "automation"
+    assert reading.actor({}, "me") == Actor(kind="user", name="somebody")
+    assert reading.actor({}, "") == Actor(kind="user", name="somebody")
+
+
+def test_the_branch_that_a_release_was_made_from_is_not_its_identity() -> None:
+    entry = copy.deepcopy(audited()["status"]["history"][0])
+    before = reading.release_of(entry, WEB, "").key
+    entry["source"]["targetRevision"] = "another-branch"
+    entry["id"] = 77
+    assert reading.release_of(entry, WEB, "").key == before
+    entry["source"]["helm"] = {"parameters": [{"name": "image.tag", "value": "2.0"}]}
+    assert reading.release_of(entry, WEB, "").key != before
+
+
+def test_empty_parameters_and_nulls_are_no_parameters() -> None:
+    plain = {"repoURL": "r", "path": "p"}
+    zero = plain | {"helm": {"values": "", "parameters": None, "valuesObject": {}}, "kustomize": None, "directory": {"jsonnet": {}}}
+    one, other = ({"source": source, "revision": "a"} for source in (plain, zero))
+    assert reading.sources_of(one) == reading.sources_of(other)
+    assert reading.sources_of(one)[0].parameters == ""
+
+
+def test_parameters_are_canonical() -> None:
+    def parameters(helm: Any) -> str:
+        return reading.sources_of({"source": {"repoURL": "r", "chart": "c", "helm": helm}, "revision": "1"})[0].parameters
+
+    assert (
+        parameters({"releaseName": "x", "values": "a: 1"})
+        == parameters({"values": "a: 1", "releaseName": "x"})
+        == '{"helm":{"releaseName":"x","values":"a: 1"}}'
+    )
+
+
+def test_a_charts_version_is_the_releases_version() -> None:
+    entry = {"id": 4, "source": {"repoURL": "https://charts.example", "chart": "web"}, "revision": "1.4.2", "deployedAt": "2026-01-02T10:05:00Z"}
+    release = reading.release_of(entry, WEB, "")
+    assert (release.version, release.sources[0].path, release.started_at) == ("1.4.2", "web", datetime(2026, 1, 2, 10, 5, tzinfo=UTC))
+
+
+def test_recorded_multi_source_releases_have_a_revision_for_each_source() -> None:
+    app = body("38-historic-source", 4)
+    newest = state(app).history[0]
+    assert len(newest.sources) == 2
+    assert all(len(source.revision) == 40 for source in newest.sources)
+    assert {source.repository for source in newest.sources} == {"file://<lab>/git/e38", "file://<lab>/git/e38x"}
+    assert state(app).desired_revision.count(",") == 1
+
+
+def test_a_history_entry_without_a_time_is_an_error_and_no_guess() -> None:
+    with pytest.raises(PermanentError, match="carries no time"):
+        reading.release_of({"id": 1, "source": {"repoURL": "r"}, "revision": "a"}, WEB, "")
+    with pytest.raises(PermanentError, match="for a time"):
+        reading.moment("yesterday")
+    with pytest.raises(PermanentError, match="without a zone"):
+        reading.moment("2026-01-02T10:05:00")
+    assert reading.moment(None) is None
+
+
+def test_the_current_source_is_compared_without_its_revision() -> None:
+    app = body("38-historic-source", 0)
+    history = reading.history_of(app)
+    assert not reading.same_but_revision(history[0], app["spec"])
+    assert reading.same_but_revision(history[-1], app["spec"])
+
+
+# --- state ---
+
+
+def test_a_recorded_application_becomes_a_state() -> None:
+    found = state(audited())
+    assert (found.uid, found.project, found.health, found.auto_sync, found.prune) == (
+        "990548a7-a18b-4d99-9071-73c8fb4c1608",
+        "default",
+        "Degraded",
+        False,
+        False,
+    )
+    assert found.desired_revision == "1265cfd92f4ca3955d663c2bf3c8fe53e666ad52"
+    assert found.objects == (ObjectRef(group="", kind="ConfigMap", namespace="e32", name="e32"),)
+    assert found.running is None
+    assert found.remembered == {}
+    assert found.link == "https://argocd.example/applications/argocd/e32"
+
+
+def test_an_application_of_zero_structs_is_read_and_has_nothing() -> None:
+    app = {
+        "metadata": {"name": "web", "namespace": "argocd", "uid": "u"},
+        "spec": {"project": "default", "source": {"repoURL": ""}, "syncPolicy": None},
+        "status": {"sync": {"status": "", "comparedTo": {"source": {"repoURL": ""}}}, "health": {}, "history": None, "resources": None, "operationState": None},
+        "operation": None,
+    }
+    found = state(app)
+    assert (found.current, found.history, found.health, found.desired_revision) == (None, (), "Unknown", "")
+
+
+@pytest.mark.parametrize(
+    ("automated", "on"),
+    [(None, False), ({}, True), ({"prune": True}, True), ({"enabled": True}, True), ({"enabled": False}, False), ({"enabled": None}, True)],
+)
+def test_auto_sync_is_on_unless_it_says_false(automated: Any, on: bool) -> None:
+    app = {"spec": {"syncPolicy": {"automated": automated}}}
+    assert reading.auto_sync_on(app) is on
+
+
+def test_what_auto_sync_was_is_remembered_raw() -> None:
+    app = copy.deepcopy(audited())
+    app["spec"]["syncPolicy"]["automated"] = {"prune": True, "enabled": True}
+    assert state(app).remembered == {"automated": {"prune": True, "enabled": True}}
+
+
+def digest(**changes: Any) -> str:
+    app = copy.deepcopy(audited())
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        place = app
+        for name in way:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return reading.spec_digest(app)
+
+
+def test_what_we_write_ourselves_is_not_in_the_digest() -> None:
+    before = digest()
+    assert digest(spec__syncPolicy__automated__enabled=True) == before
+    assert digest(metadata__annotations={reading.HOLD: "held"}) == before
+    assert digest(spec__info=[{"name": "x", "value": "y"}, {"name": reading.HOLD, "value": "held"}]) == before
+    assert digest(metadata__annotations={reading.REFRESH: "normal"}, metadata__resourceVersion="9", metadata__generation=99) == before
+    assert digest(status__reconciledAt="2027-01-01T00:00:00Z") == before
+
+
+def test_what_a_person_edits_is_in_the_digest() -> None:
+    edits = [
+        digest(),
+        digest(spec__source__targetRevision="hotfix"),
+        digest(spec__source__helm={"parameters": [{"name": "a", "value": "1"}]}),
+        digest(spec__syncPolicy__automated=None),
+        digest(spec__syncPolicy__automated={}),
+        digest(spec__syncPolicy__automated__selfHeal=False),
+        digest(spec__syncPolicy__syncOptions=["Replace=true"]),
+        digest(spec__info=[{"name": "x", "value": "other"}]),
+        digest(spec__project="other"),
+        digest(spec__destination__namespace="other"),
+        digest(metadata__annotations={"argocd.argoproj.io/sync-options": "Prune=false"}),
+    ]
+    assert len(set(edits)) == len(edits)
+
+
+def test_zero_structs_that_come_and_go_do_not_change_the_digest() -> None:
+    assert digest(spec__ignoreDifferences=None, spec__sources=[], spec__source__helm={}) == digest()
+
+
+def test_the_mark_is_found_in_both_places() -> None:
+    assert reading.marker_of({"metadata": {"annotations": {reading.HOLD: "a"}}, "spec": {"info": [{"name": reading.HOLD, "value": "b"}]}}) == "a"
+    assert reading.marker_of({"spec": {"info": [{"name": "x", "value": "y"}, {"name": reading.HOLD, "value": "b"}]}}) == "b"
+    assert reading.marker_of(audited()) == ""
+
+
+# --- who holds the slot ---
+
+
+def test_a_recorded_failing_auto_sync_holds_the_slot_and_is_stuck() -> None:
+    app = body("18-failed-sync", 1)
+    running = reading.running_of(app, "rollback-bot", NOW)
+    assert running is not None
+    assert (running.automated, running.ours, running.stuck, running.phase) == (True, False, True, "Running")
+    assert "Retrying attempt #1" in running.says
+    assert running.revision == app["operation"]["sync"]["revision"]
+
+
+def test_an_operation_not_picked_up_is_pending() -> None:
+    running = reading.running_of(body("32-audit", 2), "rollback-bot", NOW)
+    assert running is not None
+    assert (running.phase, running.ours, running.stuck, running.since) == ("Pending", True, False, None)
+
+
+def test_waiting_long_is_stuck_and_waiting_short_is_not() -> None:
+    app = {
+        "operation": {"sync": {"revision": "a"}, "initiatedBy": {"username": "alice"}},
+        "status": {"operationState": {"phase": "Running", "message": "waiting for healthy state of apps/Deployment/web", "startedAt": "2026-11-23T04:50:01Z"}},
+    }
+    assert [reading.running_of(app, "me", NOW + wait).stuck for wait in (timedelta(0), timedelta(minutes=1))] == [False, True]  # type: ignore[union-attr]  they run
+
+
+def test_a_running_phase_without_an_operation_is_a_leftover() -> None:
+    app = copy.deepcopy(audited())
+    app["status"]["operationState"]["phase"] = "Running"
+    found = state(app)
+    assert found.running is None
+    assert any("a leftover" in warning for warning in found.warnings)
+
+
+def test_conditions_deletion_and_an_old_server_are_warnings() -> None:
+    app = copy.deepcopy(audited())
+    app["status"]["conditions"] = [{"type": "SharedResourceWarning", "message": "ConfigMap/x is part of applications argocd/a and argocd/b"}]
+    app["metadata"] |= {"deletionTimestamp": "2026-11-23T04:43:00Z", "annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}
+    app["spec"]["syncPolicy"]["automated"] = {}
+    warnings = reading.warnings_of(app, can_stop=False)
+    assert [w.split(":")[0] for w in warnings[:1]] == ["SharedResourceWarning"]
+    assert "the application is being deleted" in warnings
+    assert reading.TOO_OLD in warnings
+    assert reading.TOO_OLD not in reading.warnings_of(app, can_stop=True)
+    assert any("skip this application" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(("version", "parsed"), [("v3.2.11+abc", (3, 2)), ("v99.99.99+unknown", (99, 99)), ("2.14.1", (2, 14))])
+def test_versions_are_parsed(version: str, parsed: tuple[int, int]) -> None:
+    assert reading.parse_version(version) == parsed
+
+
+def test_a_version_that_is_none_is_an_error() -> None:
+    with pytest.raises(PermanentError, match="as its version"):
+        reading.parse_version("latest")
+
+
+# --- acts ---
+
+
+def test_recorded_events_become_acts_of_people_and_of_ourselves() -> None:
+    acts = reading.acts_of(audited(), body("32-audit", 5), "rollback-bot")
+    edits = [act for act in acts if act.what == "spec_edit"]
+    assert [(str(act.by), act.ours) for act in edits] == [("service:rollback-bot", True)] * 2
+    started = [act.says for act in acts if act.what == "operation" and " initiated " in act.says]
+    assert "rollback-bot initiated rollback to 0" in started
+    assert sum(says.startswith("admin initiated sync") for says in started) == 2
+    assert [act.at for act in acts] == sorted(act.at for act in acts)
+    assert len([act for act in acts if act.what == "history"]) == 4
+
+
+def test_seen_by_another_account_the_same_events_are_a_persons() -> None:
+    acts = reading.acts_of(audited(), body("32-audit", 5), "somebody-else")
+    assert not any(act.ours for act in acts)
+    assert {act.by.name for act in acts if act.what == "spec_edit"} == {"rollback-bot"}
+
+
+def event(message: str, component: str, **more: Any) -> Any:
+    return {"items": [{"message": message, "source": {"component": component}, "lastTimestamp": "2026-11-23T04:43:00Z", **more}]}
+
+
+@pytest.mark.parametrize(
+    ("message", "what", "by"),
+    [
+        ("alice updated application spec", "spec_edit", "user:alice"),
+        ("alice updated application spec (Caused by rollout)", "spec_edit", "user:alice"),
+        ("alice updated application", "spec_edit", "user:alice"),
+        ("Unknown user terminated running operation", "operation", "user:Unknown"),
+        ("alice ran action restart on resource apps/Deployment/web", "operation", "user:alice"),
+    ],
+)
+def test_whatever_the_api_server_logs_is_somebodys_act(message: str, what: str, by: str) -> None:
+    (act,) = reading.acts_of({}, event(message, "argocd-server"), "me")
+    assert (act.what, str(act.by), act.ours) == (what, by, False)
+
+
+def test_the_controllers_own_syncs_are_acts_of_automation_and_its_reports_are_none() -> None:
+    (act,) = reading.acts_of({}, event("Initiated automated sync to 'abc'", "argocd-application-controller"), "me")
+    assert str(act.by) == "automation:argocd"
+    assert reading.acts_of({}, event("Updated health status: A -> B", "argocd-application-controller"), "me") == ()
+    assert reading.acts_of({}, {"items": None}, "me") == ()
+
+
+def test_the_user_annotation_wins_over_the_message() -> None:
+    (act,) = reading.acts_of({}, event("odd words", "argocd-server", metadata={"annotations": {"user": "bob smith"}}), "me")
+    assert act.by.name == "bob smith"
+
+
+# --- windows, pods, images ---
+
+
+def test_a_recorded_deny_window_is_closed_and_named() -> None:
+    window = reading.window_of(body("08-deny-window", 0))
+    assert window is not None
+    assert (window.open, window.says) == (False, "a sync window is in the way: deny at '* * * * *' for 1h")
+
+
+def test_windows_that_do_not_say_are_not_open() -> None:
+    assert reading.window_of({}) is None
+    opened = reading.window_of({"canSync": True})
+    assert opened is not None
+    assert (opened.open, opened.says) == (True, "no sync window applies")
+    outside = reading.window_of({"canSync": False, "assignedWindows": [{"kind": "allow", "schedule": "0 9 * * *", "duration": "1h"}]})
+    assert outside is not None
+    assert outside.says.endswith("outside of allow at '0 9 * * *' for 1h")
+
+
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("image_id", "digest"),
+    [
+        (f"docker-pullable://registry.example/web@{DIGEST}", DIGEST),
+        (f"registry.example/web@{DIGEST}", DIGEST),
+        (DIGEST, DIGEST),
+        (f"docker://{DIGEST}", None),
+        ("", None),
+        ("registry.example/web:1.0", None),
+    ],
+)
+def test_image_ids_of_all_runtimes(image_id: str, digest: str | None) -> None:
+    assert reading.image_digest(image_id) == digest
+
+
+def pod(**status: Any) -> Any:
+    told = [{"name": "main", "imageID": f"registry.example/web@{DIGEST}", "ready": True, "state": {"running": {}}}]
+    conditions = [{"type": "Ready", "status": "True"}]
+    return {
+        "metadata": {"name": "web-1"},
+        "spec": {"containers": [{"name": "main", "image": "registry.example/web:2.0"}], "initContainers": [{"name": "init", "image": "other"}]},
+        "status": {"phase": "Running", "startTime": "2026-11-23T04:43:00Z", "conditions": conditions, "containerStatuses": told, **status},
+    }
+
+
+def test_a_pod_tells_what_really_runs() -> None:
+    found = reading.pod_of(pod())
+    assert found is not None
+    assert found.images == (Image(reference="registry.example/web:2.0", digest=DIGEST, proof="pods"),)
+    assert (found.name, found.ready, found.started_at) == ("web-1", True, datetime(2026, 11, 23, 4, 43, tzinfo=UTC))
+
+
+def test_readiness_comes_from_the_condition_and_its_absence_is_not_ready() -> None:
+    for conditions in ([{"type": "Ready", "status": "False"}], None, [{"type": "PodScheduled", "status": "True"}]):
+        found = reading.pod_of(pod(conditions=conditions))
+        assert found is not None
+        assert not found.ready
+
+
+def test_a_pod_that_ended_is_left_out_and_one_that_has_not_begun_has_no_digest() -> None:
+    assert reading.pod_of(pod(phase="Succeeded")) is None
+    waiting = reading.pod_of(pod(phase="Pending", conditions=None, containerStatuses=None))
+    assert waiting is not None
+    assert [image.digest for image in waiting.images] == [None]
+    assert not waiting.ready
+
+
+def test_a_running_container_that_does_not_say_what_it_runs_is_an_error() -> None:
+    for told in ([{"name": "main", "imageID": "", "ready": True}], [{"name": "main", "imageID": "", "state": {"running": {}}}]):
+        with pytest.raises(PermanentError, match="does not say which image"):
+            reading.pod_of(pod(containerStatuses=told))
+    with pytest.raises(PermanentError, match="shows no containers"):
+        reading.pod_of({"metadata": {"name": "x"}, "status": {"phase": "Running"}})
+
+
+def test_only_pods_below_the_applications_own_objects_count() -> None:
+    tree = body("23-git-down", 0)
+    own = [ObjectRef(group="apps", kind="Deployment", namespace="e23", name="e23")]
+    assert [node["name"] for node in reading.pods_of_tree(tree, own)] == ["e23-5bc6769df6-pnpkk"]
+    assert reading.pods_of_tree(tree, [ObjectRef(group="", kind="ConfigMap", namespace="e23", name="e23")]) == []
+    loop = {"nodes": [{"kind": "Pod", "uid": "a", "parentRefs": [{"uid": "a"}]}]}
+    assert reading.pods_of_tree(loop, own) == []
+
+
+def test_recorded_manifests_name_images_without_digests() -> None:
+    manifests = reading.manifests_of(body("23-git-down", 5))
+    assert reading.images_of(manifests) == (Image(reference="registry.example/e23:1.0"),)
+
+
+def test_images_of_cron_jobs_init_containers_and_pinned_digests() -> None:
+    template = {"spec": {"initContainers": [{"image": "a:1"}], "containers": [{"image": f"b@{DIGEST}"}, {"image": "a:1"}]}}
+    manifests = [{"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": template}}}}, {"kind": "ConfigMap", "data": {"containers": []}}]
+    assert reading.images_of(manifests) == (Image(reference="a:1"), Image(reference=f"b@{DIGEST}", digest=DIGEST, proof="reference"))
+
+
+def test_manifests_that_are_no_objects_are_errors() -> None:
+    for raw in (["nope"], ["[1]"], [7]):
+        with pytest.raises(PermanentError):
+            reading.manifests_of({"manifests": raw})
+    assert reading.manifests_of({"manifests": None}) == []
+
+
+def test_leftovers_are_the_objects_that_the_manifests_do_not_have() -> None:
+    manifests = reading.manifests_of(body("23-git-down", 5))
+    own = [
+        ObjectRef(group="", kind="ConfigMap", namespace="e23", name="e23"),
+        ObjectRef(group="apps", kind="Deployment", namespace="e23", name="e23"),
+        ObjectRef(group="batch", kind="CronJob", namespace="e23", name="cleanup"),
+        ObjectRef(group="", kind="ConfigMap", namespace="elsewhere", name="e23"),
+    ]
+    assert reading.missing_in(manifests, own, "e23") == tuple(own[2:])
+    cluster_wide = [{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "r"}}]
+    assert reading.missing_in(cluster_wide, [ObjectRef(group="rbac.authorization.k8s.io", kind="ClusterRole", namespace="", name="r")], "e23") == ()
+
+
+# --- names ---
+
+
+def test_applications_outside_the_control_plane_carry_their_namespace() -> None:
+    assert reading.target_of("prod", "argocd", {"name": "web", "namespace": "argocd"}) == WEB
+    other = reading.target_of("prod", "argocd", {"name": "web", "namespace": "team-a"})
+    assert other == TargetId("prod", "team-a/web")
+    ref = reading.app_ref(other, "shop")
+    assert (ref.name, ref.namespace, ref.object, ref.scope) == ("web", "team-a", "shop/team-a/web", {"appNamespace": "team-a", "project": "shop"})
+
+
+def test_the_stamp_of_a_listed_target_changes_with_anything_that_is_projected() -> None:
+    item = {k: copy.deepcopy(audited())[k] for k in ("metadata", "spec", "status")}
+
+    def stamp(app: Any) -> str:
+        return reading.listed_of(app, instance="prod", control_plane="argocd", project="").stamp
+
+    before = stamp(item)
+    assert stamp(copy.deepcopy(item)) == before
+    item["status"]["health"]["status"] = "Healthy"
+    assert stamp(item) != before

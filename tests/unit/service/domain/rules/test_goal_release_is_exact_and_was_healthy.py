@@ -1,0 +1,118 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from service.domain.facts import Key
+from service.domain.model import Source
+from service.domain.rules.goal_release_is_exact_and_was_healthy import RULE
+from service.domain.verdict import Answer, Finding
+from tests.unit.service.domain import made
+from tests.unit.service.domain.made import World, world
+
+
+def ask(of: World) -> Finding:
+    return RULE.ask(of.gathered_case(RULE))
+
+
+def going_back_to(revision: str) -> World:
+    goal = replace(made.GOAL, sources=(made.source(revision),))
+    return world(goal=goal).tell(made.STATE, made.state(history=(made.SUSPECT, goal)))
+
+
+def test_an_exact_release_of_the_history_that_was_healthy_passes() -> None:
+    finding = ask(world())
+    assert finding.answer is Answer.PASS
+    assert finding.says == (
+        "Release 41 (v2.4.6 · beef000) is one exact entry of the history. Release 41 names exact revisions. It was healthy for 23 h while Backout watched it."
+    )
+    assert {one.what for one in finding.evidence} == {str(made.STATE), str(made.RECORD_OLD)}
+
+
+@pytest.mark.parametrize("revision", ["a" * 40, "b" * 64, "sha256:" + "c" * 64, "1.2.3", "v1.2.3", "0.1.0-rc.1+build.5"])
+def test_a_commit_a_digest_and_a_chart_version_are_exact(revision: str) -> None:
+    assert ask(going_back_to(revision)).answer is Answer.PASS
+
+
+@pytest.mark.parametrize("revision", ["main", "HEAD", "latest", "", "a" * 39, "1.2", "1.x", "~1.2.3", "refs/heads/main", "A" * 40 + "!"])
+def test_a_revision_that_can_mean_something_else_today_is_unknown(revision: str) -> None:
+    finding = ask(going_back_to(revision))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says == f"Release 41 names {revision or 'an empty revision'} of git.example/shop/deploy, which can mean something else today."
+
+
+def test_every_source_of_the_release_has_to_be_exact() -> None:
+    goal = replace(made.GOAL, sources=(made.source("a" * 40), Source(repository="git.example/values", path="", revision="main")))
+    assert ask(world(goal=goal).tell(made.STATE, made.state(history=(made.SUSPECT, goal)))).answer is Answer.UNKNOWN
+
+
+def test_a_release_without_sources_is_unknown() -> None:
+    goal = replace(made.GOAL, sources=())
+    assert ask(world(goal=goal).tell(made.STATE, made.state(history=(made.SUSPECT, goal)))).answer is Answer.UNKNOWN
+
+
+def test_a_release_that_left_the_history_is_a_no() -> None:
+    finding = ask(world().tell(made.STATE, made.state(history=(made.SUSPECT,))))
+    assert (finding.answer, finding.says) == (Answer.BLOCK, "Release 41 (v2.4.6 · beef000) is no longer in the history.")
+
+
+def test_a_history_id_that_was_given_anew_is_a_no() -> None:
+    moved = replace(made.GOAL, handle="3")
+    finding = ask(world().tell(made.STATE, made.state(history=(made.SUSPECT, moved))))
+    assert (finding.answer, finding.says) == (Answer.BLOCK, "Release 41 (v2.4.6 · beef000) now has the history id 3.")
+
+
+def test_the_same_history_id_with_another_release_behind_it_is_a_no() -> None:
+    other = replace(made.GOAL, key="key-of-another")
+    assert ask(world().tell(made.STATE, made.state(history=(made.SUSPECT, other)))).answer is Answer.BLOCK
+
+
+def test_what_runs_already_is_nothing_to_go_back_to() -> None:
+    finding = ask(world().tell(made.STATE, made.state(current=made.GOAL)))
+    assert (finding.answer, finding.says) == (Answer.BLOCK, "Release 41 (v2.4.6 · beef000) is what runs already.")
+
+
+def test_no_goal_release_is_a_no_with_the_reason() -> None:
+    finding = ask(world(goal=None, why_none="no earlier release is known to go back to"))
+    assert (finding.answer, finding.says) == (Answer.BLOCK, "No earlier release is known to go back to.")
+
+
+@pytest.mark.parametrize("health", ["Degraded", "Missing"])
+def test_a_release_that_was_unhealthy_when_last_seen_is_a_no(health: str) -> None:
+    finding = ask(world().tell(made.RECORD_OLD, made.record(made.GOAL, made.OLD_IMAGE, last_health=health)))
+    assert (finding.answer, finding.says) == (Answer.BLOCK, f"Release 41 was {health} when Backout last saw it live, at 14:02:07.")
+
+
+@pytest.mark.parametrize("health", ["Healthy", "Progressing", "Suspended"])
+def test_how_a_good_release_may_look_in_its_last_moment_passes(health: str) -> None:
+    assert ask(world().tell(made.RECORD_OLD, made.record(made.GOAL, made.OLD_IMAGE, last_health=health))).answer is Answer.PASS
+
+
+@pytest.mark.parametrize("health", ["", "Unknown"])
+def test_a_last_health_that_says_nothing_is_a_warning(health: str) -> None:
+    assert ask(world().tell(made.RECORD_OLD, made.record(made.GOAL, made.OLD_IMAGE, last_health=health))).answer is Answer.WARN
+
+
+@pytest.mark.parametrize(("healthy_for", "answer"), [(0, Answer.WARN), (299, Answer.WARN), (300, Answer.PASS)])
+def test_healthy_for_less_than_the_policy_asks_is_a_warning(healthy_for: int, answer: Answer) -> None:
+    finding = ask(world().tell(made.RECORD_OLD, made.record(made.GOAL, made.OLD_IMAGE, healthy_for=timedelta(seconds=healthy_for))))
+    assert finding.answer is answer
+    assert answer is Answer.PASS or "the policy asks for 5 min" in finding.says
+
+
+@pytest.mark.parametrize("key", [made.STATE, made.RECORD_OLD], ids=["state", "record"])
+def test_what_nobody_could_read_is_unknown(key: Key[object]) -> None:
+    finding = ask(world().hide(key))
+    assert (finding.answer, finding.clears) == (Answer.UNKNOWN, "Try again.")
+
+
+def test_a_release_that_backout_never_watched_is_unknown() -> None:
+    finding = ask(world().forget(made.RECORD_OLD))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says.startswith("Whether release 41 was ever healthy is unknown: no source answers the record of")
+
+
+def test_a_no_speaks_before_what_is_not_known() -> None:
+    finding = ask(going_back_to("main").tell(made.RECORD_OLD, made.record(made.GOAL, None, last_health="Degraded")))
+    assert finding.answer is Answer.BLOCK
+    assert "main" not in finding.says

@@ -1,0 +1,40 @@
+from datetime import timedelta
+
+from service.domain import keys
+from service.domain.rules.no_sync_window_is_in_the_way import RULE
+from service.domain.verdict import Answer
+from tests.unit.service.domain import made
+from tests.unit.service.domain.made import world
+
+
+def test_an_open_window_passes_and_says_which() -> None:
+    finding = RULE.ask(world().case())
+    assert (finding.answer, finding.says) == (Answer.PASS, "No sync window is in the way: no window is defined.")
+    assert finding.evidence[0].what == str(made.WINDOW)
+
+
+def test_no_window_at_all_needs_no_words() -> None:
+    assert RULE.ask(world().tell(made.WINDOW, keys.Window(open=True, says="")).case()).says == "No sync window is in the way."
+
+
+def test_a_closed_window_is_a_no_that_says_until_when() -> None:
+    closed = keys.Window(open=False, says="deny 0 14 * * * of project shop.", until=made.NOW + timedelta(minutes=57))
+    finding = RULE.ask(world().tell(made.WINDOW, closed).case())
+    assert (finding.answer, finding.says) == (Answer.BLOCK, "A sync window is closed until 15:00:00: deny 0 14 * * * of project shop.")
+    assert finding.clears == "Wait until 15:00:00, or ask an approver to override the window."
+
+
+def test_an_end_on_another_day_comes_with_its_date() -> None:
+    closed = keys.Window(open=False, says="", until=made.NOW + timedelta(days=1))
+    assert "until 2026-05-05 14:03:00" in RULE.ask(world().tell(made.WINDOW, closed).case()).says
+
+
+def test_a_closed_window_without_an_end_is_a_no_all_the_same() -> None:
+    finding = RULE.ask(world().tell(made.WINDOW, keys.Window(open=False, says="freeze")).case())
+    assert (finding.answer, finding.says) == (Answer.BLOCK, "A sync window is closed: freeze.")
+    assert finding.clears.startswith("Wait until the window opens")
+
+
+def test_windows_that_nobody_could_read_are_unknown() -> None:
+    finding = RULE.ask(world().hide(made.WINDOW).case())
+    assert (finding.answer, finding.says) == (Answer.UNKNOWN, "Whether a sync window is in the way is unknown: the connection was refused.")

@@ -1,0 +1,103 @@
+import pytest
+
+from service.domain.facts import Key
+from service.domain.model import ObjectRef
+from service.domain.rules.prune_deletes_no_data import RULE
+from service.domain.verdict import Answer, Finding
+from tests.unit.service.domain import made
+from tests.unit.service.domain.made import World, world
+
+
+def ask(of: World) -> Finding:
+    return RULE.ask(of.gathered_case(RULE))
+
+
+def left(*objects: ObjectRef, prune: bool) -> World:
+    return world().tell(made.LEFTOVERS, objects).tell(made.STATE, made.state(prune=prune))
+
+
+def one(kind: str, group: str = "") -> ObjectRef:
+    return ObjectRef(group=group, kind=kind, namespace="shop", name="it")
+
+
+@pytest.mark.parametrize("prune", [True, False])
+def test_nothing_left_over_passes(prune: bool) -> None:
+    finding = ask(left(prune=prune))
+    assert (finding.answer, finding.says) == (Answer.PASS, "Release 41 has every object that runs now: nothing is deleted, nothing stays behind.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "group"),
+    [
+        ("PersistentVolumeClaim", ""),
+        ("PersistentVolume", ""),
+        ("Namespace", ""),
+        ("Secret", ""),
+        ("StatefulSet", "apps"),
+        ("CustomResourceDefinition", "apiextensions.k8s.io"),
+        ("SealedSecret", "bitnami.com"),
+        ("ExternalSecret", "external-secrets.io"),
+        ("Certificate", "cert-manager.io"),
+        ("VolumeSnapshot", "snapshot.storage.k8s.io"),
+        ("Cluster", "postgresql.cnpg.io"),
+        ("postgresql", "acid.zalan.do"),
+        ("Kafka", "kafka.strimzi.io"),
+    ],
+)
+def test_pruning_what_may_hold_data_is_a_no(kind: str, group: str) -> None:
+    finding = ask(left(made.CONFIG_MAP, one(kind, group), prune=True))
+    assert finding.answer is Answer.BLOCK
+    assert finding.says == f"Going back to release 41 would delete {one(kind, group)}, which may hold data."
+
+
+@pytest.mark.parametrize(("kind", "group"), [("Widget", "example.com"), ("StatefulSet", "apps.kruise.io"), ("ConfigMap", "example.com")])
+def test_pruning_a_kind_that_nobody_knows_is_unknown(kind: str, group: str) -> None:
+    finding = ask(left(one(kind, group), prune=True))
+    assert finding.answer is Answer.UNKNOWN
+    assert "whether that holds data is unknown" in finding.says
+
+
+def test_pruning_a_job_may_interrupt_it() -> None:
+    assert ask(left(one("Job", "batch"), prune=True)).answer is Answer.WARN
+
+
+def test_pruning_what_holds_no_data_passes_and_is_listed() -> None:
+    finding = ask(left(made.CONFIG_MAP, one("Deployment", "apps"), prune=True))
+    assert finding.answer is Answer.PASS
+    assert finding.says == "Going back to release 41 deletes ConfigMap shop/flags, apps/Deployment shop/it; none of it holds data."
+
+
+@pytest.mark.parametrize("kind", ["PersistentVolumeClaim", "Secret", "Namespace", "ConfigMap"])
+def test_without_pruning_idle_objects_just_stay_behind(kind: str) -> None:
+    finding = ask(left(one(kind), prune=False))
+    assert (finding.answer, finding.says) == (Answer.PASS, f"Nothing is deleted; {kind} shop/it stays behind, idle.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "group"), [("CronJob", "batch"), ("Job", "batch"), ("Deployment", "apps"), ("StatefulSet", "apps"), ("Rollout", "argoproj.io")]
+)
+def test_without_pruning_what_works_on_beside_the_old_release_is_a_warning(kind: str, group: str) -> None:
+    finding = ask(left(made.CONFIG_MAP, one(kind, group), prune=False))
+    assert finding.answer is Answer.WARN
+    assert finding.says == f"Nothing is deleted, but {group}/{kind} shop/it stays behind and works on beside release 41."
+    assert finding.adds == (f"Decide whether {group}/{kind} shop/it may go on working beside release 41.",)
+
+
+def test_several_that_work_on_are_named_together() -> None:
+    finding = ask(left(one("CronJob", "batch"), one("Deployment", "apps"), prune=False))
+    assert "batch/CronJob shop/it, apps/Deployment shop/it stay behind and work on" in finding.says
+
+
+@pytest.mark.parametrize("prune", [True, False])
+@pytest.mark.parametrize("key", [made.STATE, made.LEFTOVERS], ids=["state", "leftovers"])
+def test_what_nobody_could_read_is_unknown(key: Key[object], prune: bool) -> None:
+    assert ask(left(prune=prune).hide(key)).answer is Answer.UNKNOWN
+
+
+def test_without_a_goal_nobody_knows_what_it_does_not_have() -> None:
+    assert ask(world(goal=None)).answer is Answer.UNKNOWN
+
+
+def test_many_leftovers_are_counted_and_not_all_listed() -> None:
+    many = tuple(ObjectRef(group="", kind="ConfigMap", namespace="shop", name=f"c{number}") for number in range(9))
+    assert "ConfigMap shop/c4 and 4 more" in ask(left(*many, prune=True)).says

@@ -1,0 +1,85 @@
+from typing import Any
+
+import pytest
+
+from service.domain import keys
+from service.domain.facts import Key
+from service.domain.model import Way
+from service.domain.rules.rollback_will_stay import RULE
+from service.domain.verdict import Answer, Finding
+from tests.unit.service.domain import made
+from tests.unit.service.domain.made import World, world
+
+
+def ask(of: World) -> Finding:
+    return RULE.ask(of.gathered_case(RULE))
+
+
+def with_state(**changes: Any) -> World:
+    return world().tell(made.STATE, made.state(**changes))
+
+
+def test_auto_sync_is_stopped_first_by_the_plan_and_the_sentence_says_what_it_was() -> None:
+    finding = ask(world())
+    assert finding.answer is Answer.PASS
+    assert finding.says == "Nobody else writes the spec. Auto-sync is on with prune and self-heal; the plan stops it first and remembers the setting."
+    assert finding.adds == ("Stop auto-sync of prod:checkout; it was automated with prune and self-heal.",)
+
+
+@pytest.mark.parametrize(
+    ("remembered", "says"),
+    [
+        ({}, "Auto-sync is on;"),
+        ({"prune": True}, "Auto-sync is on with prune;"),
+        ({"automated": {"selfHeal": True, "prune": False}}, "Auto-sync is on with self-heal;"),
+        ({"spec": {"syncPolicy": {"automated": {"prune": True}}}}, "Auto-sync is on with prune;"),
+        ({"prune": "true"}, "Auto-sync is on;"),
+    ],
+)
+def test_prune_and_self_heal_are_named_only_when_they_are_on(remembered: dict[str, Any], says: str) -> None:
+    assert says in ask(with_state(remembered=remembered)).says
+
+
+def test_a_target_without_auto_sync_needs_no_step() -> None:
+    finding = ask(with_state(auto_sync=False))
+    assert (finding.answer, finding.says, finding.adds) == (Answer.PASS, "Nobody else writes the spec. Auto-sync is off.", ())
+
+
+@pytest.mark.parametrize(("kind", "named"), [("applicationset", "The ApplicationSet shop"), ("parent", "The parent application shop"), ("kargo", "kargo shop")])
+def test_an_owner_that_reverts_is_a_no_with_git_instead(kind: str, named: str) -> None:
+    finding = ask(with_state(owner=keys.Owner(kind=kind, name="shop", reverts=True, says="It writes the whole spec.")))
+    assert (finding.answer, finding.instead) == (Answer.BLOCK, Way.GIT_REVERT)
+    assert finding.says == f"{named} owns the spec of prod:checkout and would undo a rollback. It writes the whole spec."
+
+
+def test_an_owner_that_lets_us_be_passes_and_is_named() -> None:
+    finding = ask(with_state(owner=keys.Owner(kind="applicationset", name="shop", says="ApplicationSet shop ignores differences of this application")))
+    assert finding.answer is Answer.PASS
+    assert finding.says.startswith("ApplicationSet shop ignores differences of this application: it does not undo us.")
+
+
+@pytest.mark.parametrize("way", [Way.GIT_REVERT, Way.HOTFIX])
+def test_a_way_through_git_is_carried_out_by_the_owner(way: Way) -> None:
+    changed = with_state(owner=keys.Owner(kind="applicationset", name="shop", reverts=True))
+    changed.way = way
+    finding = ask(changed)
+    assert finding.answer is Answer.PASS
+    assert finding.adds == ()
+
+
+def test_a_hold_that_this_backout_does_not_know_is_a_no() -> None:
+    finding = ask(with_state(marker="held by backout-blue"))
+    assert (finding.answer, finding.says) == (Answer.BLOCK, "A hold that this Backout does not know is on the target: held by backout-blue.")
+
+
+def test_the_marker_of_our_own_hold_is_no_hindrance() -> None:
+    assert ask(with_state(marker="held").tell(made.LIMITS, made.limits(held=("key-40",)))).answer is Answer.PASS
+
+
+def test_an_owner_of_no_known_kind_is_unknown() -> None:
+    assert ask(with_state(owner=keys.Owner(kind=""))).answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("key", [made.STATE, made.LIMITS], ids=["state", "limits"])
+def test_what_nobody_could_read_is_unknown(key: Key[object]) -> None:
+    assert ask(world().hide(key)).answer is Answer.UNKNOWN

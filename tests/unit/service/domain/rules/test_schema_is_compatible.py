@@ -1,0 +1,218 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.domain import keys
+from service.domain.facts import Key
+from service.domain.keys import FileChange
+from service.domain.model import Image, Way
+from service.domain.rules.schema_is_compatible import RULE
+from service.domain.verdict import Answer, Finding
+from tests.unit.service.domain import made
+from tests.unit.service.domain.made import World, world
+
+PATH = "db/migrations/0042_drop_legacy.sql"
+CODE = FileChange(path="shop/cart.py", change="modified")
+
+
+def ask(of: World) -> Finding:
+    return RULE.ask(of.gathered_case(RULE))
+
+
+def migrated(*texts: str, path: str = PATH, change: str = "added") -> World:
+    files = [FileChange(path=path.replace("0042", f"{42 + number:04}"), change=change, text=text) for number, text in enumerate(texts)]
+    return world().tell(made.DIFFERENCE, made.difference(CODE, *files))
+
+
+def differing(*files: FileChange, **changes: Any) -> World:
+    return world().tell(made.DIFFERENCE, made.difference(*files, **changes))
+
+
+def labelled(revision: str, repository: str = made.REPOSITORY) -> keys.ImageConfig:
+    return keys.ImageConfig(labels={}, revision=revision, repository=repository)
+
+
+def test_a_complete_difference_without_a_migration_passes_with_proof() -> None:
+    finding = ask(world())
+    assert finding.answer is Answer.PASS
+    assert finding.says == "No migration between 77d0f1c and 9c1e2ab (1 file of git.example/shop/checkout differs)."
+    assert {one.what for one in finding.evidence} >= {str(made.DIFFERENCE), str(made.RECORD_NEW), str(made.LABELS_OLD)}
+
+
+def test_the_same_images_need_no_source_at_all() -> None:
+    same = world().tell(made.RECORD_NEW, made.record(made.SUSPECT, made.OLD_IMAGE))
+    finding = ask(same)
+    assert (finding.answer, finding.says) == (Answer.PASS, "Releases 42 and 41 run the same images, so no migration lies between them.")
+    assert {key.kind for key in same.gathered(RULE)} == {"record"}
+
+
+def test_images_built_anew_from_the_same_commit_pass() -> None:
+    finding = ask(world().tell(made.LABELS_NEW, labelled(made.OLD_REVISION)))
+    assert (finding.answer, finding.says) == (Answer.PASS, "Both releases were built from 77d0f1c of git.example/shop/checkout.")
+
+
+def test_a_dropped_column_is_a_no_with_place_and_hotfix() -> None:
+    finding = ask(migrated("-- clean up\n\nALTER TABLE orders DROP COLUMN legacy_status;\n"))
+    assert (finding.answer, finding.instead) == (Answer.BLOCK, Way.HOTFIX)
+    assert finding.says == "Release 42 dropped column orders.legacy_status, which release 41 may still read."
+    assert f"{PATH}:3" in {one.what for one in finding.evidence}
+    assert "OLD" not in finding.clears
+    assert finding.clears.endswith("Else ship a hotfix on 42.")
+
+
+def test_a_column_that_the_old_release_cannot_fill_is_a_no() -> None:
+    finding = ask(migrated("ALTER TABLE orders ADD COLUMN region text NOT NULL;"))
+    assert finding.answer is Answer.BLOCK
+    assert finding.says == "Release 42 added column orders.region NOT NULL without a default; release 41 may not run on that."
+
+
+def test_a_table_that_was_dropped_is_a_no_whatever_else_the_range_does() -> None:
+    finding = ask(migrated("CREATE TABLE a (id int);", "DROP TABLE orders;"))
+    assert finding.answer is Answer.BLOCK
+    assert "dropped table orders, which release 41 may still read" in finding.says
+
+
+def test_a_migration_that_reads_as_harmless_is_a_warning_for_no_database_was_asked() -> None:
+    finding = ask(migrated("CREATE TABLE gifts (id int);"))
+    assert finding.answer is Answer.WARN
+    assert finding.says == (f"Release 42 came with 1 migration file ({PATH}); by their text release 41 can run on that schema, but no database was asked.")
+
+
+def test_a_migration_that_a_person_has_to_confirm_is_a_warning() -> None:
+    finding = ask(migrated("CREATE UNIQUE INDEX one_mail ON users (mail);"))
+    assert finding.answer is Answer.WARN
+    assert finding.says.startswith("Release 41 runs on the schema of release 42 only if a person confirms: db/migrations/0042_drop_legacy.sql:1 ")
+    assert "OLD" not in finding.says + finding.clears
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["DO $$ BEGIN EXECUTE 'drop table orders'; END $$;", "UPDATE orders SET status = 'x';", "this is no SQL at all;", "ALTER TABLE orders FROBNICATE;"],
+    ids=["do block", "data", "nonsense", "not understood"],
+)
+def test_a_statement_that_is_not_understood_is_unknown(text: str) -> None:
+    finding = ask(migrated(text))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says.startswith("Whether release 41 can run on the schema of release 42 is unknown: db/migrations/")
+
+
+@pytest.mark.parametrize("change", ["deleted", "modified", "renamed"])
+def test_a_migration_that_was_changed_after_the_fact_is_not_safe(change: str) -> None:
+    assert ask(migrated("CREATE TABLE gifts (id int);", change=change)).answer is Answer.UNKNOWN
+
+
+def test_a_change_of_a_kind_that_is_not_understood_is_unknown() -> None:
+    assert ask(migrated("CREATE TABLE gifts (id int);", change="typechange")).answer is Answer.UNKNOWN
+
+
+def test_a_migration_whose_text_could_not_be_had_is_unknown() -> None:
+    finding = ask(differing(CODE, FileChange(path=PATH, change="added", text=None, why_no_text="it is larger than 1 MB")))
+    assert finding.answer is Answer.UNKNOWN
+    assert "larger than 1 MB" in finding.says
+
+
+@pytest.mark.parametrize("path", ["app/migrations/0042_auto.py", "db/migrate/20260504_drop.rb", "alembic/versions/0042_drop.py"])
+def test_a_migration_in_code_is_unknown_and_never_executed(path: str) -> None:
+    assert ask(differing(CODE, FileChange(path=path, change="added", text="raise SystemExit"))).answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("path", ["poetry.lock", "backend/Gemfile.lock", "requirements.txt"])
+def test_a_changed_dependency_can_bring_migrations_of_its_own(path: str) -> None:
+    finding = ask(differing(CODE, FileChange(path=path, change="modified")))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says == f"{path} differs between 77d0f1c and 9c1e2ab; a changed dependency can bring migrations of its own."
+
+
+def test_a_dropped_column_speaks_before_a_changed_dependency() -> None:
+    drop = FileChange(path=PATH, change="added", text="ALTER TABLE orders DROP COLUMN a;")
+    finding = ask(differing(drop, FileChange(path="poetry.lock", change="modified")))
+    assert finding.answer is Answer.BLOCK
+    assert "poetry.lock" not in finding.says
+
+
+def test_many_breaks_are_counted_and_not_all_told() -> None:
+    finding = ask(migrated("".join(f"ALTER TABLE orders DROP COLUMN c{number};\n" for number in range(5))))
+    assert finding.says.count("dropped column") == 3
+    assert finding.says.endswith("And 2 more.")
+
+
+def test_a_source_that_goes_backwards_is_noted() -> None:
+    assert ask(differing(backwards=True)).says.endswith("Release 42 is the older source of the two.")
+
+
+def test_a_repository_that_holds_only_configuration_proves_nothing() -> None:
+    finding = ask(differing(CODE, has_code=False))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says.startswith("git.example/shop/checkout holds only configuration, so it cannot show whether there are migrations")
+
+
+@pytest.mark.parametrize("key", [made.LABELS_NEW, made.LABELS_OLD, made.DIFFERENCE], ids=["labels of 42", "labels of 41", "difference"])
+def test_what_nobody_could_read_is_unknown_never_no_migrations(key: Key[object]) -> None:
+    finding = ask(world().hide(key))
+    assert finding.answer is Answer.UNKNOWN
+    assert "the connection was refused" in finding.says
+
+
+@pytest.mark.parametrize("key", [made.RECORD_NEW, made.RECORD_OLD], ids=["42", "41"])
+def test_a_release_whose_images_are_not_known_is_unknown(key: Key[object]) -> None:
+    finding = ask(world().hide(key))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says.startswith("Which source release 4")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [labelled(""), labelled(made.OLD_REVISION, repository=""), labelled("", repository="")],
+    ids=["no revision", "no repository", "no label"],
+)
+def test_an_image_that_does_not_say_its_source_is_unknown(config: keys.ImageConfig) -> None:
+    finding = ask(world().tell(made.LABELS_OLD, config))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says.endswith("does not say which source revision it was built from.")
+
+
+def test_code_of_a_repository_that_only_one_release_has_is_unknown() -> None:
+    finding = ask(world().tell(made.LABELS_NEW, labelled(made.NEW_REVISION, repository="git.example/other")))
+    assert finding.answer is Answer.UNKNOWN
+    assert "so there is no range of migrations to read" in finding.says
+
+
+@pytest.mark.parametrize("missing", [(None, None), (None, made.GOAL), (made.SUSPECT, None)])
+def test_without_both_releases_there_is_no_range(missing: Any) -> None:
+    suspect, goal = missing
+    assert ask(world(suspect=suspect, goal=goal)).answer is Answer.UNKNOWN
+
+
+WORKER_DIGEST = "sha256:" + "8" * 64
+WORKER = Image(reference="registry.example/shop/worker:2.5.0", digest=WORKER_DIGEST, proof="pods")
+WORKER_LABELS = keys.image_config(f"registry.example/shop/worker@{WORKER_DIGEST}")
+
+
+def test_a_new_image_of_the_same_source_is_covered_by_that_sources_range() -> None:
+    both = replace(made.record(made.SUSPECT, None), images=(made.NEW_IMAGE, WORKER))
+    told = world().tell(made.RECORD_NEW, both).tell(WORKER_LABELS, labelled(made.NEW_REVISION))
+    assert ask(told).answer is Answer.PASS
+
+
+def test_images_of_two_source_revisions_are_each_compared() -> None:
+    both = replace(made.record(made.SUSPECT, None), images=(made.NEW_IMAGE, WORKER))
+    other = "5" * 40
+    drop = FileChange(path=PATH, change="added", text="DROP TABLE orders;")
+    told = world().tell(made.RECORD_NEW, both).tell(WORKER_LABELS, labelled(other))
+    told.tell(keys.source_change(made.REPOSITORY, made.OLD_REVISION, other), made.difference(drop, new=other))
+    assert ask(told).answer is Answer.BLOCK
+
+
+def test_an_image_that_both_releases_run_is_left_out_of_the_range() -> None:
+    new = replace(made.record(made.SUSPECT, None), images=(made.NEW_IMAGE, WORKER))
+    old = replace(made.record(made.GOAL, None), images=(made.OLD_IMAGE, WORKER))
+    told = world().tell(made.RECORD_NEW, new).tell(made.RECORD_OLD, old)
+    assert WORKER_LABELS not in told.gathered(RULE)
+    assert ask(told).answer is Answer.PASS
+
+
+def test_it_asks_for_the_configuration_revision_of_neither_release() -> None:
+    subjects = str([key.subject for key in world().gathered(RULE)])
+    assert made.SUSPECT.revision not in subjects
+    assert made.GOAL.revision not in subjects
