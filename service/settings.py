@@ -252,6 +252,15 @@ class Kinds:
     rules: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """One delivery system or notifier as the settings name it, with the integration's own settings."""
+
+    kind: str
+    name: str
+    settings: BaseModel
+
+
 Path_ = tuple[str | int, ...]
 
 
@@ -305,7 +314,7 @@ def _absolute(value: Any, base: Path, name: str = "") -> Any:
         return {k: _absolute(v, base, str(k)) for k, v in value.items()}
     if isinstance(value, list):
         return [_absolute(v, base, name) for v in value]
-    if isinstance(value, str) and (name.endswith(("_file", "_folder"))) and not Path(value).is_absolute():
+    if isinstance(value, str) and (name.endswith(("_file", "_dir"))) and not Path(value).is_absolute():
         return str(base / value)
     if isinstance(value, str) and name == "store" and re.match(r"sqlite:///[^/]", value):
         return f"sqlite:///{base / value.removeprefix('sqlite:///')}"
@@ -369,19 +378,25 @@ def _description(model: type[BaseModel], loc: Sequence[str | int]) -> str:
     return (field.description or "") if field else ""
 
 
-def _kinds(section: str, raw: Any, models: Mapping[str, type[BaseModel]], file: Path, lines: Mapping[Path_, int], faults: list[str]) -> list[BaseModel]:
-    found: list[BaseModel] = []
+def _kinds(
+    section: str, raw: Any, models: Mapping[str, type[BaseModel]], file: Path, lines: Mapping[Path_, int], faults: list[str]
+) -> list[Configured]:
+    found: list[Configured] = []
     for number, one in enumerate(raw if isinstance(raw, list) else ()):
         path: Path_ = (section, number)
         kind = str(one.get("kind")) if isinstance(one, dict) else ""
         if kind not in models:
             faults.append(f"{file.name}:{lines.get(path, 1)}: {section}[{number}].kind: expected one of {', '.join(sorted(models))}")
             continue
+        name = str(one.get("name", ""))
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", name):
+            faults.append(f"{file.name}:{lines.get((*path, 'name'), lines.get(path, 1))}: {section}[{number}].name: expected a name of a-z, 0-9 and -")
+            continue
         model = models[kind]
-        given = one if "kind" in model.model_fields else {k: v for k, v in one.items() if k != "kind"}
+        given = {k: v for k, v in one.items() if k in model.model_fields or k not in {"kind", "name"}}
         valid = _validate(model, given, path, file, lines, faults)
         if valid is not None:
-            found.append(valid)
+            found.append(Configured(kind=kind, name=name, settings=valid))
     return found
 
 
@@ -410,10 +425,10 @@ def _rules(settings: Settings, rules: Sequence[str], file: Path, lines: Mapping[
                 faults.append(f"{file.name}:{lines.get(path, lines.get(path[:2], 1))}: targets[{number}].{path[2]}: there is no rule {rule}.{meant}")
 
 
-def _once(section: str, models: Sequence[BaseModel], file: Path, lines: Mapping[Path_, int], faults: list[str]) -> None:
+def _once(section: str, models: Sequence[Configured], file: Path, lines: Mapping[Path_, int], faults: list[str]) -> None:
     seen: set[str] = set()
     for number, one in enumerate(models):
-        name = str(getattr(one, "name", ""))
+        name = one.name
         if name in seen:
             faults.append(f"{file.name}:{lines.get((section, number), 1)}: {section}[{number}].name: {name} is used twice")
         seen.add(name)

@@ -94,15 +94,11 @@ def outside(settings: Settings, clock: Clock) -> Outside:
         given = {"url": audit.otlp, "query_url": audit.query or None, "token_file": audit.token_file, "ca_file": audit.ca_file}
         trace = entry.build(entry.settings.model_validate({k: v for k, v in given.items() if v is not None}), clock)
     return Outside(
-        deliveries={one.name: catalogue.DELIVERY[one.kind].build(one, clock, traceparent=_trace.get) for one in settings.delivery},
+        deliveries={one.name: catalogue.DELIVERY[one.kind].build(one.settings, clock, traceparent=_trace.get) for one in settings.delivery},
         sources={kind: catalogue.EVIDENCE[kind].build(one, clock) for kind, one in settings.evidence.items()},
-        notifiers={one.name: catalogue.NOTIFY[_kind_of(one)].build(one, clock) for one in settings.notify},
+        notifiers={one.name: catalogue.NOTIFY[one.kind].build(one.settings, clock) for one in settings.notify},
         trace=trace,
     )
-
-
-def _kind_of(model: Any) -> str:
-    return next(kind for kind, entry in catalogue.NOTIFY.items() if isinstance(model, entry.settings))
 
 
 class Service:

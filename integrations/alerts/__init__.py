@@ -1,1 +1,1 @@
-"""."""
+"""Senders of alerts: each file parses one wire format, purely."""

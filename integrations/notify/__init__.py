@@ -1,1 +1,1 @@
-"""."""
+"""Where notifications go."""

@@ -7,14 +7,20 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from integrations.http import Address, Answer, Http, credential
+from integrations.http import Answer, Http, address, credential
 from service.domain.errors import BackoutError, RefusedError, TemporaryError
 from service.domain.ports import Checked, Clock
+
+
+def _as_it_is(url: str) -> str:
+    """A checked address in which a closing slash counts."""
+    address(url)
+    return url
 
 
 class Settings(BaseModel):
@@ -22,7 +28,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    url: Address | None = Field(default=None, description="Address that takes a POST of JSON. Errors show only its host. This or url_file.")
+    url: Annotated[str, AfterValidator(_as_it_is)] | None = Field(
+        default=None, description="Address that takes a POST of JSON. Errors show only its host. This or url_file."
+    )
     url_file: Path | None = Field(default=None, description="File with the address, for chat systems whose address is a secret; read at the start.")
     token_file: Path | None = Field(default=None, description="File with a bearer token, read again for each request. Default: none.")
     signing_key_file: Path | None = Field(
@@ -47,8 +55,11 @@ class WebhookNotifier:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         url = settings.url or credential(settings.url_file or Path())
-        self._http = Http(base_url=url, token_file=settings.token_file, ca_file=settings.ca_file, timeout=settings.timeout_s, secret_path=True)
-        self._host = urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        server = f"{parts.scheme}://{parts.netloc}"
+        self._http = Http(base_url=server, token_file=settings.token_file, ca_file=settings.ca_file, timeout=settings.timeout_s, secret_path=True)
+        self._path = url.removeprefix(server) or "/"
+        self._host = parts.hostname or ""
 
     @property
     def channel(self) -> str:
@@ -59,7 +70,7 @@ class WebhookNotifier:
         """Post each body (JSON), in order. TemporaryError: not all were taken, send all again later; RefusedError, PermanentError: a person is needed."""
         for body in bodies:
             headers = {"Content-Type": "application/json", "Idempotency-Key": hashlib.sha256(body).hexdigest(), **self._signature(body)}
-            self._judge(await self._http.request("POST", "", data=body, headers=headers))
+            self._judge(await self._http.request("POST", self._path, data=body, headers=headers))
 
     async def check(self) -> Sequence[Checked]:
         """One line: whether the host can be connected to, and the files read. Nothing is sent."""

@@ -6,9 +6,9 @@ release into it and watch; nothing here knows Backout but for the settings file 
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,8 @@ class World:
         (self.folder / "git").mkdir(exist_ok=True)
         self._write("alert-token", secrets.token_urlsafe(24))
         self._write("notify-token", secrets.token_urlsafe(24))
+        self._selector("http_requests_total", self._counters)
+        self._selector('http_requests_total{code=~"5.."}', self._counters)
         self.prometheus.register(REQUEST_RATE, lambda _at: [(self._labels(app), self._rate(app)) for app in self._shops])
         self.prometheus.register(ERROR_SHARE, lambda _at: [(self._labels(app), self._share(app)) for app in self._shops if self._rate(app)])
         self.prometheus.add_rule(
@@ -137,6 +139,8 @@ class World:
         """A new application with its first release; answers once it is healthy."""
         self.git.create(f"shop/{app}")
         self._shops[app] = _Shop(namespace=app)
+        self._selector(f'http_requests_total{{argocd_app="{app}"}}', lambda at: self._counters(at, app))
+        self._selector(f'http_requests_total{{argocd_app="{app}",code=~"5.."}}', lambda at: self._counters(at, app))
         query = BY_VERSION.format(app=app)
         self.prometheus.register(query, lambda _at: [({"argocd_app": app, "version": v}, share) for v, share in self._by_version(app).items()])
         source = {"src/app.py": f"VERSION = {version!r}\n", **(files or {})}
@@ -230,6 +234,16 @@ class World:
     def _serving(self, app: str) -> Sequence[_Image]:
         return [self._images[digest] for digest, ready in self._pods(app) if ready and digest in self._images]
 
+    def _selector(self, selector: str, source: Callable[[datetime], Sequence[tuple[Mapping[str, str], float]]]) -> None:
+        """The raw series that an expression reads, and their age: who judges an expression asks how old its samples are."""
+        self.prometheus.register(selector, source)
+        self.prometheus.register(f"time() - timestamp({selector})", self.prometheus.age_of(selector), recording="asked")
+
+    def _counters(self, at: datetime, only: str = "") -> Sequence[tuple[Mapping[str, str], float]]:
+        """One counter a shop that serves; its value only grows with the clock, for nobody asks for it as such."""
+        apps = [app for app in self._shops if (not only or app == only) and self._rate(app)]
+        return [({"__name__": "http_requests_total", **self._labels(app), "code": "500"}, at.timestamp()) for app in apps]
+
     def _labels(self, app: str) -> dict[str, str]:
         return {"namespace": self._shops[app].namespace, "argocd_app": app}
 
@@ -279,7 +293,7 @@ class World:
                 "prometheus": {"url": self.prometheus.url},
                 "registry": {"registries": [{"host": self.registry_host, "url": self.registry.url}]},
                 "git": {
-                    "cache_folder": str(self.folder / "mirrors"),
+                    "cache_dir": str(self.folder / "mirrors"),
                     "repositories": [{"repository": self.git.http_url(f"shop/{app}"), "dialect": "postgres"} for app in self._shops],
                 },
             },

@@ -1,1 +1,1 @@
-"""."""
+"""Where the audit trace goes."""

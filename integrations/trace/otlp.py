@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # generated, without types
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -155,16 +156,15 @@ def _response(answer: Answer, says: str) -> ExportTraceServiceResponse:
 
 def _reason(answer: Answer) -> str:
     """The collector's own words: a JSON or protobuf Status, or the first line of text."""
-    kind = answer.headers.get("content-type", "")
-    if kind.startswith(PROTOBUF):
-        # google.rpc.Status {int32 code = 1; string message = 2}: the response type has no such fields, so the text is cut out by its printable tail.
-        return answer.first_line().lstrip("\x08\x12 ") or "no reason given"
     try:
-        document = json.loads(answer.body)
-    except ValueError:
-        return answer.first_line() or "no reason given"
-    message = document.get("message") if isinstance(document, dict) else None
-    return message.splitlines()[0][:200] if isinstance(message, str) and message.strip() else answer.first_line() or "no reason given"
+        if answer.headers.get("content-type", "").startswith(PROTOBUF):
+            message: Any = Status.FromString(answer.body).message
+        else:
+            document = json.loads(answer.body)
+            message = document.get("message") if isinstance(document, dict) else None
+    except (ValueError, DecodeError):
+        message = None
+    return message.strip().splitlines()[0][:200] if isinstance(message, str) and message.strip() else answer.first_line() or "no reason given"
 
 
 def _mentions(answer: Answer, span_id: str) -> bool:

@@ -4,6 +4,7 @@ Redirects are not followed and proxies not used: the token goes to the server th
 """
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -68,9 +69,13 @@ class Service:
             self._sleep(0.5)
             return self._asked("POST", path, body, headers, PATIENCE)
 
-    def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+    def put(self, path: str, body: Mapping[str, Any]) -> Reply:
+        """Make something so; doing it twice does it once."""
+        return self._asked("PUT", path, body, {}, PATIENCE)
+
+    def delete(self, path: str) -> Reply:
         """Take something away; doing it twice does it once."""
-        return self._asked("DELETE", path, body, {}, PATIENCE)
+        return self._asked("DELETE", path, None, {}, PATIENCE)
 
     def _asked(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str], patience: float) -> Reply:
         sent = {"Accept": "application/json", "User-Agent": "backout-cli", **headers}
@@ -120,24 +125,43 @@ class AnswerLost(Unreachable):
 
 
 class Problem(CommandFailed):
-    """The service said no, as problem+json. `status` is HTTP's, `document` the whole problem."""
+    """The service said no, as problem+json. `status` is HTTP's, `problem_code` the word of openapi.yaml's Problem."""
 
-    def __init__(self, cause: str, next_step: str, code: ExitCode, status: int, document: Mapping[str, Any]) -> None:
+    def __init__(self, cause: str, next_step: str, code: ExitCode, status: int, problem_code: str) -> None:
         super().__init__(cause, next_step, code)
         self.status = status
-        self.document = document
+        self.problem_code = problem_code
 
 
 _TOKEN = "make one with `backout token create`, and set BACKOUT_TOKEN or BACKOUT_TOKEN_FILE"  # noqa: S105  advice, no token
-_NEXT: Final[Mapping[int, str]] = {
-    400: "see `--help` of this command",
-    401: _TOKEN,
-    403: "ask whoever runs Backout for a token with that scope and target",
-    404: "`backout targets` and `backout operations` list what there is",
-    409: "look again and decide anew: things changed meanwhile",
-    422: "see `--help` of this command",
-    429: "wait a little and try again",
-    503: "wait a little and try again; `backout doctor` says what is not well",
+_LATER = "wait a little and try again; `backout doctor` says what is not well"
+_HELP = "see `--help` of this command"
+_NEXT: Final[Mapping[str, str]] = {
+    "invalid_request": _HELP,
+    "invalid_token": _TOKEN,
+    "missing_scope": "ask whoever runs Backout for a token with that scope",
+    "targets_not_covered": "ask whoever runs Backout for a token that speaks for these targets",
+    "not_found": "`backout targets`, `operations` and `holds` list what there is; a target that the token may not see is not there",
+    "target_busy": "`backout operations --state alive` shows it",
+    "conflict": "look again and decide anew: things changed meanwhile",
+    "no_way_back": "`backout check TARGET --all` gives every answer",
+    "refused": "nothing was changed; `backout check TARGET` gives the reasons",
+    "request_in_flight": "the same request is being answered; look with `backout operations`",
+    "overloaded": _LATER,
+    "store_unavailable": _LATER,
+    "source_unavailable": _LATER,
+    "source_failed": "`backout doctor` says which connection is not well",
+    "keys_unreadable": "whoever runs Backout has to look at auth.keys_file",
+    "stop_file": "whoever runs Backout has to look at the stop file; what cannot be read counts as stopped",
+}
+"""The next step by the problem's code."""
+
+_BY_STATUS: Final[Mapping[int, str]] = {400: "invalid_request", 401: "invalid_token", 403: "missing_scope", 404: "not_found", 409: "conflict", 503: "overloaded"}
+_CODES: Final[Mapping[str, ExitCode]] = {
+    "refused": ExitCode.BLOCKED,
+    "no_way_back": ExitCode.BLOCKED,
+    "source_unavailable": ExitCode.UNKNOWN,
+    "source_failed": ExitCode.UNKNOWN,
 }
 
 
@@ -147,9 +171,20 @@ def problem(status: int, document: Any, address: str) -> CommandFailed:
     detail = str(told.get("detail") or told.get("title") or "")
     if not detail and status in {404, 405}:
         return CommandFailed(f"{address} does not know this request (HTTP {status})", "is it Backout, and of this version? set --server")
-    fallback = {401: "the service does not accept the token", 403: "the token does not allow this"}.get(status, f"the service answered HTTP {status}")
-    next_step = str(told.get("next_step") or _NEXT.get(status, "the service's log says more"))
-    return Problem(detail or fallback, next_step, ExitCode.ERROR, status, told)
+    if not detail:
+        detail = {401: "the service does not accept the token", 403: "the token does not allow this"}.get(status, f"the service answered HTTP {status}")
+    wrong = [f"{one.get('pointer', '')}: {one.get('detail', '')}" for one in told.get("errors") or () if isinstance(one, Mapping)]
+    if wrong:
+        detail = f"{detail.rstrip('.')} ({'; '.join(wrong)})"
+    code = str(told.get("code") or _BY_STATUS.get(status, ""))
+    next_step = _NEXT.get(code, "the service's log says more")
+    if code == "target_busy" and (busy := re.search(r"[A-Za-z0-9_-]+$", str(told.get("operation_url") or ""))):
+        next_step = f"follow it with `backout watch {busy[0]}`, or end it with `backout cancel {busy[0]} --reason …`"
+    if status == 503 and isinstance(seconds := told.get("retry_after_s"), int):  # noqa: PLR2004  service unavailable
+        next_step = f"try again in {seconds} s; `backout doctor` says what is not well"
+    if code == "internal_error" and told.get("trace_id"):
+        next_step = f"the service's log says more, under trace {told['trace_id']}"
+    return Problem(detail, next_step, _CODES.get(code, ExitCode.ERROR), status, code)
 
 
 def segment(text: str) -> str:

@@ -57,6 +57,7 @@ class Terminal:
     stderr: TextIO = field(default_factory=lambda: sys.stderr)
     environment: Mapping[str, str] = field(default_factory=lambda: environ)
     now: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], None] = time.sleep
     color: bool = True
     as_json: bool = False
 
@@ -95,7 +96,8 @@ class Terminal:
 
     def fail(self, failed: CommandFailed) -> None:
         """Say the cause and the next step on stderr; with `as_json` also as the one document on stdout."""
-        self.stderr.write(f"backout: {one_line(failed.cause)}\n")
+        for line in failed.cause.splitlines():
+            self.stderr.write(f"{failed.prefix}{one_line(line)}\n")
         if failed.next_step:
             self.stderr.write(f"  next: {one_line(failed.next_step)}\n")
         if self.as_json:

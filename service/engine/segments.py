@@ -4,6 +4,7 @@ Pinned to `dbos <3.5`; what we lean on is held by tests/contract/engine. DBOS is
 """
 
 import asyncio
+import contextvars
 from datetime import timedelta
 from typing import Any
 
@@ -122,6 +123,11 @@ class Engine:
         """Start work now (2-3 ms to its first step); starting it twice runs it once."""
         if _running is not self:
             return  # the row is the truth: the reconciler starts it
+        # A step may start work too (an alert begins an operation), and DBOS lets no step start a workflow: so it is done in a context of its own.
+        await asyncio.get_running_loop().create_task(self._start(work), context=contextvars.Context())
+
+    @staticmethod
+    async def _start(work: Work) -> None:
         with SetWorkflowID(_workflow_id(work)):
             await DBOS.start_workflow_async(_segment, work.kind, work.id, work.seq)
 

@@ -76,7 +76,7 @@ class Examiner:
         first: list[Key[Any]] = [keys.state(target), keys.limits(target)]
         if trigger is not None:
             first += [keys.alert_rule(trigger.alert, trigger.series_labels), keys.alert_now(trigger.alert, trigger.series_labels)]
-        facts = await self._gatherer.facts(target, first)
+        facts = _but_for(await self._gatherer.facts(target, first), keys.limits(target), ignore_operation)
         began = self._onset(trigger, facts)
         suspicion = await self._suspect(target, facts, began, policy)
         case = Case(
@@ -161,3 +161,12 @@ class Examiner:
             tags=(f"rollback-{now:%Y-%m-%d}",),
             requested_by=requested_by,
         )
+
+
+def _but_for(facts: Facts, key: Key[keys.Limits], operation_id: str) -> Facts:
+    """The facts without the asking operation among those that are alive: it does not stand in its own way."""
+    limits = facts.known.get(key)
+    if not isinstance(limits, Known):
+        return facts
+    others = tuple(one for one in limits.value.alive if one != operation_id)
+    return Facts({**facts.known, key: replace(limits, value=replace(limits.value, alive=others))}, facts.now)

@@ -379,7 +379,7 @@ def pod_of(manifest: Body) -> Pod | None:
     for container in entries(part(manifest, "spec").get("containers")):
         own = told.get(text(container.get("name")), {})
         digest = image_digest(text(own.get("imageID")))
-        if digest is None and (own.get("ready") or part(own, "state", "running")):
+        if digest is None and (own.get("ready") or "running" in part(own, "state")):
             raise PermanentError(f"pod {name} does not say which image its container {text(container.get('name'))} runs")
         images.append(Image(reference=text(container.get("image")), digest=digest, proof="pods" if digest else ""))
     if not images:

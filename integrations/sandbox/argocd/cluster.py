@@ -4,6 +4,7 @@ Knows the kinds in `KINDS`; any other is a resource the API does not have. Pods 
 resources of a parent application live in `state` and are reached from here, so that an app-of-apps works like any application.
 """
 
+import base64
 import copy
 import hashlib
 import json
@@ -51,6 +52,7 @@ _DEPLOYMENT: Final = {
     "revisionHistoryLimit": 10,
     "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
 }
+_GENERATIONS: Final = {"Deployment", "ReplicaSet", "StatefulSet", "Job", "CronJob", "Pod", "Ingress", "NetworkPolicy", "PodDisruptionBudget"}
 Watcher = Callable[[str, bool], None]
 
 
@@ -150,7 +152,7 @@ class Cluster:
         new = copy.deepcopy(item)
         if old is None:
             new["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": stamp(self._clock())}
-            if "spec" in new:
+            if key.kind in _GENERATIONS:
                 new["metadata"]["generation"] = 1
         else:
             new["metadata"] |= {
@@ -160,7 +162,7 @@ class Cluster:
                 new.setdefault("status", old["status"])
             if new == old:
                 return old
-            if new.get("spec") != old.get("spec"):
+            if key.kind in _GENERATIONS and new.get("spec") != old.get("spec"):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 1) + 1
         if key.kind == "PersistentVolumeClaim":
             new["status"] = {"phase": "Bound"}
@@ -276,6 +278,8 @@ def _defaulted(item: Json) -> Json:
         for port in spec.get("ports", []):
             port.setdefault("protocol", "TCP")
             port.setdefault("targetPort", port.get("port"))
+    if kind == "Secret" and (plain := item.pop("stringData", None)):
+        item["data"] = (item.get("data") or {}) | {name: base64.b64encode(str(text).encode()).decode() for name, text in plain.items()}
     if kind == "PersistentVolumeClaim" and isinstance(spec, dict):
         spec.setdefault("volumeMode", "Filesystem")
     return item

@@ -182,8 +182,10 @@ def _info(key: Key, item: Json) -> list[Json]:
     if key.kind != "Pod":
         return []
     statuses = item["status"]["containerStatuses"]
-    waiting = next((status["state"]["waiting"]["reason"] for status in statuses if "waiting" in status["state"]), "")
+    reasons = [state["reason"] for status in statuses for state in status["state"].values() if "reason" in state]
     restarts = sum(status["restartCount"] for status in statuses)
-    told = [("Status Reason", waiting or item["status"]["phase"]), ("Node", NODE), ("Containers", f"{sum(s['ready'] for s in statuses)}/{len(statuses)}")]
+    ready = sum(status["ready"] for status in statuses)
+    told = [("Status Reason", reasons[0] if reasons else item["status"]["phase"]), ("Node", NODE), ("Containers", f"{ready}/{len(statuses)}")]
     told += [("Restart Count", str(restarts))] if restarts else []
+    told += [("cpu", "0"), ("memory", "0")] if item["status"]["phase"] == "Running" else []
     return [{"name": name, "value": value} for name, value in told]

@@ -46,7 +46,7 @@ def _deployment(item: Json) -> Json:
     if item["spec"].get("paused"):
         return _health("Suspended", "Deployment is paused")
     if item["metadata"].get("generation", 1) > status.get("observedGeneration", 0):
-        return _waiting("observed deployment generation less than desired generation").copy()
+        return _waiting("observed deployment generation less than desired generation")
     if any(condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded" for condition in status.get("conditions", [])):
         return _health("Degraded", f'Deployment "{name}" exceeded its progress deadline')
     wanted, updated = item["spec"].get("replicas", 1), status.get("updatedReplicas", 0)
@@ -70,10 +70,9 @@ def _stateful_set(item: Json) -> Json:
         return _health("Progressing", f"Waiting for {wanted - status.get('readyReplicas', 0)} pods to be ready...")
     if status.get("updatedReplicas", 0) < wanted:
         return _health(
-            "Progressing",
-            f"waiting for statefulset rolling update to complete {status.get('updatedReplicas', 0)} pods at revision {status.get('updateRevision', '')}...",
+            "Progressing", f"Waiting for partitioned roll out to finish: {status.get('updatedReplicas', 0)} out of {wanted} new pods have been updated..."
         )
-    return _health("Healthy", f"statefulset rolling update complete {wanted} pods at revision {status.get('currentRevision', '')}...")
+    return _health("Healthy", f"partitioned roll out complete: {wanted} new pods have been updated...")
 
 
 def _pod(item: Json) -> Json:
@@ -99,7 +98,7 @@ def _job(item: Json) -> Json:
 
 
 def _cron_job(item: Json) -> Json:
-    return _health("Suspended", "CronJob is Suspended") if item["spec"].get("suspend") else _health("Healthy")
+    return _health("Suspended", "CronJob is Suspended") if item["spec"].get("suspend") else _health("Healthy", "CronJob has not been scheduled yet")
 
 
 def _claim(item: Json) -> Json:

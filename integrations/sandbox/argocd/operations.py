@@ -266,9 +266,8 @@ class Operation:
         task.result |= {"name": task.key.name, "status": status, "message": message}
         task.result |= {"hookType": task.phase} if task.hook else {}
         task.result |= {"hookPhase": phase, "syncPhase": task.phase}
-        found = [
-            container["image"] for container in task.manifest.get("spec", {}).get("template", {}).get("spec", {}).get("containers", []) if "image" in container
-        ]
+        holder = task.manifest.get("spec", {}).get("jobTemplate", task.manifest).get("spec", {})
+        found = [container["image"] for container in holder.get("template", {}).get("spec", {}).get("containers", []) if "image" in container]
         task.result |= {"images": found} if found else {}
         if task.result not in self._results:
             self._results.append(task.result)

@@ -51,7 +51,7 @@ class OtherCalls:
 
     async def settings(self, call: Call) -> Json:
         """GET /settings."""
-        told: Json = {"appLabelKey": "app.kubernetes.io/instance", "trackingMethod": "annotation", "syncWithReplaceAllowed": True}
+        told: Json = {"appLabelKey": "app.kubernetes.io/instance", "trackingMethod": "annotation"}
         return told | ({"controllerNamespace": "argocd"} if call.known_caller else {})
 
     async def clusters(self, call: Call) -> Json:

@@ -211,9 +211,9 @@ def _managed(cluster: Cluster, key: Key, target: Json | None, namespace: str) ->
     shown |= {"kind": key.kind} | ({"namespace": key.namespace} if key.namespace else {}) | {"name": key.name}
     if target is not None and key.namespace:
         target["metadata"]["namespace"] = key.namespace
-    state = _text(_masked(live)) if live else "null"
-    shown |= {"targetState": _text(_masked(target)) if target else "null", "liveState": state, "normalizedLiveState": state}
-    shown["predictedLiveState"] = _text(_masked(cluster.predicted(target, namespace))) if target else state
+    normal = _text(_normalized(_masked(live))) if live else "null"
+    shown |= {"targetState": _text(_masked(target)) if target else "null", "liveState": _text(_masked(live)) if live else "null", "normalizedLiveState": normal}
+    shown["predictedLiveState"] = _text(_normalized(_masked(cluster.predicted(target, namespace)))) if target else normal
     drifted = target is not None and cluster.differs(target, namespace)
     return shown | ({"resourceVersion": live["metadata"]["resourceVersion"]} if live else {}) | ({"modified": True} if drifted else {})
 
@@ -222,6 +222,11 @@ def _masked(item: Json) -> Json:
     if item["kind"] != "Secret":
         return item
     return {name: dict.fromkeys(value, "++++++++") if name in {"data", "stringData"} else value for name, value in item.items()}
+
+
+def _normalized(item: Json) -> Json:
+    about = {name: value for name, value in item["metadata"].items() if name != "creationTimestamp"}
+    return {name: value for name, value in item.items() if name != "status"} | {"metadata": about}
 
 
 def _text(item: Json) -> str:

@@ -20,6 +20,7 @@ from integrations.sandbox.argocd.status import Json
 
 NODE: Final = "sandbox-node"
 _REVISION: Final = "deployment.kubernetes.io/revision"
+_COMPLETE: Final = "Reached expected number of succeeded pods"
 _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -144,7 +145,7 @@ class Workloads:
         for set_key, replica_set in self._cluster.owned_by(item["metadata"]["uid"]).items():
             pods = self._pods(replica_set)
             counted = copy.deepcopy(replica_set)
-            counted["spec"]["replicas"] = wanted if set_key == current else len(pods)
+            counted["spec"]["replicas"] = len(pods)
             ready = sum(map(_ready, pods.values()))
             counted["status"] = {"replicas": len(pods), "readyReplicas": ready, "availableReplicas": ready, "observedGeneration": 1}
             self._cluster.put(set_key, counted)
@@ -277,7 +278,10 @@ class Workloads:
         key = Key(owner["apiVersion"].rpartition("/")[0], owner["kind"], namespace, owner["name"])
         if owner["kind"] == "Job":
             done = copy.deepcopy(self._must(key))
-            done["status"] = {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": stamp(self._clock())}]}
+            done["status"] = {
+                "succeeded": 1,
+                "conditions": [{"type": "Complete", "status": "True", "message": _COMPLETE, "lastTransitionTime": stamp(self._clock())}],
+            }
             self._cluster.put(key, done)
         else:
             self.settle(key)

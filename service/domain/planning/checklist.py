@@ -85,7 +85,8 @@ def _allowed(plan: Plan) -> bool:
 
 def _do_this(plan: Plan) -> str:
     whole = "the whole target" if plan.scope == "full" else f"a part of the target ({escape(plan.scope)})"
-    way = f"{escape(plan.way.replace('_', ' '))} of {whole} from release {escape(plan.suspect.title)} to release {escape(plan.goal.title)}; method {escape(plan.method)}"
+    releases = f"from release {escape(plan.suspect.title)} to release {escape(plan.goal.title)}"
+    way = f"{escape(plan.way.replace('_', ' '))} of {whole} {releases}; method {escape(plan.method)}"
     if plan.verdict.worst is Answer.BLOCK:
         return f"do not go this way: {escape(plan.verdict.because)} Instead: {escape(plan.verdict.recommended.replace('_', ' '))}."
     if plan.verdict.worst is Answer.UNKNOWN:
@@ -195,7 +196,8 @@ def _hold(plan: Plan) -> Iterator[str]:
 
 
 def _document(plan: Plan) -> Iterator[str]:
-    yield f"- [ ] Plan {code(plan.id)}, digest {code(plan.digest)}, policy {code(plan.policy_version)}, mode {code(plan.mode.word)}, asked for by {escape(str(plan.requested_by))}"
+    bound = f"digest {code(plan.digest)}, policy {code(plan.policy_version)}, mode {code(plan.mode.word)}"
+    yield f"- [ ] Plan {code(plan.id)}, {bound}, asked for by {escape(str(plan.requested_by))}"
     if plan.tags:
         yield f"- [ ] Tags: {', '.join(map(code, plan.tags))}"
     yield "- [ ] The operation's trace is complete: `backout audit ID`"

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -26,11 +27,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs the real servers: make test-real"))
 
 
+def _lab() -> Any:
+    return json.loads(Path(os.environ["BACKOUT_LAB"]).read_text())
+
+
 @pytest.fixture(params=["sandbox", _REAL])
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ArgoCDServer]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         if request.param == "real":
-            lab = json.loads(Path(os.environ["BACKOUT_LAB"]).read_text())
+            lab = _lab()
             real = ArgoCDServer(kind="real", url=lab["argocd"]["url"], tokens=lab["argocd"]["tokens"], git_root=Path(lab["git"]["root"]), session=session)
             yield real
             for name in real.apps:

@@ -16,7 +16,7 @@ async def running(server: ArgoCDServer) -> tuple[str, GitRepository, str]:
     await server.sync(name)
 
     async def healthy() -> bool:
-        return (await server.app(name))["status"]["health"]["status"] == "Healthy"
+        return bool((await server.app(name))["status"]["health"]["status"] == "Healthy")
 
     await server.until(healthy, "health")
     return name, repository, sha

@@ -406,6 +406,6 @@ async def test_a_deployment_comes_back_with_the_pods_of_the_good_release(server:
     assert healthy["status"]["operationState"]["syncResult"]["resources"][0]["images"] == ["registry.example/web:1.0"]
 
     async def images() -> bool:
-        return (await server.app(name))["status"]["summary"] == {"images": ["registry.example/web:1.0"]}
+        return bool((await server.app(name))["status"]["summary"] == {"images": ["registry.example/web:1.0"]})
 
     await server.until(images, "only the good release's images")

@@ -17,7 +17,7 @@ async def test_a_watch_begins_with_what_is_there_and_goes_on_with_what_changes(s
         await server.must("PATCH", f"/api/v1/applications/{release.name}", {"patch": '{"metadata":{"labels":{"a":"1"}}}', "patchType": "merge"})
 
         async def changed() -> bool:
-            return seen[-1]["type"] == "MODIFIED" and seen[-1]["application"]["metadata"].get("labels") == {"a": "1"}
+            return bool(seen[-1]["type"] == "MODIFIED" and seen[-1]["application"]["metadata"].get("labels") == {"a": "1"})
 
         await server.until(changed, "the change")
 
@@ -83,7 +83,7 @@ async def test_a_deleted_application_ends_with_a_word(server: ArgoCDServer) -> N
         await server.must("DELETE", f"/api/v1/applications/{name}?cascade=false")
 
         async def told() -> bool:
-            return seen[-1]["type"] == "DELETED"
+            return bool(seen[-1]["type"] == "DELETED")
 
         await server.until(told, "the deletion")
     assert (await server.call("GET", f"/api/v1/applications/{name}?project=default")).error == (404, 5, f'applications.argoproj.io "{name}" not found')

@@ -37,6 +37,7 @@ class StageClock:
         self._begun = time.monotonic()
         self._jumped = 0.0
         self.slept: list[float] = []
+        self.after_sleep: Callable[[float], object] = lambda _seconds: None
 
     def now(self) -> datetime:
         return START + timedelta(seconds=time.monotonic() - self._begun + self._jumped)
@@ -48,6 +49,7 @@ class StageClock:
         self.slept.append(seconds)
         self._jumped += seconds
         await asyncio.sleep(min(seconds, 0.03))
+        self.after_sleep(seconds)
 
 
 class CountingGuard:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -461,15 +462,12 @@ async def test_where_nothing_renders_the_spec_is_put_with_the_mark_as_info(auto:
 async def test_a_stop_that_is_taken_back_ends_at_once(auto: Stage) -> None:
     step, intention = await auto.ready("web", "stop_auto_sync")
     intent = await auto.argo.intend(step, intention)
-    auto.clock.slept.clear()
-    done = auto.clock.sleep
 
-    async def sleep_and_revert(seconds: float) -> None:
-        await done(seconds)
+    def revert(seconds: float) -> None:
         if seconds == 2.0:
             auto.sandbox.write_by_kubernetes("web", lambda app: app["spec"]["syncPolicy"]["automated"].pop("enabled"))
 
-    auto.clock.sleep = sleep_and_revert  # type: ignore[method-assign]  the owner acts while we wait
+    auto.clock.after_sleep = revert
     with pytest.raises(RefusedError, match="was taken back within 2 s: it is managed elsewhere"):
         await auto.argo.act(step, intent, CountingGuard())
     seen = await auto.argo.observe(step, intent)
@@ -668,7 +666,8 @@ async def test_an_empty_slot_needs_nothing(auto: Stage) -> None:
 async def test_the_whole_way_back_of_an_auto_synced_application_stays(auto: Stage) -> None:
     offer, state = await auto.offer("web")
     assert [step.name for step in offer.steps] == ["stop_auto_sync", "prove_controller", "clear_slot", "roll_back"]
-    intention, ours = auto.intention(state), []
+    intention = auto.intention(state)
+    ours: list[Mapping[str, Json]] = []
     for step in offer.steps:
         auto.tick(1)
         intent = await auto.argo.intend(step, replace(intention, ours=tuple(ours), at=auto.clock.now()))

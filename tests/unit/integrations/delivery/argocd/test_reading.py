@@ -55,7 +55,7 @@ def test_the_branch_that_a_release_was_made_from_is_not_its_identity() -> None:
 
 
 def test_empty_parameters_and_nulls_are_no_parameters() -> None:
-    plain = {"repoURL": "r", "path": "p"}
+    plain: dict[str, Any] = {"repoURL": "r", "path": "p"}
     zero = plain | {"helm": {"values": "", "parameters": None, "valuesObject": {}}, "kustomize": None, "directory": {"jsonnet": {}}}
     one, other = ({"source": source, "revision": "a"} for source in (plain, zero))
     assert reading.sources_of(one) == reading.sources_of(other)
@@ -220,7 +220,8 @@ def test_waiting_long_is_stuck_and_waiting_short_is_not() -> None:
         "operation": {"sync": {"revision": "a"}, "initiatedBy": {"username": "alice"}},
         "status": {"operationState": {"phase": "Running", "message": "waiting for healthy state of apps/Deployment/web", "startedAt": "2026-11-23T04:50:01Z"}},
     }
-    assert [reading.running_of(app, "me", NOW + wait).stuck for wait in (timedelta(0), timedelta(minutes=1))] == [False, True]  # type: ignore[union-attr]  they run
+    found = [reading.running_of(app, "me", NOW + wait) for wait in (timedelta(0), timedelta(minutes=1))]
+    assert [running is not None and running.stuck for running in found] == [False, True]
 
 
 def test_a_running_phase_without_an_operation_is_a_leftover() -> None:

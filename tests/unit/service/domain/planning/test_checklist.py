@@ -10,7 +10,7 @@ from service.domain.model import Mode, OperationKind, Way
 from service.domain.planning.checklist import FLAG_RULES, block, code, escape, to_markdown
 from service.domain.planning.plan import Plan, Step
 from service.domain.rules import RULES
-from service.domain.verdict import Answer, Finding, Verdict, blocks, passes, unknown, warns
+from service.domain.verdict import Finding, Verdict, blocks, passes, unknown, warns
 from tests.unit.service.domain import made
 
 EVIDENCE = Evidence(source="git:shop/checkout", what="db/migrations/0042_drop_legacy.sql:3", read_at=made.NOW, digest="sha256:abc")

@@ -68,7 +68,7 @@ def test_the_digest_is_the_same_for_the_same_plan() -> None:
         {"verdict": verdict(FINDINGS[0], replace(FINDINGS[1], answer=Answer.WARN))},
         {"verdict": verdict(FINDINGS[0], replace(FINDINGS[1], waived="until tomorrow"))},
     ],
-    ids=lambda changes: "-".join(changes),
+    ids="-".join,
 )
 def test_an_approval_does_not_cover_a_plan_that_would_do_something_else(changes: dict[str, Any]) -> None:
     assert plan(**changes).digest != plan().digest

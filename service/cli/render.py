@@ -1,0 +1,477 @@
+"""JSON documents as a person reads them: pure functions from the shapes of openapi.yaml to rich renderables. No I/O, no clock: `now` is passed in.
+
+All text of the documents is data: it is made harmless (`terminal.clean`) and never read as markup. Colour only repeats what the words say.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from service.cli.terminal import clean
+
+Doc = Mapping[str, Any]
+
+SHORT_ID: Final = 11
+"""Signs of an id that are shown; as a prefix they find it again."""
+
+_STYLES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("pass", "good", "ok", "recovered", "Healthy"), "green"),
+    **dict.fromkeys(("warn", "waived", "unknown", "inconclusive", "expired", "awaiting approval", "Progressing", "Suspended", "Unknown"), "yellow"),
+    **dict.fromkeys(("block", "bad", "no", "not recovered", "failed", "refused", "Degraded", "Missing"), "red"),
+}
+_WORST_FIRST: Final = ("block", "unknown", "warn", "pass")
+_HEALTH: Final = ("Degraded", "Missing", "Unknown", "Progressing", "Suspended", "Healthy")
+_VERDICTS: Final[Mapping[str, str]] = {
+    "pass": "can go back",
+    "warn": "can go back, with warnings",
+    "unknown": "not known whether it can go back",
+    "block": "cannot go back",
+}
+_HIDDEN_SPANS: Final = frozenset({"operation.accepted", "operation.completed"})
+_HOUR, _DAY = 3600, 86400
+
+
+# --- small words ---------------------------------------------------------------------------------------------------------
+
+
+def text(value: Any) -> str:
+    """A JSON value as text that cannot steer a terminal; null is empty."""
+    return "" if value is None else str(clean(str(value)))
+
+
+def short(identity: Any) -> str:
+    """The beginning of an id; enough of it to name it on the command line."""
+    return text(identity)[:SHORT_ID]
+
+
+def moment(value: Any) -> datetime | None:
+    """The time, or None when there is none or it cannot be read."""
+    try:
+        read = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return read if read.tzinfo else None
+
+
+def clock(value: Any) -> str:
+    """`14:02:07Z`, or the text as it came."""
+    at = moment(value)
+    return f"{at:%H:%M:%S}Z" if at else text(value)
+
+
+def span_of(seconds: float) -> str:
+    """A length of time in one unit: `4 s`, `3 min`, `5 h`, `2 d`."""
+    seconds = abs(seconds)
+    for unit, size in (("d", _DAY), ("h", _HOUR), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def ago(value: Any, now: datetime) -> str:
+    """`4 s ago`, `in 7 d`; the text as it came when it is no time."""
+    at = moment(value)
+    if at is None:
+        return text(value)
+    seconds = (now - at).total_seconds()
+    return f"{span_of(seconds)} ago" if seconds >= 0 else f"in {span_of(seconds)}"
+
+
+def word(value: Any) -> Text:
+    """A state's word, coloured by what it means."""
+    said = text(value).replace("_", " ")
+    return Text(said, style=_STYLES.get(said, ""))
+
+
+def _docs(value: Any) -> list[Doc]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, Sequence) and not isinstance(value, str) else []
+
+
+def _doc(value: Any) -> Doc:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
+
+
+def _grid(*, columns: int, indent: int = 0) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for number in range(columns):
+        table.add_column(no_wrap=number < columns - 1, overflow="fold")
+    table.pad_edge = bool(indent)
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for header in headers[:-1]:
+        table.add_column(header, no_wrap=True, overflow="fold")
+    table.add_column(headers[-1], overflow="fold")
+    return table
+
+
+def _joined(parts: Iterable[str], between: str = " · ") -> str:
+    return between.join(part for part in parts if part)
+
+
+# --- targets -------------------------------------------------------------------------------------------------------------
+
+
+def targets(document: Doc, now: datetime) -> RenderableType:
+    """One line a target, worst first; what could not be listed is said first."""
+    listed = _docs(document.get("targets"))
+    parts: list[RenderableType] = []
+    for instance in _docs(document.get("instances")):
+        if not instance.get("complete") or instance.get("trouble"):
+            why = text(instance.get("trouble")) or "it has not been listed in full yet"
+            parts.append(Text(f"! {text(instance.get('instance'))}: {why}; a target that is missing below may exist all the same", style="yellow"))
+    if not document.get("complete") and not parts:
+        parts.append(Text("! not every instance could be listed; a target that is missing below may exist all the same", style="yellow"))
+    if not listed:
+        return Group(*parts, Text("no targets that this token may see"))
+    table = _table("target", "health", "mode", "runs", "now")
+    for target in sorted(listed, key=_badness):
+        runs = _joined((_version(target.get("images")), text(target.get("desired_revision"))[:7]))
+        table.add_row(text(target.get("id")), word(target.get("health")), text(target.get("mode")), runs, _state(target, now))
+    return Group(*parts, table)
+
+
+def _badness(target: Doc) -> tuple[bool, bool, bool, int, str]:
+    health = text(target.get("health"))
+    rank = _HEALTH.index(health) if health in _HEALTH else 2
+    return (not target.get("incident"), not target.get("operation"), not target.get("hold"), rank, text(target.get("id")))
+
+
+def _version(images: Any) -> str:
+    """The tags of the images, each once; an image without one shows the beginning of its digest."""
+    found: dict[str, None] = {}
+    for image in _list(images):
+        name, _, digest = text(image).partition("@")
+        _, _, tag = name.rpartition("/")[2].partition(":")
+        found[tag or digest.removeprefix("sha256:")[:7] or name] = None
+    shown = list(found)
+    return ", ".join(shown[:2]) + (f" +{len(shown) - 2}" if len(shown) > 2 else "")  # noqa: PLR2004  two fit into the column
+
+
+def _state(target: Doc, now: datetime) -> Text:
+    """Why a person should look: what burns, what is being done, what is held; else how fresh the line is."""
+    said = Text()
+    if target.get("incident"):
+        said.append(f"incident {short(target['incident'])}", style="red")
+    if target.get("operation"):
+        said.append(" · " if said else "").append(f"operation {short(target['operation'])}", style="yellow")
+    if target.get("hold"):
+        said.append(" · " if said else "").append(f"held by {short(target['hold'])}", style="yellow")
+    return said if said else Text(f"quiet, seen {ago(target.get('listed_at'), now)}", style="dim")
+
+
+# --- check and plan ------------------------------------------------------------------------------------------------------
+
+
+def check(document: Doc, now: datetime, *, everything: bool = False) -> RenderableType:
+    """Whether the target can go back, the findings worst first, and what to do next. `everything` shows the passes too."""
+    verdict = text(document.get("verdict"))
+    target = text(document.get("target"))
+    head = Text()
+    head.append(target, style="bold").append("    ").append(_verdict(document), style=f"bold {_STYLES.get(verdict, '')}".strip())
+    head.append(f"    {_from_to(document.get('from'), document.get('to'))}").append(f"    as of {ago(document.get('as_of'), now)}", style="dim")
+    parts: list[RenderableType] = [head]
+    if document.get("says") and (verdict != "pass" or everything):
+        parts.append(Text(text(document["says"]), style="dim"))
+    parts += ["", findings(_docs(document.get("findings")), now, everything=everything), "", *_next(document, target)]
+    return Group(*parts)
+
+
+def _verdict(document: Doc) -> str:
+    verdict = text(document.get("verdict"))
+    if not document.get("plan_digest") and verdict in {"pass", "warn"}:
+        return "there is no way back to offer"
+    return _VERDICTS.get(verdict, f"not known ({verdict or 'no verdict'})")
+
+
+def _from_to(suspect: Any, goal: Any) -> str:
+    left, right = (text(_doc(one).get("title") or _doc(one).get("release")) for one in (suspect, goal))
+    return f"{left or 'nothing known to be live'} → {right or 'nothing to go back to'}"
+
+
+def findings(found: Sequence[Doc], now: datetime, *, everything: bool) -> RenderableType:
+    """One block a finding: the answer and its sentence, then rule, evidence and what would change it. Passes are counted unless all are wanted."""
+    if not found:
+        return Text("unknown  nobody was asked", style="yellow")
+    table = _grid(columns=3)
+    passes = 0
+    for finding in sorted(found, key=_rank):
+        answer = "waived" if finding.get("waived") else text(finding.get("answer"))
+        if answer == "pass" and not everything:
+            passes += 1
+            continue
+        about = _grid(columns=2)
+        about.add_row(Text("rule", style="dim"), Text(_joined((text(finding.get("rule")), "its unknown stops automation" if finding.get("gate") else "")), style="dim"))
+        for label, value in _about(finding, now):
+            about.add_row(Text(label, style="dim"), value)
+        sentence = Text(text(finding.get("says")), style="" if answer == "pass" else "bold")
+        table.add_row(word(answer), Group(sentence, *(() if answer == "pass" and not everything else (about,))), "")
+    if passes:
+        table.add_row(Text(f"pass ×{passes}", style="green"), Text("`--all` shows them", style="dim"), "")
+    return table
+
+
+def _rank(finding: Doc) -> tuple[bool, int]:
+    answer = text(finding.get("answer"))
+    return (bool(finding.get("waived")) or answer == "pass", _WORST_FIRST.index(answer) if answer in _WORST_FIRST else 1)
+
+
+def _about(finding: Doc, now: datetime) -> Iterable[tuple[str, str]]:
+    for number, evidence in enumerate(_docs(finding.get("evidence"))):
+        yield "seen in" if not number else "", f"{text(evidence.get('what'))} ({text(evidence.get('source'))}, {ago(evidence.get('read_at'), now)})"
+    if finding.get("waived"):
+        yield "waived", text(finding["waived"]).removeprefix("waived ")
+    if finding.get("clears"):
+        yield "clears", text(finding["clears"])
+    if finding.get("instead"):
+        yield "instead", text(finding["instead"]).replace("_", " ")
+    for added in _list(finding.get("adds")):
+        yield "adds", text(added)
+
+
+def _next(document: Doc, target: str) -> Iterable[Text]:
+    recommended = _doc(document.get("recommended"))
+    way = text(recommended.get("way"))
+    verdict = text(document.get("verdict"))
+    if document.get("operation"):
+        yield Text(f"Under way: backout watch {short(document['operation'])}")
+    if document.get("hold"):
+        yield Text(f"Held by {short(document['hold'])}: backout holds")
+    if verdict in {"pass", "warn"} and document.get("plan_digest"):
+        naming = f", naming {', '.join(text(rule) for rule in _list(document.get('must_name')))}" if document.get("must_name") else ""
+        yield Text(f"To go back{naming}: backout rollback {target}")
+    elif way and way not in {"rollback", "none"}:
+        yield Text(f"Instead: {way.replace('_', ' ')} — {text(recommended.get('because'))}")
+    elif verdict == "unknown" and document.get("plan_digest"):
+        yield Text(f"Find out what is missing above, or decide yourself, naming each unknown: backout rollback {target}")
+    elif recommended.get("because"):
+        yield Text(f"Why: {text(recommended['because'])}")
+
+
+def plan(document: Doc, now: datetime) -> RenderableType:
+    """The plan for a terminal: what, from where to where, the steps, the findings that are no pass, and the digest an approval is bound to."""
+    verdict = _doc(document.get("verdict"))
+    target = text(document.get("target"))
+    head = Text().append(target, style="bold").append(f"    {_from_to(document.get('suspect'), document.get('goal'))}")
+    head.append(f"    made {ago(document.get('made_at'), now)}, act before {clock(document.get('act_before'))}", style="dim")
+    way = _joined((text(document.get("way")).replace("_", " "), text(document.get("method")), text(document.get("scope"))))
+    parts: list[RenderableType] = [head, Text(f"{way} — {text(document.get('because'))}"), ""]
+    steps = _docs(document.get("steps"))
+    parts.append(_steps(steps) if steps else Text("no steps: this way is closed", style="red"))
+    parts += ["", findings(_docs(verdict.get("findings")), now, everything=False)]
+    parts += ["", Text(f"digest {text(document.get('digest'))}", style="dim")]
+    if verdict.get("verdict") == "block":
+        recommended = _doc(verdict.get("recommended"))
+        parts.append(Text(f"This plan is not carried out. Instead: {text(recommended.get('way')).replace('_', ' ')} — {text(recommended.get('because'))}", style="red"))
+    return Group(*parts)
+
+
+def _steps(steps: Sequence[Doc]) -> RenderableType:
+    table = _grid(columns=2)
+    for number, step in enumerate(steps, start=1):
+        marks = _joined(("by a person" if step.get("owner") == "person" else "", "may fail" if step.get("optional") else "", "" if step.get("effect") else "reads only"))
+        about = [Text(text(step.get("says"))).append(f"   ({marks})" if marks else "", style="dim")]
+        undo = _doc(step.get("undo"))
+        lines = (("done when", step.get("done_when")), ("else", step.get("fallback")), ("undo", undo.get("says")), ("by hand", step.get("command")))
+        about += [Text(f"{label}: {text(value)}", style="dim") for label, value in lines if value]
+        table.add_row(f"{number:>2}", Group(*about))
+    return table
+
+
+# --- operations ----------------------------------------------------------------------------------------------------------
+
+
+def operations(document: Doc, now: datetime) -> RenderableType:
+    """One line an operation, newest first."""
+    found = _docs(document.get("operations"))
+    if not found:
+        return Text("no operations")
+    table = _table("operation", "target", "state", "mode", "began", "says")
+    for one in found:
+        row = (short(one.get("id")), text(one.get("target")), word(state(one)), text(one.get("mode")), ago(one.get("created_at"), now), text(one.get("says")))
+        table.add_row(*row)
+    return table
+
+
+def state(operation: Doc) -> str:
+    """The outcome, or while it is alive its phase, as words."""
+    return text(operation.get("outcome") or operation.get("phase") or "unknown").replace("_", " ")
+
+
+def operation_head(document: Doc) -> RenderableType:
+    """What is being followed."""
+    about = Text().append(text(document.get("target")), style="bold")
+    if document.get("suspect") or document.get("goal"):
+        about.append(f"    {text(document.get('suspect')) or '?'} → {text(document.get('goal')) or '?'}")
+    return about.append(f"    operation {short(document.get('id'))}, mode {text(document.get('mode'))}, {text(document.get('why_mode'))}".rstrip(", "), style="dim")
+
+
+def event(document: Doc) -> RenderableType:
+    """One live line: when, what kind, the sentence."""
+    kind = text(document.get("kind")).replace("_", " ")
+    table = _grid(columns=3)
+    table.columns[1].min_width = 14
+    style = "red" if kind in {"stuck", "not taken back", "answer lost", "late", "approval void"} else "dim"
+    table.add_row(Text(clock(document.get("at")), style="dim"), Text(kind, style=style), text(document.get("says")))
+    return table
+
+
+def ended(document: Doc) -> RenderableType:
+    """How the operation ended, in how long, and where to look next."""
+    outcome = state(document)
+    began, done = moment(document.get("created_at")), moment(document.get("done_at"))
+    took = f" after {(done - began).total_seconds():.1f} s" if began and done else ""
+    touched = "" if document.get("first_effect_at") else "nothing was touched"
+    head = Text().append(outcome, style=f"bold {_STYLES.get(outcome, '')}".strip()).append(took).append(f"    trace {text(document.get('trace_id'))[:8]}", style="dim")
+    lines: list[RenderableType] = [head, Text(_joined((text(document.get("says")), touched)))]
+    if document.get("hold"):
+        lines.append(Text(f"hold {short(document['hold'])} keeps the bad release away: backout holds"))
+    lines.append(Text(f"the whole story: backout audit {short(document.get('id'))}", style="dim"))
+    return Group(*lines)
+
+
+def waiting(document: Doc, now: datetime) -> RenderableType:
+    """That it waits for a person, until when, what an approval has to name, and the commands."""
+    identity, names = short(document.get("id")), [text(rule) for rule in _list(document.get("must_name"))]
+    accept = f" --accept {','.join(names)}" if names else ""
+    until = f", until {clock(document['act_before'])} ({ago(document['act_before'], now)})" if document.get("act_before") else ""
+    return Group(
+        Text(f"{text(document.get('target'))} waits for a person{until}", style="bold yellow"),
+        Text(text(document.get("says"))),
+        Text(f"approve: backout approve {identity}{accept}"),
+        Text(f"reject:  backout reject {identity} --reason …"),
+    )
+
+
+def request_taken(document: Doc, what: str) -> RenderableType:
+    """That a decision arrived, and how to see what comes of it."""
+    return Text(f"{what} · {text(document.get('target'))} · {state(document)} · follow it: backout watch {short(document.get('id'))}")
+
+
+# --- incidents, holds, stop ----------------------------------------------------------------------------------------------
+
+
+def incidents(document: Doc, now: datetime) -> RenderableType:
+    """One line an incident, newest first."""
+    found = _docs(document.get("incidents"))
+    if not found:
+        return Text("no incidents")
+    table = _table("incident", "target", "state", "began", "alerts")
+    for one in found:
+        names = dict.fromkeys(text(episode.get("alert")) for episode in _docs(one.get("episodes")))
+        table.add_row(short(one.get("id")), text(one.get("target")), word(one.get("outcome") or one.get("state")), ago(one.get("began_at"), now), ", ".join(names))
+    return table
+
+
+def holds(document: Doc, now: datetime) -> RenderableType:
+    """One line a hold, with what ends it by hand."""
+    found = _docs(document.get("holds"))
+    if not found:
+        return Text("no holds")
+    table = _table("hold", "target", "since", "review", "reason")
+    for one in found:
+        review = "ended" if one.get("state") == "ended" else ago(one.get("review_at"), now)
+        reason = text(one.get("reason"))
+        if one.get("state") == "ended":
+            reason = f"ended by {text(one.get('ended_by'))}: {text(one.get('ended_because'))}"
+        table.add_row(short(one.get("id")), text(one.get("target")), ago(one.get("opened_at"), now), Text(review, style="yellow" if one.get("review_due") else ""), reason)
+    return table
+
+
+def hold_ended(document: Doc) -> RenderableType:
+    """That a hold ended, by whom and why."""
+    return Text(f"hold {short(document.get('id'))} on {text(document.get('target'))} ended by {text(document.get('ended_by'))}: {text(document.get('ended_because'))}")
+
+
+def stop(document: Doc) -> RenderableType:
+    """The stop switch as it is now."""
+    if document.get("stopped"):
+        return Group(
+            Text(f"stopped: {text(document.get('reason'))}", style="bold red"),
+            Text("Backout changes nothing any more, but for taking back what is half done. To go on: backout resume"),
+        )
+    return Text("not stopped: Backout may act again, as its modes allow", style="bold green")
+
+
+# --- the trace -----------------------------------------------------------------------------------------------------------
+
+
+def trace(document: Doc) -> RenderableType:
+    """The operation's trace as a tree, then those of its holds' ends; what is wrong with a trace is shown, never hidden."""
+    parts: list[RenderableType] = []
+    for one in _docs(document.get("traces")):
+        parts += ["", *_one_trace(one)] if parts else _one_trace(one)
+    if not parts:
+        return Text("no spans yet")
+    if view := _doc(document.get("links")).get("trace_view"):
+        parts.append(Text(text(view), style="dim"))
+    return Group(*parts)
+
+
+def _one_trace(document: Doc) -> list[RenderableType]:
+    root = _doc(document.get("root"))
+    outcome = "running" if document.get("running") else text(document.get("outcome")).replace("_", " ") or "ended"
+    head = Text().append(f"{text(document.get('name'))}    ", style="bold").append(outcome, style=_STYLES.get(outcome, ""))
+    seconds = _seconds(root)
+    head.append(f"    {seconds} s" if seconds else "")
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(no_wrap=True, overflow="fold")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    table.add_column(justify="right", no_wrap=True)
+    _branch(table, [one for one in _docs(document.get("spans")) if one.get("name") not in _HIDDEN_SPANS], "")
+    parts: list[RenderableType] = [head, table]
+    if orphans := _docs(document.get("orphans")):
+        table.add_row("without their parent:", "", "", "")
+        _branch(table, orphans, "")
+    parts += [Text(f"! {text(fault)}", style="red") for fault in _list(document.get("faults"))]
+    parts.append(Text(f"trace {text(document.get('trace_id'))}", style="dim"))
+    return parts
+
+
+def _branch(table: Table, spans: Sequence[Doc], bars: str) -> None:
+    for number, one in enumerate(spans, start=1):
+        last = number == len(spans)
+        children = _docs(one.get("children"))
+        says = Text("failed: " if one.get("failed") and not one.get("answer") else "", style="red").append(text(one.get("says")), style="")
+        waived = _doc(one.get("attributes")).get("backout.waived")
+        if waived:
+            says.append(f" ({text(waived)})", style="dim")
+        name = Text(f"{bars}{'└' if last else '├'} ", style="dim").append(text(one.get("name")), style="")
+        table.add_row(name, word(one.get("answer")), says, "" if one.get("answer") else _seconds(one))
+        _branch(table, children, bars + ("  " if last else "│ "))
+
+
+def _seconds(one: Doc) -> str:
+    """Three places below a second, one above; nothing for a moment."""
+    seconds = one.get("seconds")
+    if not isinstance(seconds, int | float) or seconds <= 0:
+        return ""
+    return f"{seconds:.3f}" if seconds < 1 else f"{seconds:.1f}"
+
+
+# --- doctor --------------------------------------------------------------------------------------------------------------
+
+
+def doctor(lines: Sequence[Doc]) -> RenderableType:
+    """One line a check: what, what was found, ok, no or `!`; the fix below what is not well."""
+    table = _grid(columns=3)
+    before = ""
+    for one in lines:
+        what, well = text(one.get("what")), text(one.get("well"))
+        says = Text(text(one.get("says")))
+        if one.get("fix") and well != "ok":
+            says.append(f"\n→ {text(one['fix'])}", style="bold")
+        table.add_row("" if what == before else what, Text("!" if well == "warn" else well, style=_STYLES.get(well, "")), says)
+        before = what
+    return table

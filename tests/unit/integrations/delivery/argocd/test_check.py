@@ -1,0 +1,104 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integrations.delivery.argocd import build
+from integrations.sandbox.argocd import V2_14, V3_5_1
+from service.domain.ports import Checked
+from tests.unit.integrations.delivery.argocd.stage import Stage, opened
+
+
+async def lines(stage: Stage) -> dict[str, list[Checked]]:
+    found: dict[str, list[Checked]] = {}
+    for line in await stage.argo.check():
+        found.setdefault(line.what.removeprefix("argocd prod").strip(), []).append(line)
+    return found
+
+
+async def only(stage: Stage, what: str) -> Checked:
+    (line,) = (await lines(stage))[what]
+    return line
+
+
+async def test_a_good_set_up_has_no_no(stage: Stage) -> None:
+    await stage.application("web")
+    found = await stage.argo.check()
+    assert {line.well for line in found if line.what != "argocd prod clock"} == {"ok"}
+    assert (await only(stage, "version")).says.startswith("v3.2.11")
+    assert (await only(stage, "account")).says.startswith("backout;")
+    assert "1 applications in 1 projects" in (await only(stage, "applications")).says
+
+
+async def test_a_clock_that_is_off_is_told(stage: Stage) -> None:
+    stage.tick(-1_000_000)
+    line = await only(stage, "clock")
+    assert line.well == "warn"
+    assert line.fix
+
+
+@pytest.mark.parametrize(("profile", "well"), [(V2_14, "no"), (V3_5_1, "warn")])
+async def test_unproven_versions_are_named_and_too_old_ones_refused(tmp_path: Path, profile: Any, well: str) -> None:
+    async with opened(tmp_path, profile=profile) as stage:
+        line = await only(stage, "version")
+        assert (line.well, bool(line.fix)) == (well, True)
+        assert ("mode auto is refused" in line.says) is (well == "no")
+
+
+async def test_the_administrators_token_is_refused(stage: Stage, tmp_path: Path) -> None:
+    admin = build(stage.settings(tmp_path / "admin.token"), stage.clock)
+    found = [line for line in await admin.check() if line.what.endswith("account")]
+    await admin.close()
+    assert [(line.well, "could not be told from a person's" in line.says) for line in found] == [("no", True)]
+
+
+async def test_a_bad_token_is_told_and_nothing_more_is_asked(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "backout.token").write_text("a.b.c")
+    found = await lines(stage)
+    assert found["account"][0].well == "no"
+    assert any("the token is missing, expired or revoked" in line.says for line in found[""])
+    assert "rights" not in found
+
+
+async def test_each_missing_right_comes_with_its_line_of_policy(stage: Stage) -> None:
+    await stage.application("web")
+    stage.argo = stage.adapter(("get",), name="reader")
+    rights = (await lines(stage))["rights"]
+    assert [(line.well, line.says) for line in rights] == [
+        ("ok", "may read on default/*"),
+        ("no", "may not roll back on default/*"),
+        ("no", "may not stop auto-sync on default/*"),
+    ]
+    assert rights[2].fix == "add to policy.csv:  p, reader, applications, update, default/*, allow"
+
+
+async def test_an_empty_list_is_never_taken_for_no_applications(stage: Stage) -> None:
+    await stage.application("web")
+    stage.argo = stage.adapter((), name="blind")
+    line = await only(stage, "applications")
+    assert line.well == "warn"
+    assert "without the right to read them the list is empty too" in line.says
+    assert line.fix
+
+
+async def test_a_wrong_control_plane_namespace_is_told(stage: Stage) -> None:
+    stage.argo = stage.adapter(name="lost", namespace="gitops")
+    line = await only(stage, "namespace")
+    assert (line.well, line.fix) == ("no", "namespace: argocd")
+
+
+async def test_applications_of_an_application_set_are_counted(stage: Stage) -> None:
+    stage.git.create("web")
+    stage.commit("web", "registry.example/web:1.0")
+    template = {"metadata": {"name": "web"}, "spec": stage.spec("web")}
+    spec = {"generators": [{"list": {"elements": [{"app": "web"}]}}], "template": template}
+    await stage.person("POST", "/applicationsets", {"metadata": {"name": "all"}, "spec": spec})
+    line = await only(stage, "owners")
+    assert (line.well, line.says.split(" ", 1)[0]) == ("warn", "1")
+
+
+async def test_a_server_that_is_away_is_one_line(stage: Stage) -> None:
+    await stage.sandbox.refuse()
+    (line,) = await stage.argo.check()
+    assert (line.what, line.well) == ("argocd prod", "no")
+    assert "could not be reached" in line.says

@@ -1,0 +1,303 @@
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.domain import keys
+from service.domain.facts import Absent, Fact, Key, Known
+from service.domain.model import Image, ObjectRef, TargetId
+from tests.unit.integrations.delivery.argocd.stage import Stage
+
+AUTO = {"prune": True}
+
+
+@pytest.fixture
+async def plain(stage: Stage) -> Stage:
+    await stage.two_releases("web")
+    return stage
+
+
+async def value(stage: Stage, key: Key[Any]) -> Any:
+    fact: Fact[Any] = await stage.argo.read(key)
+    assert isinstance(fact, Known), fact
+    assert fact.evidence.source == "argocd:prod"
+    assert fact.evidence.digest.startswith("sha256:")
+    assert timedelta(0) < fact.good_for <= timedelta(minutes=10)
+    return fact.value
+
+
+async def absent(stage: Stage, key: Key[Any]) -> str:
+    fact = await stage.argo.read(key)
+    assert isinstance(fact, Absent), fact
+    return fact.why
+
+
+# --- inventory ---
+
+
+async def test_the_list_names_what_the_alert_index_needs(plain: Stage) -> None:
+    listing = await plain.argo.targets()
+    (listed,) = listing.targets
+    assert listing.complete
+    assert (str(listed.target), listed.project, listed.namespace) == ("prod:web", "default", "web")
+    assert ObjectRef(group="apps", kind="Deployment", namespace="web", name="web") in listed.objects
+    assert listed.images == ("registry.example/web:2.0",)
+    assert len(listed.desired_revision) == 40
+
+
+async def test_the_stamp_stays_while_nothing_happens_and_moves_with_a_deploy(plain: Stage) -> None:
+    await plain.until("web", lambda app: app["status"]["health"]["status"] == "Healthy", "health")
+    before = (await plain.argo.targets()).targets[0].stamp
+    assert (await plain.argo.targets()).targets[0].stamp == before
+    await plain.deploy("web", "registry.example/web:3.0")
+    assert (await plain.argo.targets()).targets[0].stamp != before
+
+
+async def test_an_empty_list_without_the_right_to_read_is_not_no_applications(plain: Stage) -> None:
+    plain.argo = plain.adapter((), name="blind")
+    listing = await plain.argo.targets()
+    assert (listing.targets, listing.complete) == ((), False)
+    assert "may exist all the same" in listing.says
+
+
+async def test_an_empty_list_with_the_right_to_read_is_complete(stage: Stage) -> None:
+    listing = await stage.argo.targets()
+    assert (listing.targets, listing.complete, listing.says) == ((), True, "")
+
+
+async def test_rights_on_one_project_make_the_list_of_all_incomplete_and_of_that_one_complete(plain: Stage) -> None:
+    plain.sandbox.projects.put("shop")
+    await plain.application("cart", project="shop")
+    everything = await plain.adapter(project="shop", name="shopper").targets()
+    assert ([str(listed.target) for listed in everything.targets], everything.complete) == (["prod:cart"], False)
+    own = await plain.adapter(project="shop", name="shopper2", projects=["shop"]).targets()
+    assert ([str(listed.target) for listed in own.targets], own.complete) == (["prod:cart"], True)
+    both = await plain.adapter(project="shop", name="shopper3", projects=["shop", "default"]).targets()
+    assert (len(both.targets), both.complete) == (1, False)
+    assert "default/*" in both.says
+
+
+# --- volatile facts ---
+
+
+async def test_the_state_is_read_live_with_its_evidence(plain: Stage) -> None:
+    fact = await plain.argo.read(keys.state(plain.target("web")))
+    assert isinstance(fact, Known)
+    assert fact.evidence.what == "GET /api/v1/applications/web"
+    assert [release.handle for release in fact.value.history] == ["1", "0"]
+    assert fact.value.owner.kind == "nobody"
+
+
+async def test_a_forbidden_application_is_absent_and_both_possibilities_are_told(plain: Stage) -> None:
+    plain.argo = plain.adapter((), name="blind")
+    for key in (keys.state(plain.target("web")), keys.window(plain.target("web")), keys.acts(plain.target("web")), keys.pods(plain.target("web"))):
+        why = await absent(plain, key)
+        assert "the token lacks the right, or there is no such application, or Argo CD cannot reach Kubernetes" in why
+
+
+async def test_an_application_that_is_gone_is_told_from_a_forbidden_one_once_its_project_is_known(plain: Stage) -> None:
+    await value(plain, keys.state(plain.target("web")))
+    await plain.person("DELETE", "/applications/web?cascade=false")
+    assert 'applications.argoproj.io "web" not found' in await absent(plain, keys.state(plain.target("web")))
+
+
+async def test_an_application_that_moved_to_another_project_is_found_there(plain: Stage) -> None:
+    await value(plain, keys.state(plain.target("web")))
+    plain.sandbox.projects.put("shop")
+    plain.sandbox.write_by_kubernetes("web", lambda app: app["spec"].update(project="shop"))
+    assert (await value(plain, keys.state(plain.target("web")))).project == "shop"
+
+
+async def test_an_unanswered_question_is_absent(plain: Stage) -> None:
+    await plain.sandbox.refuse()
+    assert "could not be reached" in await absent(plain, keys.state(plain.target("web")))
+    assert "knows nothing of the record" in await absent(plain, keys.record(plain.target("web"), "key"))
+
+
+async def test_windows_are_open_or_closed_and_named(plain: Stage) -> None:
+    assert (await value(plain, keys.window(plain.target("web")))).open
+    plain.sandbox.projects.set_windows("default", [{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}])
+    closed = await value(plain, keys.window(plain.target("web")))
+    assert (closed.open, closed.says) == (False, "a sync window is in the way: deny at '* * * * *' for 1h")
+
+
+async def test_acts_hold_who_did_what(plain: Stage) -> None:
+    acts = await value(plain, keys.acts(plain.target("web")))
+    assert {(act.what, str(act.by)) for act in acts} >= {("history", "user:admin"), ("operation", "user:admin")}
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    await plain.argo.act(step, intent, _free)
+    await plain.deployed("web", 3)
+    acts = await value(plain, keys.acts(plain.target("web")))
+    assert ("history", True) in {(act.what, act.ours) for act in acts}
+    assert any(act.says == "backout initiated rollback to 0" and act.ours for act in acts)
+
+
+async def _free() -> None:
+    """Lets every send pass."""
+
+
+# --- pods ---
+
+
+async def test_pods_tell_the_digests_that_run_and_whether_they_are_ready(plain: Stage) -> None:
+    await plain.until("web", lambda app: app["status"]["health"]["status"] == "Healthy", "health")
+    pods = await value(plain, keys.pods(plain.target("web")))
+    assert len(pods) == 2
+    assert all(pod.ready for pod in pods)
+    (image,) = {image for pod in pods for image in pod.images}
+    assert (image.reference, image.proof) == ("registry.example/web:2.0", "pods")
+    assert image.digest is not None
+    assert image.digest.startswith("sha256:")
+
+
+async def test_pods_of_a_bad_release_are_not_ready(plain: Stage) -> None:
+    await plain.deploy("web", "registry.example/web:bad")
+    await plain.settle(0.2)
+    pods = await value(plain, keys.pods(plain.target("web")))
+    assert any(not pod.ready for pod in pods)
+
+
+async def test_one_unreadable_pod_makes_the_whole_fact_absent(plain: Stage) -> None:
+    await plain.until("web", lambda app: app["status"]["health"]["status"] == "Healthy", "health")
+    key = next(key for key in plain.sandbox.cluster.tracked_by("web") if key[1] == "Deployment")
+    deployment = plain.sandbox.cluster.get(key)
+    assert deployment is not None
+    sets = plain.sandbox.cluster.owned_by(deployment["metadata"]["uid"])
+    pods = [pod for owner in sets.values() for pod in plain.sandbox.cluster.owned_by(owner["metadata"]["uid"]).items()]
+    name, pod = pods[0]
+    silent = json.loads(json.dumps(pod))
+    for status in silent["status"]["containerStatuses"]:
+        status["imageID"] = ""
+    plain.sandbox.cluster.put(name, silent, quiet=True)
+    assert "does not say which image" in await absent(plain, keys.pods(plain.target("web")))
+
+
+# --- permissions, what a past release was ---
+
+
+async def test_missing_rights_come_with_the_line_that_gives_them(plain: Stage) -> None:
+    assert (await value(plain, keys.permissions(plain.target("web")))).allowed == {"get": True, "sync": True, "update": True}
+    plain.argo = plain.adapter(("get",), name="reader")
+    found = await value(plain, keys.permissions(plain.target("web")))
+    assert found.allowed == {"get": True, "sync": False, "update": False}
+    assert found.fix == {
+        "sync": "p, reader, applications, sync, default/*, allow",
+        "update": "p, reader, applications, update, default/*, allow",
+    }
+
+
+async def test_images_of_a_past_release_are_rendered_while_only_the_revision_differs(plain: Stage) -> None:
+    state = await plain.argo.look(plain.target("web"))
+    past = state.history[1]
+    assert await value(plain, keys.images(state.target, past.key, past.handle)) == (Image(reference="registry.example/web:1.0"),)
+
+
+async def test_images_of_a_release_with_other_parameters_are_absent(plain: Stage) -> None:
+    state = await plain.argo.look(plain.target("web"))
+    past = state.history[1]
+    plain.sandbox.write_by_kubernetes("web", lambda app: app["spec"]["source"].update(path="elsewhere"))
+    assert "had other sources or parameters than today" in await absent(plain, keys.images(state.target, past.key, past.handle))
+    assert "no entry 77" in await absent(plain, keys.images(state.target, past.key, "77"))
+
+
+async def test_a_handle_that_became_another_release_is_absent(plain: Stage) -> None:
+    state = await plain.argo.look(plain.target("web"))
+    assert "is another release now" in await absent(plain, keys.images(state.target, "other-key", "0"))
+
+
+async def test_nothing_that_renders_is_absent_in_the_servers_words(plain: Stage) -> None:
+    state = await plain.argo.look(plain.target("web"))
+    past = state.history[1]
+    plain.sandbox.faults.repo_server_down = True
+    assert "503" in await absent(plain, keys.images(state.target, past.key, past.handle))
+
+
+async def test_leftovers_are_what_the_past_release_does_not_have(plain: Stage) -> None:
+    cleanup = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "added"}, "data": {}}
+    plain.commit("web", "registry.example/web:3.0", {"deploy/added.json": json.dumps(cleanup)})
+    await plain.person("POST", "/applications/web/sync", {})
+    await plain.deployed("web", 3)
+    await plain.until("web", lambda app: len(app["status"]["resources"]) == 2, "two resources")
+    target = plain.target("web")
+    assert await value(plain, keys.leftovers(target, "0")) == (ObjectRef(group="", kind="ConfigMap", namespace="web", name="added"),)
+    assert await value(plain, keys.leftovers(target, "2")) == ()
+
+
+# --- owners ---
+
+
+def generated(stage: Stage, name: str, **more: Any) -> dict[str, Any]:
+    spec = stage.spec(name, automated=AUTO)
+    generators = [{"list": {"elements": [{"app": name}]}}]
+    return {"metadata": {"name": "all"}, "spec": {"generators": generators, "template": {"metadata": {"name": name}, "spec": spec}, **more}}
+
+
+async def test_an_application_set_that_would_undo_us_is_known_and_makes_the_offer_impossible(stage: Stage) -> None:
+    stage.git.create("web")
+    stage.commit("web", "registry.example/web:1.0")
+    await stage.person("POST", "/applicationsets", generated(stage, "web"))
+    await stage.deployed("web", 1)
+    stage.tick()
+    await stage.deploy("web", "registry.example/web:2.0")
+    offer, state = await stage.offer("web")
+    assert (state.owner.kind, state.owner.name, state.owner.reverts) == ("applicationset", "all", True)
+    assert "go back in Git instead" in offer.impossible
+    assert offer.steps == ()
+
+
+async def test_an_application_set_that_ignores_auto_sync_lets_us_stop_it_without_a_mark(stage: Stage) -> None:
+    stage.git.create("web")
+    stage.commit("web", "registry.example/web:1.0")
+    ignoring = {"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/syncPolicy/automated/enabled"]}]}
+    await stage.person("POST", "/applicationsets", generated(stage, "web", **ignoring))
+    await stage.deployed("web", 1)
+    stage.tick()
+    await stage.deploy("web", "registry.example/web:2.0")
+    step, intention = await stage.ready("web", "stop_auto_sync")
+    intent = await stage.argo.intend(step, intention)
+    await stage.argo.act(step, intent, _free)
+    assert (await stage.argo.observe(step, intent)).seen == "done"
+    app = await stage.raw("web")
+    assert app["spec"]["syncPolicy"]["automated"]["enabled"] is False
+    assert not (app["metadata"].get("annotations") or {})
+
+
+async def test_an_application_set_that_cannot_be_read_counts_as_one_that_reverts(stage: Stage) -> None:
+    await stage.two_releases("web", automated=AUTO)
+    gone = [{"apiVersion": "argoproj.io/v1alpha1", "kind": "ApplicationSet", "name": "gone", "uid": "u"}]
+    stage.sandbox.write_by_kubernetes("web", lambda app: app["metadata"].update(ownerReferences=gone))
+    state = await stage.argo.look(stage.target("web"))
+    assert state.owner.reverts
+    assert "could not be read" in state.owner.says
+
+
+@pytest.mark.parametrize(("in_git", "reverts"), [({"prune": True}, False), ({"prune": True, "enabled": True}, True)])
+async def test_a_parents_git_decides_whether_it_undoes_us(stage: Stage, in_git: dict[str, Any], reverts: bool) -> None:
+    stage.git.create("web")
+    stage.commit("web", "registry.example/web:1.0")
+    child = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "web", "namespace": "argocd"}}
+    child["spec"] = stage.spec("web", automated=in_git)
+    stage.git.create("root")
+    stage.git.commit("root", {"deploy/web.json": json.dumps(child)}, "child", stage.clock.now())
+    spec = stage.spec("root", automated={"selfHeal": True})
+    spec["destination"]["namespace"] = "argocd"
+    await stage.create("root", spec)
+    await stage.until("root", lambda app: app["status"].get("history"), "a sync of the parent")
+    await stage.deployed("web", 1)
+    await stage.settle(0.1)
+    owner = (await stage.argo.look(stage.target("web"))).owner
+    assert (owner.kind, owner.name, owner.reverts) == ("parent", "root", reverts), owner.says
+
+
+async def test_a_parent_that_cannot_be_read_counts_as_one_that_reverts(stage: Stage) -> None:
+    await stage.two_releases("web", automated=AUTO, annotations={"argocd.argoproj.io/tracking-id": "hidden:argoproj.io/Application:argocd/web"})
+    owner = (await stage.argo.look(stage.target("web"))).owner
+    assert (owner.kind, owner.reverts) == ("parent", True)
+    assert "could not be read" in owner.says
+
+
+async def test_a_look_at_what_is_not_there_is_raised(stage: Stage) -> None:
+    with pytest.raises(Exception, match="permission denied"):
+        await stage.argo.look(TargetId("prod", "nosuch"))

@@ -1,0 +1,155 @@
+import json
+import shlex
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from integrations.delivery.argocd import reading, ways
+from service.domain import keys
+from service.domain.facts import Evidence, Facts, Known
+from service.domain.keys import Owner, TargetState
+from service.domain.model import Release, Source, TargetId, Way, release_key
+from service.domain.planning.plan import Offer, Step
+from service.domain.policy import TargetPolicy
+from service.domain.rule import Case
+
+NOW = datetime(2026, 5, 4, 14, 0, tzinfo=UTC)
+WEB = TargetId("prod", "web")
+
+
+def release(handle: str, revision: str, repository: str = "https://git.example/web") -> Release:
+    sources = (Source(repository=repository, path="deploy", revision=revision),)
+    return Release(target=WEB, key=release_key(sources), handle=handle, sources=sources, started_at=NOW)
+
+
+GOOD, BAD = release("0", "a" * 40), release("1", "b" * 40)
+STATE = TargetState(
+    target=WEB,
+    uid="uid-1",
+    title="web",
+    project="shop",
+    current=BAD,
+    history=(BAD, GOOD),
+    desired_revision=BAD.revision,
+    auto_sync=False,
+    remembered={},
+    owner=Owner(kind="nobody"),
+    running=None,
+    health="Degraded",
+    spec_digest="sha256:1",
+    objects=(),
+)
+AUTOMATED = {"prune": True, "selfHeal": True}
+AUTO = replace(STATE, auto_sync=True, remembered={"automated": AUTOMATED})
+
+
+def case(state: TargetState | None, **changes: Any) -> Case:
+    known = {} if state is None else {keys.state(WEB): Known(value=state, evidence=Evidence(source="t", what="t", read_at=NOW), good_for=timedelta(minutes=1))}
+    made = Case(target=WEB, policy=TargetPolicy(), suspect=BAD, goal=GOOD, way=Way.NONE, facts=Facts(known=known, now=NOW))
+    return replace(made, **changes)
+
+
+def offer(state: TargetState | None, **changes: Any) -> Offer:
+    (only,) = ways.offers(case(state, **changes))
+    assert only.way is Way.ROLLBACK
+    return only
+
+
+def everything(steps: tuple[Step, ...]) -> list[Step]:
+    return [each for step in steps for each in (step, step.undo) if each is not None]
+
+
+def test_without_auto_sync_the_controller_is_proven_then_the_release_rolled_back_then_marked() -> None:
+    found = offer(STATE)
+    assert [(s.name, s.effect, s.optional) for s in found.steps] == [("prove_controller", False, False), ("roll_back", True, False), ("mark_hold", True, True)]
+    assert found.permissions == ("get", "sync")
+    assert not found.impossible
+
+
+def test_with_auto_sync_it_is_stopped_first_and_the_slot_cleared() -> None:
+    found = offer(AUTO)
+    assert [s.name for s in found.steps] == ["stop_auto_sync", "prove_controller", "clear_slot", "roll_back"]
+    assert found.permissions == ("get", "sync", "update")
+    stop = found.steps[0]
+    assert stop.parameters["remembered"] == {"automated": AUTOMATED}
+    assert stop.undo is not None
+    assert (stop.undo.name, stop.undo.parameters["after_rollback"]) == ("restore_auto_sync", False)
+
+
+@pytest.mark.parametrize("state", [STATE, AUTO])
+def test_every_step_is_an_order_with_a_command_that_can_be_typed_as_it_is(state: TargetState) -> None:
+    for step in everything(offer(state).steps):
+        assert all((step.says, step.done_when, step.command)), step.name
+        words = shlex.split(step.command)
+        assert words[:2] == ["argocd", "app"]
+        assert not any(sign in step.command for sign in ("<", ">", "…", "$"))
+        for word in words:
+            if word.startswith(("{", "[")):
+                json.loads(word)
+        json.dumps(dict(step.parameters))
+
+
+def test_the_rollback_names_the_history_id_and_the_release() -> None:
+    back = offer(STATE).steps[1]
+    assert back.command == "argocd app rollback web 0"
+    assert back.parameters == {"history_id": 0, "goal": GOOD.key, "spec_digest": "sha256:1"}
+
+
+def test_the_persons_command_for_stopping_tests_what_it_changes() -> None:
+    patch = json.loads(shlex.split(offer(AUTO).steps[0].command)[-1])
+    assert patch == [
+        {"op": "test", "path": "/spec/syncPolicy/automated", "value": AUTOMATED},
+        {"op": "add", "path": "/spec/syncPolicy/automated/enabled", "value": False},
+    ]
+
+
+def test_names_in_other_namespaces_and_odd_names_are_quoted() -> None:
+    elsewhere = replace(STATE, target=TargetId("prod", "team-a/web; rm -rf x"))
+    known = {keys.state(elsewhere.target): Known(value=elsewhere, evidence=Evidence(source="t", what="t", read_at=NOW), good_for=timedelta(minutes=1))}
+    (found,) = ways.offers(case(None, target=elsewhere.target, facts=Facts(known=known, now=NOW)))
+    assert shlex.split(found.steps[1].command) == ["argocd", "app", "rollback", "team-a/web; rm -rf x", "0"]
+
+
+def test_an_application_set_gets_no_mark_for_it_would_take_it_back() -> None:
+    ignoring = Owner(kind="applicationset", name="all", says="ignores")
+    assert [s.name for s in offer(replace(STATE, owner=ignoring)).steps] == ["prove_controller", "roll_back"]
+    assert offer(replace(AUTO, owner=ignoring)).steps[0].parameters["mark"] is False
+    assert offer(AUTO).steps[0].parameters["mark"] is True
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "words"),
+    [
+        (None, {}, "the state of the application is unknown"),
+        (STATE, {"goal": None, "why_none": "no earlier release"}, "no earlier release"),
+        (STATE, {"suspect": None}, "no release to go back to is known"),
+        (STATE, {"suspect": release("5", "c" * 40)}, "is not what Argo CD deployed last"),
+        (STATE, {"suspect": replace(BAD, key="other")}, "is not what Argo CD deployed last"),
+        (replace(STATE, current=None, history=()), {}, "(nothing)"),
+        (replace(STATE, history=(BAD,)), {}, "history does not hold release 0"),
+        (STATE, {"goal": replace(GOOD, key="other")}, "history does not hold release 0"),
+        (replace(AUTO, owner=Owner(kind="parent", name="root", reverts=True, says="root puts it back")), {}, "root puts it back; go back in Git instead"),
+        (replace(AUTO, warnings=(reading.TOO_OLD,)), {}, "older than v3.1"),
+    ],
+)
+def test_an_impossible_offer_says_why_and_has_no_steps(state: TargetState | None, changes: dict[str, Any], words: str) -> None:
+    found = offer(state, **changes)
+    assert words in found.impossible
+    assert found.steps == ()
+
+
+def test_a_release_recorded_without_sources_cannot_be_rolled_back_to() -> None:
+    bare = release("0", "a" * 40, repository="")
+    assert "recorded without its sources" in offer(replace(STATE, history=(BAD, bare)), goal=bare).impossible
+
+
+def test_a_stale_state_makes_no_offer() -> None:
+    found = case(STATE)
+    late = replace(found, facts=Facts(known=found.facts.known, now=NOW + timedelta(minutes=2)))
+    assert "holds for" in ways.offers(late)[0].impossible
+
+
+def test_the_same_facts_give_the_same_offer() -> None:
+    assert ways.offers(case(AUTO)) == ways.offers(case(AUTO))

@@ -1,0 +1,250 @@
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from integrations.http import Answer, Http, address, credential
+from integrations.sandbox.http import LoopbackServer
+from service.domain.errors import PermanentError, TemporaryError
+
+
+class Echo(LoopbackServer):
+    """Tells back what it was sent."""
+
+    def routes(self) -> Sequence[web.AbstractRouteDef]:
+        return (web.get("/moved", self._moved), web.get("/long", self._long), web.get("/cut", self._cut), web.route("*", "/{path:.*}", self._echo))
+
+    async def _echo(self, request: web.Request) -> web.Response:
+        body = (await request.read()).decode()
+        kind = request.headers.get("Content-Type", "")
+        says = {
+            "method": request.method,
+            "path": request.raw_path,
+            "body": body,
+            "kind": kind,
+            "auth": request.headers.get("Authorization"),
+            "extra": request.headers.get("X-Extra"),
+        }
+        return web.json_response(says, headers={"X-Mixed-Case": "kept"})
+
+    async def _moved(self, _request: web.Request) -> web.Response:
+        raise web.HTTPFound("/elsewhere")
+
+    async def _long(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for _ in range(65):
+            await answer.write(b"\0" * (1 << 20))
+        return answer
+
+    async def _cut(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Length": "100"})
+        await answer.prepare(request)
+        await answer.write(b"half")
+        assert request.transport is not None
+        request.transport.close()
+        return answer
+
+
+class Lab:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.server = Echo()
+        self._clients: list[Http] = []
+
+    def client(self, **settings: object) -> Http:
+        client = Http(**{"base_url": self.server.url, "timeout": 2.0, **settings})  # type: ignore[arg-type]  # the tests below give the right types
+        self._clients.append(client)
+        return client
+
+    async def stop(self) -> None:
+        for client in self._clients:
+            await client.close()
+        await self.server.stop()
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    lab = Lab(tmp_path)
+    await lab.server.start()
+    yield lab
+    await lab.stop()
+
+
+async def test_an_exchange_gives_status_headers_in_lower_case_and_body(lab: Lab) -> None:
+    answer = await lab.client(headers={"X-Extra": "yes"}).request("PUT", "/a%2Fb", json={"a": 1})
+    assert (answer.status, answer.headers["x-mixed-case"], answer.url) == (200, "kept", f"{lab.server.url}/a%2Fb")
+    assert answer.json() == {"method": "PUT", "path": "/a%2Fb", "body": '{"a": 1}', "kind": "application/json", "auth": None, "extra": "yes"}
+
+
+async def test_parameters_and_forms_are_encoded_and_the_query_is_not_shown(lab: Lab) -> None:
+    answer = await lab.client().request("POST", "/x", params=[("rule_name[]", "a b")], data={"query": "a > 1"})
+    assert answer.json()["path"] == "/x?rule_name%5B%5D=a+b"
+    assert answer.json()["body"] == "query=a+%3E+1"
+    assert answer.url == f"{lab.server.url}/x"
+
+
+async def test_a_path_prefix_of_the_address_is_kept(lab: Lab) -> None:
+    assert (await lab.client(base_url=f"{lab.server.url}/prefix/").request("GET", "/x")).json()["path"] == "/prefix/x"
+
+
+async def test_the_credential_is_read_again_for_each_request(lab: Lab) -> None:
+    file = lab.folder / "token"
+    client = lab.client(token_file=file, scheme="Token")
+    seen = []
+    for token in ("one\n", "two"):
+        file.write_text(token)
+        seen.append((await client.request("GET", "/x")).json()["auth"])
+    assert seen == ["Token one", "Token two"]
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"two\nlines", b"\xff\xfe", b"nul\0", None])
+async def test_a_credential_that_cannot_be_sent_is_an_error_that_does_not_show_it(lab: Lab, content: bytes | None) -> None:
+    file = lab.folder / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(PermanentError, match="credential file token") as raised:
+        await lab.client(token_file=file).request("GET", "/x")
+    assert "lines" not in str(raised.value).removesuffix("holds more than one line")
+    assert not lab.server.seen
+    with pytest.raises(PermanentError):
+        credential(file)
+
+
+async def test_a_redirect_is_an_answer_and_is_not_followed(lab: Lab) -> None:
+    answer = await lab.client().request("GET", "/moved")
+    assert (answer.status, answer.headers["location"]) == (302, "/elsewhere")
+    assert [seen.path for seen in lab.server.seen] == ["/moved"]
+
+
+async def test_any_status_is_an_answer(lab: Lab) -> None:
+    lab.server.fail_with(503, body=b"busy")
+    answer = await lab.client().request("GET", "/x")
+    assert (answer.status, answer.body) == (503, b"busy")
+
+
+async def test_what_is_not_json_says_what_it_is(lab: Lab) -> None:
+    lab.server.fail_with(200, body=b"<html>", content_type="text/html")
+    answer = await lab.client().request("GET", "/x")
+    with pytest.raises(PermanentError, match="answered 200 with text/html"):
+        answer.json()
+
+
+async def test_an_answer_that_is_too_long_is_an_error_not_a_part(lab: Lab) -> None:
+    with pytest.raises(PermanentError, match="more than"):
+        await lab.client(timeout=30.0).request("GET", "/long")
+
+
+async def test_an_answer_that_breaks_off_is_an_error_not_a_part(lab: Lab) -> None:
+    with pytest.raises(TemporaryError, match="/cut could not be reached"):
+        await lab.client().request("GET", "/cut")
+
+
+async def test_nobody_answering_in_time_is_temporary(lab: Lab) -> None:
+    lab.server.slow_down(30)
+    with pytest.raises(TemporaryError, match=r"did not answer within 0\.05 s"):
+        await lab.client().request("GET", "/x?token=s3cr3t", timeout=0.05)
+    lab.server.heal()
+
+
+async def test_nobody_there_is_temporary_and_the_query_is_not_shown(lab: Lab) -> None:
+    client = lab.client()
+    await lab.server.go_down()
+    with pytest.raises(TemporaryError, match="/x could not be reached") as raised:
+        await client.request("GET", "/x?token=s3cr3t")
+    assert "s3cr3t" not in str(raised.value)
+    with pytest.raises(TemporaryError, match="could not be reached"):
+        await client.connect()
+
+
+async def test_a_secret_path_is_not_shown(lab: Lab) -> None:
+    client = lab.client(secret_path=True)
+    assert (await client.request("GET", "/s3cr3t")).url == lab.server.url
+    await lab.server.go_down()
+    with pytest.raises(TemporaryError) as raised:
+        await client.request("GET", "/s3cr3t")
+    assert "s3cr3t" not in str(raised.value)
+
+
+async def test_connecting_sends_nothing(lab: Lab) -> None:
+    await lab.client().connect()
+    assert not lab.server.seen
+
+
+async def test_a_server_that_does_not_speak_tls_is_an_error(lab: Lab) -> None:
+    client = lab.client(base_url=lab.server.url.replace("http:", "https:"))
+    with pytest.raises((PermanentError, TemporaryError)):
+        await client.request("GET", "/x")
+    with pytest.raises((PermanentError, TemporaryError)):
+        await client.connect()
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_an_authority_file_that_cannot_be_used_is_named(lab: Lab, content: str | None) -> None:
+    file = lab.folder / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    client = lab.client(base_url=lab.server.url.replace("http:", "https:"), ca_file=file)
+    for exchange in (client.request("GET", "/x"), client.connect()):
+        with pytest.raises(PermanentError, match=r"ca_file ca\.pem"):
+            await exchange
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+        *("-keyout", str(key), "-out", str(certificate)),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    trusting, strange = Http(base_url=url, ca_file=certificate, timeout=2.0), Http(base_url=url, timeout=2.0)
+    try:
+        assert (await trusting.request("GET", "/")).status == 204
+        for exchange in (strange.request("GET", "/"), strange.connect()):
+            with pytest.raises(PermanentError, match="TLS failed"):
+                await exchange
+    finally:
+        await trusting.close()
+        await strange.close()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_closed_client_can_be_used_again(lab: Lab) -> None:
+    client = lab.client()
+    await client.request("GET", "/x")
+    await client.close()
+    assert (await client.request("GET", "/x")).status == 200
+
+
+@pytest.mark.parametrize("text", ["", "host", "ftp://host", "http://", "http://user:hunter2@host", "http://user@host", "http://host:port", "http://["])
+def test_what_is_no_address_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(ValueError, match="address") as raised:
+        address(text)
+    assert "hunter2" not in str(raised.value)
+    with pytest.raises(PermanentError, match="address"):
+        Http(base_url=text)
+
+
+def test_a_closing_slash_does_not_matter() -> None:
+    assert address("https://host:8443/prefix//") == "https://host:8443/prefix"
+
+
+@pytest.mark.parametrize(("body", "line"), [(b"", ""), (b"\n one \ntwo", "one"), (b"\xff\x00bad", "\ufffd bad"), (b"x" * 500, "x" * 200)])
+def test_the_first_line_is_fit_for_an_error_text(body: bytes, line: str) -> None:
+    assert Answer(status=500, headers={}, body=body, url="http://host/x").first_line() == line

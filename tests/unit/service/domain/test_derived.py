@@ -1,0 +1,49 @@
+from datetime import timedelta
+
+import pytest
+
+from service.domain.derived import doubt, listed, moment, span, together
+from service.domain.facts import Absent
+from service.domain.model import Way
+from service.domain.verdict import Answer, blocks, passes, unknown, warns
+from tests.unit.service.domain import made
+
+A, B = made.known(1, what="a").evidence, made.known(2, what="b").evidence
+
+
+def test_together_the_worst_answer_speaks_and_all_evidence_is_kept() -> None:
+    joined = together((passes("Yes.", A), blocks("No.", B, clears="Ask.", instead=Way.HOTFIX), warns("Perhaps.", A, clears="Look.", adds=("Do it.",))))
+    assert (joined.answer, joined.says, joined.clears, joined.instead) == (Answer.BLOCK, "No.", "Ask.", Way.HOTFIX)
+    assert (joined.evidence, joined.adds) == ((A, B), ("Do it.",))
+
+
+def test_together_equals_are_said_once_and_silence_is_not_said() -> None:
+    joined = together((unknown("Who knows.", clears="Ask."), unknown("Who knows.", clears="Ask."), unknown("Nobody.", clears="Look."), passes("")))
+    assert (joined.says, joined.clears) == ("Who knows. Nobody.", "Ask. Look.")
+
+
+def test_together_nothing_is_unknown() -> None:
+    assert together(()).answer is Answer.UNKNOWN
+
+
+def test_a_doubt_gives_the_facts_reason_and_prefers_its_way_out() -> None:
+    assert doubt("It is unknown", Absent("the server said 403"), clears="Ask.") == unknown("It is unknown: the server said 403.", clears="Ask.")
+    assert doubt("It is unknown", Absent("the server said 403", clears="Grant it."), A, clears="Ask.").clears == "Grant it."
+
+
+@pytest.mark.parametrize(("count", "says"), [(0, ""), (1, "0"), (5, "0, 1, 2, 3, 4"), (7, "0, 1, 2, 3, 4 and 2 more")])
+def test_a_list_is_cut_and_counted(count: int, says: str) -> None:
+    assert listed(range(count)) == says
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [(0, "0 s"), (6, "6 s"), (-6, "6 s"), (60, "1 min"), (330, "5 min 30 s"), (11520, "3 h 12 min"), (187200, "2 d 4 h"), (90061, "1 d 1 h")],
+)
+def test_a_length_of_time_is_said_in_its_two_largest_units(seconds: int, says: str) -> None:
+    assert span(timedelta(seconds=seconds)) == says
+
+
+def test_a_time_of_another_day_comes_with_its_date() -> None:
+    assert moment(made.ONSET, made.NOW) == "14:02:13"
+    assert moment(made.ONSET - timedelta(days=1), made.NOW) == "2026-05-03 14:02:13"
