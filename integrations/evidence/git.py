@@ -253,7 +253,7 @@ class GitEvidence:
                 has_code = mirror.repository.code
             else:
                 has_code = any(_holds_code(store, commit.tree, deadline) for commit in (new_commit, old_commit))
-            backwards = old != new and not _is_ancestor(store, old_commit, new_commit, deadline) and _is_ancestor(store, new_commit, old_commit, deadline)
+            backwards = _is_backwards(store, old_commit, new_commit, deadline)
         return SourceChange(repository=repository, old=old, new=new, files=files, has_code=has_code, backwards=backwards)
 
     def _differences(self, store: BaseObjectStore, repository: Repository, old: ObjectID, new: ObjectID, deadline: _Deadline) -> Iterator[FileChange]:
@@ -320,6 +320,8 @@ class _Mirror:
             return Absent(f"{self.shown} refuses our credential", f"a `token_file` for {self.shown} that may read it")
         except NotGitRepository:
             return Absent(f"there is no Git repository {self.shown}, or our credential may not see it", f"`url` or `path` and `token_file` of {self.shown}")
+        except KeyError:
+            return Absent(f"objects are missing in {self.shown} (a shallow or partial repository?)", "a repository with its whole history")
         except GitProtocolError as error:
             says = str(error).strip().partition("\n")[0][:160]
             return Absent(f"{self.shown} could not be read ({says or type(error).__name__})", f"{self.shown} answering as a Git server")
@@ -468,9 +470,19 @@ def _commit(store: BaseObjectStore, revision: str, shown: str) -> Commit:
     return found
 
 
-def _is_ancestor(store: BaseObjectStore, ancestor: Commit, of: Commit, deadline: _Deadline) -> bool:
-    """Whether the walk through all parents, youngest first, meets the ancestor."""
-    seen, waiting = {of.id}, [(-of.commit_time, of.id)]
+def _is_backwards(store: BaseObjectStore, old: Commit, new: Commit, deadline: _Deadline) -> bool:
+    """Whether `new` is an ancestor of `old`. The usual order is asked first, for it is found near the start of the walk."""
+    if old.id == new.id or (forward := _is_ancestor(store, old, new, deadline)):
+        return False
+    backward = _is_ancestor(store, new, old, deadline)
+    if not backward and None in {forward, backward}:
+        raise _UnknownError("the history ends early (a shallow repository), so nobody knows which revision is older", "a repository with its whole history")
+    return bool(backward)
+
+
+def _is_ancestor(store: BaseObjectStore, ancestor: Commit, of: Commit, deadline: _Deadline) -> bool | None:
+    """Whether the walk through all parents, youngest first, meets the ancestor; None when it does not but a parent is missing."""
+    seen, waiting, complete = {of.id}, [(-of.commit_time, of.id)], True
     while waiting:
         deadline.left()
         _, sha = heappop(waiting)
@@ -481,12 +493,11 @@ def _is_ancestor(store: BaseObjectStore, ancestor: Commit, of: Commit, deadline:
             if parent not in seen:
                 seen.add(parent)
                 if parent not in store:
-                    raise _UnknownError(
-                        "the history ends early (a shallow repository), so nobody knows which revision is older", "a repository with its whole history"
-                    )
+                    complete = False
+                    continue
                 found = store[parent]
                 heappush(waiting, (-found.commit_time if isinstance(found, Commit) else 0, parent))
-    return False
+    return False if complete else None
 
 
 def _holds_code(store: BaseObjectStore, tree: ObjectID, deadline: _Deadline) -> bool:

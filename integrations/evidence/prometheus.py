@@ -315,7 +315,8 @@ class Prometheus:
         if answer.status in {401, 403}:
             raise _UnknownError(f"Prometheus refuses our credential at {path} ({answer.status})", "a `token_file` that may read /api/v1")
         if answer.status != 200:  # noqa: PLR2004  the one status that carries data
-            raise _UnknownError(f"Prometheus answered {answer.status} at {path}: {_error_text(answer.body) or answer.first_line() or 'no reason given'}")
+            says = _error_text(answer.body) or answer.first_line() or "no reason given"
+            raise _UnknownError(f"Prometheus answered {answer.status} at {path}: {says}", "a Prometheus that can answer this at the `url` of its settings")
         read = _shaped(shape, answer.json())
         if read.status != "success":
             raise _UnknownError(f"Prometheus answered {read.status} at {path}")

@@ -28,6 +28,8 @@ LEEWAY = timedelta(seconds=30)
 LONGEST = 8192
 """Bytes of a token; a longer one is not looked at."""
 
+LONGEST_NAME = 200
+
 ADMIN = "admin"
 SCOPES = (
     "targets:read",
@@ -122,7 +124,7 @@ class KeysFileVerifier:
 
 
 def read_keys(text: str) -> Mapping[str, Ed25519PublicKey]:
-    """kid -> public key; raises ValueError that says what was expected."""
+    """Public keys by kid; raises ValueError that says what was expected."""
     document = json.loads(text)
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not entries:
@@ -173,11 +175,16 @@ def _principal(claims: Mapping[str, Any], now: datetime) -> Principal:
     if begins > now + LEEWAY:
         raise InvalidTokenError("the token is not valid yet; compare the clocks")
     subject, scope, targets = claims.get("sub"), claims.get("scope", ""), claims.get("targets", [])
-    if not isinstance(subject, str) or not subject.strip() or not subject.isprintable():
+    if not isinstance(subject, str) or not is_name(subject):
         raise InvalidTokenError("the token's sub is no name")
     if not isinstance(scope, str) or not isinstance(targets, list) or not all(isinstance(one, str) and one for one in targets):
         raise InvalidTokenError("the token's scope must be a text and its targets a list of patterns")
     return Principal(subject=subject, scopes=frozenset(scope.split()), targets=tuple(targets))
+
+
+def is_name(subject: str) -> bool:
+    """Whether records can name a caller so: printable, and at most 200 characters."""
+    return bool(subject.strip()) and subject.isprintable() and len(subject) <= LONGEST_NAME
 
 
 def _time(claims: Mapping[str, Any], name: str) -> datetime:

@@ -1,15 +1,17 @@
-"""Everything that can be wrong with a request, as problem documents (RFC 9457), and the one place where errors become them. docs/problems.md explains each code.
+"""Everything that can be wrong with a request, as problem documents (RFC 9457), and the one place where errors become them.
 
+docs/problems.md explains each code.
 Never tells internals: what nobody expected is `internal_error`, and its details are in the log only.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
 from service.domain.errors import BackoutError, ConflictError, NotFoundError, PermanentError, RefusedError, TemporaryError, UnavailableError
@@ -49,8 +51,6 @@ CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
     }
 )
 """code -> HTTP status, title."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = structlog.get_logger(__name__)
 
@@ -153,10 +153,10 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
     except ProblemError as problem:
         return response(request, problem)
     except BackoutError as error:
-        problem = of_error(error)
-        if problem.code == "internal_error":
+        mapped = of_error(error)
+        if mapped.code == "internal_error":
             _log.exception("request failed", method=request.method, path=request.path)
-        return response(request, problem)
+        return response(request, mapped)
     except web.HTTPException as error:
         return response(request, of_http(error))
     except ConnectionError:  # the caller went away while its body was read: there is nobody to answer

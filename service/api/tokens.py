@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
 from jwt.algorithms import OKPAlgorithm
 
-from service.api.auth import ALGORITHM, AUDIENCE, ISSUER, SCOPES
+from service.api.auth import ALGORITHM, AUDIENCE, ISSUER, SCOPES, is_name
 from service.domain.model import Json
 
 
@@ -28,9 +28,7 @@ def new_key() -> dict[str, Json]:
     }
 
 
-def create_token(
-    keys: Mapping[str, Any], *, subject: str, scopes: Sequence[str], targets: Sequence[str], expires: timedelta, now: datetime
-) -> str:
+def create_token(keys: Mapping[str, Any], *, subject: str, scopes: Sequence[str], targets: Sequence[str], expires: timedelta, now: datetime) -> str:
     """A token signed by the newest (last) key of the keys file's document that has its private part.
 
     Raises ValueError that says what is wrong: an unknown scope, no target pattern, no time to live, no private key.
@@ -42,7 +40,7 @@ def create_token(
         raise ValueError("a token needs at least one target pattern, for example prod:* or *")
     if expires <= timedelta(0):
         raise ValueError("a token must live for some time")
-    if not subject.strip() or not subject.isprintable():
+    if not is_name(subject):
         raise ValueError("a token needs a subject, for example alice or service:portal")
     entry = next((one for one in reversed(list(keys.get("keys", ()))) if one.get("private")), None)
     if entry is None:

@@ -145,7 +145,7 @@ _NEXT: Final[Mapping[str, str]] = {
     "target_busy": "`backout operations --state alive` shows it",
     "conflict": "look again and decide anew: things changed meanwhile",
     "no_way_back": "`backout check TARGET --all` gives every answer",
-    "refused": "nothing was changed; `backout check TARGET` gives the reasons",
+    "refused": "nothing was changed; put that right and try again",
     "request_in_flight": "the same request is being answered; look with `backout operations`",
     "overloaded": _LATER,
     "store_unavailable": _LATER,
@@ -156,7 +156,14 @@ _NEXT: Final[Mapping[str, str]] = {
 }
 """The next step by the problem's code."""
 
-_BY_STATUS: Final[Mapping[int, str]] = {400: "invalid_request", 401: "invalid_token", 403: "missing_scope", 404: "not_found", 409: "conflict", 503: "overloaded"}
+_BY_STATUS: Final[Mapping[int, str]] = {
+    400: "invalid_request",
+    401: "invalid_token",
+    403: "missing_scope",
+    404: "not_found",
+    409: "conflict",
+    503: "overloaded",
+}
 _CODES: Final[Mapping[str, ExitCode]] = {
     "refused": ExitCode.BLOCKED,
     "no_way_back": ExitCode.BLOCKED,

@@ -15,8 +15,8 @@ from service.cli.terminal import clean
 
 Doc = Mapping[str, Any]
 
-SHORT_ID: Final = 11
-"""Signs of an id that are shown; as a prefix they find it again."""
+SHORT_ID: Final = 8
+"""Signs of an id that are shown behind its kind; as a prefix they find it again."""
 
 _STYLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("pass", "good", "ok", "recovered", "Healthy"), "green"),
@@ -45,7 +45,8 @@ def text(value: Any) -> str:
 
 def short(identity: Any) -> str:
     """The beginning of an id; enough of it to name it on the command line."""
-    return text(identity)[:SHORT_ID]
+    kind, line, number = text(identity).rpartition("_")
+    return f"{kind}{line}{number[:SHORT_ID]}"
 
 
 def moment(value: Any) -> datetime | None:
@@ -167,7 +168,7 @@ def _state(target: Doc, now: datetime) -> Text:
         said.append(" · " if said else "").append(f"operation {short(target['operation'])}", style="yellow")
     if target.get("hold"):
         said.append(" · " if said else "").append(f"held by {short(target['hold'])}", style="yellow")
-    return said if said else Text(f"quiet, seen {ago(target.get('listed_at'), now)}", style="dim")
+    return said or Text(f"no incident, seen {ago(target.get('listed_at'), now)}", style="dim")
 
 
 # --- check and plan ------------------------------------------------------------------------------------------------------
@@ -179,11 +180,11 @@ def check(document: Doc, now: datetime, *, everything: bool = False) -> Renderab
     target = text(document.get("target"))
     head = Text()
     head.append(target, style="bold").append("    ").append(_verdict(document), style=f"bold {_STYLES.get(verdict, '')}".strip())
-    head.append(f"    {_from_to(document.get('from'), document.get('to'))}").append(f"    as of {ago(document.get('as_of'), now)}", style="dim")
-    parts: list[RenderableType] = [head]
+    head.append(f"    as of {ago(document.get('as_of'), now)}", style="dim")
+    parts: list[RenderableType] = [head, Text(_from_to(document.get("from"), document.get("to")))]
     if document.get("says") and (verdict != "pass" or everything):
         parts.append(Text(text(document["says"]), style="dim"))
-    parts += ["", findings(_docs(document.get("findings")), now, everything=everything), "", *_next(document, target)]
+    parts += ["", findings(_docs(document.get("findings")), now, everything=everything, more="`--all` shows them"), "", *_next(document, target)]
     return Group(*parts)
 
 
@@ -199,11 +200,12 @@ def _from_to(suspect: Any, goal: Any) -> str:
     return f"{left or 'nothing known to be live'} → {right or 'nothing to go back to'}"
 
 
-def findings(found: Sequence[Doc], now: datetime, *, everything: bool) -> RenderableType:
+def findings(found: Sequence[Doc], now: datetime, *, everything: bool, more: str) -> RenderableType:
     """One block a finding: the answer and its sentence, then rule, evidence and what would change it. Passes are counted unless all are wanted."""
     if not found:
         return Text("unknown  nobody was asked", style="yellow")
-    table = _grid(columns=3)
+    table = _grid(columns=2)
+    table.columns[0].min_width = len("unknown")
     passes = 0
     for finding in sorted(found, key=_rank):
         answer = "waived" if finding.get("waived") else text(finding.get("answer"))
@@ -211,13 +213,11 @@ def findings(found: Sequence[Doc], now: datetime, *, everything: bool) -> Render
             passes += 1
             continue
         about = _grid(columns=2)
-        about.add_row(Text("rule", style="dim"), Text(_joined((text(finding.get("rule")), "its unknown stops automation" if finding.get("gate") else "")), style="dim"))
         for label, value in _about(finding, now):
             about.add_row(Text(label, style="dim"), value)
-        sentence = Text(text(finding.get("says")), style="" if answer == "pass" else "bold")
-        table.add_row(word(answer), Group(sentence, *(() if answer == "pass" and not everything else (about,))), "")
+        table.add_row(word(answer), Group(Text(text(finding.get("says")), style="" if answer == "pass" else "bold"), about))
     if passes:
-        table.add_row(Text(f"pass ×{passes}", style="green"), Text("`--all` shows them", style="dim"), "")
+        table.add_row(Text(f"pass \u00d7{passes}", style="green"), Text(more, style="dim"))
     return table
 
 
@@ -227,6 +227,8 @@ def _rank(finding: Doc) -> tuple[bool, int]:
 
 
 def _about(finding: Doc, now: datetime) -> Iterable[tuple[str, str]]:
+    stops = finding.get("gate") and finding.get("answer") == "unknown"
+    yield "rule", text(finding.get("rule")) + (" (not knowing this stops automation)" if stops else "")
     for number, evidence in enumerate(_docs(finding.get("evidence"))):
         yield "seen in" if not number else "", f"{text(evidence.get('what'))} ({text(evidence.get('source'))}, {ago(evidence.get('read_at'), now)})"
     if finding.get("waived"):
@@ -263,23 +265,27 @@ def plan(document: Doc, now: datetime) -> RenderableType:
     verdict = _doc(document.get("verdict"))
     target = text(document.get("target"))
     head = Text().append(target, style="bold").append(f"    {_from_to(document.get('suspect'), document.get('goal'))}")
-    head.append(f"    made {ago(document.get('made_at'), now)}, act before {clock(document.get('act_before'))}", style="dim")
+    made = Text(f"made {ago(document.get('made_at'), now)}, act before {clock(document.get('act_before'))}", style="dim")
     way = _joined((text(document.get("way")).replace("_", " "), text(document.get("method")), text(document.get("scope"))))
-    parts: list[RenderableType] = [head, Text(f"{way} — {text(document.get('because'))}"), ""]
+    parts: list[RenderableType] = [head, Text(f"{way} — {text(document.get('because'))}"), made, ""]
     steps = _docs(document.get("steps"))
     parts.append(_steps(steps) if steps else Text("no steps: this way is closed", style="red"))
-    parts += ["", findings(_docs(verdict.get("findings")), now, everything=False)]
+    parts += ["", findings(_docs(verdict.get("findings")), now, everything=False, more=f"`backout check {target} --all` shows them")]
     parts += ["", Text(f"digest {text(document.get('digest'))}", style="dim")]
     if verdict.get("verdict") == "block":
         recommended = _doc(verdict.get("recommended"))
-        parts.append(Text(f"This plan is not carried out. Instead: {text(recommended.get('way')).replace('_', ' ')} — {text(recommended.get('because'))}", style="red"))
+        parts.append(
+            Text(f"This plan is not carried out. Instead: {text(recommended.get('way')).replace('_', ' ')} — {text(recommended.get('because'))}", style="red")
+        )
     return Group(*parts)
 
 
 def _steps(steps: Sequence[Doc]) -> RenderableType:
     table = _grid(columns=2)
     for number, step in enumerate(steps, start=1):
-        marks = _joined(("by a person" if step.get("owner") == "person" else "", "may fail" if step.get("optional") else "", "" if step.get("effect") else "reads only"))
+        marks = _joined(
+            ("by a person" if step.get("owner") == "person" else "", "may fail" if step.get("optional") else "", "" if step.get("effect") else "reads only")
+        )
         about = [Text(text(step.get("says"))).append(f"   ({marks})" if marks else "", style="dim")]
         undo = _doc(step.get("undo"))
         lines = (("done when", step.get("done_when")), ("else", step.get("fallback")), ("undo", undo.get("says")), ("by hand", step.get("command")))
@@ -313,7 +319,9 @@ def operation_head(document: Doc) -> RenderableType:
     about = Text().append(text(document.get("target")), style="bold")
     if document.get("suspect") or document.get("goal"):
         about.append(f"    {text(document.get('suspect')) or '?'} → {text(document.get('goal')) or '?'}")
-    return about.append(f"    operation {short(document.get('id'))}, mode {text(document.get('mode'))}, {text(document.get('why_mode'))}".rstrip(", "), style="dim")
+    return about.append(
+        f"    operation {short(document.get('id'))}, mode {text(document.get('mode'))}, {text(document.get('why_mode'))}".rstrip(", "), style="dim"
+    )
 
 
 def event(document: Doc) -> RenderableType:
@@ -332,7 +340,12 @@ def ended(document: Doc) -> RenderableType:
     began, done = moment(document.get("created_at")), moment(document.get("done_at"))
     took = f" after {(done - began).total_seconds():.1f} s" if began and done else ""
     touched = "" if document.get("first_effect_at") else "nothing was touched"
-    head = Text().append(outcome, style=f"bold {_STYLES.get(outcome, '')}".strip()).append(took).append(f"    trace {text(document.get('trace_id'))[:8]}", style="dim")
+    head = (
+        Text()
+        .append(outcome, style=f"bold {_STYLES.get(outcome, '')}".strip())
+        .append(took)
+        .append(f"    trace {text(document.get('trace_id'))[:8]}", style="dim")
+    )
     lines: list[RenderableType] = [head, Text(_joined((text(document.get("says")), touched)))]
     if document.get("hold"):
         lines.append(Text(f"hold {short(document['hold'])} keeps the bad release away: backout holds"))
@@ -369,7 +382,9 @@ def incidents(document: Doc, now: datetime) -> RenderableType:
     table = _table("incident", "target", "state", "began", "alerts")
     for one in found:
         names = dict.fromkeys(text(episode.get("alert")) for episode in _docs(one.get("episodes")))
-        table.add_row(short(one.get("id")), text(one.get("target")), word(one.get("outcome") or one.get("state")), ago(one.get("began_at"), now), ", ".join(names))
+        table.add_row(
+            short(one.get("id")), text(one.get("target")), word(one.get("outcome") or one.get("state")), ago(one.get("began_at"), now), ", ".join(names)
+        )
     return table
 
 
@@ -384,20 +399,25 @@ def holds(document: Doc, now: datetime) -> RenderableType:
         reason = text(one.get("reason"))
         if one.get("state") == "ended":
             reason = f"ended by {text(one.get('ended_by'))}: {text(one.get('ended_because'))}"
-        table.add_row(short(one.get("id")), text(one.get("target")), ago(one.get("opened_at"), now), Text(review, style="yellow" if one.get("review_due") else ""), reason)
+        table.add_row(
+            short(one.get("id")), text(one.get("target")), ago(one.get("opened_at"), now), Text(review, style="yellow" if one.get("review_due") else ""), reason
+        )
     return table
 
 
 def hold_ended(document: Doc) -> RenderableType:
     """That a hold ended, by whom and why."""
-    return Text(f"hold {short(document.get('id'))} on {text(document.get('target'))} ended by {text(document.get('ended_by'))}: {text(document.get('ended_because'))}")
+    return Text(
+        f"hold {short(document.get('id'))} on {text(document.get('target'))} ended by {text(document.get('ended_by'))}: {text(document.get('ended_because'))}"
+    )
 
 
 def stop(document: Doc) -> RenderableType:
     """The stop switch as it is now."""
     if document.get("stopped"):
+        reason = text(document.get("reason"))
         return Group(
-            Text(f"stopped: {text(document.get('reason'))}", style="bold red"),
+            Text(reason if reason.startswith("stopped") else f"stopped: {reason}", style="bold red"),
             Text("Backout changes nothing any more, but for taking back what is half done. To go on: backout resume"),
         )
     return Text("not stopped: Backout may act again, as its modes allow", style="bold green")

@@ -679,7 +679,8 @@ class RollbackStory:
             SpanDraft(path=(spans.COMPLETED,), name=spans.COMPLETED, started_at=now, ended_at=now, says=says, failed=not good, attributes=attributes),
             SpanDraft(path=spans.ROOT, name=name, started_at=op.created_at, ended_at=now, says=says, failed=not good, attributes=attributes),
         )
-        row = AuditEvent(kind="ended", says=f"{outcome.value}: {says}", at=now, body={"outcome": outcome.value})
+        said = says if says.startswith(outcome.value.replace("_", " ")) else f"{outcome.value.replace('_', ' ')}: {says}"
+        row = AuditEvent(kind="ended", says=said, at=now, body={"outcome": outcome.value})
         sent: tuple[Message, ...] = ()
         if tell:
             title = f"{op.target} {messages.OUTCOME_WORDS[outcome]}"

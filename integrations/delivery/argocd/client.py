@@ -41,7 +41,10 @@ LIST_FIELDS = (
     "status.operationState.finishedAt",
     "status.operationState.phase",
 )
-"""From the list's fixed catalogue (contract 3.1); others vanish silently. `spec` as a whole, for `spec.project` alone is dropped on v3.2."""
+"""From the list's fixed catalogue (contract 3.1); others vanish silently. `spec` as a whole, for `spec.project` alone is dropped on v3.2.
+
+`status.sync.revision` is dropped by a real v3.2.11 too, whatever its catalogue says: then a listed target's desired revision is "".
+"""
 
 
 class ServerRefusedError(RefusedError):

@@ -27,6 +27,8 @@ BLOCKED_LOOK = 2.2
 """Seconds until `blocked by sync window` is meant: an operation in a window that lets it through shows it for 0.2 s."""
 POLL = 0.25
 ONE_SECOND = timedelta(seconds=1)
+PATCH_TRIES = 5
+RESOURCE_VERSION = "/metadata/resourceVersion"
 NO_OPERATION = "No operation is in progress"
 
 Intent = Mapping[str, Json]
@@ -220,10 +222,13 @@ class ArgoHands:
         if seen.seen in {Seen.DONE, Seen.RUNNING}:
             return
         _refuse(seen.seen is not Seen.NOT_SEEN, seen.says)
-        remembered = intent["remembered"]["automated"]
-        _refuse(not _same_automated(reading.automated_of(looked.app), remembered), "the settings of auto-sync changed meanwhile")
+
+        def stop(app: reading.Body) -> Sequence[Mapping[str, Json]]:
+            _refuse(not _same_automated(reading.automated_of(app), intent["remembered"]["automated"]), "the settings of auto-sync changed meanwhile")
+            return _stop_patch(app, intent)
+
         try:
-            await self._client.patch(looked.ref, _stop_patch(looked.app, intent), guard)
+            await self._patch(intent, stop, guard)
         except ServerRefusedError as error:
             if not _renders_not(error):
                 raise RefusedError(_patch_says(error)) from error
@@ -395,11 +400,14 @@ class ArgoHands:
     # --- the mark of a hold ---
 
     async def _mark(self, intent: Intent, guard: Guard) -> None:
-        looked = await self._get(intent)
-        if reading.marker_of(looked.app) == intent["marker"]:
+        if reading.marker_of((await self._get(intent)).app) == intent["marker"]:
             return
-        _refuse(bool(reading.marker_of(looked.app)), "the application carries another hold mark")
-        await self._patch(looked, [_uid_test(looked.app), *_mark_patch(looked.app, intent["marker"])], guard)
+
+        def mark(app: reading.Body) -> Sequence[Mapping[str, Json]]:
+            _refuse(bool(reading.marker_of(app)), "the application carries another hold mark")
+            return [_uid_test(app), *_mark_patch(app, intent["marker"])]
+
+        await self._patch_or_refuse(intent, mark, guard)
 
     async def _see_mark(self, intent: Intent) -> Observation:
         marker = reading.marker_of((await self._get(intent)).app)
@@ -408,11 +416,14 @@ class ArgoHands:
         return Observation(seen=Seen.FOREIGN, says="it carries another hold mark") if marker else self._not_seen(intent, "there is no hold mark")
 
     async def _unmark(self, intent: Intent, guard: Guard) -> None:
-        looked = await self._get(intent)
-        if not reading.marker_of(looked.app):
+        if not reading.marker_of((await self._get(intent)).app):
             return
-        _refuse(reading.marker_of(looked.app) != intent["marker"], "the application carries another hold mark")
-        await self._patch(looked, [_uid_test(looked.app), *_unmark_patch(looked.app, intent["marker"])], guard)
+
+        def unmark(app: reading.Body) -> Sequence[Mapping[str, Json]]:
+            _refuse(reading.marker_of(app) != intent["marker"], "the application carries another hold mark")
+            return [_uid_test(app), *_unmark_patch(app, intent["marker"])]
+
+        await self._patch_or_refuse(intent, unmark, guard)
 
     async def _see_unmark(self, intent: Intent) -> Observation:
         marker = reading.marker_of((await self._get(intent)).app)
@@ -425,21 +436,22 @@ class ArgoHands:
     # --- give auto-sync back ---
 
     async def _restore(self, intent: Intent, guard: Guard) -> None:
-        looked = await self._get(intent)
         remembered = intent["remembered"]["automated"]
-        if _same_automated(reading.automated_of(looked.app), remembered):
+        if _same_automated(reading.automated_of((await self._get(intent)).app), remembered):
             return
-        _refuse(not _as_written(looked.app, remembered), "auto-sync is not as Backout left it: it stays as it is")
-        _refuse(reading.marker_of(looked.app) not in {"", intent["marker"]}, "the application carries another hold mark")
-        now = reading.automated_of(looked.app)
-        patch = [
-            _uid_test(looked.app),
-            {"op": "test", "path": ways.AUTOMATED, "value": now},
-            {"op": "replace", "path": ways.AUTOMATED, "value": remembered},
-            *_unmark_patch(looked.app, intent["marker"]),
-        ]
+
+        def restore(app: reading.Body) -> Sequence[Mapping[str, Json]]:
+            _refuse(not _as_written(app, remembered), "auto-sync is not as Backout left it: it stays as it is")
+            _refuse(reading.marker_of(app) not in {"", intent["marker"]}, "the application carries another hold mark")
+            return [
+                _uid_test(app),
+                {"op": "test", "path": ways.AUTOMATED, "value": reading.automated_of(app)},
+                {"op": "replace", "path": ways.AUTOMATED, "value": remembered},
+                *_unmark_patch(app, intent["marker"]),
+            ]
+
         try:
-            await self._client.patch(looked.ref, patch, guard)
+            await self._patch(intent, restore, guard)
         except ServerRefusedError as error:
             if not _renders_not(error):
                 raise RefusedError(_patch_says(error)) from error
@@ -473,9 +485,21 @@ class ArgoHands:
         _same_application(looked.app, str(intent["uid"]), str(intent["target"]))
         return looked
 
-    async def _patch(self, looked: Looked, operations: Sequence[Mapping[str, Json]], guard: Guard) -> None:
+    async def _patch(self, intent: Intent, operations: Callable[[reading.Body], Sequence[Mapping[str, Json]]], guard: Guard) -> None:
+        """Read, judge, patch. Where the patch had to test the resource version, any status write in between fails it: then all of it again."""
+        for last in (*[False] * (PATCH_TRIES - 1), True):
+            looked = await self._get(intent)
+            try:
+                await self._client.patch(looked.ref, operations(looked.app), guard)
+            except ServerRefusedError as error:
+                if last or RESOURCE_VERSION not in error.words:
+                    raise
+            else:
+                return
+
+    async def _patch_or_refuse(self, intent: Intent, operations: Callable[[reading.Body], Sequence[Mapping[str, Json]]], guard: Guard) -> None:
         try:
-            await self._client.patch(looked.ref, operations, guard)
+            await self._patch(intent, operations, guard)
         except ServerRefusedError as error:
             raise RefusedError(_patch_says(error)) from error
 
@@ -650,7 +674,7 @@ def _mark_patch(app: reading.Body, marker: str) -> Sequence[Mapping[str, Json]]:
         return [{"op": "add", "path": ways.POINTER, "value": marker}]
     # Creating the map would wipe annotations that somebody added in between, so the whole object must still be the one that was read.
     return [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.get("resourceVersion")},
+        {"op": "test", "path": RESOURCE_VERSION, "value": metadata.get("resourceVersion")},
         {"op": "add", "path": "/metadata/annotations", "value": {reading.HOLD: marker}},
     ]
 

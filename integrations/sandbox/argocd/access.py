@@ -113,6 +113,11 @@ class Access:
         account.tokens[jti] = {"id": jti}
         return self._sign(f"{name}:apiKey", expires_in=expires_in, jti=jti)
 
+    def revoke_account_token(self, name: str, jti: str) -> None:
+        """Forget an account's API key."""
+        if name in self._accounts:
+            self._accounts[name].tokens.pop(jti, None)
+
     def project_token(self, project: str, role: str, *, expires_in: int = 0, jti: str = "") -> str:
         """Token of a project's role; kept in the project, where deleting it revokes it."""
         item = self._projects.get(project)

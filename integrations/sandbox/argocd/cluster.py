@@ -85,6 +85,10 @@ class Cluster:
             return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", **app} if app and key.namespace == CONTROL_PLANE else None
         return self._objects.get(key)
 
+    def everything(self) -> dict[Key, Json]:
+        """All live objects but Applications."""
+        return dict(self._objects)
+
     def tracked_by(self, application: str) -> dict[Key, Json]:
         """Live objects whose tracking annotation names the application."""
         children = [Key("argoproj.io", "Application", CONTROL_PLANE, app["metadata"]["name"]) for app in self._applications.all()]

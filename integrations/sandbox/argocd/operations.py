@@ -92,6 +92,7 @@ class Operation:
         self._name = name
         self._results: list[Json] = []
         self._retries = 0
+        self._begun = False
 
     async def run(self) -> None:
         """Carry the operation out; returns when it left the slot or the application is gone."""
@@ -121,7 +122,7 @@ class Operation:
 
     def _app(self) -> Json:
         app = self._tools.applications.get(self._name)
-        if app is None or "operation" not in app:
+        if app is None or "operation" not in app or (self._begun and "operationState" not in app["status"]):  # another operation took the slot
             raise _GoneError
         return app
 
@@ -135,6 +136,7 @@ class Operation:
 
         self._app()
         self._tools.applications.write(self._name, change)
+        self._begun = True
 
     async def _sleep(self, seconds: float, *, heed_termination: bool = True) -> None:
         await asyncio.sleep(seconds * self._tools.timings.pace)

@@ -39,6 +39,13 @@ class OtherCalls:
             self._access.demand(call.caller, "accounts", "update", name)
         return {"token": self._access.account_token(name, expires_in=call.body.get("expiresIn", 0), jti=call.body.get("id", ""))}
 
+    async def revoke_account_token(self, call: Call) -> Json:
+        """DELETE /account/{name}/token/{id}."""
+        if call.caller.subject != call.parts["name"]:
+            self._access.demand(call.caller, "accounts", "update", call.parts["name"])
+        self._access.revoke_account_token(call.parts["name"], call.parts["id"])
+        return {}
+
     async def can_i(self, call: Call) -> Json:
         """GET /account/can-i/…."""
         parts = call.parts

@@ -44,6 +44,7 @@ class ReadCalls:
 
     def visible(self, call: Call) -> list[Json]:
         """Applications that match the query and that the caller may get, by name."""
+        selects(call.one("selector"), {})  # a broken selector is refused even when there is nothing to select
         return [app for app in self._tools.applications.all() if self.matches(call, app)]
 
     def matches(self, call: Call, app: Json) -> bool:

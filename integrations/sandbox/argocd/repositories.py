@@ -204,7 +204,8 @@ def _documents(name: str, text: str) -> Iterator[Json]:
     for document in found:
         if document is None:
             continue
-        if not isinstance(document, dict) or not document.get("kind") or not document.get("metadata", {}).get("name"):
+        listed = isinstance(document, dict) and str(document.get("kind", "")).endswith("List")
+        if not isinstance(document, dict) or not document.get("kind") or not (listed or document.get("metadata", {}).get("name")):
             raise RenderError(PRECONDITION, f"Failed to unmarshal \"{name}\": Object 'Kind' is missing in manifest")
         yield document
 

@@ -139,6 +139,7 @@ def _routes(edge: Edge, calls: ApplicationCalls, reads: ReadCalls, others: Other
             web.post(f"{v1}/session", unary(others.login, message=SESSION, anonymous=True, cookie=True)),
             web.get(f"{v1}/session/userinfo", unary(others.user_info, anonymous=True)),
             web.post(f"{v1}/account/{{name}}/token", unary(others.account_token, message=TOKEN)),
+            web.delete(f"{v1}/account/{{name}}/token/{{id}}", unary(others.revoke_account_token)),
             web.get(f"{v1}/account/can-i/{{resource}}/{{action}}/{{item:.*}}", unary(others.can_i)),
             web.get("/api/version", unary(others.version, anonymous=True), allow_head=False),
             web.get(f"{v1}/settings", unary(others.settings, anonymous=True)),

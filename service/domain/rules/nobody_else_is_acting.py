@@ -78,7 +78,7 @@ def _automated(running: Running, suspect: Release, evidence: Evidence) -> Findin
 
 
 def _history(case: Case, suspect: Release, state: Known[TargetState]) -> Finding:
-    newer = [entry for entry in state.value.history if entry.started_at > suspect.started_at and entry.handle != suspect.handle]
+    newer = [entry for entry in state.value.history if entry.started_at > suspect.started_at]
     if newer:
         first = newer[-1]
         return blocks(

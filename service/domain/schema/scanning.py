@@ -64,6 +64,7 @@ _PATTERNS = {
         re.DOTALL,
     ),
 }
+_OPENERS = {Dialect.POSTGRES: "'\"", Dialect.MYSQL: "'\"`", Dialect.SQLITE: "'\"`["}
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
 _PLACEHOLDER_IN_STRING = re.compile(r"\$\{|\{\{[\s\w.|]+\}\}")
 _DELIMITER = re.compile(r"[ \t]*(\S*)[^\n]*")
@@ -123,6 +124,11 @@ def split(text: str, dialect: Dialect) -> list[Statement]:
         if kind == "mark" and value == ";" and not body:
             close()
             continue
+        if kind == "mark" and value in _OPENERS[dialect]:
+            # Unclosed: where the code behind it begins again is not known, so none of it may be taken for code.
+            trouble, at = trouble or "a quote is not closed", size
+            tokens.append(Token("mark", text[start:], start, size))
+            break
         if kind == "mark":
             depth += (value == "(") - (value == ")")
             brackets += (value == "[") - (value == "]")
@@ -162,8 +168,8 @@ def _end_of_block(text: str, start: int, dialect: Dialect) -> tuple[int, bool]:
 
 def _trouble_of_mark(text: str, start: int, mark: str, brackets: int, dialect: Dialect) -> str:
     after = text[start + 1 : start + 2]
-    if mark in "'\"`":
-        return "a quote is not closed"
+    if mark == "`":
+        return "a quote of another database stands in it"
     if mark == "\\":
         return "a client command (backslash) stands in it"
     if mark in "{}$":

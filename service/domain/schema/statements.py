@@ -26,6 +26,7 @@ _HARMLESS_CALLS = frozenset(
     {"SETVAL", "SET_CONFIG", "CURRENT_SETTING", "PG_GET_SERIAL_SEQUENCE", "MAX", "MIN", "COUNT", "COALESCE", "GREATEST", "NOW", "VERSION", "LAST_INSERT_ID"}
     | {"EXISTS", "IN", "VALUES", "FROM", "AS", "AND", "OR", "NOT", "WHERE", "SELECT", "ON", "JOIN", "UNION", "ALL", "BY", "CASE", "WHEN", "THEN", "ELSE"}
 )
+_CHANGES_QUOTING = re.compile(r"ANSI|BACKSLASH|ORACLE|POSTGRESQL|MSSQL|DB2|MAXDB|@|CONCAT", re.IGNORECASE)
 _LENGTH_CALLS = frozenset({"LENGTH", "CHAR_LENGTH", "CHARACTER_LENGTH", "OCTET_LENGTH", "LEFT", "SUBSTR", "SUBSTRING"})
 _HARMLESS_PRAGMAS = frozenset(
     {"FOREIGN_KEYS", "DEFER_FOREIGN_KEYS", "FOREIGN_KEY_CHECK", "LEGACY_ALTER_TABLE", "USER_VERSION", "INTEGRITY_CHECK", "QUICK_CHECK", "OPTIMIZE"}
@@ -255,7 +256,7 @@ def _savepoint(cursor: _Cursor, _statement: Statement) -> list[Operation] | None
     return _harmless() if len(cursor.tokens) <= 3 else None  # noqa: PLR2004  RELEASE SAVEPOINT name
 
 
-def _set(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _set(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     if not _LOST_WORDS.isdisjoint(cursor.rest()):
         return None
@@ -263,6 +264,9 @@ def _set(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
         token.text == "@" and following.word in {"GLOBAL", "PERSIST", "PERSIST_ONLY"} for token, following in pairwise(cursor.tokens)
     ):
         return None
+    words = set(cursor.rest())
+    if ("STANDARD_CONFORMING_STRINGS" in words and "ON" not in words) or ("SQL_MODE" in words and _CHANGES_QUOTING.search(statement.text)):
+        return None  # what follows would have to be cut in another way
     local = cursor.take_one("SESSION", "LOCAL") == "LOCAL"
     if cursor.take("SEARCH_PATH") or (cursor.session.dialect is Dialect.POSTGRES and cursor.take("SCHEMA")):
         if cursor.done or not (cursor.take_mark("=") or cursor.take("TO") or cursor.tokens[cursor.at].kind == "string") or cursor.done:
@@ -863,6 +867,10 @@ def _action(cursor: _Cursor, text: str, table: str) -> list[Operation] | None:
                 return None
             operations += found
         return operations
+    cursor.at = 0
+    if cursor.take("ADD", "CHECK") and cursor.mark() == "(":  # sqlglot reads a check only with a name
+        found = _by_grammar(f"ADD CONSTRAINT unnamed {text[cursor.tokens[1].start - cursor.tokens[0].start :]}", cursor.tokens, cursor.session)
+        return None if found is None else [replace(one, name="") for one in found]
     return _by_grammar(_without_identity_options(cursor.tokens, text), cursor.tokens, cursor.session)
 
 

@@ -36,7 +36,7 @@ async def test_a_deny_window_is_told_stops_syncs_and_blocks_a_rollback_that_was_
     rollback = await server.rollback(release.name, id=0)
 
     async def blocked() -> bool:
-        return (await server.app(release.name))["status"].get("operationState", {}).get("message") == "Sync operation blocked by sync window"
+        return bool((await server.app(release.name))["status"].get("operationState", {}).get("message") == "Sync operation blocked by sync window")
 
     await server.until(blocked, "the blocked operation")
     second = await server.rollback(release.name, id=0)
@@ -60,7 +60,7 @@ async def test_a_blocked_rollback_fires_when_the_window_goes(server: ArgoCDServe
     await server.rollback(release.name, id=0)
 
     async def blocked() -> bool:
-        return (await server.app(release.name))["status"].get("operationState", {}).get("message") == "Sync operation blocked by sync window"
+        return bool((await server.app(release.name))["status"].get("operationState", {}).get("message") == "Sync operation blocked by sync window")
 
     await server.until(blocked, "the blocked operation")
     await server.create_project((await server.app(release.name))["spec"]["project"])

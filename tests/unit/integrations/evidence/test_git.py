@@ -392,12 +392,24 @@ async def test_a_private_repository_needs_its_token(lab: Lab, tmp_path: Path) ->
         await server.stop()
 
 
-@pytest.mark.parametrize(("status", "expected"), [(404, "no Git repository"), (500, "500"), (403, "403"), (200, "could not be read")])
+@pytest.mark.parametrize(("status", "expected"), [(404, "no Git repository"), (500, "500"), (403, "403"), (301, "301"), (200, "smart protocol")])
 async def test_a_server_that_answers_something_else_is_unknown(lab: Lab, status: int, expected: str) -> None:
     await lab.server.start()
     revision = lab.commit(APP)
     lab.server.fail_with(status, body=b"<html>sorry</html>")
     assert expected in (await absent(lab.source(url=lab.server.http_url("shop/web")), revision, revision)).why
+
+
+async def test_a_redirect_is_not_followed(lab: Lab, tmp_path: Path) -> None:
+    elsewhere = GitServer(root=tmp_path / "served")
+    await elsewhere.start()
+    await lab.server.start()
+    revision = lab.commit(APP)
+    lab.server.fail_with(302, headers={"Location": f"{elsewhere.http_url('shop/web')}/info/refs?service=git-upload-pack"})
+    fact = await absent(lab.source(url=lab.server.http_url("shop/web")), revision, revision)
+    await elsewhere.stop()
+    assert "302" in fact.why
+    assert not elsewhere.seen
 
 
 async def test_a_server_that_is_away_is_unknown(lab: Lab) -> None:
@@ -432,9 +444,9 @@ async def test_a_fetch_larger_than_allowed_is_given_up(lab: Lab) -> None:
 async def test_a_shallow_history_is_enough_until_the_order_is_asked_for(lab: Lab) -> None:
     lab.commit(APP)
     second = lab.commit({"a.py": "1"})
-    third, aside = lab.commit({"b.py": "1"}), lab.commit({"c.py": "1"}, branch="aside")
+    aside, third = lab.commit({"c.py": "1"}, branch="aside"), lab.commit({"b.py": "1"})
     source = lab.source()
-    await change(source, second, third)
+    await change(source, aside, third)
     (mirror,) = (lab.folder / "cache").iterdir()
     with Repo(str(mirror)) as repo, Repo.init_bare(lab.folder / "shallow.git", mkdir=True) as shallow:
         for sha in repo.object_store:
@@ -445,7 +457,19 @@ async def test_a_shallow_history_is_enough_until_the_order_is_asked_for(lab: Lab
     shutil.rmtree(mirror)
     (lab.folder / "shallow.git").rename(mirror)
     assert set(by_path(await change(lab.source(), second, third))) == {"b.py"}
-    assert isinstance(await lab.source().read(keys.source_change(NAME, aside, third)), Absent)
+    assert (await change(lab.source(), third, second)).backwards
+    assert "shallow" in (await absent(lab.source(), aside, third)).why
+
+
+async def test_a_shallow_source_is_unknown(lab: Lab) -> None:
+    first = lab.commit(APP)
+    second = lab.commit({"a.py": "1"})
+    with Repo(str(lab.folder / "served" / "shop/web.git")) as repo, Repo.init_bare(lab.folder / "shallow.git", mkdir=True) as shallow:
+        for sha in repo.object_store:
+            if sha != ObjectID(first.encode()):
+                shallow.object_store.add_object(repo.object_store[sha])
+        shallow.refs[Ref(b"refs/heads/main")] = ObjectID(second.encode())
+    assert "shallow" in (await absent(lab.source(path=lab.folder / "shallow.git"), second, second)).why
 
 
 async def test_a_damaged_mirror_is_unknown(lab: Lab) -> None:

@@ -134,6 +134,8 @@ async def test_a_404_that_is_not_the_registrys_own_is_unknown(lab: Lab) -> None:
     accept = {"errors": [{"code": "MANIFEST_UNKNOWN", "message": "OCI index found, but Accept header does not support OCI indexes"}]}
     server.fail_with(404, body=json.dumps(accept).encode())
     assert "Accept header" in (await absent(source, keys.manifest(image(NOWHERE)))).why
+    server.fail_with(404, body=b'{"errors":[{"code":"NOT_FOUND","message":"project shop not found"}]}')
+    assert "project shop" in (await absent(source, keys.manifest(image(NOWHERE)))).why
     server.fail_with(404, body=b'{"errors":[]}')
     assert "answered 404" in (await absent(source, keys.manifest(image(NOWHERE)))).why
 

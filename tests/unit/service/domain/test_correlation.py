@@ -78,6 +78,12 @@ def test_a_mapping_that_does_not_fit_names_nothing(labels: Mapping[str, str]) ->
     assert match(labels, mapping=mapping).target is None
 
 
+def test_a_mappings_star_asks_for_the_label_and_a_value_for_that_value() -> None:
+    mapping = [AlertMapping(labels={"app": "*"}, target="prod:cart")]
+    assert match({"app": "anything"}, mapping=mapping).target == CART
+    assert match({"other": "x"}, mapping=mapping).target is None
+
+
 def test_the_first_mapping_that_fits_wins() -> None:
     mapping = [AlertMapping(labels={"app": "*"}, target="prod:cart"), AlertMapping(labels={"app": "*"}, target="prod:checkout")]
     assert match({"app": "x"}, mapping=mapping).target == CART
@@ -130,6 +136,10 @@ def test_the_onset_is_the_conditions_own_start_where_it_is_told() -> None:
     assert onset(made.BEGAN, timedelta(minutes=5), made.ONSET) == made.ONSET
 
 
+def test_a_condition_that_began_when_the_alert_fired_needs_no_subtraction() -> None:
+    assert onset(made.BEGAN, timedelta(seconds=30), made.BEGAN) == made.BEGAN
+
+
 @pytest.mark.parametrize("active_at", [None, made.BEGAN + timedelta(seconds=1)], ids=["not told", "of a later firing"])
 def test_the_onset_is_else_the_told_start_less_the_rules_for(active_at: datetime | None) -> None:
     assert onset(made.BEGAN, timedelta(seconds=30), active_at) == made.BEGAN - timedelta(seconds=30)
@@ -169,6 +179,15 @@ def test_a_deploy_after_the_trouble_began_is_not_the_cause() -> None:
     found = suspicion(began=made.STARTED - timedelta(seconds=1))
     assert (found.suspect, found.goal) == (None, None)
     assert found.says.endswith("went live after the trouble began: it is not the cause")
+
+
+def test_a_deploy_in_the_very_moment_of_the_trouble_may_be_the_cause() -> None:
+    assert suspicion(began=made.STARTED).suspect == made.SUSPECT
+
+
+def test_a_release_that_was_never_seen_healthy_is_skipped() -> None:
+    records = GOOD | {made.GOAL.key: made.record(made.GOAL, None, healthy_for=timedelta(0))}
+    assert suspicion(records=records).goal == THIRD
 
 
 def test_a_release_that_backout_made_is_never_suspect() -> None:

@@ -49,6 +49,20 @@ def test_what_findings_lead_to_is_the_table_and_no_other(mode: Mode, finding: Fi
     assert decide(mode, verdict(PASS, finding), TargetPolicy()).do is do
 
 
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [(Mode.AUTO, "mode auto: every question has a yes"), (Mode.APPROVE, "mode approve: every question has a yes; a person decides")],
+    ids=["auto", "approve"],
+)
+def test_every_yes_is_said_as_such(mode: Mode, says: str) -> None:
+    assert decide(mode, verdict(PASS), TargetPolicy()).says == says
+
+
+def test_a_verdict_that_nobody_gave_has_no_rule_to_name() -> None:
+    decision = decide(Mode.APPROVE, verdict(), TargetPolicy())
+    assert (decision.must_name, decision.says) == ((), "a person decides, naming the missing answers")
+
+
 def test_only_auto_with_every_yes_acts_without_a_person() -> None:
     acting = {(mode, answer.answer) for mode, answer, _ in TABLE if decide(mode, verdict(answer), TargetPolicy()).do is Do.ACT}
     assert acting == {(Mode.AUTO, Answer.PASS)}

@@ -37,13 +37,15 @@ async def absent(stage: Stage, key: Key[Any]) -> str:
 
 
 async def test_the_list_names_what_the_alert_index_needs(plain: Stage) -> None:
+    await plain.until("web", lambda app: app["status"]["summary"].get("images") == ["registry.example/web:2.0"], "the end of the roll-out")
     listing = await plain.argo.targets()
     (listed,) = listing.targets
     assert listing.complete
     assert (str(listed.target), listed.project, listed.namespace) == ("prod:web", "default", "web")
     assert ObjectRef(group="apps", kind="Deployment", namespace="web", name="web") in listed.objects
     assert listed.images == ("registry.example/web:2.0",)
-    assert len(listed.desired_revision) == 40
+    # a real v3.2.11 does not tell the revision in a list
+    assert listed.desired_revision in {"", (await plain.argo.look(listed.target)).desired_revision}
 
 
 async def test_the_stamp_stays_while_nothing_happens_and_moves_with_a_deploy(plain: Stage) -> None:
@@ -261,7 +263,7 @@ async def test_an_application_set_that_ignores_auto_sync_lets_us_stop_it_without
     assert (await stage.argo.observe(step, intent)).seen == "done"
     app = await stage.raw("web")
     assert app["spec"]["syncPolicy"]["automated"]["enabled"] is False
-    assert not (app["metadata"].get("annotations") or {})
+    assert not app["metadata"].get("annotations")
 
 
 async def test_an_application_set_that_cannot_be_read_counts_as_one_that_reverts(stage: Stage) -> None:

@@ -88,6 +88,9 @@ async def test_success_stamped_in_the_second_of_the_reconcile_is_looked_at_again
     intent = await plain.argo.intend(step, intention)
     await plain.argo.act(step, intent, CountingGuard())
     await plain.deployed("web", 3)
+    await plain.until("web", lambda app: app["status"]["health"]["status"] == "Healthy", "the end of the roll-out")
+    plain.sandbox.faults.controller_down = True
+    await plain.settle(0.2)
 
     def same_second(app: Any) -> None:
         app["status"]["reconciledAt"] = app["status"]["operationState"]["finishedAt"]
@@ -103,7 +106,9 @@ async def test_success_that_nobody_looked_at_yet_is_still_running(plain: Stage) 
     intent = await plain.argo.intend(step, intention)
     await plain.argo.act(step, intent, CountingGuard())
     await plain.deployed("web", 3)
+    await plain.until("web", lambda app: app["status"]["health"]["status"] == "Healthy", "the end of the roll-out")
     plain.sandbox.faults.controller_down = True
+    await plain.settle(0.2)
     plain.sandbox.write_by_kubernetes("web", lambda app: app["status"].update(reconciledAt="2026-05-04T13:00:00Z"))
     assert (await plain.argo.observe(step, intent)).seen is Seen.RUNNING
 
@@ -439,6 +444,22 @@ async def test_a_change_in_the_same_moment_fails_the_patchs_test_and_nothing_is_
     with pytest.raises(RefusedError, match="changed in the same moment; nothing was written"):
         await auto.argo.act(step, intent, Interfering())
     assert automated(await auto.raw("web")) == {"prune": True}
+
+
+async def test_a_status_write_in_the_same_moment_only_costs_another_try(auto: Stage) -> None:
+    step, intention = await auto.ready("web", "stop_auto_sync")
+    intent = await auto.argo.intend(step, intention)
+
+    class Reconciling(CountingGuard):
+        async def __call__(self) -> None:
+            await super().__call__()
+            if self.asked < 3:
+                auto.sandbox.write_by_kubernetes("web", lambda app: app["status"].update(reconciledAt=f"2026-05-04T13:00:0{self.asked}Z"))
+
+    guard = Reconciling()
+    await auto.argo.act(step, intent, guard)
+    assert guard.asked >= 3
+    assert (await auto.argo.look(intention.target)).marker == intention.marker
 
 
 async def test_where_nothing_renders_the_spec_is_put_with_the_mark_as_info(auto: Stage) -> None:

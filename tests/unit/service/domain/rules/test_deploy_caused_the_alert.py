@@ -56,6 +56,21 @@ def test_without_a_suspect_the_reason_is_the_sentence() -> None:
     assert (finding.answer, finding.instead, finding.says) == (Answer.BLOCK, Way.NONE, "No deploy within 2 h before the trouble began.")
 
 
+def test_without_a_suspect_and_without_a_reason_it_is_still_a_no() -> None:
+    assert ask(world(suspect=None)).says == "No release is under suspicion."
+
+
+def test_a_record_without_images_names_no_label_value() -> None:
+    told = world().tell(made.SERIES, made.shares({made.NEW_DIGEST: 0.3})).tell(made.RECORD_NEW, made.record(made.SUSPECT, None))
+    assert ask(told).answer is Answer.UNKNOWN
+
+
+def test_an_image_whose_digest_nobody_knows_is_named_by_its_tag_only() -> None:
+    tagged = [Image(reference="registry.example/shop/web:rc1")]
+    assert names("rc1", made.SUSPECT, tagged)
+    assert not names("4" * 64, made.SUSPECT, tagged)
+
+
 def test_without_a_declared_split_only_the_time_fits() -> None:
     finding = ask(world(policy=replace(made.POLICY, version_split=None)))
     assert finding.answer is Answer.WARN

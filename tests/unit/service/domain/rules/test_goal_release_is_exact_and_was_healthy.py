@@ -77,6 +77,10 @@ def test_no_goal_release_is_a_no_with_the_reason() -> None:
     assert (finding.answer, finding.says) == (Answer.BLOCK, "No earlier release is known to go back to.")
 
 
+def test_no_goal_release_and_no_reason_is_a_no_all_the_same() -> None:
+    assert ask(world(goal=None)).says == "No release is known to go back to."
+
+
 @pytest.mark.parametrize("health", ["Degraded", "Missing"])
 def test_a_release_that_was_unhealthy_when_last_seen_is_a_no(health: str) -> None:
     finding = ask(world().tell(made.RECORD_OLD, made.record(made.GOAL, made.OLD_IMAGE, last_health=health)))
@@ -90,7 +94,8 @@ def test_how_a_good_release_may_look_in_its_last_moment_passes(health: str) -> N
 
 @pytest.mark.parametrize("health", ["", "Unknown"])
 def test_a_last_health_that_says_nothing_is_a_warning(health: str) -> None:
-    assert ask(world().tell(made.RECORD_OLD, made.record(made.GOAL, made.OLD_IMAGE, last_health=health))).answer is Answer.WARN
+    finding = ask(world().tell(made.RECORD_OLD, made.record(made.GOAL, made.OLD_IMAGE, last_health=health)))
+    assert (finding.answer, finding.says) == (Answer.WARN, f"Release 41 was healthy for 23 h, but its last health is {health or 'not known'}.")
 
 
 @pytest.mark.parametrize(("healthy_for", "answer"), [(0, Answer.WARN), (299, Answer.WARN), (300, Answer.PASS)])

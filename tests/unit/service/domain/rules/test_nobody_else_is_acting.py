@@ -77,6 +77,19 @@ def test_the_suspects_own_deploy_is_no_act_of_a_person_against_us() -> None:
     assert ask(world(suspect=late).tell(made.STATE, made.state(current=late, history=(late, made.GOAL))).tell(made.ACTS, own)).answer is Answer.PASS
 
 
+@pytest.mark.parametrize(("after", "answer"), [(2, Answer.PASS), (3, Answer.BLOCK)])
+def test_an_operation_is_the_suspects_own_only_in_its_first_seconds(after: int, answer: Answer) -> None:
+    late = replace(made.SUSPECT, started_at=made.ONSET)
+    told = world(suspect=late).tell(made.STATE, made.state(history=(late, made.GOAL)))
+    assert ask(told.tell(made.ACTS, (act("operation", JANE, made.ONSET + timedelta(seconds=after)),))).answer is answer
+
+
+def test_a_running_operation_of_another_release_does_not_stand_for_the_suspect() -> None:
+    lost = made.state(history=(made.GOAL,), current=made.GOAL, running=running(revision="f" * 40))
+    assert ask(world().tell(made.STATE, lost)).answer is Answer.BLOCK
+    assert "neither" not in ask(world().tell(made.STATE, lost)).says
+
+
 def test_a_spec_edit_in_the_second_of_the_deploy_is_still_an_act() -> None:
     late = replace(made.SUSPECT, started_at=made.ONSET)
     told = world(suspect=late).tell(made.STATE, made.state(history=(late, made.GOAL)))

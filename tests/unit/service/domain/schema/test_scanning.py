@@ -78,7 +78,7 @@ def test_a_routine_body_stays_one_statement() -> None:
         ("DELIMITER //\nselect 1; drop table t //\nDELIMITER ;", Dialect.MYSQL, "delimiter"),
         ("CREATE TRIGGER r AFTER DELETE ON o BEGIN DELETE FROM p;", Dialect.SQLITE, "body"),
         ('drop table U&"d\\0061t\\+000061"', Dialect.POSTGRES, "Unicode"),
-        ("select `a`", Dialect.POSTGRES, "quote"),
+        ("select `a`", Dialect.POSTGRES, "another database"),
         ("select \0", Dialect.POSTGRES, "NUL"),
     ],
 )

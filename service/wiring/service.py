@@ -1,27 +1,23 @@
-"""The composition root: settings, integrations and a clock in, a running service out. The only file that knows both sides."""
+"""A running service but for its HTTP edge: stores, engine, story and loops, joined once and in one straight function, for each step needs earlier ones."""
 
-import asyncio
 import contextlib
-import json
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 
 import structlog
 
-from integrations import catalogue
+from service.audit.chain import link
+from service.audit.encoding import OtlpEncoder
 from service.domain import spans
-from service.domain.errors import BackoutError, NotFoundError
 from service.domain.model import Operation, OperationKind
-from service.domain.ports import Checked, Clock, Delivery, FactSource, Sender
+from service.domain.ports import Clock, Sender
 from service.domain.rules import RULES
-from service.settings import Kinds, Settings, explain, load
+from service.engine.reconciler import Reconciler
+from service.engine.runner import Runner
+from service.engine.segments import Engine
+from service.engine.sender import OutboxSender
+from service.engine.tasks import Tasks
+from service.settings import Settings
 from service.store.alerts import AlertStore
 from service.store.database import Database
 from service.store.holds import HoldStore
@@ -30,6 +26,7 @@ from service.store.operations import OperationStore, new_id
 from service.store.outbox import OutboxStore
 from service.store.records import AnswerStore, PlanStore, StopStore
 from service.store.targets import TargetStore
+from service.wiring.parts import TRACE, VERSION, outside
 from service.workflow.correlate import Correlator
 from service.workflow.desk import Desk
 from service.workflow.examine import Examiner
@@ -39,80 +36,13 @@ from service.workflow.own_facts import OwnFacts
 from service.workflow.rollback import Ports, RollbackStory
 from service.workflow.watch import Watcher
 
-VERSION = "0.1.0"
-
 log = structlog.get_logger()
-
-_trace: ContextVar[str] = ContextVar("backout_trace", default="")
-
-
-class SystemClock:
-    """Real time, UTC."""
-
-    def now(self) -> datetime:
-        """Now, aware."""
-        return datetime.now(UTC)  # noqa: TID251  this is the Clock that everybody else is told to use
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep."""
-        await asyncio.sleep(seconds)
-
-
-def kinds() -> Kinds:
-    """The settings models of every integration in the catalogue."""
-    return Kinds(
-        delivery={kind: entry.settings for kind, entry in catalogue.DELIVERY.items()},
-        notify={kind: entry.settings for kind, entry in catalogue.NOTIFY.items()},
-        evidence={kind: entry.settings for kind, entry in catalogue.EVIDENCE.items()},
-        rules=tuple(rule.name for rule in RULES),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """Everything that speaks to the outside, built from the settings."""
-
-    deliveries: Mapping[str, Delivery]
-    sources: Mapping[str, FactSource]
-    notifiers: Mapping[str, Sender]
-    trace: Sender | None
-
-    async def close(self) -> None:
-        """Close every connection."""
-        for one in (*self.deliveries.values(), *self.sources.values(), *self.notifiers.values(), self.trace):
-            close = getattr(one, "close", None)
-            if close is not None:
-                await close()
-
-
-def outside(settings: Settings, clock: Clock) -> Outside:
-    """Build every configured integration; nothing is connected yet."""
-    trace = None
-    if settings.audit.otlp:
-        entry = catalogue.TRACE["otlp"]
-        audit = settings.audit
-        given = {"url": audit.otlp, "query_url": audit.query or None, "token_file": audit.token_file, "ca_file": audit.ca_file}
-        trace = entry.build(entry.settings.model_validate({k: v for k, v in given.items() if v is not None}), clock)
-    return Outside(
-        deliveries={one.name: catalogue.DELIVERY[one.kind].build(one.settings, clock, traceparent=_trace.get) for one in settings.delivery},
-        sources={kind: catalogue.EVIDENCE[kind].build(one, clock) for kind, one in settings.evidence.items()},
-        notifiers={one.name: catalogue.NOTIFY[one.kind].build(one.settings, clock) for one in settings.notify},
-        trace=trace,
-    )
 
 
 class Service:
     """The running service but for its HTTP edge: stores, engine, story, loops."""
 
     def __init__(self, settings: Settings, clock: Clock, *, count: Callable[[str, str], None] = lambda _a, _b: None) -> None:
-        from service.audit.chain import link  # noqa: PLC0415  the OpenTelemetry SDK takes 0.2 s to import: commands that do not serve go without
-        from service.audit.encoding import OtlpEncoder  # noqa: PLC0415
-        from service.engine.reconciler import Reconciler  # noqa: PLC0415  DBOS takes 0.4 s
-        from service.engine.runner import Runner  # noqa: PLC0415
-        from service.engine.segments import Engine  # noqa: PLC0415
-        from service.engine.sender import OutboxSender  # noqa: PLC0415
-        from service.engine.tasks import Tasks  # noqa: PLC0415
-
         self.settings, self.clock = settings, clock
         self.database = Database(settings.store)
         self.outside = outside(settings, clock)
@@ -211,7 +141,7 @@ class Service:
 
 def _entering(operation: Operation) -> None:
     """Argo CD's spans of what we ask now stand under the operation's root."""
-    _trace.set(spans.traceparent(operation.id))
+    TRACE.set(spans.traceparent(operation.id))
 
 
 @contextlib.asynccontextmanager
@@ -223,16 +153,3 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Service]:
         yield service
     finally:
         await service.stop()
-
-
-def settings_help(path: str) -> str:
-    """The settings at a path, as text."""
-    return explain(kinds(), path)
-
-
-def stop_file(config: Path) -> Path | None:
-    """The stop file that the settings name."""
-    return load(config, kinds()).stop_file
-
-
-_ = (Checked, BackoutError, NotFoundError, json, os, signal, sys, Any)

@@ -1,0 +1,89 @@
+"""What the edge needs from the workflow and from the records, as small protocols; wiring passes the desk and the stores, tests pass fakes."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from service.domain.model import Actor, Hold, Incident, Json, Operation, RawDelivery, ReleaseRecord, TargetId
+from service.domain.ports import AuditEvent, ListedTarget
+from service.workflow.examine import Examination
+
+
+class UseCases(Protocol):
+    """What people ask for (`service.workflow.desk.Desk`). Errors are those of `service.domain.errors`, each with a sentence."""
+
+    async def check(self, target: TargetId, actor: Actor = ...) -> Examination: ...  # noqa: D102
+    async def rollback(self, target: TargetId, actor: Actor, *, digest: str, names: Sequence[str], reason: str) -> Operation: ...  # noqa: D102
+    async def decide(self, operation_id: str, actor: Actor, *, approve: bool, digest: str, names: Sequence[str], reason: str) -> Operation: ...  # noqa: D102
+    async def cancel(self, operation_id: str, actor: Actor, reason: str) -> Operation: ...  # noqa: D102
+    async def end_hold(self, hold_id: str, actor: Actor, *, reason: str, leave_auto_sync_off: bool, accept_bad: bool) -> Hold: ...  # noqa: D102
+
+
+class TargetReads(Protocol):
+    """Targets as they were last listed, and releases as they lived."""
+
+    async def listed(self, target: TargetId) -> ListedTarget | None: ...  # noqa: D102
+    async def all_listed(self) -> Sequence[tuple[ListedTarget, datetime]]: ...  # noqa: D102
+    async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]: ...  # noqa: D102
+
+
+class OperationReads(Protocol):
+    """Operations with their audit events, decisions and spans."""
+
+    async def load(self, operation_id: str) -> Operation | None: ...  # noqa: D102
+    async def alive(self) -> Sequence[Operation]: ...  # noqa: D102
+    async def alive_for(self, target: TargetId) -> Operation | None: ...  # noqa: D102
+    async def find(self, *, target: str = "", incident_id: str = "", alive: bool | None = None, limit: int = 50) -> Sequence[Operation]: ...  # noqa: D102
+    async def by_trace(self, prefix: str) -> Sequence[Operation]: ...  # noqa: D102
+    async def events(self, operation_id: str) -> Sequence[AuditEvent]: ...  # noqa: D102
+    async def approval(self, operation_id: str) -> Mapping[str, Json] | None: ...  # noqa: D102
+    async def span_bodies(self, operation_id: str) -> Sequence[bytes]: ...  # noqa: D102
+
+
+class AlertRecords(Protocol):
+    """Taking deliveries in, and incidents with their episodes."""
+
+    async def accept(self, delivery: RawDelivery) -> str: ...  # noqa: D102
+    async def incident(self, incident_id: str) -> Incident | None: ...  # noqa: D102
+    async def incidents(self, *, target: str = "", limit: int = 50) -> Sequence[Incident]: ...  # noqa: D102
+    async def open_incidents(self) -> Sequence[Incident]: ...  # noqa: D102
+
+
+class HoldReads(Protocol):
+    """Holds, open and ended."""
+
+    async def load(self, hold_id: str) -> Hold | None: ...  # noqa: D102
+    async def open_for(self, target: TargetId) -> Hold | None: ...  # noqa: D102
+    async def find(self, *, open_only: bool = True, target: str = "", limit: int = 100) -> Sequence[Hold]: ...  # noqa: D102
+
+
+class PlanShelf(Protocol):
+    """Plans that were shown, by id."""
+
+    async def keep(self, plan_id: str, *, target: str, digest: str, made_at: datetime, body: Mapping[str, Json]) -> None: ...  # noqa: D102
+    async def load(self, plan_id: str) -> Mapping[str, Json] | None: ...  # noqa: D102
+
+
+class AnswerShelf(Protocol):
+    """Answers to requests with an Idempotency-Key. `claim` raises ConflictError when the key was used with another request."""
+
+    async def claim(self, key: str, caller: str, request_digest: str, at: datetime) -> tuple[int, Mapping[str, str], Json] | None: ...  # noqa: D102
+    async def answer(self, key: str, caller: str, status: int, headers: Mapping[str, str], body: Json) -> None: ...  # noqa: D102
+    async def give_up(self, key: str, caller: str) -> None: ...  # noqa: D102
+
+
+class StopSwitch(Protocol):
+    """The stop switch, with the means to turn it."""
+
+    async def reason(self) -> str: ...  # noqa: D102
+    async def stop(self, *, by: str, reason: str, at: datetime) -> None: ...  # noqa: D102
+    async def resume(self) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadinessCheck:
+    """One question of /readyz: `ask` answers "" when all is well, else what is wrong; it may raise a BackoutError."""
+
+    name: str
+    ask: Callable[[], Awaitable[str]]

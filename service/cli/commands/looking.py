@@ -1,0 +1,167 @@
+"""Commands that only look: targets, check, plan, operations, incidents, audit, holds. `plan` keeps a plan in the service and changes nothing else."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from service.cli import render
+from service.cli.asking import Doc, document, get, operation_id, target_id
+from service.cli.client import segment
+from service.cli.exit_codes import ExitCode, of_verdict
+from service.cli.failure import CommandFailed
+from service.cli.session import NO_FILE, AsJson, NoColor, Server, session, terminal_of
+from service.cli.terminal import as_json_text, clean
+
+Target = Annotated[str, typer.Argument(metavar="TARGET", help="<instance>:<name>, for example prod:checkout.")]
+OperationId = Annotated[str, typer.Argument(metavar="ID", help="An operation, its trace or its incident; the first six signs will do.")]
+OfTarget = Annotated[str, typer.Option("--target", metavar="TARGET", help="Only of this target.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many, the newest.")]
+
+
+def targets(ctx: typer.Context, server: Server = "", as_json: AsJson = False, no_color: NoColor = False) -> None:
+    """All targets, one line each, worst first."""
+    here = session(ctx, server, as_json=as_json, no_color=no_color)
+    found = get(here.service, "/v1/targets")
+    here.terminal.answer(found, render.targets(found, here.terminal.now()))
+
+
+def check(
+    ctx: typer.Context,
+    target: Target,
+    everything: Annotated[bool, typer.Option("--all", help="Show what passed too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 on a warning too.")] = False,
+    server: Server = "",
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """Can this target go back now, to what, and why not? Changes nothing."""
+    here = session(ctx, server, as_json=as_json, no_color=no_color)
+    found = get(here.service, f"/v1/targets/{target_id(target)}/rollback-check")
+    here.terminal.answer(found, render.check(found, here.terminal.now(), everything=everything))
+    raise typer.Exit(code_of_check(found, strict=strict))
+
+
+def code_of_check(found: Doc, *, strict: bool) -> ExitCode:
+    """By the verdict; a verdict without a plan is no way back, however well its findings look."""
+    code = of_verdict(str(found.get("verdict")), strict=strict)
+    return ExitCode.BLOCKED if code is ExitCode.DONE and not found.get("plan_digest") else code
+
+
+def plan(
+    ctx: typer.Context,
+    target: Target,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The plan as a Markdown checklist.")] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Write it there: JSON with --json, else Markdown.", show_default=False)
+    ] = NO_FILE,
+    server: Server = "",
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """What would be done to take this target back. Kept in the service; nothing is done."""
+    if markdown and as_json:
+        raise CommandFailed("--markdown and --json are two answers", "take one of them", ExitCode.USAGE)
+    here = session(ctx, server, as_json=as_json, no_color=no_color)
+    target_id(target)
+    made = document(here.service, here.service.post("/v1/plans", {"target": target}))
+    checklist = ""
+    if markdown or (output != NO_FILE and not as_json):
+        checklist = here.service.get(f"/v1/plans/{segment(str(made.get('id')))}", accept="text/markdown").text
+    if output != NO_FILE:
+        write_file(output, as_json_text(made) + "\n" if as_json else checklist)
+    if markdown and output == NO_FILE:
+        here.terminal.write(str(clean(checklist)))
+    elif output != NO_FILE:
+        here.terminal.answer(made, Text(f"written to {output}"))
+    else:
+        here.terminal.answer(made, render.plan(made, here.terminal.now()))
+    raise typer.Exit(code_of_plan(made))
+
+
+def code_of_plan(made: Doc) -> ExitCode:
+    """By the verdict; a plan without steps is a closed way."""
+    verdict = made.get("verdict")
+    code = of_verdict(str(verdict.get("verdict")) if isinstance(verdict, dict) else "")
+    return ExitCode.BLOCKED if code is ExitCode.DONE and not made.get("steps") else code
+
+
+def write_file(file: Path, body: str) -> None:
+    """Write text to a file that the person named."""
+    try:
+        file.write_text(body, encoding="utf-8")
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be written: {(error.strerror or 'unknown error').lower()}", "name another file with --output") from error
+
+
+def operations(
+    ctx: typer.Context,
+    target: OfTarget = "",
+    state: Annotated[str, typer.Option("--state", metavar="alive|ended", help="Only those that are alive, or ended.")] = "",
+    limit: Limit = 20,
+    server: Server = "",
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """What is being done and was done, newest first."""
+    here = session(ctx, server, as_json=as_json, no_color=no_color)
+    query = {"target": target, "state": state, "limit": str(limit)}
+    found = get(here.service, "/v1/operations", {key: value for key, value in query.items() if value})
+    here.terminal.answer(found, render.operations(found, here.terminal.now()))
+
+
+def incidents(
+    ctx: typer.Context,
+    target: OfTarget = "",
+    state: Annotated[str, typer.Option("--state", metavar="open|closed", help="Only open or closed ones.")] = "",
+    limit: Limit = 20,
+    server: Server = "",
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """What burns and burned, newest first."""
+    here = session(ctx, server, as_json=as_json, no_color=no_color)
+    query = {"target": target, "state": state, "limit": str(limit)}
+    found = get(here.service, "/v1/incidents", {key: value for key, value in query.items() if value})
+    here.terminal.answer(found, render.incidents(found, here.terminal.now()))
+
+
+def audit(
+    ctx: typer.Context,
+    identity: OperationId,
+    store: Annotated[str, typer.Option("--store", metavar="URL", help="Read this store alone, without a service: sqlite:///….")] = "",
+    server: Server = "",
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """The whole story of an operation as one trace. Exit 1 when the trace does not fit together."""
+    if store:
+        from service.cli.commands.here import audit_from_store  # noqa: PLC0415  loads the service, which HTTP commands do without
+
+        terminal = terminal_of(ctx, as_json=as_json, no_color=no_color)
+        found = audit_from_store(store, identity)
+    else:
+        here = session(ctx, server, as_json=as_json, no_color=no_color)
+        terminal = here.terminal
+        found = get(here.service, f"/v1/operations/{segment(operation_id(here.service, identity))}/trace")
+    terminal.answer(found, render.trace(found))
+    if any(one.get("faults") for one in found.get("traces") or () if isinstance(one, dict)):
+        raise typer.Exit(ExitCode.ERROR)
+
+
+def holds(
+    ctx: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Those that ended too.")] = False,
+    target: OfTarget = "",
+    server: Server = "",
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """What keeps bad releases away. `holds end ID` ends one by hand."""
+    if ctx.invoked_subcommand:
+        return
+    here = session(ctx, server, as_json=as_json, no_color=no_color)
+    query = {"state": "all" if everything else "open"} | ({"target": target} if target else {})
+    found = get(here.service, "/v1/holds", query)
+    here.terminal.answer(found, render.holds(found, here.terminal.now()))

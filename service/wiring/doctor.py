@@ -1,0 +1,119 @@
+"""`backout doctor`: looks at each connection and each permission that the service will need; one line each, with the fix."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from integrations import catalogue
+from service.domain.errors import BackoutError
+from service.domain.ports import Checked, Clock
+from service.settings import Settings, load
+from service.store.alerts import AlertStore
+from service.store.database import Database
+from service.store.migrating import migrate
+from service.store.records import StopStore
+from service.store.targets import TargetStore
+from service.wiring.parts import SystemClock, kinds, outside
+
+
+async def doctor(config: Path) -> list[Checked]:
+    """Look at each connection and each permission that the service will need; one line each, with the fix. Changes nothing but one test trace."""
+    clock = SystemClock()
+    settings = load(config, kinds())
+    lines = [Checked(what="settings", well="ok", says=f"{config.name}: {len(settings.delivery)} delivery instances, {len(settings.targets)} target policies")]
+    lines += await _check_store(settings, clock)
+    lines += _check_files(settings)
+    out = outside(settings, clock)
+    try:
+        for name, delivery in out.deliveries.items():
+            lines += await _checked(f"delivery {name}", delivery)
+        if not out.deliveries:
+            lines.append(Checked(what="delivery", well="no", says="no delivery system is configured", fix="Add one: `backout help settings delivery`."))
+        for name, source in out.sources.items():
+            lines += await _checked(name, source)
+        lines += [
+            Checked(what=kind, well="warn", says="not configured: every question that needs it is unknown", fix=f"Add evidence: {kind}.")
+            for kind in catalogue.EVIDENCE
+            if kind not in out.sources
+        ]
+        for name, notifier in out.notifiers.items():
+            lines += await _checked(f"notify {name}", notifier)
+        if not out.notifiers:
+            lines.append(
+                Checked(
+                    what="notify", well="no", says="nobody would be told, so nothing leaves mode observe", fix="Add a notifier: `backout help settings notify`."
+                )
+            )
+        if out.trace is not None:
+            lines += await _checked("audit", out.trace)
+        else:
+            lines.append(Checked(what="audit", well="warn", says="no collector: traces stay in the store", fix="Set audit.otlp."))
+    finally:
+        await out.close()
+    return lines
+
+
+async def _checked(what: str, one: Any) -> list[Checked]:
+    check = getattr(one, "check", None)
+    if check is None:
+        return [Checked(what=what, well="warn", says="cannot be looked at")]
+    try:
+        async with asyncio.timeout(60):
+            return list(await check())
+    except BackoutError as error:
+        return [Checked(what=what, well="no", says=str(error), fix="Correct its settings or bring it back.")]
+    except TimeoutError:
+        return [Checked(what=what, well="no", says="did not answer within 60 s", fix="Look at the connection.")]
+
+
+async def _check_store(settings: Settings, clock: Clock) -> list[Checked]:
+    database = Database(settings.store)
+    kind = "sqlite, WAL" if database.sqlite else "postgresql"
+    try:
+        await migrate(database)
+        began = clock.now()
+        reason = await StopStore(database, settings.stop_file).reason()
+        took = (clock.now() - began).total_seconds() * 1000
+        last = await AlertStore(database).last_delivery()
+        targets = TargetStore(database)
+        known = await targets.known()
+        seen = [any(r.images and r.healthy_for > timedelta(0) for r in (await targets.records(one)).values()) for one in known]
+    except (BackoutError, OSError) as error:
+        return [Checked(what="store", well="no", says=str(error), fix="Make the store's folder writable, or start the database.")]
+    finally:
+        await database.close()
+    lines = [Checked(what="store", well="ok", says=f"{kind}, read in {took:.1f} ms")]
+    lines.append(
+        Checked(what="stop", well="warn", says=reason, fix="`backout resume` takes it back.") if reason else Checked(what="stop", well="ok", says="not stopped")
+    )
+    if last is None:
+        fix = "Point a receiver at /v1/alerts/alertmanager (docs/alertmanager.md)."
+        lines.append(Checked(what="alerts", well="warn", says="no delivery yet", fix=fix))
+    else:
+        lines.append(Checked(what="alerts", well="ok", says=f"last delivery {int((clock.now() - last[0]).total_seconds())} s ago, {last[1]} alerts"))
+    if known and not all(seen):
+        says = f"{len(seen) - sum(seen)} of {len(seen)} targets have no release yet that Backout saw healthy: for those going back is unknown"
+        lines.append(Checked(what="releases", well="warn", says=says, fix="Let the service run; it is known from the next release on."))
+    return lines
+
+
+def _check_files(settings: Settings) -> list[Checked]:
+    lines = []
+    files = [("auth.keys_file", settings.auth.keys_file), *((f"alerts sender {one.name}", one.token_file) for one in settings.alerts.alertmanager)]
+    for what, file in files:
+        try:
+            text = file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            lines.append(Checked(what=what, well="no", says=f"{file.name} cannot be read ({error.strerror})", fix="Create it; it holds the secret."))
+            continue
+        open_to_all = file.stat().st_mode & 0o077
+        if not text:
+            lines.append(Checked(what=what, well="no", says=f"{file.name} is empty", fix="Put the secret in."))
+        elif open_to_all:
+            lines.append(Checked(what=what, well="warn", says=f"{file.name} can be read by others", fix=f"chmod 600 {file.name}"))
+        else:
+            lines.append(Checked(what=what, well="ok", says=f"{file.name} can be read"))
+    if not settings.alerts.alertmanager:
+        lines.append(Checked(what="alerts", well="no", says="no sender is configured: nobody may post alerts", fix="Add alerts: alertmanager."))
+    return lines

@@ -1,0 +1,158 @@
+"""`backout serve`: the service with its HTTP edge, from start to a graceful end."""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+import service as package
+from integrations import catalogue
+from service.api.app import make_app
+from service.api.auth import KeysFileVerifier
+from service.api.metrics import ApiMetrics
+from service.api.parts import Drain, Parts
+from service.api.reads import ReadinessCheck
+from service.api.senders import SenderFiles
+from service.audit import tree
+from service.domain.errors import BackoutError
+from service.settings import Settings, load
+from service.wiring.parts import VERSION, SystemClock, kinds
+from service.wiring.service import Service
+
+log = structlog.get_logger()
+
+DRAIN_SECONDS = 0.5
+"""Between /readyz saying 503 and closing the listener; a load balancer in front needs its own probe interval on top."""
+
+
+def serve(config: Path) -> int:
+    """Run until SIGTERM or SIGINT. SettingsError when the settings are wrong: nothing was started."""
+    settings = load(config, kinds())
+    _log()
+    return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    clock = SystemClock()
+    registry = CollectorRegistry()
+    work = Counter("backout_background_total", "What the background loops did.", ("what", "result"), registry=registry)
+    service = Service(settings, clock, count=lambda what, result: work.labels(what, result).inc())
+    drain = Drain()
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    await service.start()
+    runner = web.AppRunner(make_app(parts(service, registry, drain)), access_log=None, shutdown_timeout=5.0)
+    await runner.setup()
+    host, port = settings.address
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await service.stop()
+        raise BackoutError(f"cannot listen on {settings.listen}: {error.strerror}; choose another address with listen:") from error
+    gauges = _Gauges(service, registry)
+    service.tasks.every(5, "gauges", gauges.round)
+    gc.freeze()  # what was made until here lives as long as the process
+    log.info("ready", listen=settings.listen, version=VERSION, targets=len(settings.targets))
+    await ended.wait()
+    log.info("stopping")
+    drain.begin()
+    await asyncio.sleep(DRAIN_SECONDS)
+    await runner.cleanup()
+    await service.stop()
+    log.info("stopped")
+    return 0
+
+
+def parts(service: Service, registry: CollectorRegistry, drain: Drain) -> Parts:
+    """The edge's view of the service."""
+    settings = service.settings
+    sources = {name: entry.build(entry.settings(), service.clock) for name, entry in catalogue.ALERTS.items()}
+    return Parts(
+        desk=service.desk,
+        targets=service.targets,
+        operations=service.operations,
+        alerts=service.alerts,
+        holds=service.holds,
+        plans=service.plans,
+        answers=service.answers,
+        stop=service.stop_switch,
+        starter=service.engine,
+        clock=service.clock,
+        verifier=KeysFileVerifier(settings.auth.keys_file, service.clock),
+        senders=SenderFiles({one.name: one.token_file for one in settings.alerts.alertmanager}),
+        alert_sources=sources,
+        policies=service.policies,
+        freshness=service.watcher.freshness,
+        trees=lambda bodies: [tree.to_json(one) for one in tree.grow_each(bodies)],
+        tree_text=lambda bodies: "\n\n".join(tree.render_text(one) for one in tree.grow_each(bodies)),
+        readiness=_readiness(service),
+        metrics=ApiMetrics(registry, sources),
+        openapi=Path(package.__file__ or "").parent / "openapi.yaml",
+        version=VERSION,
+        trace_link=settings.audit.trace_link,
+        public_url=settings.public_url,
+        drain=drain,
+    )
+
+
+def _readiness(service: Service) -> Sequence[ReadinessCheck]:
+    """What must be well for alerts to be taken. Trouble with a delivery system is not among it: doctor, /v1/targets and metrics tell that."""
+
+    async def store() -> str:
+        await service.operations.alive()
+        return ""
+
+    async def loops() -> str:
+        dead = [name for name, alive in service.tasks.alive().items() if not alive]
+        return f"background loops ended: {', '.join(dead)}" if dead else ""
+
+    return (ReadinessCheck(name="store", ask=store), ReadinessCheck(name="loops", ask=loops))
+
+
+class _Gauges:
+    """Figures that are read from the store now and then."""
+
+    def __init__(self, service: Service, registry: CollectorRegistry) -> None:
+        self._service = service
+        self._channels = ("trace", *service.told.channels)
+        self._waiting = Gauge("backout_outbox_waiting", "Messages that wait to be sent.", ("channel",), registry=registry)
+        self._oldest = Gauge("backout_outbox_oldest_age_seconds", "Age of the oldest message that waits.", ("channel",), registry=registry)
+        self._parked = Gauge("backout_outbox_parked", "Messages that were set aside for a person.", ("channel",), registry=registry)
+        self._alive = Gauge("backout_operations_in_progress", "Operations that have not ended.", registry=registry)
+        self._failed = Gauge("backout_background_failed_rounds", "Rounds of background loops that failed since the start.", ("loop",), registry=registry)
+        Gauge("backout_build_info", "The version.", ("version",), registry=registry).labels(VERSION).set(1)
+
+    async def round(self) -> None:
+        """Read them all."""
+        now = self._service.clock.now()
+        for channel in self._channels:
+            waiting = await self._service.outbox.waiting(channel)
+            self._waiting.labels(channel).set(waiting.rows)
+            self._oldest.labels(channel).set((now - waiting.oldest).total_seconds() if waiting.oldest else 0)
+            self._parked.labels(channel).set(waiting.parked)
+        self._alive.set(len(await self._service.operations.alive()))
+        for name, count in self._service.tasks.failed.items():
+            self._failed.labels(name).set(count)
+
+
+def _log() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -1,0 +1,249 @@
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import RenderableType
+
+from service.cli import render
+from service.cli.terminal import Terminal
+from tests.unit.service.cli import documents
+from tests.unit.service.cli.contract import check_component
+from tests.unit.service.cli.documents import NOW
+
+Golden = Callable[..., None]
+
+
+def printed(*parts: RenderableType, color: bool = False) -> str:
+    class Screen(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stdout = Screen() if color else StringIO()
+    Terminal(stdout=stdout, environment={"TERM": "xterm-256color", "COLUMNS": "100"} if color else {}).show(*parts)
+    return stdout.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("document", "schema"),
+    [
+        (documents.check(), "RollbackCheck"),
+        (documents.passing(), "RollbackCheck"),
+        (documents.plan(), "Plan"),
+        (documents.blocked_plan(), "Plan"),
+        (documents.operation(), "Operation"),
+        (documents.waiting(), "Operation"),
+        (documents.ended("failed"), "Operation"),
+        (documents.targets(), "TargetList"),
+        (documents.incident(), "Incident"),
+        (documents.ended_hold(), "Hold"),
+        (documents.trace(), "TraceList"),
+        (documents.switch("x"), "Stop"),
+    ],
+)
+def test_the_documents_of_these_tests_have_the_shapes_of_openapi(document: Any, schema: str) -> None:
+    check_component(document, schema)
+
+
+def test_a_check_that_blocks_reads_worst_first(golden: Golden) -> None:
+    golden("check-block", render.check(documents.check(), NOW))
+
+
+def test_a_check_shows_the_passes_with_their_evidence_when_asked(golden: Golden) -> None:
+    golden("check-pass-all", render.check(documents.passing(hold=documents.HOLD, operation=documents.OPERATION), NOW, everything=True))
+
+
+def test_a_check_with_a_warning_names_what_an_approval_has_to_name(golden: Golden) -> None:
+    golden("check-warn", render.check(documents.check(verdict="warn", findings=[*documents.PASSES, documents.WARN], must_name=["caches_stay_coherent"]), NOW))
+
+
+def test_a_check_without_a_goal_says_that_there_is_none() -> None:
+    shown = printed(
+        render.check(documents.check(verdict="unknown", to=None, plan_digest=None, findings=[], recommended={"way": "none", "because": "nobody knows"}), NOW)
+    )
+    assert "57 (v3.1.0 · 9c1e2ab) → nothing to go back to" in shown
+    assert "not known whether it can go back" in shown
+    assert "nobody was asked" in shown
+    assert "Why: nobody knows" in shown
+
+
+@pytest.mark.parametrize("verdict", ["pass", "warn"])
+def test_a_good_verdict_without_a_plan_is_not_shown_as_a_way_back(verdict: str) -> None:
+    shown = printed(render.check(documents.passing(plan_digest=None) | {"verdict": verdict}, NOW))
+    assert "there is no way back to offer" in shown
+    assert "can go back" not in shown
+    assert "To go back" not in shown
+
+
+def test_an_unknown_verdict_says_how_a_person_may_decide() -> None:
+    shown = printed(render.check(documents.check(verdict="unknown", findings=[documents.UNKNOWN], recommended={"way": "rollback", "because": ""}), NOW))
+    assert "naming each unknown: backout rollback prod:team-a/orders" in " ".join(shown.split())
+
+
+def test_a_verdict_in_a_word_of_the_future_is_not_known() -> None:
+    assert "not known (perhaps)" in printed(render.check(documents.check(verdict="perhaps"), NOW))
+
+
+def test_a_plan_shows_steps_findings_and_digest(golden: Golden) -> None:
+    golden("plan", render.plan(documents.plan(), NOW))
+
+
+def test_a_blocked_plan_says_that_it_is_not_carried_out_and_what_instead(golden: Golden) -> None:
+    golden("plan-block", render.plan(documents.blocked_plan(), NOW))
+
+
+def test_targets_are_listed_worst_first(golden: Golden) -> None:
+    golden("targets", render.targets(documents.targets(), NOW))
+
+
+def test_an_incomplete_list_of_targets_says_so_before_anything_else() -> None:
+    trouble = {**documents.targets()["instances"][0], "complete": False, "trouble": "the token may not list applications"}
+    shown = printed(render.targets(documents.targets(complete=False, instances=[trouble], targets=[]), NOW))
+    assert shown.startswith("! prod: the token may not list applications; a target that is missing below may exist all the same")
+    assert "no targets that this token may see" in shown
+
+
+def test_a_list_that_is_incomplete_for_no_named_reason_says_so_too() -> None:
+    assert printed(render.targets(documents.targets(complete=False), NOW)).startswith("! not every instance could be listed")
+
+
+def test_images_show_as_tags_or_as_the_beginning_of_a_digest() -> None:
+    many = [f"r.example.com:5000/a:{tag}" for tag in ("v1", "v2", "v1", "v3")]
+    shown = printed(
+        render.targets(
+            documents.targets(targets=[documents.target("a", images=many), documents.target("b", images=["b"]), documents.target("c", images=[])]), NOW
+        )
+    )
+    assert "v1, v2 +1 · 77d0f1c" in shown
+    assert "b · 77d0f1c" in shown
+
+
+def test_operations_are_one_line_each(golden: Golden) -> None:
+    listed = {"operations": [documents.waiting(), documents.ended(), documents.ended("not_recovered", mode="auto")]}
+    golden("operations", render.operations(listed, NOW))
+
+
+def test_events_are_one_live_line_each(golden: Golden) -> None:
+    golden("events", render.operation_head(documents.operation()), *(render.event(one) for one in documents.EVENTS))
+
+
+def test_the_end_says_outcome_time_hold_and_where_the_story_is(golden: Golden) -> None:
+    golden("ended", render.ended(documents.ended()), "", render.ended(documents.ended("refused", first_effect_at=None, hold=None, says="a column was dropped")))
+
+
+def test_waiting_gives_the_commands_with_the_rules_to_name(golden: Golden) -> None:
+    golden("waiting", render.waiting(documents.waiting(), NOW))
+
+
+def test_incidents_name_each_alert_once(golden: Golden) -> None:
+    golden("incidents", render.incidents({"incidents": [documents.incident(), documents.incident(state="closed", outcome="recovered")]}, NOW))
+
+
+def test_holds_say_when_they_are_looked_at_and_how_they_ended(golden: Golden) -> None:
+    golden("holds", render.holds({"holds": [documents.hold(), documents.ended_hold()]}, NOW), render.hold_ended(documents.ended_hold()))
+
+
+def test_the_stop_switch_says_how_to_go_on(golden: Golden) -> None:
+    golden("stop", render.stop(documents.switch("stopped by user:alice: storm")), render.stop(documents.switch()))
+
+
+def test_a_trace_is_a_tree_with_answers_and_durations(golden: Golden) -> None:
+    golden("trace", render.trace(documents.trace()))
+
+
+def test_what_is_wrong_with_a_trace_is_shown() -> None:
+    faults = ["the operation has ended, but the root span is not here"]
+    shown = printed(render.trace(documents.trace(root=None, orphans=[documents.span("verify", "lost")], faults=faults, outcome="")))
+    assert "without their parent:" in shown
+    assert "└ verify" in shown
+    assert f"! {faults[0]}" in shown
+
+
+def test_a_trace_that_runs_says_so() -> None:
+    assert "57→56    running" in printed(render.trace(documents.trace(running=True, root=None)))
+
+
+def test_several_traces_follow_each_other() -> None:
+    both = documents.trace()
+    both["traces"] = [*both["traces"], {**both["traces"][0], "name": "hold.end prod:team-a/orders"}]
+    assert printed(render.trace(both)).count(f"trace {documents.TRACE}") == 2
+
+
+def test_doctor_puts_the_fix_under_what_is_not_well(golden: Golden) -> None:
+    lines = [
+        {"what": "store", "well": "ok", "says": "sqlite, WAL, fsync 0.9 ms", "fix": ""},
+        {"what": "argocd prod", "well": "ok", "says": "v3.2.11, clock +0.1 s, 214 applications", "fix": ""},
+        {
+            "what": "argocd prod",
+            "well": "no",
+            "says": "may stop auto-sync on billing/*",
+            "fix": "add to policy.csv:  p, role:backout, applications, update, billing/*, allow",
+        },
+        {"what": "notify", "well": "warn", "says": "nothing was ever sent", "fix": "send a test message"},
+    ]
+    golden("doctor", render.doctor(lines))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        lambda evil: render.check(
+            documents.check(says=evil, findings=[documents.finding("[red]r[/]", "block", evil, clears=evil, evidence=[documents.evidence(evil, evil)])]), NOW
+        ),
+        lambda evil: render.plan(documents.plan(because=evil, steps=[documents.step("a", evil, command=evil)]), NOW),
+        lambda evil: render.targets(documents.targets(targets=[documents.target(evil, images=[evil], mode=evil)]), NOW),
+        lambda evil: render.operations({"operations": [documents.operation(says=evil, target=evil)]}, NOW),
+        lambda evil: render.event(documents.event(1, evil, evil)),
+        lambda evil: render.ended(documents.ended(evil, says=evil)),
+        lambda evil: render.holds({"holds": [documents.hold(reason=evil)]}, NOW),
+        lambda evil: render.incidents({"incidents": [documents.incident(target=evil)]}, NOW),
+        lambda evil: render.stop(documents.switch(evil)),
+        lambda evil: render.trace(documents.trace(name=evil, spans=[documents.span(evil, evil)], faults=[evil])),
+        lambda evil: render.doctor([{"what": evil, "well": "no", "says": evil, "fix": evil}]),
+    ],
+)
+def test_text_of_the_service_is_never_markup_and_cannot_steer_the_terminal(shown: Callable[[str], RenderableType]) -> None:
+    out = printed(shown("[bold]x[/bold] :boom: \x1b[2J\x9b31m\u202e"))
+    assert "[bold]x[/bold]" in "".join(out.split())
+    assert ":boom:" in out
+    assert "\x1b" not in out
+    assert "\x9b" not in out
+    assert "\u202e" not in out
+
+
+@pytest.mark.parametrize("empty", [render.operations, render.incidents, render.holds, render.targets])
+def test_an_empty_list_says_so_in_words(empty: Callable[..., RenderableType]) -> None:
+    assert printed(empty({"complete": True}, NOW)).startswith("no ")
+
+
+def test_a_document_without_its_fields_does_not_crash() -> None:
+    for part in (
+        render.check({}, NOW),
+        render.plan({}, NOW),
+        render.ended({}),
+        render.waiting({}, NOW),
+        render.trace({}),
+        render.event({}),
+        render.operation_head({}),
+    ):
+        assert printed(part) is not None
+    assert "not known" in printed(render.check({}, NOW))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (172_799, "47 h"), (172_800, "2 d"), (-300, "5 min")]
+)
+def test_a_length_of_time_has_one_unit(seconds: float, said: str) -> None:
+    assert render.span_of(seconds) == said
+
+
+def test_what_is_no_time_is_shown_as_it_came() -> None:
+    assert render.ago("soon", NOW) == "soon"
+    assert render.clock(None) == ""
+    assert render.clock("2026-05-04T12:00:00") == "2026-05-04T12:00:00"
+    assert render.ago("2026-05-05T12:01:11Z", NOW) == "in 24 h"
+
+
+def test_colour_comes_only_on_a_terminal() -> None:
+    assert "\x1b[" in printed(render.word("block"), color=True)
+    assert printed(render.word("block")) == "block\n"
