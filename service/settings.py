@@ -5,16 +5,18 @@ Each integration owns its own settings model; the composition root hands those i
 
 import difflib
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as VariableError
 
 from service.domain.errors import SettingsError
 from service.domain.model import Mode
@@ -24,8 +26,10 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _duration(value: Any) -> Any:
-    if not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
+    if not isinstance(value, str):  # a bare number has no unit, and YAML reads 1:30 as ninety
+        raise ValueError("expected a duration such as 30s, 3m, 2h or 7d")  # noqa: TRY004  pydantic makes a fault of ValueError only
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value)
     if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
         raise ValueError("expected a duration such as 30s, 3m, 2h or 7d")
@@ -108,6 +112,12 @@ class RecoveredSettings(_Model):
     bake: Duration = Field(default=timedelta(minutes=3), alias="for", description="How long it must be good. Default: 3m, at least two scrape intervals.")
     scrape_interval: Duration = Field(default=timedelta(seconds=30), description="Prometheus' scrape interval for it. Default: 30s.")
     passes: int = Field(default=3, ge=1, le=100, description="Good looks with fresh samples that are needed at least. Default: 3.")
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if bool(self.promql) != ((self.below is None) is not (self.above is None)) or (not self.promql and self.below is not None):
+            raise ValueError("expected promql with one bound, either below or above")
+        return self
 
 
 class SplitSettings(_Model):
@@ -268,8 +278,9 @@ def load(file: Path, kinds: Kinds) -> Settings:
     """Read the file. Raises SettingsError with one line a fault: `file:line: setting: what was expected`."""
     try:
         text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"{file}: cannot be read ({error.strerror}); name a settings file with --config") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise SettingsError(f"{file}: cannot be read ({why}); name a settings file with --config") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         raw = yaml.safe_load(text)
@@ -279,9 +290,9 @@ def load(file: Path, kinds: Kinds) -> Settings:
     if not isinstance(raw, dict):
         raise SettingsError(f"{file}:1: expected settings such as `store: sqlite:////var/lib/backout/backout.db`")
     lines: dict[Path_, int] = {}
-    _lines(node, (), lines)
-    raw = _absolute(raw, file.resolve().parent)
     faults: list[str] = []
+    _lines(node, (), lines, file, faults)
+    raw = _absolute(raw, file.resolve().parent)
     settings = _validate(Settings, raw, (), file, lines, faults)
     delivery = _kinds("delivery", raw.get("delivery"), kinds.delivery, file, lines, faults)
     notify = _kinds("notify", raw.get("notify"), kinds.notify, file, lines, faults)
@@ -295,17 +306,21 @@ def load(file: Path, kinds: Kinds) -> Settings:
     return settings.model_copy(update={"delivery": tuple(delivery), "notify": tuple(notify), "evidence": evidence})
 
 
-def _lines(node: Any, path: Path_, found: dict[Path_, int]) -> None:
+def _lines(node: Any, path: Path_, found: dict[Path_, int], file: Path, faults: list[str]) -> None:
+    """Where each setting stands. One that stands twice is a fault: YAML would silently take the last."""
     if node is None:
         return
     found.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            found[(*path, key.value)] = key.start_mark.line + 1
-            _lines(value, (*path, key.value), found)
+            here, line = (*path, key.value), key.start_mark.line + 1
+            if here in found and key.value != "<<":
+                faults.append(f"{file.name}:{line}: {_shown(here)}: stands here and in line {found[here]}; once is expected")
+            found[here] = line
+            _lines(value, here, found, file, faults)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
-            _lines(value, (*path, number), found)
+            _lines(value, (*path, number), found, file, faults)
 
 
 def _absolute(value: Any, base: Path, name: str = "") -> Any:
@@ -324,6 +339,9 @@ def _absolute(value: Any, base: Path, name: str = "") -> Any:
 def _validate(model: type[BaseModel], raw: Any, path: Path_, file: Path, lines: Mapping[Path_, int], faults: list[str]) -> BaseModel | None:
     try:
         return model(**raw) if issubclass(model, BaseSettings) else model.model_validate(raw)
+    except VariableError as error:  # a variable that should hold JSON and does not; the text must not show it
+        faults.append(f"environment: {str(error).partition(' from source')[0]}: expected JSON")
+        return None
     except ValidationError as error:
         faults += [_fault(model, one, path, file, lines) for one in error.errors(include_url=False, include_input=False)]
         return None
@@ -331,8 +349,9 @@ def _validate(model: type[BaseModel], raw: Any, path: Path_, file: Path, lines: 
 
 def _fault(model: type[BaseModel], error: Any, path: Path_, file: Path, lines: Mapping[Path_, int]) -> str:
     where: Path_ = (*path, *error["loc"])
-    shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
+    variable = _variable(model, where)
     line = next((lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in lines), 1)
+    place = f"environment: {variable}" if variable else f"{file.name}:{line}"
     match error["type"]:
         case "extra_forbidden":
             near = difflib.get_close_matches(str(where[-1]), _fields(model, error["loc"][:-1]), n=1, cutoff=0.6)
@@ -343,7 +362,20 @@ def _fault(model: type[BaseModel], error: Any, path: Path_, file: Path, lines: M
             says = str(error["msg"]).removeprefix("Value error, ")
             described = _description(model, error["loc"])
             says = f"{says[0].lower()}{says[1:]}." + (f" {described}" if described else "")
-    return f"{file.name}:{line}: {shown}: {says}".rstrip()
+    return f"{place}: {_shown(where)}: {says}".rstrip()
+
+
+def _shown(where: Path_) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
+
+
+def _variable(model: type[BaseModel], where: Path_) -> str:
+    """The environment variable that the value came from, or "": a variable wins over the file."""
+    if not issubclass(model, BaseSettings):
+        return ""
+    given = {name.upper(): name for name in os.environ}
+    words = [str(part).upper() for part in where]
+    return next((given[name] for n in range(len(words), 0, -1) if (name := "BACKOUT_" + "__".join(words[:n])) in given), "")
 
 
 def _model_at(model: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel] | None:
@@ -378,9 +410,7 @@ def _description(model: type[BaseModel], loc: Sequence[str | int]) -> str:
     return (field.description or "") if field else ""
 
 
-def _kinds(
-    section: str, raw: Any, models: Mapping[str, type[BaseModel]], file: Path, lines: Mapping[Path_, int], faults: list[str]
-) -> list[Configured]:
+def _kinds(section: str, raw: Any, models: Mapping[str, type[BaseModel]], file: Path, lines: Mapping[Path_, int], faults: list[str]) -> list[Configured]:
     found: list[Configured] = []
     for number, one in enumerate(raw if isinstance(raw, list) else ()):
         path: Path_ = (section, number)

@@ -254,7 +254,10 @@ class GitEvidence:
             else:
                 has_code = any(_holds_code(store, commit.tree, deadline) for commit in (new_commit, old_commit))
             backwards = _is_backwards(store, old_commit, new_commit, deadline)
-        return SourceChange(repository=repository, old=old, new=new, files=files, has_code=has_code, backwards=backwards)
+        declared = self.dialect_of(repository)
+        return SourceChange(
+            repository=repository, old=old, new=new, files=files, has_code=has_code, backwards=backwards, dialect=declared.value if declared else ""
+        )
 
     def _differences(self, store: BaseObjectStore, repository: Repository, old: ObjectID, new: ObjectID, deadline: _Deadline) -> Iterator[FileChange]:
         """Every file that differs; a renamed one is a deleted and an added one, so that no text is missed."""

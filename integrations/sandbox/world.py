@@ -197,6 +197,10 @@ class World:
             await self._clock.sleep(0.05)
         raise TemporaryError(f"{app} {shipped.version} did not go live within {seconds:g} s")
 
+    async def live(self, app: str) -> frozenset[str]:
+        """The digests that the shop's ready pods run."""
+        return frozenset(digest for digest, ready in self._pods(app) if ready)
+
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, human: bool = True) -> Any:
         """One call of Argo CD's API, as a person would do it."""
         if self._session is None:

@@ -319,9 +319,8 @@ def operation_head(document: Doc) -> RenderableType:
     about = Text().append(text(document.get("target")), style="bold")
     if document.get("suspect") or document.get("goal"):
         about.append(f"    {text(document.get('suspect')) or '?'} → {text(document.get('goal')) or '?'}")
-    return about.append(
-        f"    operation {short(document.get('id'))}, mode {text(document.get('mode'))}, {text(document.get('why_mode'))}".rstrip(", "), style="dim"
-    )
+    how = _joined((f"operation {short(document.get('id'))}", f"mode {text(document.get('mode'))}", text(document.get("why_mode"))))
+    return Group(about, Text(how, style="dim"))
 
 
 def event(document: Doc) -> RenderableType:

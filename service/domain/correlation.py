@@ -130,7 +130,7 @@ def find_suspect(
     """Blame the live release if its deploy lies in the window before the onset; go back to the last good one before it.
 
     `history` is newest first. `began` is None when a person asks without an incident: then the live release is the one to leave. A release that
-    Backout made (by handle) is never suspect; a held release is never a goal. Goals seen unhealthy are skipped, goals never seen come last.
+    Backout made (by handle) is never suspect; a held release is never a goal. Goals seen unhealthy are skipped; goals that nobody can vouch for come last.
     """
     if not history:
         return Suspicion(suspect=None, goal=None, says="the delivery system remembers no release of this target")
@@ -147,8 +147,8 @@ def find_suspect(
             return Suspicion(suspect=None, goal=None, says=f"no deploy within {hours:g} h before the trouble began: a deploy is hardly the cause")
     earlier = [r for r in history[1:] if r.key != live.key and r.key not in barred]
     seen_good = next((r for r in earlier if r.key in records and _was_good(records[r.key])), None)
-    unseen = next((r for r in earlier if r.key not in records), None)
-    goal = seen_good or unseen
+    unsure = next((r for r in earlier if r.key not in records or not _was_bad(records[r.key])), None)
+    goal = seen_good or unsure
     if goal is None:
         return Suspicion(
             suspect=live, goal=None, suspects=in_window, says=f"release {live.title} is under suspicion, but no earlier release is known to go back to"
@@ -157,4 +157,8 @@ def find_suspect(
 
 
 def _was_good(record: ReleaseRecord) -> bool:
-    return record.healthy_for > timedelta(0) and record.last_health not in {"Degraded", "Missing"}
+    return record.healthy_for > timedelta(0) and not _was_bad(record)
+
+
+def _was_bad(record: ReleaseRecord) -> bool:
+    return record.last_health in {"Degraded", "Missing"}

@@ -218,6 +218,7 @@ class SourceChange:
     """Everything that differs between two source revisions of one repository; complete, or it would be Absent. Texts only of migration files.
 
     `has_code` is False when the repository at both revisions holds nothing but deployment configuration: then it proves nothing about migrations.
+    `dialect` is the SQL dialect that the operator declared for the repository (postgres, mysql, sqlite), "" when none was.
     """
 
     repository: str
@@ -226,6 +227,7 @@ class SourceChange:
     files: tuple[FileChange, ...]
     has_code: bool
     backwards: bool = False
+    dialect: str = ""
 
 
 def manifest(image: str) -> Key[Manifest]:

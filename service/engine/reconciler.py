@@ -1,6 +1,5 @@
 """Repairs starts: every alive, non-waiting operation and every undecided delivery has an active segment, or gets the next one. Each repair is counted."""
 
-from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -24,7 +23,7 @@ class Reconciler:
         self._alerts = alerts
         self._clock = clock
         self._repaired = repaired
-        self._tries: Counter[str] = Counter()
+        self._started: dict[str, int] = {}
 
     async def round(self, *, patience: timedelta = PATIENCE) -> int:
         """Repair what stands still; answers how many repairs."""
@@ -37,10 +36,15 @@ class Reconciler:
                 log.warning("operation had no segment; started one", operation=operation.id, phase=operation.phase)
                 self._repaired("operation")
                 repairs += 1
+        before, self._started = self._started, {}
         for delivery in await self._alerts.deliveries_undecided():
-            if await self._engine.is_active(Work(kind="delivery", id=delivery, seq=self._tries[delivery])):
+            seq = self._started[delivery] = before.get(delivery, 0)
+            if await self._engine.is_active(Work(kind="delivery", id=delivery, seq=seq)):
                 continue
-            self._tries[delivery] += 1
-            await self._engine.start(Work(kind="delivery", id=delivery, seq=self._tries[delivery]))
+            # A number that no earlier process used either: a segment that ended under it would never run again.
+            seq = self._started[delivery] = max(seq + 1, int(now.timestamp()))
+            await self._engine.start(Work(kind="delivery", id=delivery, seq=seq))
+            log.warning("delivery had no segment; started one", delivery=delivery)
+            self._repaired("delivery")
             repairs += 1
         return repairs

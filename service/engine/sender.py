@@ -12,8 +12,8 @@ from service.domain.ports import Clock, Sender
 log = structlog.get_logger()
 
 LONGEST = timedelta(minutes=5)
-PARK_AFTER = 3
-"""A permanent error (bad credential) is tried this often, in growing steps, before the message is set aside."""
+PARK_AFTER = 12
+"""A permanent error (unreadable credential, TLS) is tried this often, in growing steps (some 25 minutes), before the message is set aside."""
 
 
 class Box(Protocol):
@@ -33,43 +33,47 @@ class OutboxSender:
         self._senders = senders
         self._clock = clock
         self._count = count
+        self._paused: dict[str, datetime] = {}
 
     async def round(self) -> int:
         """Send what is due on every channel; answers how many messages left. One channel's trouble never holds up another."""
         sent = 0
         for channel, (sender, together) in self._senders.items():
-            while True:
-                batch = await self._box.due(channel, self._clock.now(), together)
-                if not batch or not await self._batch(channel, sender, batch):
+            while (now := self._clock.now()) >= self._paused.get(channel, now):  # younger messages must not overtake those that were put off
+                batch = await self._box.due(channel, now, together)
+                if not batch:
                     break
-                sent += len(batch)
+                sent += await self._batch(channel, sender, batch)
         return sent
 
-    async def _batch(self, channel: str, sender: Sender, batch: Sequence[tuple[int, bytes, int]]) -> bool:
+    async def _batch(self, channel: str, sender: Sender, batch: Sequence[tuple[int, bytes, int]]) -> int:
+        """How many of it left; the channel is paused when its receiver is in trouble."""
         positions = [position for position, _, _ in batch]
         tries = max(tried for _, _, tried in batch)
         try:
             await sender.send([body for _, body, _ in batch])
-        except TemporaryError as error:
-            await self._later(channel, positions, tries, str(error))
-            return False
-        except (PermanentError, RefusedError) as error:
-            if len(batch) > 1:  # find the one that is refused; the others go out
-                done = [await self._batch(channel, sender, [one]) for one in batch]
-                return all(done)
-            if isinstance(error, PermanentError) and tries < PARK_AFTER:
+        except (TemporaryError, PermanentError, RefusedError) as error:
+            if isinstance(error, TemporaryError) or (isinstance(error, PermanentError) and tries < PARK_AFTER):
                 await self._later(channel, positions, tries, str(error))
-                return False
+                return 0
+            if len(batch) > 1:  # find the one that is refused; the others go out
+                left = 0
+                for one in batch:
+                    if channel in self._paused and self._clock.now() < self._paused[channel]:
+                        break
+                    left += await self._batch(channel, sender, [one])
+                return left
             log.warning("message set aside", channel=channel, position=positions[0], why=str(error))
             await self._box.park(positions[0], str(error))
             self._count(channel, "parked")
-            return True
+            return 0
         await self._box.delivered(positions, self._clock.now())
         self._count(channel, "sent")
-        return True
+        return len(batch)
 
     async def _later(self, channel: str, positions: Sequence[int], tries: int, why: str) -> None:
         pause = min(LONGEST, timedelta(seconds=2 ** min(tries, 10)))
         log.warning("could not send; trying again", channel=channel, why=why, seconds=pause.total_seconds())
-        await self._box.put_off(positions, self._clock.now() + pause)
+        self._paused[channel] = self._clock.now() + pause
+        await self._box.put_off(positions, self._paused[channel])
         self._count(channel, "put_off")

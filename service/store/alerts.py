@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,15 @@ INTAKE_PATIENCE = 2.5
 """Seconds the intake waits for the store before it answers 503: the sender then tries again, and nothing is half kept."""
 
 CHUNK = 500
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An episode as far as one delivery has to know it; moves with what the delivery tells."""
+
+    id: str
+    starts_at: datetime
+    ends_at: datetime | None
 
 
 class AlertStore:
@@ -65,41 +75,44 @@ class AlertStore:
                 )
             )
         ).all()
-        known: dict[tuple[str, datetime], Any] = {(row.fingerprint, row.starts_at): row for row in found}
-        open_ones: dict[str, list[Any]] = {}
+        known: dict[str, list[_Kept]] = {}
         for row in found:
-            if row.ends_at is None:
-                open_ones.setdefault(row.fingerprint, []).append(row)
+            known.setdefault(row.fingerprint, []).append(_Kept(row.id, row.starts_at, row.ends_at))
         for notice in notices:
-            seen = known.get((notice.fingerprint, notice.starts_at))
+            mine = known.setdefault(notice.fingerprint, [])
+            seen = next((one for one in mine if one.starts_at == notice.starts_at), None)
             if notice.firing:
-                for older in open_ones.get(notice.fingerprint, ()):
-                    if older.starts_at < notice.starts_at:  # a newer firing ends the older episode of that fingerprint
-                        await self._end(connection, older.id, notice.starts_at)
-                if seen is None:
-                    await self._insert(connection, delivery, delivery_id, notice)
+                for older in mine:
+                    if older.ends_at is None and older.starts_at < notice.starts_at:  # a newer firing ends the older episode of that fingerprint
+                        await self._end(connection, older, notice.starts_at)
+                if seen is None:  # told late, after a newer firing of the same alert: over since then, and nothing to act on
+                    newer = min((one.starts_at for one in mine if one.starts_at > notice.starts_at), default=None)
+                    mine.append(await self._insert(connection, delivery, delivery_id, notice, ended=newer, says="a newer firing of it was known already"))
                 else:
                     await connection.execute(
                         t.episode.update().where(t.episode.c.id == seen.id).values(times_seen=t.episode.c.times_seen + 1, last_seen_at=delivery.received_at)
                     )
                 continue
             ended = notice.ends_at or delivery.received_at
-            matched = [seen] if seen is not None else [o for o in open_ones.get(notice.fingerprint, ()) if o.starts_at <= notice.starts_at]
+            matched = [seen] if seen is not None else [one for one in mine if one.ends_at is None and one.starts_at <= notice.starts_at]
             for one in matched:
-                await self._end(connection, one.id, ended)
-            if not matched:
-                await self._insert(connection, delivery, delivery_id, notice)  # its firing was never announced: kept, and never acted on
+                await self._end(connection, one, ended)
+            if not matched:  # its firing was never announced: kept, and never acted on
+                mine.append(await self._insert(connection, delivery, delivery_id, notice, ended=ended, says="it was over before Backout heard of it"))
 
-    async def _insert(self, connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notice: AlertNotice) -> None:
-        resolved = not notice.firing
+    async def _insert(
+        self, connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notice: AlertNotice, *, ended: datetime | None, says: str
+    ) -> "_Kept":
+        """Keep an episode; with `ended` it is over already and has its disposition, for the reason in `says`."""
+        kept = _Kept(f"epi_{uuid.uuid4().hex}", notice.starts_at, ended)
         await connection.execute(
             t.episode.insert().values(
-                id=f"epi_{uuid.uuid4().hex}",
+                id=kept.id,
                 source=delivery.source,
                 sender=delivery.sender,
                 fingerprint=notice.fingerprint,
                 starts_at=notice.starts_at,
-                ends_at=(notice.ends_at or delivery.received_at) if resolved else None,
+                ends_at=ended,
                 labels=dict(notice.labels),
                 annotations=dict(notice.annotations),
                 generator_url=notice.generator_url,
@@ -108,15 +121,18 @@ class AlertStore:
                 times_seen=1,
                 link=delivery.link,
                 delivery_id=delivery_id,
-                disposition="resolved" if resolved else "",
-                disposition_says="it was over before Backout heard of it" if resolved else "",
+                disposition="resolved" if ended else "",
+                disposition_says=says if ended else "",
                 rung="",
             )
         )
+        return kept
 
     @staticmethod
-    async def _end(connection: AsyncConnection, episode_id: str, at: datetime) -> None:
-        await connection.execute(t.episode.update().where(t.episode.c.id == episode_id, t.episode.c.ends_at.is_(None)).values(ends_at=at, last_seen_at=at))
+    async def _end(connection: AsyncConnection, one: "_Kept", at: datetime) -> None:
+        if one.ends_at is None:
+            one.ends_at = at
+            await connection.execute(t.episode.update().where(t.episode.c.id == one.id, t.episode.c.ends_at.is_(None)).values(ends_at=at, last_seen_at=at))
 
     async def undecided(self, delivery_id: str) -> Sequence[Episode]:
         """The delivery's episodes without a disposition."""

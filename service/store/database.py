@@ -89,6 +89,8 @@ def _mapped() -> Any:
     except sa.exc.DBAPIError as error:
         if error.connection_invalidated:
             raise UnavailableError("the connection to the store broke") from error
+        if type(error) is sa.exc.DatabaseError:  # the base class itself: SQLite says so of a damaged file
+            raise UnavailableError(f"the store cannot be used ({_reason(error)})") from error
         raise
 
 

@@ -134,6 +134,9 @@ class OperationStore:
                 if not swapped.rowcount:
                     return False
                 after = await _reload(connection, operation.id)
+                if waits and after.cancel_requested and not operation.cancel_requested:  # asked for while this was worked out: it must not be waited out
+                    wake = at
+                    await connection.execute(t.operation.update().where(t.operation.c.id == operation.id).values(wake_at=wake))
                 await self._append(connection, after, transition.events, transition.spans, transition.messages, at)
                 if transition.hold is not None:
                     await _change_hold(connection, operation, transition.hold, at)
@@ -183,13 +186,19 @@ class OperationStore:
             return True
 
     async def request_cancel(self, operation_id: str, *, actor: Actor, reason: str, at: datetime) -> bool:
-        """Ask an alive operation to stop at its next transition; one that waits is woken. False if it has ended or was asked before."""
+        """Ask an alive operation to stop at its next transition; one that waits is woken. False if it has ended or was asked before.
+
+        One that is moving keeps its `seq`: a second segment beside the first could send the effect that the first is just sending.
+        """
         says = f"cancelled by {actor}: {reason}"
         async with self._database.write() as connection:
+            now = (await connection.execute(sa.select(t.operation.c.wake_at).where(t.operation.c.id == operation_id).with_for_update())).first()
+            waits = now is not None and now.wake_at is not None and now.wake_at > at
+            woken: dict[str, Any] = {"seq": t.operation.c.seq + 1, "rev": t.operation.c.rev + 1, "wake_at": None} if waits else {}
             asked = await connection.execute(
                 t.operation.update()
                 .where(t.operation.c.id == operation_id, t.operation.c.done_at.is_(None), t.operation.c.cancel_requested == "")
-                .values(cancel_requested=says, seq=t.operation.c.seq + 1, rev=t.operation.c.rev + 1, updated_at=at, wake_at=None)
+                .values(cancel_requested=says, updated_at=at, **woken)
             )
             if not asked.rowcount:
                 return False

@@ -79,12 +79,8 @@ class StopStore:
 
     async def reason(self) -> str:
         """Why everything is stopped, or ""."""
-        if self._file is not None:
-            try:
-                if self._file.exists():
-                    return f"the stop file is there: {self._file.read_text(encoding='utf-8', errors='replace').strip()[:200] or 'no reason given'}"
-            except OSError as error:
-                return f"the stop file cannot be read ({error.strerror}), so nothing is done"
+        if self._file is not None and (told := _stop_file_says(self._file)):
+            return told
         try:
             async with self._database.read() as connection:
                 row = (await connection.execute(sa.select(t.stop).order_by(t.stop.c.id.desc()).limit(1))).first()
@@ -104,3 +100,13 @@ class StopStore:
             await connection.execute(t.stop.delete())
         if self._file is not None:
             self._file.unlink(missing_ok=True)
+
+
+def _stop_file_says(file: Path) -> str:
+    """Why the file stops everything, or "" if it is not there. A folder that is not there may be one that is not mounted: that is no "not stopped"."""
+    try:
+        return f"the stop file is there: {file.read_text(encoding='utf-8', errors='replace').strip()[:200] or 'no reason given'}"
+    except FileNotFoundError:
+        return "" if file.parent.is_dir() else f"the folder of the stop file {file.name} is not there, so nothing is done"
+    except OSError as error:
+        return f"the stop file cannot be read ({error.strerror}), so nothing is done"

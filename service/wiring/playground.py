@@ -34,11 +34,13 @@ class Playground:
         self.token_file = folder / "token"
         self._token = ""
         self._listen = f"127.0.0.1:{port}"
+        self._shops = 0
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self, shops: Mapping[str, str]) -> None:
         """Start the world with these shops (name -> version), then the service; answers when it is ready and watches every shop."""
+        self._shops = len(shops)
         await self.world.start()
         for app, version in shops.items():
             await self.world.add_shop(app, version)
@@ -118,7 +120,10 @@ class Playground:
             return answer.status == 200  # noqa: PLR2004  ready
 
     async def _watched(self) -> bool:
-        for target in (await self.get("/v1/targets"))["targets"]:
+        targets = (await self.get("/v1/targets"))["targets"]
+        if len(targets) < self._shops:
+            return False
+        for target in targets:
             seen = (await self.get(f"/v1/targets/{target['id'].replace('/', '%2F')}"))["releases"]
             if not any(one["healthy_for_s"] >= 1 for one in seen):
                 return False

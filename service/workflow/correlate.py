@@ -16,6 +16,9 @@ from service.workflow.messages import Told
 AGAIN_AFTER = timedelta(minutes=5)
 """A further alert of an incident whose operation ended this long ago begins a new one; before that it joins the record of the ended one."""
 
+BEGIN_AFTER = timedelta(seconds=10)
+"""An incident that has no operation this long after it was opened gets one from the sweep: whoever opened it did not get that far."""
+
 
 class Correlator:
     """Places the episodes of a delivery. `scopes` is sender name -> pattern of targets that this credential speaks for."""
@@ -76,7 +79,7 @@ class Correlator:
             await self._incident(episode, match.target, match, now)
 
     async def _leave(self, episode: Episode, disposition: str, match: Match, now: datetime) -> None:
-        await self._alerts.place(episode, disposition=disposition, says=match.says, target=None, rung=match.rung, at=now)
+        """Tell first, then decide: after a crash between both it is told again under the same key, which is once."""
         for one in messages.message(
             self._told,
             key=f"unplaced/{episode.id}",
@@ -90,6 +93,7 @@ class Correlator:
             extra={"alert": episode.name, "labels": dict(episode.labels), "candidates": [str(c) for c in match.candidates]},
         ):
             await self._outbox.send(one, now)
+        await self._alerts.place(episode, disposition=disposition, says=match.says, target=None, rung=match.rung, at=now)
 
     async def _incident(self, episode: Episode, target: TargetId, match: Match, now: datetime) -> None:
         incident = await self._alerts.place(episode, disposition="placed", says=match.says, target=target, rung=match.rung, at=now)
@@ -103,13 +107,17 @@ class Correlator:
         await self.begin(incident, now)
 
     async def sweep(self) -> None:
-        """Close open incidents whose alerts all ended and that nothing works on any more."""
+        """Close open incidents whose alerts all ended and that nothing works on any more.
+
+        One without any operation gets it here: its beginning was lost in a crash, or another operation was alive on the target then.
+        """
         now = self._clock.now()
         for incident in await self._alerts.open_incidents():
-            if any(e.firing for e in incident.episodes):
-                continue
             latest = await self._journal.latest(incident.id)
-            if latest is None or latest.done_at is not None:
+            if latest is None:
+                if now - incident.opened_at >= BEGIN_AFTER:
+                    await self.begin(incident, now)
+            elif latest.done_at is not None and not any(e.firing for e in incident.episodes):
                 await self._alerts.close_incident(incident.id, outcome="resolved", at=now)
 
     async def begin(self, incident: Incident, now: datetime) -> Operation | None:
@@ -179,7 +187,8 @@ def _not_scoped(episodes: Sequence[Episode], scopes: Mapping[str, str], target: 
 
 
 def _foreign_namespace(namespaces: Sequence[str], episodes: Sequence[Episode]) -> str:
-    outside = [e.labels.get("namespace", "") for e in episodes if e.labels.get("namespace", "") not in namespaces]
+    known = {namespace for namespace in namespaces if namespace}
+    outside = [e.labels.get("namespace", "") for e in episodes if e.labels.get("namespace", "") not in known]
     return f"the alert's namespace {outside[0] or '(none)'} does not belong to the target" if outside else ""
 
 

@@ -1,6 +1,7 @@
 """What people and portals ask for: a check, a plan, a rollback, a decision, a cancel, the end of a hold. The API and nothing else calls it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -159,7 +160,9 @@ class Desk:
                 "or use --leave-auto-sync-off, or --accept-bad to let it come back"
             )
         told = "auto-sync left as it is"
-        if hold.remembered.get("stopped") and not leave_auto_sync_off:
+        if not hold.remembered.get("stopped"):
+            told = await self._unmark(delivery, hold)
+        elif not leave_auto_sync_off:
             told = await self._give_back(delivery, hold)
         now = self._clock.now()
         if not await self._holds.end(hold_id, by=str(actor), because=reason, at=now):
@@ -179,6 +182,14 @@ class Desk:
         ended = await self._holds.load(hold_id)
         return ended or hold
 
+    async def _unmark(self, delivery: Delivery, hold: Hold) -> str:
+        """Take our mark off a target that had no auto-sync to give back; the mark is a sign only, so trouble with it does not keep the hold."""
+        try:
+            await self._give_back(delivery, hold)
+        except RefusedError as error:
+            return f"the mark on the target is still there: {error}"
+        return "there was no auto-sync to give back"
+
     async def _give_back(self, delivery: Delivery, hold: Hold) -> str:
         """Run the compensating step of the operation that opened the hold, by the same port and with the same care."""
         operation = await self._operation(hold.operation_id)
@@ -187,6 +198,7 @@ class Desk:
         undo: Step | None = next((s.undo for s in plan.steps if s.undo is not None), None) if plan else None
         if plan is None or undo is None:
             return "nothing to give back"
+        undo = replace(undo, parameters={**undo.parameters, "after_rollback": True})
         now = self._clock.now()
         intention = Intention(
             target=hold.target,

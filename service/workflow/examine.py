@@ -122,18 +122,28 @@ class Examiner:
     async def _best(self, case: Case, rules: Sequence[Rule], *, automatic: bool) -> tuple[Case, Offer | None, Verdict]:
         """Evaluate each way that is offered, best first; without any, the plain rollback, so that the person sees why not."""
         delivery = self._deliveries.get(case.target.instance)
-        case = await self._gatherer.complete(case, rules)
+        case = await self._complete(case, rules)
         offers = delivery.offers(case) if delivery is not None and case.suspect and case.goal else ()
         best: tuple[Case, Offer | None, Verdict] | None = None
         for offer in offers or (None,):
             one = replace(case, way=offer.way) if offer else case
-            one = await self._gatherer.complete(one, rules)
+            one = await self._complete(one, rules)
             verdict = evaluate(one, rules, automatic=automatic)
             if best is None or verdict.worst < best[2].worst:
                 best = (one, offer, verdict)
         if best is None:  # pragma: no cover  the loop above runs at least once
             raise AssertionError("no way was evaluated")
         return best
+
+    async def _complete(self, case: Case, rules: Sequence[Rule]) -> Case:
+        """With every fact that the rules need; the operation that asks is not in its own way, so it is left out of those that are alive."""
+        case = await self._gatherer.complete(case, rules)
+        key, own = keys.limits(case.target), case.context.get("operation", "")
+        limits = case.facts.known.get(key)
+        if not isinstance(limits, Known) or own not in limits.value.alive:
+            return case
+        others = replace(limits, value=replace(limits.value, alive=tuple(one for one in limits.value.alive if one != own)))
+        return replace(case, facts=Facts({**case.facts.known, key: others}, case.facts.now))
 
     def _plan(self, case: Case, offer: Offer | None, verdict: Verdict, *, mode: Mode, requested_by: Actor, plan_id: str, deadline: timedelta) -> Plan | None:
         state = case.facts.read(keys.state(case.target))

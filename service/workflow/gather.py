@@ -48,7 +48,10 @@ class Gatherer:
             if not missing:
                 break
             case = replace(case, facts=await self.facts(case.target, sorted(missing, key=str), case.facts))
-        return replace(case, facts=Facts(case.facts.known, self._clock.now()))
+        now = self._clock.now()
+        old = [key for key, fact in case.facts.known.items() if isinstance(fact, Known) and now - fact.evidence.read_at > fact.good_for]
+        again = (await self.facts(case.target, old)).known if old else {}  # a slow source must not make what was read before it stale
+        return replace(case, facts=Facts({**case.facts.known, **again}, self._clock.now()))
 
     async def _read(self, target: TargetId, key: Key[Any]) -> Fact[Any]:
         kept = self._kept.get(key)
@@ -73,3 +76,5 @@ class Gatherer:
             return Absent(f"the {key} could not be read within {self._read_seconds:g} s", clears="Look at the source; try again.")
         except BackoutError as error:
             return Absent(str(error), clears="Look at the source; try again.")
+        except Exception as defect:  # noqa: BLE001  a defect in one reader must not stop the verdict: the fact is absent, and its rule says unknown
+            return Absent(f"reading the {key} failed: {type(defect).__name__}", clears="Report this; it is a defect of Backout.")

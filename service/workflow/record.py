@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -43,7 +43,8 @@ class Rollback:
     """The record of a rollback operation.
 
     `cursor` is the next step of the plan; `why_compensate` the sentence that made the operation take its steps back. `ending` is the outcome that
-    the compensation leads to. `looks` counts verification looks; `verdicts` how often the world was judged.
+    the compensation leads to. `verdicts` counts how often the world was judged, `attempts` the attempts made for plans that were given up since.
+    `keep_firing` is the alert rule's own, which delays the end of a verification.
     """
 
     schema: int = SCHEMA
@@ -67,6 +68,8 @@ class Rollback:
     acting_since: datetime | None = None
     waiting_since: datetime | None = None
     stumbles: int = 0
+    attempts: int = 0
+    keep_firing: timedelta = timedelta(0)
 
 
 _ADAPTER = TypeAdapter(Rollback)

@@ -4,6 +4,8 @@ Each function takes the row and answers one `Transition`; nothing is remembered 
 `deliveries` act and observe; a crash anywhere is continued from the row, and an effect is looked for before it is tried.
 """
 
+import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -43,6 +45,10 @@ POLL = timedelta(seconds=0.5)
 STUCK_POLL = timedelta(seconds=15)
 STUCK_AFTER = timedelta(minutes=15)
 MAX_VERDICTS = 3
+
+_SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+_RANGE = re.compile(r"\[\s*((?:\d+(?:ms|[smhdwy]))+)")
 
 BEGIN, WAITING, DECIDED = "begin", "awaiting_approval", "decided"
 ACT, SEND, WATCH, STUCK = "act", "act_send", "act_watch", "stuck"
@@ -124,8 +130,8 @@ class RollbackStory:
             AuditEvent(kind="decision", says=decision.says, at=now, body={"do": decision.do, "must_name": list(decision.must_name)}),
         )
         drafts = _verdict_spans(found, data, started, now, decision)
-        if found.plan is None and decision.do in {Do.ACT, Do.WAIT, Do.NOTIFY}:
-            decision = Decision(do=Do.REFUSE, says=found.case.why_none or "there is no way back to offer")
+        if (found.plan is None or not found.plan.steps) and decision.do in {Do.ACT, Do.WAIT, Do.NOTIFY}:
+            decision = Decision(do=Do.REFUSE, says=found.plan.because if found.plan else found.case.why_none or "there is no way back to offer")
         stopped = await self._p.stop.reason()
         if stopped and decision.do in {Do.ACT, Do.WAIT}:
             return self._refused(op, data, found, f"everything is stopped: {stopped}", rows, drafts)
@@ -251,8 +257,12 @@ class RollbackStory:
         if policy.recovered_when.traffic:
             facts = await self._p.gatherer.facts(found.case.target, [keys.series(policy.recovered_when.traffic)])
             before = facts.read(keys.series(policy.recovered_when.traffic))
-            traffic = sum(before.value.values.values()) if isinstance(before, Known) and before.value.values else None
-        return replace(data, wanted=wanted, bound=bound, traffic_before=traffic)
+            flows = [flow for flow in before.value.values.values() if math.isfinite(flow)] if isinstance(before, Known) else []
+            traffic = sum(flows) if flows else None  # NaN would compare as "enough" with anything
+        trigger = found.case.trigger
+        rule = found.case.facts.read(keys.alert_rule(trigger.alert, trigger.series_labels)) if trigger else None
+        keep_firing = rule.value.keep_firing if isinstance(rule, Known) else timedelta(0)
+        return replace(data, wanted=wanted, bound=bound, traffic_before=traffic, keep_firing=keep_firing)
 
     def _go(
         self, op: Operation, data: Rollback, found: Examination, within: timedelta, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]
@@ -280,12 +290,16 @@ class RollbackStory:
             return self._start_verifying(op, data, now)
         step = plan.steps[data.cursor]
         stopped = await self._p.stop.reason()
+        late = op.act_before is not None and now >= op.act_before
+        if step.optional and (stopped or late):  # what may fail may be left out: the rollback before it is not taken back for its sake
+            return self._skip(data, step, f"everything is stopped: {stopped}" if stopped else "act_before passed", now)
         if stopped:
             return self._give_up(op, data, f"everything is stopped: {stopped}", Outcome.FAILED)
-        if op.act_before is not None and now >= op.act_before:
+        if late:
             if op.first_effect_at is None and data.verdicts < MAX_VERDICTS:
                 says = "act_before passed before anything was written: judged anew"
-                again = replace(data, plan=None, cursor=0, tried=(), confirmed=None)
+                spent = max((one.attempt for one in data.tried), default=data.attempts)
+                again = replace(data, plan=None, cursor=0, tried=(), confirmed=None, attempts=spent)
                 return Transition(phase=BEGIN, data=dump(again), says=says, events=(AuditEvent(kind="late", says=says, at=now),))
             return self._give_up(op, data, "act_before passed; nothing more was written", Outcome.FAILED)
         delivery = self._p.deliveries[op.target.instance]
@@ -297,7 +311,7 @@ class RollbackStory:
             if step.optional:
                 return self._skip(data, step, str(error), now)
             return self._give_up(op, data, f"{step.name}: {error}", Outcome.FAILED)
-        attempt = 1 + sum(1 for one in data.tried if one.step == data.cursor and not one.undo)
+        attempt = data.attempts + 1 + sum(1 for one in data.tried if one.step == data.cursor and not one.undo)
         data = replace(data, tried=(*data.tried, Tried(step=data.cursor, attempt=attempt, intent=intent, at=now)))
         hold = None
         if step.effect and not data.hold_id:
@@ -360,12 +374,16 @@ class RollbackStory:
         try:
             await delivery.act(step, tried.intent, self._guard(op))
         except (TooLateError, StoppedError) as error:
+            if step.optional:
+                return self._skip(_ended(data, "not_sent", str(error)), step, str(error), now)
             return self._give_up(op, _ended(data, "not_sent", str(error)), f"{step.name}: {error}; it was not sent", Outcome.FAILED)
         except TemporaryError as error:
             says = f"{step.name}: the answer was lost ({error}); looking what became of it"
             return Transition(phase=WATCH, data=op.data, says=says, events=(AuditEvent(kind="answer_lost", says=says, at=now),))
-        except (RefusedError, PermanentError) as error:
+        except RefusedError as error:
             return await self._not_done(op, _ended(data, "refused", str(error)), step, tried, str(error))
+        except PermanentError as error:  # an answer that nobody understands is no proof that nothing happened
+            return await self._not_done(op, _ended(data, Seen.FAILED, str(error)), step, tried, str(error))
         row = AuditEvent(kind="sent", says=f"sent: {step.says}", at=self._p.clock.now(), body={"step": step.name})
         return Transition(phase=WATCH, data=op.data, says=step.says, events=(row,))
 
@@ -444,18 +462,18 @@ class RollbackStory:
     # --- taking back -------------------------------------------------------------------------------------------------------
 
     async def _cancel(self, op: Operation, data: Rollback) -> Transition:
-        if op.phase in {SEND, WATCH, STUCK}:  # an effect may be on its way: learn its fate first, then take back
-            transition = await self._phases[op.phase](op, data)
-            if transition.phase in {SEND, WATCH, STUCK} or transition.done:
+        if op.phase in {SEND, WATCH, STUCK}:  # an effect may be on its way: learn its fate first (only look: nothing more is sent), then take back
+            transition = await self._watch(op, data)
+            if transition.phase in {WATCH, STUCK, BACK} or transition.done:
                 return transition
-            if transition.phase == ACT and load(replace(op, data=transition.data)).cursor >= len(_plan(op, data).steps):
-                return transition  # the last step is done: too late to cancel, verify what is live
+            if transition.phase == ACT and _decided_by_deeds(_plan(op, data), load(replace(op, data=transition.data))):
+                return transition  # the rollback is done: too late to cancel, verify what is live
             now = self._p.clock.now()
             row = AuditEvent(kind="cancelling", says=op.cancel_requested, at=now)
             after = replace(load(replace(op, data=transition.data)), why_compensate=op.cancel_requested, ending=Outcome.CANCELLED.value)
             return replace(transition, phase=BACK, data=dump(after), events=(*transition.events, row), wait=timedelta(0))
-        if op.phase == ACT and data.cursor >= len(_plan(op, data).steps):
-            return await self._act(op, data)
+        if op.phase == ACT and _decided_by_deeds(_plan(op, data), data):
+            return self._start_verifying(op, data, self._p.clock.now())
         return self._give_up(op, data, op.cancel_requested, Outcome.CANCELLED)
 
     def _give_up(self, op: Operation, data: Rollback, why: str, ending: Outcome, drafts: tuple[SpanDraft, ...] = ()) -> Transition:
@@ -471,7 +489,7 @@ class RollbackStory:
         """Find the next step to take back, newest first; each is tried once. Nothing is taken back once the rollback itself was accepted."""
         plan, now = _plan(op, data), self._p.clock.now()
         undone = {one.step for one in data.tried if one.undo}
-        accepted = [one for one in data.tried if not one.undo and plan.steps[one.step].undo is None and plan.steps[one.step].effect and _may_have_happened(one)]
+        accepted = [one for one in data.tried if not one.undo and one.step == _decisive(plan) and _may_have_happened(one)]
         reached = [] if accepted else [one for one in data.tried if not one.undo and plan.steps[one.step].undo is not None and _may_have_happened(one)]
         for one in reversed(reached):
             undo = plan.steps[one.step].undo
@@ -540,8 +558,8 @@ class RollbackStory:
         when = self._p.examiner.policy(op.target).recovered_when
         end = give_up_at(
             now,
-            range_of_sli=timedelta(minutes=5),
-            keep_firing=timedelta(0),
+            range_of_sli=_range(data.bound.promql if data.bound else ""),
+            keep_firing=data.keep_firing,
             interval=when.scrape_interval,
             bake=max(when.bake, 2 * when.scrape_interval),
         )
@@ -727,6 +745,15 @@ def _plan(op: Operation, data: Rollback) -> Plan:
     return data.plan
 
 
+def _decisive(plan: Plan) -> int:
+    """The place of the step that goes back: the last effect that must happen. What comes before prepares it, what comes after may be left out."""
+    return max((place for place, step in enumerate(plan.steps) if step.effect and not step.optional), default=len(plan.steps))
+
+
+def _decided_by_deeds(plan: Plan, data: Rollback) -> bool:
+    return data.cursor > _decisive(plan) or data.cursor >= len(plan.steps)
+
+
 def _undo(op: Operation, data: Rollback) -> tuple[Step, Tried]:
     tried = data.tried[-1]
     undo = _plan(op, data).steps[tried.step].undo
@@ -822,6 +849,12 @@ def _verdict_spans(found: Examination, data: Rollback, started: datetime, now: d
         path=(spans.nth(spans.DECIDE, data.verdicts),), name=spans.DECIDE, started_at=now, ended_at=now, says=decision.says, attributes=attributes
     )
     return (head, *children, decided)
+
+
+def _range(promql: str) -> timedelta:
+    """The longest range that the expression looks back over, e.g. 5 min for `rate(errors[5m])`; 5 min when it names none."""
+    spans_named = (sum(float(n) * _SECONDS[unit] for n, unit in _PART.findall(one)) for one in _RANGE.findall(promql))
+    return timedelta(seconds=max(spans_named, default=300.0))
 
 
 def _bound(found: Examination, when: RecoveredWhen) -> Bound:

@@ -29,6 +29,7 @@ class Freshness:
     listed_at: datetime | None = None
     complete: bool = False
     trouble: str = ""
+    beaten_at: datetime | None = None
 
 
 class Watcher:
@@ -42,7 +43,6 @@ class Watcher:
         self._targets = targets
         self._clock = clock
         self._beat = beat
-        self._beaten: datetime | None = None
         self.freshness: dict[str, Freshness] = {name: Freshness() for name in deliveries}
 
     async def round(self) -> None:
@@ -70,8 +70,8 @@ class Watcher:
                     fresh.trouble = f"{listed.target}: {error}"
 
         await asyncio.gather(*(one(listed) for listed in changed))
-        if self._beaten is None or now - self._beaten >= self._beat:
-            self._beaten = now
+        if fresh.beaten_at is None or now - fresh.beaten_at >= self._beat:
+            fresh.beaten_at = now
             looked = {listed.target for listed in changed}
             for listed in listing.targets:
                 if listed.target not in looked:
@@ -130,6 +130,8 @@ def _records(state: keys.TargetState, pods: Sequence[keys.Pod] | None, before: M
             healthy_for=known.healthy_for if known else timedelta(0),
             last_health=state.health,
         )
+    elif state.running is not None:  # half of the next release may run already: its health is not this release's
+        fresh = replace(known, handle=live.handle, watched_until=now)
     else:
         fresh = replace(_lived_on(known, state.health, now), handle=live.handle, version=live.version or known.version)
     settled = state.health == HEALTHY and state.running is None

@@ -175,24 +175,30 @@ class ArgoHands:
         return {"mark": True}
 
     async def _may_unmark(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:  # noqa: ARG002  one shape for all steps
-        _not_marked_by_another(looked.app, intention)
-        return {"mark": True}
+        marker = _own_marker(intention, ways.MARK)
+        _refuse(reading.marker_of(looked.app) not in {"", marker}, f"it is held by another ({reading.marker_of(looked.app)})")
+        return {"mark": True, "marker": marker}
 
     async def _may_restore(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:
+        """As compensation only while everything is as we left it and no rollback was accepted (decision 11).
+
+        When a person ends a hold the rollback is long live and the spec may have been edited: told by `after_rollback`, or by an intention without
+        a marker, which is no operation's. Then only auto-sync itself must be as we left it.
+        """
         stopped = next((marker for marker in reversed(intention.ours) if marker.get("step") == ways.STOP), None)
         remembered = reading.part(stopped or step.parameters, "remembered").get("automated")
         if not isinstance(remembered, Mapping):
             raise RefusedError("what auto-sync was before is not known")
-        mark = bool((stopped or {}).get("mark", True))
+        marker = _own_marker(intention, ways.STOP)
         _refuse(not _as_written(looked.app, remembered), "auto-sync is not as Backout left it: somebody decided otherwise, so it stays")
-        _not_marked_by_another(looked.app, intention)
-        if stopped is not None:
-            _refuse(reading.spec_digest(looked.app) != stopped.get("spec_digest"), "somebody edited the spec since auto-sync was stopped")
-        if not step.parameters.get("after_rollback", False):
-            for marker in intention.ours:
-                if marker.get("step") == ways.BACK:
-                    await self._never_accepted(marker)
-        return {"remembered": {"automated": remembered}, "mark": mark}
+        _refuse(reading.marker_of(looked.app) not in {"", marker}, f"it is held by another ({reading.marker_of(looked.app)})")
+        if not (step.parameters.get("after_rollback", False) or not intention.marker):
+            if stopped is not None:
+                _refuse(reading.spec_digest(looked.app) != stopped.get("spec_digest"), "somebody edited the spec since auto-sync was stopped")
+            for earlier in intention.ours:
+                if earlier.get("step") == ways.BACK:
+                    await self._never_accepted(earlier)
+        return {"remembered": {"automated": remembered}, "mark": bool((stopped or {}).get("mark", True)), "marker": marker}
 
     async def _never_accepted(self, intent: Intent) -> None:
         observation = await self._see_roll_back(intent)
@@ -565,6 +571,11 @@ def _not_marked_by_another(app: reading.Body, intention: Intention) -> None:
     _refuse(marker not in {"", intention.marker}, f"it is held already ({marker})")
 
 
+def _own_marker(intention: Intention, step: str) -> str:
+    """The text that we marked the application with: as the earlier intent has it, for who ends a hold does not carry it."""
+    return next((str(earlier["marker"]) for earlier in reversed(intention.ours) if earlier.get("step") == step), intention.marker)
+
+
 def _clearable(app: reading.Body, suspect_revisions: Sequence[str], me: str, now: datetime) -> bool:
     """Whether nothing holds the slot, or only what may be ended: automated or stuck, and on the bad release (promise 5)."""
     running = reading.running_of(app, me, now)
@@ -644,7 +655,7 @@ def _details(state: reading.Body, own: reading.Body | None) -> Mapping[str, Json
     resources = reading.entries(reading.part(state, "syncResult").get("resources"))
     shown = [" ".join(x for x in (reading.text(r.get("kind")), reading.text(r.get("name")), reading.text(r.get("status"))) if x) for r in resources]
     return {
-        "history_id": str(_id(own)) if own is not None else "",
+        "handle": str(_id(own)) if own is not None else "",
         "phase": reading.text(state.get("phase")),
         "message": reading.text(state.get("message")),
         "resources": shown,

@@ -150,7 +150,8 @@ def _statements(change: Known[SourceChange], migrations: Sequence[FileChange], s
         yield unknown(f"How {listed(unclear)} changed is not understood.", change.evidence, clears="A person reads these migrations.")
     known = [file for file in migrations if file.change in set(Change)]
     files = [MigrationFile(path=file.path, change=Change(file.change), text=file.text, why_no_text=file.why_no_text) for file in known]
-    reading = read_range(files, Dialect.UNKNOWN)
+    dialect = change.value.dialect
+    reading = read_range(files, Dialect(dialect) if dialect in set(Dialect) else Dialect.UNKNOWN)
     told = [one for one in reading.statements if one.verdict is reading.verdict]
     proof = (*(_evidence(change, one) for one in told[:SHOWN_EVIDENCE] if one.verdict is not SchemaVerdict.SAFE), change.evidence)
     clears = _named(" ".join(dict.fromkeys(f"Clear when {one.clears.rstrip('.')}." for one in told[:SHOWN] if one.clears)), goal)

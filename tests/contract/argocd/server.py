@@ -186,6 +186,8 @@ class ArgoCDServer:
             return "operation" not in app and app["status"].get("operationState", {}).get("phase") in FINAL
 
         await self.until(idle, "the operation's end")
+        if self.kind == "real":  # a real controller's view of the cluster lags by up to 150 ms (contract 11, surprise 2)
+            await asyncio.sleep(0.3)
         return await self.app(name, "?refresh=normal")
 
     async def sync(self, name: str, **body: Any) -> Json:

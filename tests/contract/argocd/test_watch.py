@@ -25,8 +25,8 @@ async def test_a_watch_begins_with_what_is_there_and_goes_on_with_what_changes(s
 async def test_fields_reduce_every_message(server: ArgoCDServer) -> None:  # recording 21
     release = await server.release("reduced")
 
-    async with server.watching(f"name={release.name}&fields=result.type,result.application.metadata.name,result.application.status.sync.status") as seen:
-        assert seen == [{"type": "ADDED", "application": {"metadata": {"name": release.name}, "status": {"sync": {"status": "Synced"}}}}]
+    async with server.watching(f"name={release.name}&fields=result.type,result.application.metadata.name,result.application.spec.project") as seen:
+        assert seen == [{"type": "ADDED", "application": {"metadata": {"name": release.name}, "spec": {"project": "default"}}}]
 
 
 async def test_with_a_version_and_no_name_nothing_is_told_at_first(server: ArgoCDServer) -> None:  # recording 37

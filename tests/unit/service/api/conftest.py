@@ -1,4 +1,6 @@
+import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +66,24 @@ class Api:
 MakeApi = Callable[[], Awaitable[Api]]
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated store, made once and copied for each test."""
+    file = tmp_path_factory.mktemp("store") / "backout.db"
+
+    async def make() -> None:
+        database = Database(f"sqlite:///{file}")
+        await migrate(database)
+        await database.close()
+
+    asyncio.run(make())
+    return file
+
+
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, empty_store: Path) -> AsyncIterator[World]:
+    shutil.copy(empty_store, tmp_path / "backout.db")
     database = Database(f"sqlite:///{tmp_path / 'backout.db'}")
-    await migrate(database)
     made = World(database, tmp_path)
     await made.list_targets(CHECKOUT)
     yield made

@@ -66,7 +66,7 @@ async def test_a_rollback_deploys_the_goal_release_again(plain: Stage) -> None:
     await plain.deployed("web", 3)
     seen = await plain.argo.observe(step, intent)
     assert seen.seen is Seen.DONE
-    assert seen.details["history_id"] == "2"
+    assert seen.details["handle"] == "2"
     assert seen.details["resources"]
     state = await plain.argo.look(intention.target)
     assert state.current is not None
@@ -120,7 +120,7 @@ async def test_our_rollback_is_known_by_its_history_entry_when_its_state_is_gone
     await plain.deployed("web", 3)
     plain.sandbox.write_by_kubernetes("web", lambda app: app["status"].pop("operationState"))
     seen = await plain.argo.observe(step, intent)
-    assert (seen.seen, seen.details["history_id"]) == (Seen.DONE, "2")
+    assert (seen.seen, seen.details["handle"]) == (Seen.DONE, "2")
 
 
 async def test_a_rollback_without_rendered_manifests_fails_in_the_servers_words(plain: Stage) -> None:
@@ -193,6 +193,16 @@ async def test_a_persons_rollback_to_the_same_release_is_not_taken_for_ours(plai
     await plain.person("POST", "/applications/web/rollback", {"id": 0})
     await plain.deployed("web", 3)
     assert (await plain.argo.observe(step, intent)).seen is Seen.FOREIGN
+
+
+async def test_a_persons_rollback_to_the_same_release_under_way_is_not_taken_for_ours(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    plain.sandbox.faults.controller_down = True
+    await plain.person("POST", "/applications/web/rollback", {"id": 0})
+    seen = await plain.argo.observe(step, intent)
+    assert seen.seen is Seen.FOREIGN
+    assert "an operation of admin" in seen.says
 
 
 async def test_an_earlier_rollback_of_ours_is_not_taken_for_this_one(plain: Stage) -> None:
@@ -769,17 +779,34 @@ async def test_while_a_rollback_may_still_arrive_auto_sync_is_not_given_back(aut
     assert (await restore(auto, steps, both)).seen is Seen.DONE
 
 
-async def test_ending_a_hold_gives_auto_sync_back_after_the_rollback(auto: Stage) -> None:
+@pytest.mark.parametrize("told_by", ["the step", "the intention"])
+async def test_ending_a_hold_gives_auto_sync_back_although_we_rolled_back_and_somebody_edited_the_spec(auto: Stage, told_by: str) -> None:
     steps, intention, _ = await stopped(auto)
     intent = await auto.argo.intend(steps["roll_back"], intention)
     await auto.argo.act(steps["roll_back"], intent, CountingGuard())
     await auto.deployed("web", 3)
+    auto.sandbox.write_by_kubernetes("web", lambda app: app["spec"].update(info=[{"name": "a", "value": "b"}]))
     undo = steps["stop_auto_sync"].undo
     assert undo is not None
-    ending = replace(undo, parameters={**undo.parameters, "after_rollback": True})
-    _, seen = await carry_out(auto, ending, replace(intention, ours=(), at=auto.clock.now()))
-    assert seen.seen is Seen.DONE
-    assert automated(await auto.raw("web")) == AUTO
+    ending = replace(intention, ours=(*intention.ours, intent), at=auto.clock.now(), not_before=None)
+    if told_by == "the step":
+        undo = replace(undo, parameters={**undo.parameters, "after_rollback": True})
+    else:
+        ending = replace(ending, marker="")
+    _, seen = await carry_out(auto, undo, ending)
+    assert (seen.seen, seen.says) == (Seen.DONE, "auto-sync is as it was")
+    app = await auto.raw("web")
+    assert automated(app) == AUTO
+    assert HOLD not in (app["metadata"].get("annotations") or {})
+
+
+async def test_ending_a_hold_leaves_anothers_mark_and_settings_alone(auto: Stage) -> None:
+    steps, intention, _ = await stopped(auto)
+    undo = steps["stop_auto_sync"].undo
+    assert undo is not None
+    auto.sandbox.write_by_kubernetes("web", lambda app: app["metadata"]["annotations"].update({HOLD: "another"}))
+    with pytest.raises(RefusedError, match="held by another"):
+        await auto.argo.intend(undo, replace(intention, marker=""))
 
 
 async def test_restoring_twice_writes_once_and_a_change_in_between_is_foreign(auto: Stage) -> None:
@@ -809,7 +836,7 @@ async def test_a_hold_is_marked_and_unmarked(plain: Stage) -> None:
     await plain.argo.act(step, intent, second)
     assert second.asked == 0
     assert step.undo is not None
-    _, gone = await carry_out(plain, step.undo, intention)
+    _, gone = await carry_out(plain, step.undo, replace(intention, ours=(intent,), marker=""))
     assert gone.seen is Seen.DONE
     assert not (await plain.raw("web"))["metadata"].get("annotations")
 

@@ -149,6 +149,16 @@ def test_a_doubt_about_state_is_flagged_at_the_head(rule: str) -> None:
     assert "Flags: none" not in text
 
 
+def test_a_doubt_about_something_else_is_open_and_no_flag() -> None:
+    text = to_markdown(plan(*ALL_PASS, named("x", warns("It may go wrong.", clears="-"))))
+    assert "> **Open** warn · It may go wrong." in text
+    assert "**Flag**" not in text
+
+
+def test_no_flags_is_said_when_exactly_the_questions_about_state_were_asked() -> None:
+    assert "> Flags: none" in to_markdown(plan(*(finding for finding in ALL_PASS if finding.rule in FLAG_RULES)))
+
+
 def test_no_flags_is_never_said_when_nobody_asked() -> None:
     assert "> Flags: whether shared services, data or caches are touched was not asked completely." in to_markdown(plan(named("x", passes("Yes."))))
 
@@ -162,6 +172,19 @@ def test_a_way_that_the_verdict_does_not_let_through_shows_no_command(finding: F
     text = to_markdown(plan(*ALL_PASS, named("x", finding)))
     assert "argocd app" not in text
     assert "```sh\n  backout holds" in text
+
+
+def test_a_way_with_a_warning_shows_its_commands_for_a_person_ticks_it() -> None:
+    assert "argocd app rollback checkout 41" in to_markdown(plan(*ALL_PASS, named("x", warns("It may go wrong.", clears="-"))))
+
+
+def test_a_yes_needs_nothing_that_clears_it() -> None:
+    assert "clears:" not in to_markdown(plan(named("x", replace(passes("Yes."), clears="nothing"))))
+
+
+def test_the_goal_is_shown_with_the_end_of_its_deploy_or_else_its_start() -> None:
+    assert "deployed 2026-05-03 14:02:20 UTC" in to_markdown(plan())
+    assert "deployed 2026-05-03 14:02:07 UTC" in to_markdown(plan(goal=replace(made.GOAL, deployed_at=None)))
 
 
 def test_a_blocked_way_says_not_to_go_it_and_what_instead() -> None:
@@ -241,7 +264,7 @@ def test_escaping_keeps_the_words_and_takes_the_markup(raw: str, safe: str) -> N
     assert escape(raw) == safe
 
 
-@pytest.mark.parametrize(("raw", "span"), [("a", "`a`"), ("a`b", "``a`b``"), ("`a", "`` `a ``"), ("a\nb", "`a b`"), ("", "")])
+@pytest.mark.parametrize(("raw", "span"), [("a", "`a`"), ("a`b", "``a`b``"), ("`a", "`` `a ``"), ("a`", "`` a` ``"), ("a\nb", "`a b`"), ("", "")])
 def test_a_code_span_cannot_be_closed_from_inside(raw: str, span: str) -> None:
     assert code(raw) == span
 

@@ -137,6 +137,11 @@ def test_many_breaks_are_counted_and_not_all_told() -> None:
     assert finding.says.endswith("And 2 more.")
 
 
+def test_exactly_as_many_breaks_as_are_told_leave_no_rest() -> None:
+    finding = ask(migrated("".join(f"ALTER TABLE orders DROP COLUMN c{number};\n" for number in range(3))))
+    assert "more." not in finding.says
+
+
 def test_a_source_that_goes_backwards_is_noted() -> None:
     assert ask(differing(backwards=True)).says.endswith("Release 42 is the older source of the two.")
 
@@ -202,6 +207,16 @@ def test_images_of_two_source_revisions_are_each_compared() -> None:
     told = world().tell(made.RECORD_NEW, both).tell(WORKER_LABELS, labelled(other))
     told.tell(keys.source_change(made.REPOSITORY, made.OLD_REVISION, other), made.difference(drop, new=other))
     assert ask(told).answer is Answer.BLOCK
+
+
+@pytest.mark.parametrize("side", [made.RECORD_NEW, made.RECORD_OLD], ids=["only in 42", "only in 41"])
+def test_an_image_that_only_one_release_runs_is_not_passed_over(side: Key[Any]) -> None:
+    release, image = (made.SUSPECT, made.OLD_IMAGE) if side == made.RECORD_NEW else (made.GOAL, made.OLD_IMAGE)
+    both = replace(made.record(release, None), images=(image, WORKER))
+    told = world().tell(made.RECORD_NEW, made.record(made.SUSPECT, made.OLD_IMAGE)).tell(side, both).tell(WORKER_LABELS, labelled("6" * 40))
+    finding = ask(told)
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says.startswith(f"Only the release to {'leave' if side == made.RECORD_NEW else 'go back to'} ({release.handle}) has code of")
 
 
 def test_an_image_that_both_releases_run_is_left_out_of_the_range() -> None:

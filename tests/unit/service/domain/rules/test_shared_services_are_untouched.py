@@ -74,3 +74,7 @@ def test_what_nobody_could_read_is_unknown(key: Key[object]) -> None:
 
 def test_a_comparison_with_nobody_shows_nothing() -> None:
     assert ask(world().tell(made.SHARING, keys.Sharing(shared={}, compared=0))).answer is Answer.UNKNOWN
+
+
+def test_a_comparison_with_one_target_is_a_comparison() -> None:
+    assert ask(world().tell(made.SHARING, keys.Sharing(shared={}, compared=1))).answer is Answer.PASS

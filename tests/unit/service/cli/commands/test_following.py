@@ -1,0 +1,130 @@
+import os
+import select
+import signal
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+
+from tests.unit.service.cli import documents
+from tests.unit.service.cli.conftest import Shell
+from tests.unit.service.cli.documents import OPERATION
+from tests.unit.service.cli.fake_service import FakeService, Heard, Said, refusal
+
+PATH = f"/v1/operations/{OPERATION}"
+
+
+class Interrupting(StringIO):
+    """A stream at which a person presses Ctrl-C as soon as a text appears."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self._at = at
+
+    def write(self, text: str) -> int:
+        if self._at in text:
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+def test_watch_shows_each_event_once_and_how_it_ended(service: FakeService, shell: Shell) -> None:
+    service.stages = [documents.operation(), documents.operation(rev=4), documents.operation(rev=5), documents.ended()]
+    ran = shell("watch", OPERATION)
+    assert ran.code == 0
+    assert ran.out.count("12:00:02Z  verdict") == 1
+    assert "recovered after 14.2 s" in ran.out
+    assert [one.query.get("after") for one in service.asked("GET", f"{PATH}/events")] == ["0", "5", "5", "5"]
+
+
+def test_watch_asks_to_wait_for_the_next_change(service: FakeService, shell: Shell) -> None:
+    shell("watch", OPERATION)
+    polls = [dict(one.query) for one in service.asked("GET", PATH)]
+    assert polls == [{}, {"wait": "20s", "since_rev": "3"}]
+
+
+def test_watch_with_json_prints_the_final_operation_alone(shell: Shell) -> None:
+    ran = shell("watch", OPERATION, "--json")
+    assert ran.document == documents.ended()
+    assert ran.err == ""
+
+
+def test_events_that_come_with_the_end_are_shown(service: FakeService, shell: Shell) -> None:
+    service.events = documents.EVENTS[:2]
+
+    def last(_: Heard) -> Said:
+        service.events = documents.EVENTS
+        service.stages = [documents.ended()]
+        return Said(document=documents.ended())
+
+    service.on("GET", PATH, lambda heard: last(heard) if "wait" in heard.query else Said(document=documents.operation()))
+    assert "step done" in shell("watch", OPERATION).out
+
+
+def test_watch_goes_on_while_somebody_else_is_asked_and_says_it_once(service: FakeService, shell: Shell) -> None:
+    service.stages = [documents.waiting(), documents.waiting(), documents.ended()]
+    ran = shell("watch", OPERATION)
+    assert ran.code == 0
+    assert ran.out.count("waits for a person") == 1
+
+
+def test_watch_can_stop_when_it_waits_for_a_person(service: FakeService, shell: Shell) -> None:
+    service.stages = [documents.waiting()]
+    ran = shell("watch", OPERATION, "--stop-when-waiting", "--json")
+    assert ran.code == 6
+    assert ran.document["phase"] == "awaiting_approval"
+
+
+@pytest.mark.parametrize(("stage", "code"), [(documents.operation(), 5), (documents.waiting(), 6)])
+def test_ctrl_c_says_that_the_operation_goes_on(service: FakeService, shell: Shell, stage: documents.Doc, code: int) -> None:
+    service.stages = [stage]
+    ran = shell("watch", OPERATION, out=Interrupting("step done"))
+    assert ran.code == code
+    assert "stopped watching; the operation goes on: backout watch op_3f2a9c1b, or end it: backout cancel op_3f2a9c1b" in ran.err
+    assert [one.method for one in service.heard if one.method != "GET"] == []
+
+
+def test_a_service_that_restarts_in_the_middle_is_waited_for(service: FakeService, shell: Shell) -> None:
+    answers = iter([Said(drop=True), refusal(503, "overloaded", "starting"), Said(document=documents.ended())])
+    service.on("GET", PATH, lambda heard: next(answers) if "wait" in heard.query else Said(document=documents.operation()))
+    ran = shell("watch", OPERATION)
+    assert ran.code == 0
+    assert ran.err.count("trying again") == 1
+    assert shell.naps == [0.5, 1.0]
+
+
+def test_a_service_that_stays_away_ends_the_watching_as_unknown(service: FakeService, shell: Shell) -> None:
+    service.on("GET", PATH, lambda heard: refusal(503, "overloaded", "away") if "wait" in heard.query else Said(document=documents.operation()))
+    ran = shell("watch", OPERATION)
+    assert ran.code == 5
+    assert "how the operation goes on is unknown" in ran.err
+    assert sum(shell.naps) > 240
+
+
+def test_a_first_answer_that_fails_is_not_tried_again(service: FakeService, shell: Shell) -> None:
+    service.on("GET", PATH, lambda _: refusal(503, "overloaded", "away"))
+    assert shell("watch", OPERATION).code == 1
+    assert shell.naps == []
+
+
+def test_a_right_that_is_taken_away_in_the_middle_ends_the_watching(service: FakeService, shell: Shell) -> None:
+    service.on(
+        "GET", PATH, lambda heard: refusal(401, "invalid_token", "the token has expired") if "wait" in heard.query else Said(document=documents.operation())
+    )
+    ran = shell("watch", OPERATION)
+    assert (ran.code, ran.err.splitlines()[0]) == (1, "backout: the token has expired")
+
+
+def test_an_interrupt_of_the_real_process_ends_the_watching_alone(service: FakeService) -> None:
+    service.on("GET", PATH, lambda heard: Said(document=documents.operation(rev=3)) if "wait" not in heard.query else Said(drop=True))
+    command = [sys.executable, "-m", "service", "watch", OPERATION, "--server", service.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}) as running:
+        assert running.stderr is not None
+        ready, _, _ = select.select([running.stderr], [], [], 30)  # it says that it tries again: so it watches
+        assert ready
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == 5
+    assert "stopped watching; the operation goes on" in err
+    assert "Traceback" not in err
+    assert "12:00:05Z  step done" in out
