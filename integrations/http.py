@@ -104,7 +104,7 @@ class Http:
         self._ca_file = ca_file
         self._timeout = timeout
         self._headers = dict(headers or {})
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def request(
         self,
@@ -127,7 +127,7 @@ class Http:
         body: bytes | Mapping[str, str] | None = data
         if json is not None:
             body, sent["Content-Type"] = json_module.dumps(json).encode(), "application/json"
-        session = self._open()
+        session = self._open(method)
         try:
             async with session.request(
                 method,
@@ -168,15 +168,18 @@ class Http:
 
     async def close(self) -> None:
         """Close the connections; the client can be used again afterwards."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
-            connector = aiohttp.TCPConnector(ssl=self._context() if self._tls else True, limit=32)
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=True)
-        return self._session
+    def _open(self, method: str) -> aiohttp.ClientSession:
+        """Sessions differ: aiohttp sends a PUT or DELETE once more when a kept connection turns out dead: what writes gets a new connection each, and is sent once."""
+        once = method not in {"GET", "HEAD"}
+        session = self._sessions.get(once)
+        if session is None or session.closed:
+            connector = aiohttp.TCPConnector(ssl=self._context() if self._tls else True, limit=32, force_close=once)
+            session = self._sessions[once] = aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=True)
+        return session
 
     def _context(self) -> ssl.SSLContext:
         try:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,12 +77,12 @@ async def play(*, keep: bool, as_json: bool) -> int:
             took = (clock.now() - began).total_seconds()
             _summary(story, first, second, took)
             if as_json:
-                print(json.dumps(_document(story, first, second, took, ok), indent=2))
+                sys.stdout.write(json.dumps(_document(story, first, second, took, ok), indent=2) + "\n")
             if keep:
                 await _stay(console, ground)
         except BackoutError as error:
             if as_json:
-                print(json.dumps({"ok": False, "error": str(error), "checks": story.checks}, indent=2))
+                sys.stdout.write(json.dumps({"ok": False, "error": str(error), "checks": story.checks}, indent=2) + "\n")
             console.print(Text(f"\nThe demo failed: {error}", style="bold red"))
             return 1
         finally:

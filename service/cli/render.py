@@ -88,6 +88,11 @@ def word(value: Any) -> Text:
     return Text(said, style=_STYLES.get(said, ""))
 
 
+def command(line: str) -> Text:
+    """A line with a command to copy: never broken."""
+    return Text(line, no_wrap=True, overflow="ignore")
+
+
 def _docs(value: Any) -> list[Doc]:
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, Sequence) and not isinstance(value, str) else []
 
@@ -160,15 +165,13 @@ def _version(images: Any) -> str:
 
 
 def _state(target: Doc, now: datetime) -> Text:
-    """Why a person should look: what burns, what is being done, what is held; else how fresh the line is."""
-    said = Text()
-    if target.get("incident"):
-        said.append(f"incident {short(target['incident'])}", style="red")
-    if target.get("operation"):
-        said.append(" · " if said else "").append(f"operation {short(target['operation'])}", style="yellow")
-    if target.get("hold"):
-        said.append(" · " if said else "").append(f"held by {short(target['hold'])}", style="yellow")
-    return said or Text(f"no incident, seen {ago(target.get('listed_at'), now)}", style="dim")
+    """Why a person should look, with the id that leads further: what is being done, what burns, what is held; else how fresh the line is."""
+    open_here = [what for what in ("operation", "incident", "hold") if target.get(what)]
+    if not open_here:
+        return Text(f"no incident, seen {ago(target.get('listed_at'), now)}", style="dim")
+    first, *rest = open_here
+    words = f"{first} {short(target[first])}" + (f" ({', '.join(rest)})" if rest else "")
+    return Text(words, style="red" if target.get("incident") else "yellow")
 
 
 # --- check and plan ------------------------------------------------------------------------------------------------------
@@ -246,16 +249,16 @@ def _next(document: Doc, target: str) -> Iterable[Text]:
     way = text(recommended.get("way"))
     verdict = text(document.get("verdict"))
     if document.get("operation"):
-        yield Text(f"Under way: backout watch {short(document['operation'])}")
+        yield command(f"Under way: backout watch {short(document['operation'])}")
     if document.get("hold"):
-        yield Text(f"Held by {short(document['hold'])}: backout holds")
+        yield command(f"Held by {short(document['hold'])}: backout holds")
     if verdict in {"pass", "warn"} and document.get("plan_digest"):
         naming = f", naming {', '.join(text(rule) for rule in _list(document.get('must_name')))}" if document.get("must_name") else ""
-        yield Text(f"To go back{naming}: backout rollback {target}")
+        yield command(f"To go back{naming}: backout rollback {target}")
     elif way and way not in {"rollback", "none"}:
         yield Text(f"Instead: {way.replace('_', ' ')} — {text(recommended.get('because'))}")
     elif verdict == "unknown" and document.get("plan_digest"):
-        yield Text(f"Find out what is missing above, or decide yourself, naming each unknown: backout rollback {target}")
+        yield command(f"Find out what is missing above, or decide, naming each unknown: backout rollback {target}")
     elif recommended.get("because"):
         yield Text(f"Why: {text(recommended['because'])}")
 
@@ -360,14 +363,14 @@ def waiting(document: Doc, now: datetime) -> RenderableType:
     return Group(
         Text(f"{text(document.get('target'))} waits for a person{until}", style="bold yellow"),
         Text(text(document.get("says"))),
-        Text(f"approve: backout approve {identity}{accept}"),
-        Text(f"reject:  backout reject {identity} --reason …"),
+        command(f"approve: backout approve {identity}{accept}"),
+        command(f"reject:  backout reject {identity} --reason …"),
     )
 
 
 def request_taken(document: Doc, what: str) -> RenderableType:
     """That a decision arrived, and how to see what comes of it."""
-    return Text(f"{what} · {text(document.get('target'))} · {state(document)} · follow it: backout watch {short(document.get('id'))}")
+    return command(f"{what} · {text(document.get('target'))} · {state(document)} · follow it: backout watch {short(document.get('id'))}")
 
 
 # --- incidents, holds, stop ----------------------------------------------------------------------------------------------

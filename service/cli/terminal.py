@@ -85,8 +85,8 @@ class Terminal:
             self.show(*parts)
 
     def note(self, *parts: RenderableType) -> None:
-        """Write to stderr: progress, remarks."""
-        self._console(self.stderr).print(*parts, sep="\n")
+        """Write to stderr: progress, remarks; lines are not broken."""
+        self._console(self.stderr).print(*parts, sep="\n", soft_wrap=True)
 
     def ask(self, question: str) -> str:
         """The person's answer without the line end; the end of the input is an empty answer, which is never a yes."""

@@ -217,7 +217,7 @@ class Desk:
             for _ in range(20):
                 seen = await delivery.observe(undo, intent)
                 if seen.seen is Seen.DONE:
-                    return "auto-sync given back as it was"
+                    return f"done: {undo.says}"
                 if seen.seen in {Seen.FAILED, Seen.FOREIGN}:
                     raise RefusedError(f"auto-sync could not be given back: {seen.says}")
                 await self._clock.sleep(0.5)

@@ -40,9 +40,7 @@ def _own_acts(case: Case) -> Finding:
     parts: list[Finding] = []
     if seen.disarmed:
         parts.append(blocks(f"Backout is disarmed for {case.target}: {seen.disarmed.rstrip('.')}.", limits.evidence, clears=PERSON))
-    if seen.wide_outage:
-        parts.append(blocks(f"Hands off: {seen.wide_outage.rstrip('.')}.", limits.evidence, clears="Look for a cause that these targets share. " + PERSON))
-    if seen.automatic_rollbacks >= policy.rollbacks:
+    elif seen.automatic_rollbacks >= policy.rollbacks:
         times = "once" if seen.automatic_rollbacks == 1 else f"{seen.automatic_rollbacks} times"
         says = f"Backout already rolled {case.target} back {times} within {span(seen.within)}; the policy allows {policy.rollbacks}: disarmed."
         if not seen.automatic_rollbacks:
@@ -56,6 +54,8 @@ def _own_acts(case: Case) -> Finding:
                 clears=PERSON,
             )
         )
+    if seen.wide_outage:
+        parts.append(blocks(f"Hands off: {seen.wide_outage.rstrip('.')}.", limits.evidence, clears="Look for a cause that these targets share. " + PERSON))
     return together(parts) if parts else passes(f"No automatic rollback within {span(seen.within)} and no wide outage.", limits.evidence)
 
 

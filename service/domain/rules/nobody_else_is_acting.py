@@ -54,9 +54,9 @@ def _running(suspect: Release, state: Known[TargetState]) -> Finding:
     if running is None:
         return passes("No operation is running.", state.evidence)
     if running.ours:
-        return blocks(f"An operation of Backout is still running: {running.says}", state.evidence, clears="Wait until it has ended.")
+        return blocks(f"An operation of Backout is still running: {_ended(running.says)}", state.evidence, clears="Wait until it has ended.")
     if not running.automated:
-        return blocks(f"{_who(running.by.name)} is running an operation: {running.says}", state.evidence, clears=HANDS_OFF)
+        return blocks(f"{_who(running.by.name)} is running an operation: {_ended(running.says)}", state.evidence, clears=HANDS_OFF)
     return _automated(running, suspect, state.evidence)
 
 
@@ -123,10 +123,12 @@ def _acts(case: Case, suspect: Release, began: datetime, evidence: tuple[Evidenc
     hands = [act for act in later if act.what != "operation" or act.by.kind != "automation"]
     if hands:
         act = hands[0]
-        return blocks(f"{_who(act.by.name)} acted at {moment(act.at, case.facts.now)}, after the trouble began: {act.says}", *proof, clears=HANDS_OFF)
+        return blocks(f"{_who(act.by.name)} acted at {moment(act.at, case.facts.now)}, after the trouble began: {_ended(act.says)}", *proof, clears=HANDS_OFF)
     if later:
         act = later[-1]
-        return warns(f"An automated operation began at {moment(act.at, case.facts.now)}, after the trouble did: {act.says}", *proof, clears="See what it did.")
+        return warns(
+            f"An automated operation began at {moment(act.at, case.facts.now)}, after the trouble did: {_ended(act.says)}", *proof, clears="See what it did."
+        )
     return passes("Nobody acted since the trouble began.", *proof)
 
 
@@ -135,6 +137,10 @@ def _is_own(act: Act, suspect: Release) -> bool:
     if act.what not in {"operation", "history"}:
         return False
     return abs(act.at - suspect.started_at) <= OWN_TIME or (suspect.deployed_at is not None and act.what == "history" and act.at == suspect.deployed_at)
+
+
+def _ended(says: str) -> str:
+    return (says.rstrip(".") or "it does not say what it does") + "."
 
 
 def _who(name: str) -> str:

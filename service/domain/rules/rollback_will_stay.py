@@ -1,18 +1,22 @@
 """A rollback would stay: nobody who owns the spec would undo it, auto-sync is stopped by the plan, and no foreign hold is on the target (safety R31)."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import doubt, together
+from service.domain.derived import doubt, listed, together
 from service.domain.facts import Absent, Key, Known
 from service.domain.keys import TargetState
 from service.domain.model import Json, Way
 from service.domain.rule import Case, Rule
-from service.domain.verdict import Answer, Finding, blocks, passes, unknown
+from service.domain.verdict import Answer, Finding, blocks, passes, unknown, warns
 
 CHANGES_GIT = frozenset({Way.GIT_REVERT, Way.HOTFIX})
 """Ways that change what everybody deploys from: owners and auto-sync carry them out instead of undoing them."""
+
+CONDITION = re.compile(r"\w+(Error|Warning): ")
+"""A condition of the resources, as opposed to a sentence about the target as a whole: being deleted, skipped by its controller, too old a server."""
 
 
 def needs(case: Case) -> Iterable[Key[Any]]:
@@ -22,11 +26,11 @@ def needs(case: Case) -> Iterable[Key[Any]]:
 
 
 def ask(case: Case) -> Finding:
-    """Owner, marker, auto-sync: whatever would bring the release under suspicion back."""
+    """Owner, marker, auto-sync, the system's own warnings: whatever would bring the release under suspicion back."""
     state = case.facts.read(keys.state(case.target))
     if isinstance(state, Absent):
         return doubt("Whether a rollback would stay is unknown", state, clears="Make the delivery system reachable.")
-    return together((_marker(case, state), _owner(case, state), _auto_sync(case, state)))
+    return together((_marker(case, state), _owner(case, state), _auto_sync(case, state), _warnings(state)))
 
 
 def _marker(case: Case, state: Known[TargetState]) -> Finding:
@@ -50,7 +54,7 @@ def _owner(case: Case, state: Known[TargetState]) -> Finding:
         return unknown("Who else writes the target's spec is unknown.", state.evidence, clears="Find out who owns the application.")
     if owner.reverts and case.way not in CHANGES_GIT:
         name = " ".join(part for part in (_KINDS.get(owner.kind, owner.kind), owner.name) if part)
-        more = f" {owner.says.rstrip('.')}." if owner.says else ""
+        more = f" {owner.says[:1].upper()}{owner.says[1:].rstrip('.')}." if owner.says else ""
         return blocks(
             f"{name} owns the spec of {case.target} and would undo a rollback.{more}",
             state.evidence,
@@ -78,6 +82,13 @@ def _auto_sync(case: Case, state: Known[TargetState]) -> Finding:
         evidence=(state.evidence,),
         adds=(f"Stop auto-sync of {case.target}; it was automated{setting}.",),
     )
+
+
+def _warnings(state: Known[TargetState]) -> Finding:
+    said = [text.rstrip(".") for text in state.value.warnings if not CONDITION.match(text)]
+    if said:
+        return warns(f"The delivery system may not do as told: {listed(said)}.", state.evidence, clears="See to it before anything is rolled back.")
+    return passes("", state.evidence)
 
 
 def _set(setting: Mapping[str, Json], flag: str) -> bool:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -248,3 +249,34 @@ def test_a_closing_slash_does_not_matter() -> None:
 @pytest.mark.parametrize(("body", "line"), [(b"", ""), (b"\n one \ntwo", "one"), (b"\xff\x00bad", "\ufffd bad"), (b"x" * 500, "x" * 200)])
 def test_the_first_line_is_fit_for_an_error_text(body: bytes, line: str) -> None:
     assert Answer(status=500, headers={}, body=body, url="http://host/x").first_line() == line
+
+
+async def test_a_write_is_sent_on_a_connection_of_its_own_so_that_nothing_repeats_it() -> None:
+    """Promise 3: aiohttp repeats a PUT or DELETE on a kept connection that turns out dead; a fresh connection has nothing to repeat on."""
+    seen: list[str] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            seen.append(head.split(b" ", 1)[0].decode())
+            if len(seen) > 1:  # the second request finds the connection dead
+                writer.close()
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            await writer.drain()
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await talk(reader, writer)
+
+    server = await asyncio.start_server(one, "127.0.0.1", 0)
+    http = Http(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    try:
+        await http.request("DELETE", "/first")
+        with pytest.raises(TemporaryError):
+            await http.request("DELETE", "/second")
+    finally:
+        await http.close()
+        server.close()
+        await server.wait_closed()
+    assert seen == ["DELETE", "DELETE"]

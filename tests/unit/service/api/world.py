@@ -103,7 +103,9 @@ def release(target: TargetId, handle: str, *, age: timedelta, version: str) -> R
 
 
 STEPS = (
-    Step(name="stop_auto_sync", says="Stop auto-sync of prod:checkout.", parameters={"mode": "patch"}, undo=Step(name="give_back", says="Give auto-sync back.")),
+    Step(
+        name="stop_auto_sync", says="Stop auto-sync of prod:checkout.", parameters={"mode": "patch"}, undo=Step(name="give_back", says="Give auto-sync back.")
+    ),
     Step(name="roll_back", says="Roll back to history id 41.", parameters={"id": 41}, done_when="The operation succeeded.", command="argocd app rollback"),
 )
 

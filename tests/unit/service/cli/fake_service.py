@@ -148,7 +148,11 @@ class FakeService:
             case "GET", ["operations"]:
                 prefix = heard.query.get("prefix", "")
                 return {"operations": [one for one in self.operations if one["id"].startswith(prefix) or one["trace_id"].startswith(prefix)]}
-            case "POST", ["operations"] | ["operations", documents.OPERATION, "approve" | "reject" | "cancel"]:
+            case "POST", ["operations"]:
+                return self.stages[0]
+            case "POST", ["operations", documents.OPERATION, "approve" | "reject" | "cancel" as verb]:
+                if verb == "approve" and self.stages[0]["phase"] == "awaiting_approval":
+                    self.stages[0] = documents.operation(phase="decided")
                 return self.stages[0]
             case "GET", ["operations", documents.OPERATION]:
                 if "wait" in heard.query and len(self.stages) > 1:

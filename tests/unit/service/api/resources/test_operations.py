@@ -76,7 +76,11 @@ async def test_the_single_resource_holds_plan_trigger_decision_and_tries(world: 
     assert (got.body["suspect"], got.body["must_name"]) == ("42 (v2.5.0 · 73475cb)", [RULE])
     assert got.body["plan"]["digest"] == got.body["plan_digest"]
     assert (got.body["trigger"]["alert"], got.body["trigger"]["onset"]) == ("HighErrorRate", "2026-05-04T12:00:37Z")
-    assert [(one["name"], one["undo"], one["ended"]) for one in got.body["tried"]] == [("stop_auto_sync", False, "done"), ("give_back", True, ""), ("", False, "")]
+    assert [(one["name"], one["undo"], one["ended"]) for one in got.body["tried"]] == [
+        ("stop_auto_sync", False, "done"),
+        ("give_back", True, ""),
+        ("", False, ""),
+    ]
     assert "marker" not in got.text
     assert got.body["approval"] is None
     assert got.body["allowed_actions"] == ["approve", "reject", "cancel"]

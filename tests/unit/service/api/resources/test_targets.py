@@ -180,5 +180,3 @@ async def test_absolute_links_where_the_public_address_is_known(world: World, ma
     api = await make_api()
     got = await api.get("/v1/targets/prod:checkout")
     assert got.body["links"]["self"] == "https://backout.example/v1/targets/prod:checkout"
-
-

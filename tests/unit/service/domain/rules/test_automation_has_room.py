@@ -38,6 +38,11 @@ def test_a_limit_on_itself_is_a_no(limits: dict[str, Any], says: str) -> None:
     assert (finding.answer, finding.says) == (Answer.BLOCK, says)
 
 
+def test_being_disarmed_is_said_once() -> None:
+    finding = ask(world().tell(made.LIMITS, made.limits(automatic_rollbacks=1, disarmed="1 automatic rollback within 6 h")))
+    assert finding.says == "Backout is disarmed for prod:checkout: 1 automatic rollback within 6 h."
+
+
 def test_a_policy_without_automatic_rollbacks_allows_none() -> None:
     finding = ask(world(policy=replace(made.POLICY, rollbacks=0)))
     assert (finding.answer, finding.says) == (Answer.BLOCK, "The policy allows no automatic rollback of prod:checkout.")

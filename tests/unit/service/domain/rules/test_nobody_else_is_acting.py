@@ -20,7 +20,7 @@ def ask(of: World) -> Finding:
 
 
 def act(what: str, by: Actor, at: datetime = LATER, *, ours: bool = False) -> keys.Act:
-    return keys.Act(what=what, by=by, at=at, says=f"{by.name} did something.", ours=ours)
+    return keys.Act(what=what, by=by, at=at, says=f"{by.name} did something", ours=ours)
 
 
 def running(**changes: Any) -> keys.Running:

@@ -47,7 +47,7 @@ def test_a_target_without_auto_sync_needs_no_step() -> None:
 
 @pytest.mark.parametrize(("kind", "named"), [("applicationset", "The ApplicationSet shop"), ("parent", "The parent application shop"), ("kargo", "kargo shop")])
 def test_an_owner_that_reverts_is_a_no_with_git_instead(kind: str, named: str) -> None:
-    finding = ask(with_state(owner=keys.Owner(kind=kind, name="shop", reverts=True, says="It writes the whole spec.")))
+    finding = ask(with_state(owner=keys.Owner(kind=kind, name="shop", reverts=True, says="it writes the whole spec")))
     assert (finding.answer, finding.instead) == (Answer.BLOCK, Way.GIT_REVERT)
     assert finding.says == f"{named} owns the spec of prod:checkout and would undo a rollback. It writes the whole spec."
 
@@ -83,3 +83,14 @@ def test_an_owner_of_no_known_kind_is_unknown() -> None:
 @pytest.mark.parametrize("key", [made.STATE, made.LIMITS], ids=["state", "limits"])
 def test_what_nobody_could_read_is_unknown(key: Key[object]) -> None:
     assert ask(world().hide(key)).answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("text", ["the application is being deleted", "the controller is told to skip this application: an operation would wait"])
+def test_a_target_that_may_not_do_as_told_is_a_warning(text: str) -> None:
+    finding = ask(with_state(warnings=(text,)))
+    assert (finding.answer, finding.says) == (Answer.WARN, f"The delivery system may not do as told: {text}.")
+
+
+@pytest.mark.parametrize("text", ["SyncError: one or more objects failed to apply", "OrphanedResourceWarning: 3 orphans"])
+def test_conditions_of_the_resources_are_others_to_judge(text: str) -> None:
+    assert ask(with_state(warnings=(text,))).answer is Answer.PASS
