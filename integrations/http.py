@@ -173,12 +173,13 @@ class Http:
             await session.close()
 
     def _open(self, method: str) -> aiohttp.ClientSession:
-        """Sessions differ: aiohttp sends a PUT or DELETE once more when a kept connection turns out dead: what writes gets a new connection each, and is sent once."""
+        """Two sessions: aiohttp sends a PUT or DELETE once more by itself when the connection breaks, and what writes must be sent once."""
         once = method not in {"GET", "HEAD"}
         session = self._sessions.get(once)
         if session is None or session.closed:
             connector = aiohttp.TCPConnector(ssl=self._context() if self._tls else True, limit=32, force_close=once)
             session = self._sessions[once] = aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=True)
+            session._retry_connection = not once  # noqa: SLF001  the only switch there is; aiohttp's own test client uses it; held by a test
         return session
 
     def _context(self) -> ssl.SSLContext:

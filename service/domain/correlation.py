@@ -64,6 +64,9 @@ def find_target(
         if candidates:
             listed = ", ".join(str(c) for c in candidates[:5])
             return Match(target=None, rung=rung, says=f"the alert's {_RUNG_SAYS[rung]} fit {len(candidates)} targets: {listed}", candidates=candidates)
+        named = episode.labels.get(LABEL_TARGET) or episode.labels.get(LABEL_APP)
+        if rung == "label" and named:  # who names a target means it: no lower rung may find another one
+            return Match(target=None, rung=rung, says=f"the alert's labels name {named}, which no delivery instance lists")
     return Match(target=None, rung="", says="no label, no mapping and no known object leads from this alert to a target")
 
 

@@ -82,6 +82,10 @@ def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:
         return Check(name="live", look=Look.BAD, says=f"{len({p.name for p in (*wrong, *missing)})} of {count} pods do not run the goal release's images")
     if unready:
         return Check(name="live", look=Look.BAD, says=f"{len(unready)} of {count} pods are not ready")
+    running = {i.repository for p in pods.value for i in p.images}
+    gone = sorted(exact.keys() - running)
+    if gone:
+        return Check(name="live", look=Look.BAD, says=f"no pod runs {', '.join(gone[:3])}, which the goal release has")
     dark = {p.name for p in pods.value for i in p.images if i.repository in exact and i.digest is None}
     if dark:
         return Check(name="live", look=Look.UNKNOWN, says=f"what {len(dark)} of {count} pods run is not known by digest")

@@ -14,7 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from service.domain.errors import SettingsError, UnavailableError
 
-BUSY_MILLISECONDS = 30_000
+BUSY_MILLISECONDS = 100
+"""How long one try for SQLite's write lock may block its thread: it cannot be called back, so patience is kept by trying again."""
+
+BUSY_PAUSE = 0.02
 
 
 class Database:
@@ -27,6 +30,7 @@ class Database:
         self.url = url
         self._patience = patience
         self._lock: int | None = None
+        self._writing = asyncio.Lock()
         parsed = make_url(url)
         self.sqlite = parsed.get_backend_name() == "sqlite"
         if self.sqlite:
@@ -67,8 +71,19 @@ class Database:
         `patience`: seconds after which UnavailableError is raised instead of waiting on.
         """
         with _mapped():
-            async with asyncio.timeout(patience or self._patience), self.engine.begin() as connection:
-                yield connection
+            async with asyncio.timeout(patience or self._patience), contextlib.AsyncExitStack() as stack:
+                if self.sqlite:  # one writer at a time anyway: those who wait hold no connection that a reader could use
+                    await stack.enter_async_context(self._writing)
+                yield await self._begun(stack)
+
+    async def _begun(self, stack: contextlib.AsyncExitStack) -> AsyncConnection:
+        while True:
+            try:
+                return await stack.enter_async_context(self.engine.begin())
+            except sa.exc.OperationalError as error:
+                if not self.sqlite or "locked" not in str(error.orig):
+                    raise
+                await asyncio.sleep(BUSY_PAUSE)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

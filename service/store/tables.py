@@ -10,8 +10,6 @@ from sqlalchemy.engine import Dialect
 
 metadata = sa.MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"})
 
-FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
-
 
 class Utc(sa.TypeDecorator[datetime]):
     """An aware UTC time as fixed-width text, so that it sorts and compares alike on every database, with microseconds."""
@@ -26,12 +24,12 @@ class Utc(sa.TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a time without a zone cannot be stored")
-        return value.astimezone(UTC).strftime(FORMAT)
+        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime does not pad the year everywhere
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """Text to aware time."""
         del dialect
-        return None if value is None else datetime.strptime(value, FORMAT).replace(tzinfo=UTC)
+        return None if value is None else datetime.fromisoformat(value)
 
 
 def _id() -> sa.Column[str]:

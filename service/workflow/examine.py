@@ -1,5 +1,6 @@
 """Examines a target: which release is under suspicion, where it could go back to, by which way, and whether that is safe. Reads only, never acts."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -128,7 +129,7 @@ class Examiner:
         for offer in offers or (None,):
             one = replace(case, way=offer.way) if offer else case
             one = await self._complete(one, rules)
-            verdict = evaluate(one, rules, automatic=automatic)
+            verdict = await asyncio.to_thread(evaluate, one, rules, automatic=automatic)  # reading long migrations takes seconds
             if best is None or verdict.worst < best[2].worst:
                 best = (one, offer, verdict)
         if best is None:  # pragma: no cover  the loop above runs at least once

@@ -53,11 +53,11 @@ def doctor(ctx: typer.Context, config: Config = NO_FILE, as_json: AsJson = False
     """Check each connection and each permission that the service needs. Exit 1 when one is missing."""
     import asyncio  # noqa: PLC0415  see the module's docstring
 
-    from service import wiring  # noqa: PLC0415  see the module's docstring
+    from service.wiring.doctor import doctor as look  # noqa: PLC0415  see the module's docstring
 
     terminal = terminal_of(ctx, as_json=as_json, no_color=no_color)
     with _told():
-        checked = asyncio.run(wiring.doctor(settings_file(terminal, config)))
+        checked = asyncio.run(look(settings_file(terminal, config)))
     lines = [{"what": one.what, "well": one.well, "says": one.says, "fix": one.fix} for one in checked]
     ready = bool(lines) and all(one["well"] in {"ok", "warn"} for one in lines)
     terminal.answer({"ok": ready, "checks": lines}, render.doctor(lines))
@@ -75,10 +75,10 @@ def demo(
     terminal_of(ctx, as_json=as_json)
     if delivery != "argocd":
         raise CommandFailed(f"there is no sandbox {delivery}", "--delivery argocd is the one there is", ExitCode.USAGE)
-    from service import wiring  # noqa: PLC0415  see the module's docstring
+    from service.cli.demo import run  # noqa: PLC0415  see the module's docstring
 
     with _told():
-        code = wiring.demo(keep=keep, as_json=as_json)
+        code = run(keep=keep, as_json=as_json)
     raise typer.Exit(code)
 
 

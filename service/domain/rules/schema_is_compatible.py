@@ -11,7 +11,7 @@ from typing import Any
 
 from service.domain import keys
 from service.domain.derived import doubt, exact_images, image_keys, listed, together
-from service.domain.facts import Absent, Evidence, Key, Known
+from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import FileChange, SourceChange
 from service.domain.model import Image, Release, Way
 from service.domain.rule import Case, Rule
@@ -46,6 +46,7 @@ def needs(case: Case) -> Iterable[Key[Any]]:
     new, old = exact_images(case, case.suspect), exact_images(case, case.goal)
     if isinstance(new, Absent) or isinstance(old, Absent):
         return
+    yield keys.images(case.target, case.suspect.key, case.suspect.handle)
     left, came = _differing(new.value, old.value)
     configs = [keys.image_config(exact) for exact in (*left, *came)]
     yield from configs
@@ -63,14 +64,34 @@ def ask(case: Case) -> Finding:
         return doubt(f"Which source release {suspect.handle} was built from is unknown", new, clears=LABEL_IMAGES)
     if isinstance(old, Absent):
         return doubt(f"Which source release {goal.handle} was built from is unknown", old, clears=LABEL_IMAGES)
-    proof = (*new.evidence, *old.evidence)
+    rendered = case.facts.read(keys.images(case.target, suspect.key, suspect.handle))
+    proof = (*new.evidence, *old.evidence, *((rendered.evidence,) if isinstance(rendered, Known) else ()))
     left, came = _differing(new.value, old.value)
+    hidden = _hidden(rendered, suspect, new.value)
+    if hidden is not None:
+        return hidden
     if not left and not came:
         return passes(f"Releases {suspect.handle} and {goal.handle} run the same images, so no migration lies between them.", *proof)
     parts = [_judge(case, one, suspect, goal) if isinstance(one, Range) else one for one in _ranges(case, left, came)]
     labels = tuple(fact.evidence for exact in (*left, *came) if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
     finding = together(parts)
     return replace(finding, evidence=tuple(dict.fromkeys((*proof, *labels, *finding.evidence))))
+
+
+def _hidden(rendered: Fact[tuple[Image, ...]], suspect: Release, seen: Sequence[Image]) -> Finding | None:
+    """The unknown that stands for an image which the release has but no pod was seen running: a hook or Job that migrates ends before anybody looks."""
+    if isinstance(rendered, Absent):
+        says = f"Whether a hook or Job of release {suspect.handle} migrates with an image of its own is unknown"
+        return doubt(says, rendered, clears="Make the delivery system render the release.")
+    known = {image.repository for image in seen}
+    others = sorted({image.repository for image in rendered.value} - known)
+    if not others:
+        return None
+    return unknown(
+        f"Release {suspect.handle} also has {listed(others)}, which Backout never saw running (a hook or a Job?); what it migrates is unknown.",
+        rendered.evidence,
+        clears="A person who knows that image ticks it.",
+    )
 
 
 def _differing(new: Iterable[Image], old: Iterable[Image]) -> tuple[tuple[str, ...], tuple[str, ...]]:

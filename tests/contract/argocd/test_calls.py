@@ -137,7 +137,8 @@ async def test_a_refresh_nobody_makes_ends_with_the_callers_deadline(server: Arg
     answer = await server.call("GET", f"/api/v1/applications/{name}?refresh=normal", headers={"Grpc-Timeout": "1S"})
     plain = await server.app(name)
 
-    assert answer.error == (504, 4, "context deadline exceeded")
+    assert answer.error[:2] == (504, 4)
+    assert answer.error[2] in {"context deadline exceeded", "stream terminated by RST_STREAM with error code: CANCEL"}  # the real one says either
     assert plain["metadata"]["annotations"]["argocd.argoproj.io/refresh"] == "normal"
     away = '{"metadata":{"annotations":{"argocd.argoproj.io/skip-reconcile":null}}}'
     await server.must("PATCH", f"/api/v1/applications/{name}", {"patch": away, "patchType": "merge"})

@@ -268,6 +268,7 @@ async def test_a_write_is_sent_on_a_connection_of_its_own_so_that_nothing_repeat
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             await talk(reader, writer)
+        writer.close()
 
     server = await asyncio.start_server(one, "127.0.0.1", 0)
     http = Http(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")

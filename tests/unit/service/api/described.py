@@ -22,7 +22,10 @@ def document() -> Any:
 def _registry() -> Registry[Any]:
     strict = copy.deepcopy(document())
     _close(strict)
-    return Registry().with_resource("urn:openapi", Resource(contents=strict, specification=DRAFT202012))
+    resource: Resource[Any] = DRAFT202012.create_resource(strict)
+    empty: Registry[Any] = Registry()
+    full: Registry[Any] = empty.with_resource("urn:openapi", resource)
+    return full
 
 
 def _close(node: Any) -> None:
@@ -37,10 +40,19 @@ def _close(node: Any) -> None:
             _close(child)
 
 
+def describes(method: str, path: str) -> bool:
+    """Whether there is such a method at such an address."""
+    return any(re.fullmatch(_pattern(one), path) and method.lower() in item for one, item in document()["paths"].items())
+
+
+def _pattern(template: str) -> str:
+    return re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+
+
 def template_of(path: str) -> str:
     """The path template that an address belongs to."""
     for template in document()["paths"]:
-        if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)), path):
+        if re.fullmatch(_pattern(template), path):
             return str(template)
     raise AssertionError(f"openapi.yaml does not know {path}")
 

@@ -7,6 +7,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key, load_pem_public_key
 from jwt.algorithms import OKPAlgorithm
 
@@ -37,7 +38,8 @@ def keys_file(folder: Path, *entries: Mapping[str, Any]) -> Path:
 
 def signed(claims: Mapping[str, Any], key: Mapping[str, Any] = KEY, **header: Any) -> str:
     private = load_pem_private_key(key["private"].encode(), password=None)
-    return jwt.encode(dict(claims), private, algorithm="EdDSA", headers={"kid": key["kid"]} | header)  # type: ignore[arg-type]  an Ed25519 key
+    assert isinstance(private, Ed25519PrivateKey)
+    return jwt.encode(dict(claims), private, algorithm="EdDSA", headers={"kid": key["kid"]} | header)
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ async def test_a_token_of_a_foreign_or_unnamed_key_is_refused(verifier: KeysFile
 async def test_a_token_of_another_algorithm_is_refused_whatever_its_kid(verifier: KeysFileVerifier) -> None:
     public = load_pem_public_key(KEY["public"].encode()).public_bytes(Encoding.Raw, PublicFormat.Raw)
     hmac = jwt.encode(dict(CLAIMS), public, algorithm="HS256", headers={"kid": KEY["kid"]})
-    none = jwt.encode(dict(CLAIMS), None, algorithm="none", headers={"kid": KEY["kid"]})
+    none = jwt.encode(dict(CLAIMS), "", algorithm="none", headers={"kid": KEY["kid"]})
     for token in (hmac, none):
         with pytest.raises(InvalidTokenError, match="cannot be read, or its signature is wrong"):
             await verifier.verify(token)
@@ -161,7 +163,9 @@ async def test_while_the_keys_cannot_be_read_nobody_gets_in(tmp_path: Path, cloc
 
 
 async def test_a_public_key_may_stand_there_as_jwk(tmp_path: Path, clock: FakeClock) -> None:
-    jwk = OKPAlgorithm.to_jwk(load_pem_public_key(KEY["public"].encode()), as_dict=True)  # type: ignore[arg-type]  an Ed25519 key
+    public = load_pem_public_key(KEY["public"].encode())
+    assert isinstance(public, Ed25519PublicKey)
+    jwk = OKPAlgorithm.to_jwk(public, as_dict=True)
     verifier = KeysFileVerifier(keys_file(tmp_path, {"kid": KEY["kid"], "alg": "EdDSA", "public": jwk}), clock)
     assert (await verifier.verify(signed(CLAIMS))).subject == "alice"
 

@@ -1,7 +1,6 @@
 """openapi.yaml is written by hand and comes first; these tests hold the code to it."""
 
 import re
-
 from typing import Any
 
 import pytest

@@ -5,7 +5,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.typedefs import Handler
 
-from service.api.problems import CODES, TYPE, ProblemError, as_problems, of_error
+from service.api.problems import CODES, TYPE, as_problems, of_error
 from service.domain.errors import (
     BackoutError,
     ConflictError,

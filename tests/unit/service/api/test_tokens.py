@@ -5,6 +5,7 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import OKPAlgorithm
 
@@ -39,7 +40,8 @@ def test_the_newest_key_with_a_private_part_signs() -> None:
 
 def test_a_private_key_may_stand_there_as_jwk() -> None:
     private = load_pem_private_key(KEY["private"].encode(), password=None)
-    jwk = OKPAlgorithm.to_jwk(private, as_dict=True)  # type: ignore[arg-type]  an Ed25519 key
+    assert isinstance(private, Ed25519PrivateKey)
+    jwk = OKPAlgorithm.to_jwk(private, as_dict=True)
     assert create_token({"keys": [KEY | {"private": jwk}]}, **GOOD) == create_token({"keys": [KEY]}, **GOOD)
 
 

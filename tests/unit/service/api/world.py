@@ -125,7 +125,7 @@ class FakeDelivery:
         if self.absent is not None:
             return self.absent
         return Known(
-            value=await self.look(key.subject),  # type: ignore[arg-type]  only asked about targets
+            value=await self.look(TargetId.parse(str(key.subject))),
             evidence=Evidence(source=f"argocd:{self.instance}", what=str(key), read_at=NOW, digest="sha256:00"),
             good_for=timedelta(days=1),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 OPENAPI = Path(__file__).parents[4] / "openapi.yaml"
@@ -23,7 +23,8 @@ def openapi() -> dict[str, Any]:
 
 @cache
 def _registry() -> Registry[Any]:
-    return Registry().with_resource(_URI, Resource(contents=openapi(), specification=DRAFT202012))
+    registry: Registry[Any] = Registry().with_resource(_URI, DRAFT202012.create_resource(openapi()))
+    return registry
 
 
 def check_shape(document: Any, *pointer: str) -> None:

@@ -175,7 +175,8 @@ class FakeService:
             case "DELETE", ["stop"]:
                 self.reason = ""
                 return documents.switch()
-        return None
+            case _:
+                return None
 
 
 def refusal(status: int, code: str, detail: str, **more: Any) -> Said:

@@ -10,7 +10,7 @@ from service.cli.client import AnswerLost, Problem, Service, Unreachable, proble
 from service.cli.exit_codes import ExitCode
 from service.cli.failure import CommandFailed
 from tests.unit.service.cli import contract, documents
-from tests.unit.service.cli.fake_service import FakeService, Heard, Said, refusal
+from tests.unit.service.cli.fake_service import FakeService, Said, refusal
 
 SECRET = "eyJhbGciOi.SECRET.x"
 
@@ -210,7 +210,7 @@ def test_the_fake_would_notice_an_answer_that_openapi_does_not_know() -> None:
 
 
 def test_the_base_path_of_the_address_is_kept(service: FakeService) -> None:
-    heard: list[Heard] = []
-    service.on("GET", "/v1/stop", lambda one: heard.append(one) or Said(document=documents.switch()))
-    assert Service(f"{service.url}/", "").get("/v1/stop").document["stopped"] is False
-    assert heard[0].path == "/v1/stop"
+    with pytest.raises(CommandFailed):
+        Service(f"{service.url}/behind/", "").get("/v1/stop")
+    assert service.faults == ["openapi.yaml has no path for /behind/v1/stop"]
+    service.faults.clear()

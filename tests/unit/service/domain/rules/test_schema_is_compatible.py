@@ -44,7 +44,20 @@ def test_the_same_images_need_no_source_at_all() -> None:
     same = world().tell(made.RECORD_NEW, made.record(made.SUSPECT, made.OLD_IMAGE))
     finding = ask(same)
     assert (finding.answer, finding.says) == (Answer.PASS, "Releases 42 and 41 run the same images, so no migration lies between them.")
-    assert {key.kind for key in same.gathered(RULE)} == {"record"}
+    assert {key.kind for key in same.gathered(RULE)} == {"record", "rendered images"}
+
+
+def test_an_image_that_only_a_hook_runs_is_unknown_for_nobody_saw_what_it_migrates() -> None:
+    migrator = Image(reference=f"registry.example/shop/migrate@sha256:{'c' * 64}", digest=f"sha256:{'c' * 64}", proof="reference")
+    finding = ask(world().tell(made.RENDERED_NEW, (made.NEW_IMAGE, migrator)))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says == "Release 42 also has registry.example/shop/migrate, which Backout never saw running (a hook or a Job?); what it migrates is unknown."
+
+
+def test_a_release_that_cannot_be_rendered_may_hide_a_migrating_hook() -> None:
+    finding = ask(world().hide(made.RENDERED_NEW))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says.startswith("Whether a hook or Job of release 42 migrates with an image of its own is unknown")
 
 
 def test_images_built_anew_from_the_same_commit_pass() -> None:

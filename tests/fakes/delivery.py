@@ -1,0 +1,255 @@
+"""One delivery instance in memory that keeps the contract of `Delivery`: observe then act, one effect an intent, a guard before each send.
+
+Steps as Argo CD has them: stop_auto_sync (undo: restore_auto_sync), prove (no effect), clear_slot, roll_back; without auto-sync: prove, roll_back,
+mark_hold (optional). A test says per step how the next acts fare (`fares`): lost, dropped, refused, permanent, running, failed, foreign, stuck.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from service.domain import keys
+from service.domain.errors import PermanentError, RefusedError, TemporaryError
+from service.domain.facts import Absent, Evidence, Fact, Key, Known
+from service.domain.model import Actor, Image, Json, ObjectRef, Release, TargetId, Way
+from service.domain.planning.plan import Offer, Step
+from service.domain.ports import Checked, Clock, Guard, Intention, ListedTarget, Listing, Observation, Seen
+from service.domain.rule import Case
+
+SETTLED = timedelta(seconds=30)
+ME = Actor(kind="service", name="backout")
+STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE = (
+    "stop_auto_sync",
+    "prove_controller",
+    "clear_slot",
+    "roll_back",
+    "mark_hold",
+    "unmark_hold",
+    "restore_auto_sync",
+)
+REMEMBERED: Mapping[str, Json] = {"automated": {"prune": True, "selfHeal": True}}
+
+
+@dataclass(slots=True)
+class Application:
+    """What the system holds of one target; tests change it as people and controllers would."""
+
+    history: list[Release]
+    images: dict[str, Image]
+    uid: str = "uid-1"
+    auto_sync: bool = True
+    health: str = "Degraded"
+    spec_digest: str = "sha256:spec"
+    desired_revision: str = ""
+    marker: str = ""
+    running: keys.Running | None = None
+    owner: keys.Owner = field(default_factory=lambda: keys.Owner(kind="nobody"))
+    pods_ready: bool = True
+    objects: tuple[ObjectRef, ...] = ()
+
+    @property
+    def live(self) -> Release:
+        """What was deployed last."""
+        return self.history[0]
+
+
+class FakeDelivery:
+    """One instance with one application a target. `sent` lists what was really set going on the outside, in order."""
+
+    def __init__(self, clock: Clock, target: TargetId, application: Application) -> None:
+        self._clock = clock
+        self.target = target
+        self.app = application
+        self.fares: dict[str, list[str]] = {}
+        self.refuses: dict[str, list[Exception]] = {}
+        self.impossible = ""
+        self.sent: list[str] = []
+        self.intended: list[str] = []
+        self.acts: list[keys.Act] = []
+        self.fates: dict[str, Seen] = {}
+        self.before_send: Callable[[str], None] = lambda _step: None
+        self.trouble: dict[str, Exception] = {}
+        self.complete = True
+
+    @property
+    def instance(self) -> str:
+        """The first half of the target's id."""
+        return self.target.instance
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What an instance of this kind can know."""
+        return frozenset({"state", "acts", "sync window", "pods", "permissions", "rendered images", "leftovers"})
+
+    async def targets(self) -> Listing:
+        """The one target."""
+        if "targets" in self.trouble:
+            raise self.trouble["targets"]
+        app = self.app
+        listed = ListedTarget(
+            target=self.target,
+            project="shop",
+            namespace="shop",
+            health=app.health,
+            desired_revision=app.desired_revision or app.live.revision,
+            stamp=f"{app.live.handle}/{app.health}/{app.spec_digest}",
+            objects=app.objects,
+        )
+        return Listing(targets=(listed,), complete=self.complete, says="" if self.complete else "the answer may be short")
+
+    async def look(self, target: TargetId) -> keys.TargetState:
+        """The application now."""
+        if "look" in self.trouble:
+            raise self.trouble["look"]
+        app = self.app
+        return keys.TargetState(
+            target=target,
+            uid=app.uid,
+            title=target.name,
+            project="shop",
+            current=app.live,
+            history=tuple(app.history),
+            desired_revision=app.desired_revision or app.live.revision,
+            auto_sync=app.auto_sync,
+            remembered=REMEMBERED if app.auto_sync else {},
+            owner=app.owner,
+            running=app.running,
+            health=app.health,
+            spec_digest=app.spec_digest,
+            objects=app.objects,
+            marker=app.marker,
+        )
+
+    async def read(self, key: Key[Any]) -> Fact[Any]:
+        """A fact, or Absent."""
+        if "read" in self.trouble:
+            return Absent(str(self.trouble["read"]))
+        values: dict[str, Callable[[], Any]] = {
+            "acts": lambda: tuple(self.acts),
+            "sync window": lambda: keys.Window(open=True, says="no window is defined"),
+            "pods": self.pods,
+            "permissions": lambda: keys.Permissions(allowed={"get": True, "sync": True, "update": True}, fix={}),
+            "leftovers": tuple,
+        }
+        if key.kind == "state":
+            value: Any = await self.look(self.target)
+        elif key.kind in values:
+            value = values[key.kind]()
+        else:
+            return Absent(f"the system does not tell the {key}")
+        return Known(value=value, evidence=Evidence(source="fake delivery", what=str(key), read_at=self._clock.now()), good_for=timedelta(seconds=30))
+
+    def pods(self) -> tuple[keys.Pod, ...]:
+        """Two pods of what is live."""
+        image = self.app.images[self.app.live.key]
+        return tuple(keys.Pod(name=f"web-{n}", images=(image,), ready=self.app.pods_ready) for n in range(2))
+
+    def offers(self, case: Case) -> tuple[Offer, ...]:
+        """The plain rollback."""
+        if case.suspect is None or case.goal is None:
+            return ()
+        because = "Argo CD can deploy a release from its history again"
+        if self.impossible:
+            return (Offer(way=Way.ROLLBACK, steps=(), because=because, impossible=self.impossible),)
+        prove = Step(name=PROVE, says="see that the controller answers", effect=False)
+        back = Step(name=BACK, says=f"roll back to history id {case.goal.handle}", parameters={"history_id": case.goal.handle})
+        if self.app.auto_sync:
+            stop = Step(
+                name=STOP,
+                says="stop auto-sync",
+                parameters={"remembered": REMEMBERED},
+                undo=Step(name=RESTORE, says="give auto-sync back", parameters={"after_rollback": False}),
+            )
+            return (Offer(way=Way.ROLLBACK, steps=(stop, prove, Step(name=CLEAR, says="free the slot"), back), because=because),)
+        mark = Step(name=MARK, says="mark as held", optional=True, undo=Step(name=UNMARK, says="take the mark off", optional=True))
+        return (Offer(way=Way.ROLLBACK, steps=(prove, back, mark), because=because),)
+
+    async def intend(self, step: Step, intention: Intention) -> Mapping[str, Json]:
+        """Refuse when the world is another one, or as a test says."""
+        if self.refuses.get(step.name):
+            raise self.refuses[step.name].pop(0)
+        if intention.uid != self.app.uid:
+            raise RefusedError("the application is another one of the same name")
+        hands = [act for act in self.acts if intention.not_before is not None and act.at >= intention.not_before and not act.ours]
+        if hands and step.name not in {RESTORE, UNMARK}:
+            raise RefusedError(f"{hands[0].by.name} is acting on it")
+        if step.name == RESTORE and self.app.auto_sync:
+            raise RefusedError("auto-sync is not as Backout left it")
+        if (
+            step.name == RESTORE
+            and not step.parameters.get("after_rollback")
+            and any(self._fate(one) is not None for one in intention.ours if one["step"] == BACK)
+        ):
+            raise RefusedError("a rollback was accepted: auto-sync would undo it")
+        self.intended.append(step.name)
+        known: dict[str, Json] = {"step": step.name, "operation": intention.operation_id, "at": intention.at.isoformat(), "goal": intention.goal.key}
+        if step.name == STOP:
+            known["remembered"] = dict(REMEMBERED)
+        return {**known, "mark": f"{intention.operation_id}/{step.name}/{len(intention.ours)}"}
+
+    async def act(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:
+        """Look for the effect, ask the guard, send once."""
+        if self._fate(intent) in {Seen.DONE, Seen.RUNNING, Seen.STUCK}:
+            return
+        await guard()
+        self.before_send(step.name)
+        fares = self.fares.get(step.name, [])
+        fare = fares.pop(0) if fares else "done"
+        if fare == "refused":
+            raise RefusedError("the server said no")
+        if fare == "permanent":
+            raise PermanentError("the server answered with something that is no answer")
+        if fare == "dropped":
+            raise TemporaryError("the request never arrived")
+        self.sent.append(step.name)
+        fate = {"lost": Seen.DONE, "done": Seen.DONE}.get(fare) or Seen(fare)
+        self.fates[str(intent["mark"])] = fate
+        if fate is Seen.DONE:
+            self._apply(step.name, intent)
+        if fare == "lost":
+            raise TemporaryError("the answer was lost")
+
+    async def observe(self, step: Step, intent: Mapping[str, Json]) -> Observation:
+        """By the mark of the intent."""
+        if "observe" in self.trouble:
+            raise self.trouble["observe"]
+        fate = self._fate(intent)
+        if fate is None:
+            until = datetime.fromisoformat(str(intent["at"])) + SETTLED
+            return Observation(seen=Seen.NOT_SEEN, says="nothing of ours is seen", not_seen_until=until)
+        details = {"handle": self.app.live.handle} if step.name == BACK and fate is Seen.DONE else {}
+        return Observation(seen=fate, says=f"{step.name} is {fate}", details=details)
+
+    def finish(self, step: str) -> None:
+        """What was running is done."""
+        for mark in [m for m, fate in self.fates.items() if f"/{step}/" in m and fate in {Seen.RUNNING, Seen.STUCK}]:
+            self.fates[mark] = Seen.DONE
+            self._apply(step, {"goal": self.app.history[1].key})
+
+    def _fate(self, intent: Mapping[str, Json]) -> Seen | None:
+        return self.fates.get(str(intent["mark"]))
+
+    def _apply(self, step: str, intent: Mapping[str, Json]) -> None:
+        app = self.app
+        if step == STOP:
+            app.auto_sync, app.marker = False, "held"
+        elif step == RESTORE:
+            app.auto_sync, app.marker = True, ""
+        elif step == MARK:
+            app.marker = "held"
+        elif step == UNMARK:
+            app.marker = ""
+        elif step == BACK:
+            goal = next(one for one in app.history if one.key == intent["goal"])
+            handle = str(1 + max(int(one.handle) for one in app.history))
+            now = self._clock.now()
+            app.history.insert(0, replace(goal, handle=handle, started_at=now, deployed_at=now, by=ME))
+            app.health = "Healthy"
+
+    async def check(self) -> Sequence[Checked]:
+        """One line."""
+        return (Checked(what=self.instance, well="ok", says="in memory"),)
+
+    async def close(self) -> None:
+        """Nothing is open."""

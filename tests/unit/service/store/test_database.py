@@ -1,0 +1,157 @@
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from service.domain.errors import SettingsError, UnavailableError
+from service.store import tables as t
+from service.store.database import Database
+
+HANG = 10
+"""Seconds after which a test that should have ended is given up; nothing is measured by it."""
+
+
+def locked(database: Database) -> sqlite3.Connection:
+    """Another writer that does not let go."""
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    return other
+
+
+async def put(database: Database, digest: str, patience: float | None = None) -> None:
+    async with database.write(patience=patience) as connection:
+        await connection.execute(t.blob.insert().values(digest=digest, body=b""))
+
+
+async def count(database: Database) -> int:
+    async with database.read() as connection:
+        return int((await connection.execute(sa.select(sa.func.count()).select_from(t.blob))).scalar_one())
+
+
+async def test_promise_2_a_locked_store_is_unavailable_within_the_patience_and_not_after_the_lock_is_gone(database: Database) -> None:
+    other = locked(database)
+    async with asyncio.timeout(HANG):
+        for _ in range(7):  # more often than there are connections: none may stay behind
+            with pytest.raises(UnavailableError, match="did not answer in time"):
+                await put(database, "a", patience=0.15)
+    other.execute("ROLLBACK")
+    other.close()
+    await put(database, "a")
+    assert await count(database) == 1
+
+
+async def test_reading_does_not_wait_for_writers_however_many_wait(database: Database) -> None:
+    other = locked(database)
+    writers = [asyncio.ensure_future(put(database, str(number))) for number in range(12)]
+    async with asyncio.timeout(HANG):
+        await asyncio.sleep(0.05)
+        assert await count(database) == 0
+        other.execute("ROLLBACK")
+        await asyncio.gather(*writers)
+    other.close()
+    assert await count(database) == 12
+
+
+async def test_a_hundred_writers_at_once_are_all_kept(database: Database) -> None:
+    await asyncio.gather(*(put(database, str(number)) for number in range(100)))
+    assert await count(database) == 100
+
+
+async def test_an_error_inside_takes_everything_of_the_transaction_back(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with database.write() as connection:
+            await connection.execute(t.blob.insert().values(digest="a", body=b""))
+            _ = 1 / 0
+    assert await count(database) == 0
+
+
+async def test_a_writer_that_is_cancelled_leaves_nothing_and_lets_the_next_one_in(database: Database) -> None:
+    inside = asyncio.Event()
+
+    async def slow() -> None:
+        async with database.write() as connection:
+            await connection.execute(t.blob.insert().values(digest="slow", body=b""))
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(slow())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(HANG):
+        await put(database, "next")
+    assert await count(database) == 1
+
+
+async def test_a_body_that_takes_too_long_is_unavailable_and_kept_in_no_part(database: Database) -> None:
+    with pytest.raises(UnavailableError):
+        async with database.write(patience=0.05) as connection:
+            await connection.execute(t.blob.insert().values(digest="late", body=b""))
+            await asyncio.Event().wait()
+    assert await count(database) == 0
+
+
+async def test_what_the_schema_refuses_is_no_outage(database: Database) -> None:
+    await put(database, "a")
+    with pytest.raises(sa.exc.IntegrityError):
+        await put(database, "a")
+
+
+async def test_a_damaged_file_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "broken.db").write_bytes(b"this is no database, whatever its name says" * 100)
+    broken = Database(f"sqlite:///{tmp_path / 'broken.db'}")
+    for act in (broken.read, broken.write):
+        with pytest.raises(UnavailableError, match="cannot be used"):
+            async with act():
+                pass
+    await broken.close()
+
+
+async def test_a_store_in_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    lost = Database(f"sqlite:///{tmp_path / 'gone' / 'store.db'}")
+    with pytest.raises(UnavailableError, match="unable to open"):
+        async with lost.write():
+            pass
+    await lost.close()
+
+
+async def test_the_file_survives_a_power_cut_and_lets_readers_beside_the_writer(database: Database) -> None:
+    async with database.read() as connection:
+        assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar() == "wal"
+        assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar() == 2
+        assert (await connection.exec_driver_sql("PRAGMA foreign_keys")).scalar() == 1
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://x/y"])
+def test_a_store_that_keeps_nothing_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="expected sqlite"):
+        Database(url)
+
+
+async def test_a_second_process_is_refused_and_may_come_after_the_first(database: Database) -> None:
+    database.lock()
+    program = (
+        "import sys\nfrom service.store.database import Database\nfrom service.domain.errors import SettingsError\n"
+        "try:\n    Database(sys.argv[1]).lock()\nexcept SettingsError as error:\n    print(error); sys.exit(7)\n"
+    )
+    root = Path(__file__).parents[4]
+
+    def second() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", program, database.url], cwd=root, capture_output=True, text=True, check=False)
+
+    refused = await asyncio.to_thread(second)
+    assert (refused.returncode, "in use by another Backout process" in refused.stdout) == (7, True)
+    await database.close()
+    assert (await asyncio.to_thread(second)).returncode == 0
+
+
+async def test_the_lock_makes_the_folder_of_a_new_store(tmp_path: Path) -> None:
+    fresh = Database(f"sqlite:///{tmp_path / 'new' / 'store.db'}")
+    fresh.lock()
+    assert (tmp_path / "new").is_dir()
+    await fresh.close()
