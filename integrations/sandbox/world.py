@@ -266,12 +266,15 @@ class World:
 
     # --- Backout's settings ------------------------------------------------------------------------------------------------
 
-    def settings(self, *, listen: str, mode: str = "auto", bake: str = "3s", extra: Mapping[str, Any] | None = None) -> Path:
-        """Write `backout.yaml` that points at this world; the policy names every alert, query and declaration, as an operator would."""
+    def settings(self, *, listen: str, modes: Mapping[str, str] | None = None, bake: str = "3s", extra: Mapping[str, Any] | None = None) -> Path:
+        """Write `backout.yaml` that points at this world; the policy names every alert, query and declaration, as an operator would.
+
+        `modes` is shop -> mode, auto where it does not say.
+        """
         targets = [
             {
                 "match": f"sandbox:{app}",
-                "mode": mode,
+                "mode": (modes or {}).get(app, "auto"),
                 "alerts": ["HighErrorRate"],
                 "recovered_when": {  # no SLI of its own: the firing rule's expression is the SLI
                     "for": bake,

@@ -180,7 +180,11 @@ def problem(status: int, document: Any, address: str) -> CommandFailed:
         return CommandFailed(f"{address} does not know this request (HTTP {status})", "is it Backout, and of this version? set --server")
     if not detail:
         detail = {401: "the service does not accept the token", 403: "the token does not allow this"}.get(status, f"the service answered HTTP {status}")
-    wrong = [f"{one.get('pointer', '')}: {one.get('detail', '')}" for one in told.get("errors") or () if isinstance(one, Mapping)]
+    wrong = [
+        f"{one.get('pointer', '')}: {one.get('detail', '')}"
+        for one in told.get("errors") or ()
+        if isinstance(one, Mapping) and str(one.get("detail", "")) not in detail
+    ]
     if wrong:
         detail = f"{detail.rstrip('.')} ({'; '.join(wrong)})"
     code = str(told.get("code") or _BY_STATUS.get(status, ""))

@@ -5,13 +5,15 @@ All text of the documents is data: it is made harmless (`terminal.clean`) and ne
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from io import StringIO
 from typing import Any, Final
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.terminal import clean
+from service.cli.terminal import WIDTH, clean
 
 Doc = Mapping[str, Any]
 
@@ -33,6 +35,9 @@ _VERDICTS: Final[Mapping[str, str]] = {
 }
 _HIDDEN_SPANS: Final = frozenset({"operation.accepted", "operation.completed"})
 _HOUR, _DAY = 3600, 86400
+_TOOK, _NARROWEST = 8, 24
+_RULER: Final = Console(file=StringIO(), width=WIDTH, color_system=None, _environ={})
+"""Knows how wide signs are; nothing is printed on it."""
 
 
 # --- small words ---------------------------------------------------------------------------------------------------------
@@ -322,7 +327,8 @@ def operation_head(document: Doc) -> RenderableType:
     about = Text().append(text(document.get("target")), style="bold")
     if document.get("suspect") or document.get("goal"):
         about.append(f"    {text(document.get('suspect')) or '?'} → {text(document.get('goal')) or '?'}")
-    how = _joined((f"operation {short(document.get('id'))}", f"mode {text(document.get('mode'))}", text(document.get("why_mode"))))
+    mode, why = f"mode {text(document.get('mode'))}", text(document.get("why_mode"))
+    how = _joined((f"operation {short(document.get('id'))}", "" if why.startswith(mode) else mode, why))
     return Group(about, Text(how, style="dim"))
 
 
@@ -428,11 +434,11 @@ def stop(document: Doc) -> RenderableType:
 # --- the trace -----------------------------------------------------------------------------------------------------------
 
 
-def trace(document: Doc) -> RenderableType:
-    """The operation's trace as a tree, then those of its holds' ends; what is wrong with a trace is shown, never hidden."""
+def trace(document: Doc, width: int = WIDTH) -> RenderableType:
+    """The operation's trace as a tree of at most `width` columns, then those of its holds' ends; what is wrong with a trace is shown, never hidden."""
     parts: list[RenderableType] = []
     for one in _docs(document.get("traces")):
-        parts += ["", *_one_trace(one)] if parts else _one_trace(one)
+        parts += ["", *_one_trace(one, width)] if parts else _one_trace(one, width)
     if not parts:
         return Text("no spans yet")
     if view := _doc(document.get("links")).get("trace_view"):
@@ -440,38 +446,54 @@ def trace(document: Doc) -> RenderableType:
     return Group(*parts)
 
 
-def _one_trace(document: Doc) -> list[RenderableType]:
-    root = _doc(document.get("root"))
+def _one_trace(document: Doc, width: int) -> list[RenderableType]:
     outcome = "running" if document.get("running") else text(document.get("outcome")).replace("_", " ") or "ended"
     head = Text().append(f"{text(document.get('name'))}    ", style="bold").append(outcome, style=_STYLES.get(outcome, ""))
-    seconds = _seconds(root)
+    seconds = _seconds(_doc(document.get("root")))
     head.append(f"    {seconds} s" if seconds else "")
-    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    table.add_column(no_wrap=True, overflow="fold")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold", ratio=1)
-    table.add_column(justify="right", no_wrap=True)
-    _branch(table, [one for one in _docs(document.get("spans")) if one.get("name") not in _HIDDEN_SPANS], "")
-    parts: list[RenderableType] = [head, table]
+    parts: list[RenderableType] = [head, *_branch([one for one in _docs(document.get("spans")) if one.get("name") not in _HIDDEN_SPANS], "", width)]
     if orphans := _docs(document.get("orphans")):
-        table.add_row("without their parent:", "", "", "")
-        _branch(table, orphans, "")
+        parts += [Text("without their parent:"), *_branch(orphans, "", width)]
     parts += [Text(f"! {text(fault)}", style="red") for fault in _list(document.get("faults"))]
     parts.append(Text(f"trace {text(document.get('trace_id'))}", style="dim"))
     return parts
 
 
-def _branch(table: Table, spans: Sequence[Doc], bars: str) -> None:
+def _branch(spans: Sequence[Doc], bars: str, width: int) -> Iterable[Text]:
+    """The lines of siblings and all below them; `bars` are the box characters of their ancestors."""
+    names = max((cell_len(text(one.get("name"))) for one in spans), default=0)
+    answers = max((len(text(one.get("answer"))) for one in spans), default=0)
     for number, one in enumerate(spans, start=1):
-        last = number == len(spans)
-        children = _docs(one.get("children"))
-        says = Text("failed: " if one.get("failed") and not one.get("answer") else "", style="red").append(text(one.get("says")), style="")
-        waived = _doc(one.get("attributes")).get("backout.waived")
-        if waived:
-            says.append(f" ({text(waived)})", style="dim")
-        name = Text(f"{bars}{'└' if last else '├'} ", style="dim").append(text(one.get("name")), style="")
-        table.add_row(name, word(one.get("answer")), says, "" if one.get("answer") else _seconds(one))
-        _branch(table, children, bars + ("  " if last else "│ "))
+        last, children = number == len(spans), _docs(one.get("children"))
+        below = bars + ("  " if last else "│ ")
+        first = Text(f"{bars}{'└' if last else '├'} ", style="dim").append(_filled(text(one.get("name")), names + 2), style="not dim")
+        more = Text(below + ("│" if children else ""), style="dim")
+        more.append(" " * (cell_len(first.plain) - cell_len(more.plain)))
+        if answers:
+            first.append_text(word(one.get("answer"))).append(" " * (answers + 2 - len(text(one.get("answer")))))
+            more.append(" " * (answers + 2))
+        says = Text("failed: " if one.get("failed") and not one.get("answer") else "", style="red").append(text(one.get("says")), style="not red")
+        if waived := _doc(one.get("attributes")).get("backout.waived"):
+            says.append(f" ({text(waived)})")
+        room = max(width - cell_len(first.plain) - _TOOK, _NARROWEST)
+        yield from _lines(first, more, says, room, "" if one.get("answer") else _seconds(one))
+        yield from _branch(children, below, width)
+
+
+def _lines(first: Text, more: Text, says: Text, room: int, took: str) -> Iterable[Text]:
+    """A sentence in its column: the first line behind the name and with the time, the others below it."""
+    wrapped = list(says.wrap(_RULER, room)) or [Text()]
+    for number, part in enumerate(wrapped):
+        line = (more if number else first).copy().append_text(part)
+        if took and not number:
+            line.append(" " * max(room - cell_len(part.plain), 0)).append(f"{took:>{_TOOK}}")
+        line.rstrip()
+        line.no_wrap, line.overflow = True, "ignore"
+        yield line
+
+
+def _filled(value: str, width: int) -> str:
+    return value + " " * max(width - cell_len(value), 0)
 
 
 def _seconds(one: Doc) -> str:

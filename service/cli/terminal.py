@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import StringIO
 from os import environ
 from typing import Any, Final, TextIO
 
@@ -66,11 +67,22 @@ class Terminal:
         """Whether a question would be read and could be answered."""
         return not self.as_json and self.stdin.isatty() and self.stderr.isatty()
 
+    @property
+    def width(self) -> int:
+        """Columns that stdout has."""
+        return self._console(self.stdout).width
+
     def show(self, *parts: RenderableType) -> None:
         """Write to stdout for a person; nothing with `as_json`."""
-        if not self.as_json:
+        if self.as_json:
+            return
+        if self.stdout.isatty():
             self._console(self.stdout).print(*parts, sep="\n")
-            self.stdout.flush()
+        else:  # tables fill their columns with spaces, which nobody wants in a file
+            page = StringIO()
+            self._console(page).print(*parts, sep="\n")
+            self.stdout.write("".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines()))
+        self.stdout.flush()
 
     def write(self, text: str) -> None:
         """Write text to stdout as it is."""

@@ -38,8 +38,11 @@ class Playground:
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
 
-    async def start(self, shops: Mapping[str, str]) -> None:
-        """Start the world with these shops (name -> version), then the service; answers when it is ready and watches every shop."""
+    async def start(self, shops: Mapping[str, str], modes: Mapping[str, str] | None = None) -> None:
+        """Start the world with these shops (name -> version), then the service; answers when it is ready and watches every shop.
+
+        `modes` is shop -> mode, auto where it does not say.
+        """
         self._shops = len(shops)
         await self.world.start()
         for app, version in shops.items():
@@ -52,7 +55,7 @@ class Playground:
         self._token = create_token(document, subject="demo", scopes=SCOPES, targets=("*",), expires=lives, now=now)
         self.token_file.touch(mode=0o600)
         self.token_file.write_text(self._token + "\n", encoding="utf-8")
-        self.config = self.world.settings(listen=self._listen)
+        self.config = self.world.settings(listen=self._listen, modes=modes)
         self._session = aiohttp.ClientSession()
         await self.serve()
 
@@ -92,6 +95,13 @@ class Playground:
             if answer.status >= 400:  # noqa: PLR2004  an error status
                 raise TemporaryError(f"GET {path}: {answer.status} {(await answer.text())[:300]}")
             return await (answer.json() if accept.endswith("json") else answer.text())
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
+        """One POST with the demo's token: status and JSON."""
+        if self._session is None:
+            raise TemporaryError("the playground is not started")
+        async with self._session.post(f"{self.url}{path}", json=body, headers={"Authorization": f"Bearer {self._token}"}) as answer:
+            return answer.status, await answer.json()
 
     async def until(self, check: Any, seconds: float, what: str) -> Any:
         """Wait for a check to give something true; TemporaryError that names it otherwise, with the end of the service's log."""

@@ -16,6 +16,8 @@ from service.cli.session import Session
 _WAIT: Final = 20
 _PAUSES: Final = (0.5, 1.0, 2.0, *(5.0 for _ in range(60)))
 """Seconds between tries while the service does not answer: it may be restarting in the middle, which is no reason to look away (five minutes)."""
+_ENDED: Final = "ended"
+"""The last event says what the closing lines say, so it is left to them."""
 _SERVICE_IS_AWAY: Final = frozenset({502, 503, 504})
 
 
@@ -64,7 +66,8 @@ class Follower:
             number = one.get("number")
             if isinstance(number, int) and number > self._shown:
                 self._shown = number
-                self.session.terminal.show(render.event(one))
+                if one.get("kind") != _ENDED:
+                    self.session.terminal.show(render.event(one))
 
     def _patient(self, ask: Callable[[], Doc]) -> Doc:
         """The answer, asking again while the service is away; the operation is in its store and goes on after a restart."""

@@ -145,7 +145,7 @@ def audit(
         here = session(ctx, server, as_json=as_json, no_color=no_color)
         terminal = here.terminal
         found = get(here.service, f"/v1/operations/{segment(operation_id(here.service, identity))}/trace")
-    terminal.answer(found, render.trace(found))
+    terminal.answer(found, render.trace(found, terminal.width))
     if any(one.get("faults") for one in found.get("traces") or () if isinstance(one, dict)):
         raise typer.Exit(ExitCode.ERROR)
 

@@ -201,6 +201,7 @@ EVENTS = [
     event(3, "intent", "about to: Roll back to history id 56"),
     event(4, "stuck", "Argo CD does not say whether the operation ended; looking again in 15 s, and nothing else is started for this target meanwhile"),
     event(5, "step_done", "done: Roll back to history id 56 — Argo CD operation Succeeded"),
+    event(6, "ended", "recovered: said by the last event"),
 ]
 
 
@@ -319,8 +320,8 @@ def trace(**changed: Any) -> Doc:
     ]
     spans = [
         span("operation.accepted", "for searching only"),
-        span("alert.accept", "HighErrorRate, 1 of 1 firing", seconds=0.0041),
-        span("verdict", "pass, 2 findings", seconds=0.041, children=findings),
+        span("alert.accept", "HighErrorRate, 1 of 1 firing · 結帳", seconds=0.0041),
+        span("verdict", "pass, 2 findings, and a sentence about them that is so long that it does not fit into its line", seconds=0.041, children=findings),
         span("act.roll_back", "another operation is already in progress", failed=True, seconds=1.0),
         span("act.roll_back", "Argo CD operation Succeeded, 4 resources", seconds=3.9),
     ]

@@ -144,6 +144,7 @@ def test_a_bad_request_names_what_is_wrong_in_it() -> None:
     told = documents.problem(400, "invalid_request", "the body is wrong.", errors=[{"pointer": "/target", "detail": "too long"}])
     contract.check_component(told, "Problem")
     assert problem(400, told, "http://x").cause == "the body is wrong (/target: too long)"
+    assert problem(400, {**told, "detail": "/target: too long"}, "http://x").cause == "/target: too long"
 
 
 def test_overload_says_when_to_try_again_and_a_defect_where_the_log_is() -> None:

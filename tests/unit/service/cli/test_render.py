@@ -124,7 +124,7 @@ def test_operations_are_one_line_each(golden: Golden) -> None:
 
 
 def test_events_are_one_live_line_each(golden: Golden) -> None:
-    golden("events", render.operation_head(documents.operation()), *(render.event(one) for one in documents.EVENTS))
+    golden("events", render.operation_head(documents.operation()), *(render.event(one) for one in documents.EVENTS[:5]))
 
 
 def test_the_end_says_outcome_time_hold_and_where_the_story_is(golden: Golden) -> None:
@@ -149,6 +149,18 @@ def test_the_stop_switch_says_how_to_go_on(golden: Golden) -> None:
 
 def test_a_trace_is_a_tree_with_answers_and_durations(golden: Golden) -> None:
     golden("trace", render.trace(documents.trace()))
+
+
+def test_a_trace_is_as_wide_as_it_may_be_and_loses_nothing() -> None:
+    narrow, wide = (printed(render.trace(documents.trace(), width)) for width in (70, 300))
+    assert max(map(len, narrow.splitlines())) <= 70
+    assert "that is so long that it does not fit into its line" in wide
+    words = "pass, 2 findings, and a sentence about them that is so long that it does not fit into its line".split()
+    assert set(words) <= set(narrow.split())
+
+
+def test_an_operation_in_its_own_mode_says_the_mode_once() -> None:
+    assert printed(render.operation_head(documents.operation(mode="auto", why_mode="mode auto"))).count("mode auto") == 1
 
 
 def test_what_is_wrong_with_a_trace_is_shown() -> None:

@@ -66,12 +66,19 @@ def test_text_gets_one_line_end() -> None:
 
 def test_a_pipe_is_a_hundred_columns_wide_and_keeps_every_sign() -> None:
     terminal = plain()
+    assert terminal.width == WIDTH
     terminal.show("word " * 50)
     assert max(map(len, out(terminal).splitlines())) <= WIDTH
     assert out(terminal).split() == ["word"] * 50
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}])
+def test_lines_in_a_file_do_not_end_in_spaces() -> None:
+    terminal = plain()
+    terminal.show("a   ", "", "b")
+    assert out(terminal) == "a\n\nb\n"
+
+
 def test_no_color_in_the_environment_means_plain_text_on_a_terminal(environment: dict[str, str]) -> None:
     from rich.text import Text  # noqa: PLC0415  only here
 

@@ -34,7 +34,13 @@ def test_watch_shows_each_event_once_and_how_it_ended(service: FakeService, shel
     assert ran.code == 0
     assert ran.out.count("12:00:02Z  verdict") == 1
     assert "recovered after 14.2 s" in ran.out
-    assert [one.query.get("after") for one in service.asked("GET", f"{PATH}/events")] == ["0", "5", "5", "5"]
+    assert [one.query.get("after") for one in service.asked("GET", f"{PATH}/events")] == ["0", "6", "6", "6"]
+
+
+def test_the_last_event_is_left_to_the_closing_lines(shell: Shell) -> None:
+    out = shell("watch", OPERATION).out
+    assert "said by the last event" not in out
+    assert "live is v3.0.4" in out
 
 
 def test_watch_asks_to_wait_for_the_next_change(service: FakeService, shell: Shell) -> None:

@@ -1,0 +1,126 @@
+"""The story with the real service as a process of its own, real HTTP and the sandbox world. One world for all: each test has a shop to itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from integrations.sandbox.alertmanager import PostableAlert, Route, webhook_body
+from service.wiring.doctor import doctor
+from service.wiring.parts import SystemClock
+from service.wiring.playground import Playground
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+SHOPS = {"checkout": "v2.4.6", "payments": "v5.2.1", "catalog": "v1.8.0", "quiet": "v1.0.0"}
+SENDERS = 20
+POSTS = 500
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Playground]:
+    playground = Playground(Path(tmp_path_factory.mktemp("world")), SystemClock())
+    try:
+        await playground.start(SHOPS, modes={"catalog": "approve"})
+        yield playground
+    finally:
+        await playground.stop()
+
+
+async def ended(ground: Playground, app: str) -> Mapping[str, Any]:
+    async def look() -> Mapping[str, Any] | None:
+        found = await ground.operation_of(app)
+        return found if found and found["done_at"] else None
+
+    found: Mapping[str, Any] = await ground.until(look, 60, f"the operation of {app} to end")
+    return found
+
+
+async def rollbacks(ground: Playground, app: str) -> int:
+    """How many rollbacks the target saw: entries of its history that our account made."""
+    history = (await ground.world.call("GET", f"/api/v1/applications/{app}"))["status"]["history"]
+    return sum(1 for entry in history if entry.get("initiatedBy", {}).get("username") == "backout")
+
+
+async def test_doctor_finds_everything_well(ground: Playground) -> None:
+    lines = await doctor(ground.config)
+    assert [line for line in lines if line.well == "no"] == []
+    assert {line.what.split(" ")[0] for line in lines} >= {"settings", "store", "alerts"}
+
+
+async def test_promise_9_the_trace_is_whole_although_the_collector_was_away_during_the_story(ground: Playground) -> None:
+    await ground.world.collector.go_down()
+    good = await ground.world.live("checkout")
+    shipped = await ground.world.release("checkout", "v2.5.0", errors=0.31)
+    await ground.world.until_live("checkout", shipped)
+    operation = await ended(ground, "checkout")
+    assert (operation["outcome"], await rollbacks(ground, "checkout")) == ("recovered", 1)
+    assert await ground.world.live("checkout") == good
+    assert operation["trace_id"] not in ground.world.collector.traces()
+    await ground.world.collector.come_back()
+
+    async def whole() -> bool:
+        spans = ground.world.collector.spans(operation["trace_id"])
+        return any(not span.parent_span_id for span in spans)
+
+    await ground.until(whole, 60, "the trace to arrive")
+    assert ground.world.collector.violations() == ground.world.collector.violations_at_end() == ()
+
+
+async def test_promise_3_500_posts_of_one_alert_from_20_connections_make_one_rollback(ground: Playground) -> None:
+    shipped = await ground.world.release("payments", "v5.3.0", errors=0.4)
+    await ground.world.until_live("payments", shipped)
+
+    async def firing() -> PostableAlert | None:
+        return next((one for one in ground.world.prometheus.outgoing_alerts() if one.labels["argocd_app"] == "payments"), None)
+
+    alert: PostableAlert = await ground.until(firing, 20, "the alert to fire")
+    labels = {"alertname": alert.labels["alertname"], "namespace": alert.labels["namespace"], "argocd_app": "payments"}
+    body = webhook_body(Route(), labels, [alert], SystemClock().now())
+    token = (ground.folder / "alert-token").read_text(encoding="utf-8").strip()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answers: list[int] = []
+    async with aiohttp.ClientSession() as session:
+
+        async def send(count: int) -> None:
+            for _ in range(count):
+                async with session.post(f"{ground.url}/v1/alerts/alertmanager", data=body, headers=headers) as answer:
+                    answers.append(answer.status)
+
+        await asyncio.gather(*(send(POSTS // SENDERS) for _ in range(SENDERS)))
+    assert len(answers) == POSTS
+    assert set(answers) <= {202, 503}
+    assert 202 in answers
+    operation = await ended(ground, "payments")
+    found = (await ground.get("/v1/operations?target=sandbox:payments"))["operations"]
+    assert (operation["outcome"], len(found), await rollbacks(ground, "payments")) == ("recovered", 1, 1)
+
+
+async def test_an_offer_waits_for_a_person_and_acts_when_its_plan_is_approved(ground: Playground) -> None:
+    shipped = await ground.world.release("catalog", "v1.9.0", errors=0.2)
+    await ground.world.until_live("catalog", shipped)
+
+    async def waiting() -> Mapping[str, Any] | None:
+        found = await ground.operation_of("catalog")
+        return found if found and found["phase"] == "awaiting_approval" else None
+
+    offer: Mapping[str, Any] = await ground.until(waiting, 30, "the offer")
+    assert await rollbacks(ground, "catalog") == 0
+    path = f"/v1/operations/{offer['id']}/approve"
+    status, problem = await ground.post(path, {"plan_digest": "sha256:" + "0" * 64, "accept": []})
+    assert (status, problem["status"]) == (409, 409)
+    status, _ = await ground.post(path, {"plan_digest": offer["plan_digest"], "accept": offer["must_name"], "reason": "go"})
+    assert status == 202
+    operation = await ended(ground, "catalog")
+    assert (operation["outcome"], await rollbacks(ground, "catalog")) == ("recovered", 1)
+    events = {e["kind"] for e in (await ground.get(f"/v1/operations/{offer['id']}/events"))["events"]}
+    assert "approved" in events
+
+
+async def test_a_shop_that_nobody_complained_about_was_left_alone(ground: Playground) -> None:
+    assert await ground.operation_of("quiet") is None
+    assert await rollbacks(ground, "quiet") == 0
