@@ -112,6 +112,9 @@ class RecoveredSettings(_Model):
     bake: Duration = Field(default=timedelta(minutes=3), alias="for", description="How long it must be good. Default: 3m, at least two scrape intervals.")
     scrape_interval: Duration = Field(default=timedelta(seconds=30), description="Prometheus' scrape interval for it. Default: 30s.")
     passes: int = Field(default=3, ge=1, le=100, description="Good looks with fresh samples that are needed at least. Default: 3.")
+    give_up_after: Duration = Field(
+        default=timedelta(minutes=15), description="Not recovered within this = a person is told; longer where the SLI's range needs it. Default: 15m."
+    )
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
@@ -186,6 +189,7 @@ class TargetSettings(_Model):
                 bake=when.bake,
                 scrape_interval=when.scrape_interval,
                 passes=when.passes,
+                give_up_after=when.give_up_after,
             ),
             version_split=None
             if self.version_split is None

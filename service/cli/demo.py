@@ -212,9 +212,8 @@ async def _told_and_traced(story: Story, ground: Playground, operations: Sequenc
 
     with contextlib.suppress(BackoutError):
         await ground.until(all_there, 10, "traces and notifications")
-    story.check(
-        "a person was told, once for each", {m.body["outcome"] for m in sink.received} == {"recovered", "refused"} and len(sink.received) == len(operations)
-    )
+    told = sorted(str(one.body["outcome"]) for one in sink.received if isinstance(one.body, dict))
+    story.check("a person was told, once for each", told == ["recovered", "refused"])
     story.check("both traces arrived whole", all(o["trace_id"] in collector.traces() for o in operations))
     story.check("the traces break no rule of Jaeger's", not collector.violations() and not collector.violations_at_end())
     text = await ground.get(f"/v1/operations/{operations[0]['id']}/trace", accept="text/plain")

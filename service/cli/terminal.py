@@ -13,7 +13,7 @@ from io import StringIO
 from os import environ
 from typing import Any, Final, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from service.cli.failure import CommandFailed
 
@@ -73,15 +73,15 @@ class Terminal:
         return self._console(self.stdout).width
 
     def show(self, *parts: RenderableType) -> None:
-        """Write to stdout for a person; nothing with `as_json`."""
+        """Write to stdout for a person; nothing with `as_json`. Sentences are wrapped; what must not be broken (a command to copy) runs over, uncropped."""
         if self.as_json:
             return
         if self.stdout.isatty():
-            self._console(self.stdout).print(*parts, sep="\n")
+            self._console(self.stdout).print(Group(*parts), crop=False)
         else:  # tables fill their columns with spaces, which nobody wants in a file
             page = StringIO()
-            self._console(page).print(*parts, sep="\n")
-            self.stdout.write("".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines()))
+            self._console(page).print(Group(*parts), crop=False)
+            self.stdout.write("\n".join(line.rstrip(" ") for line in page.getvalue().split("\n")))
         self.stdout.flush()
 
     def write(self, text: str) -> None:
@@ -98,7 +98,7 @@ class Terminal:
 
     def note(self, *parts: RenderableType) -> None:
         """Write to stderr: progress, remarks; lines are not broken."""
-        self._console(self.stderr).print(*parts, sep="\n", soft_wrap=True)
+        self._console(self.stderr).print(Group(*parts), soft_wrap=True)
 
     def ask(self, question: str) -> str:
         """The person's answer without the line end; the end of the input is an empty answer, which is never a yes."""

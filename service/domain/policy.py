@@ -20,7 +20,10 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveredWhen:
-    """The declared SLI: `promql` must be inside its bound for `bake`, with `traffic` (a query of its own, "" when not declared) at least a fifth of before."""
+    """The declared SLI: `promql` must be inside its bound for `bake`, with `traffic` (a query of its own, "" when not declared) at least a fifth of before.
+
+    What is not seen to be so within `give_up_after` has not recovered; longer where the SLI or the bake time need longer.
+    """
 
     promql: str = ""
     below: float | None = None
@@ -29,6 +32,7 @@ class RecoveredWhen:
     bake: timedelta = timedelta(minutes=3)
     scrape_interval: timedelta = timedelta(seconds=30)
     passes: int = 3
+    give_up_after: timedelta = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

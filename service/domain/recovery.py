@@ -1,7 +1,8 @@
 """Recovered means measured (promise 8): one look is judged here, and looks add up to recovered, not recovered or inconclusive."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -58,9 +59,20 @@ class Progress:
     checks: tuple[Check, ...] = ()
 
 
-def give_up_at(started_at: datetime, *, range_of_sli: timedelta, keep_firing: timedelta, interval: timedelta, bake: timedelta) -> datetime:
-    """Decision 14: max(15 min, range of the SLI + keep_firing_for + 2 intervals), and never before the bake time could end twice."""
-    return started_at + max(timedelta(minutes=15), range_of_sli + keep_firing + 2 * interval, 2 * bake)
+def give_up_at(started_at: datetime, *, at_least: timedelta, range_of_sli: timedelta, keep_firing: timedelta, interval: timedelta, bake: timedelta) -> datetime:
+    """Decision 14: max(`at_least`, range of the SLI + keep_firing_for + 2 intervals), and never before the bake time could end twice."""
+    return started_at + max(at_least, range_of_sli + keep_firing + 2 * interval, 2 * bake)
+
+
+_RANGE = re.compile(r"\[\s*((?:\d+(?:ms|[smhdwy]))+)")
+_SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+
+
+def longest_range(promql: str) -> timedelta:
+    """The longest range that the expression looks back over, e.g. 5 min for `rate(errors[5m])`: until then the SLI remembers; 5 min when it names none."""
+    named = (sum(float(n) * _SECONDS[unit] for n, unit in _PART.findall(one)) for one in _RANGE.findall(promql))
+    return timedelta(seconds=max(named, default=300.0))
 
 
 def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:

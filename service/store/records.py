@@ -64,6 +64,11 @@ class AnswerStore:
                 .values(status=status, headers=dict(headers), body=body)
             )
 
+    async def give_up_all(self) -> None:
+        """Forget every claim that is still open: called at start, when nobody can be working on one any more (one process owns the store)."""
+        async with self._database.write() as connection:
+            await connection.execute(t.idempotency.delete().where(t.idempotency.c.status == 0))
+
     async def give_up(self, key: str, caller: str) -> None:
         """Forget a claim whose request failed, so that a repeat may try again."""
         async with self._database.write() as connection:

@@ -19,7 +19,7 @@ def serve(config: Path) -> int:
 
 async def doctor(config: Path) -> list[Checked]:
     """Look at everything the service will need. Changes nothing but one test trace."""
-    from service.wiring.doctor import doctor as run  # noqa: PLC0415  see above
+    from service.wiring.checking import doctor as run  # noqa: PLC0415  see above
 
     return await run(config)
 

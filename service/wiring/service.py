@@ -118,6 +118,8 @@ class Service:
         """Open the store, bring it up to date, start the engine and the loops."""
         self.database.lock()
         await migrate(self.database)
+        if self.database.sqlite:
+            await self.answers.give_up_all()
         await self.engine.launch()
         await self.reconciler.round(patience=timedelta(0))
         self.tasks.every(self.settings.watch.every.total_seconds(), "watch", self.watcher.round)

@@ -149,7 +149,9 @@ class Desk:
             raise NotFoundError(f"there is no hold {hold_id}")
         if hold.closed_at is not None:
             raise ConflictError(f"hold {hold_id} was ended by {hold.ended_by}")
-        delivery = self._deliveries[hold.target.instance]
+        delivery = self._deliveries.get(hold.target.instance)
+        if delivery is None:
+            raise RefusedError(f"the delivery instance {hold.target.instance} is not configured any more; configure it, then end the hold")
         fact = await delivery.read(keys.state(hold.target))
         if isinstance(fact, Absent) and not leave_auto_sync_off:
             raise RefusedError(f"what would come back is unknown: {fact.why}; use --leave-auto-sync-off to end the hold alone")

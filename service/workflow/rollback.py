@@ -5,7 +5,6 @@ Each function takes the row and answers one `Transition`; nothing is remembered 
 """
 
 import math
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -33,7 +32,7 @@ from service.domain.ports import (
     Targets,
     Transition,
 )
-from service.domain.recovery import Bound, Check, Look, Progress, advance, check_alert, check_live, check_sli, give_up_at
+from service.domain.recovery import Bound, Check, Look, Progress, advance, check_alert, check_live, check_sli, give_up_at, longest_range
 from service.domain.verdict import Answer
 from service.workflow import messages
 from service.workflow.examine import Examination, Examiner
@@ -46,9 +45,6 @@ STUCK_POLL = timedelta(seconds=15)
 STUCK_AFTER = timedelta(minutes=15)
 MAX_VERDICTS = 3
 
-_SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
-_PART = re.compile(r"(\d+)(ms|[smhdwy])")
-_RANGE = re.compile(r"\[\s*((?:\d+(?:ms|[smhdwy]))+)")
 
 BEGIN, WAITING, DECIDED = "begin", "awaiting_approval", "decided"
 ACT, SEND, WATCH, STUCK = "act", "act_send", "act_watch", "stuck"
@@ -97,7 +93,10 @@ class RollbackStory:
     async def advance(self, operation: Operation) -> Transition:
         """The next transition of the operation. TemporaryError and UnavailableError may pass through: the engine tries again."""
         data = load(operation)
-        if operation.cancel_requested and operation.phase not in {BACK, BACK_SEND, BACK_WATCH, VERIFY}:
+        if operation.cancel_requested and operation.phase == VERIFY:
+            says = f"{operation.cancel_requested}; the rollback stays in place, whether it helped was not measured to the end, and the hold stays"
+            return self._end(operation, data, Outcome.CANCELLED, says)
+        if operation.cancel_requested and operation.phase not in {BACK, BACK_SEND, BACK_WATCH}:
             return await self._cancel(operation, data)
         return await self._phases[operation.phase](operation, data)
 
@@ -516,7 +515,7 @@ class RollbackStory:
         elif failed:
             tail = f"what was changed could not be taken back: {failed[-1].says}; the hold stays"
         else:
-            tail = "what was changed was taken back"
+            tail = "what was changed was taken back" if any(one.undo for one in data.tried) else "nothing was changed"
         keep = accepted or bool(failed)
         change = None if keep or not data.hold_id else HoldChange(end=data.hold_id, ended_by="backout", because=data.why_compensate)
         return self._end(op, data, outcome, f"{data.why_compensate}; {tail}", hold=change)
@@ -558,7 +557,8 @@ class RollbackStory:
         when = self._p.examiner.policy(op.target).recovered_when
         end = give_up_at(
             now,
-            range_of_sli=_range(data.bound.promql if data.bound else ""),
+            at_least=when.give_up_after,
+            range_of_sli=longest_range(data.bound.promql if data.bound else ""),
             keep_firing=data.keep_firing,
             interval=when.scrape_interval,
             bake=max(when.bake, 2 * when.scrape_interval),
@@ -849,12 +849,6 @@ def _verdict_spans(found: Examination, data: Rollback, started: datetime, now: d
         path=(spans.nth(spans.DECIDE, data.verdicts),), name=spans.DECIDE, started_at=now, ended_at=now, says=decision.says, attributes=attributes
     )
     return (head, *children, decided)
-
-
-def _range(promql: str) -> timedelta:
-    """The longest range that the expression looks back over, e.g. 5 min for `rate(errors[5m])`; 5 min when it names none."""
-    spans_named = (sum(float(n) * _SECONDS[unit] for n, unit in _PART.findall(one)) for one in _RANGE.findall(promql))
-    return timedelta(seconds=max(spans_named, default=300.0))
 
 
 def _bound(found: Examination, when: RecoveredWhen) -> Bound:

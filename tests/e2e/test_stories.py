@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from integrations.sandbox.alertmanager import PostableAlert, Route, webhook_body
-from service.wiring.doctor import doctor
+from service.wiring.checking import doctor
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 

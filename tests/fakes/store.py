@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ def copied(template: Path, folder: Path, *, patience: float = 20.0) -> Database:
     path = folder / "store.db"
     shutil.copyfile(template, path)
     return Database(f"sqlite:///{path}", patience=patience)
+
+
+async def closed(database: Database) -> None:
+    """Close it and see its driver's threads end: one that was thrown away in the middle still reports to the loop, which must be there."""
+    await database.close()
+    while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
+        await asyncio.sleep(0.002)
 
 
 def operations(database: Database, hand_over: HandOver) -> OperationStore:

@@ -53,7 +53,7 @@ def doctor(ctx: typer.Context, config: Config = NO_FILE, as_json: AsJson = False
     """Check each connection and each permission that the service needs. Exit 1 when one is missing."""
     import asyncio  # noqa: PLC0415  see the module's docstring
 
-    from service.wiring.doctor import doctor as look  # noqa: PLC0415  see the module's docstring
+    from service.wiring.checking import doctor as look  # noqa: PLC0415  see the module's docstring
 
     terminal = terminal_of(ctx, as_json=as_json, no_color=no_color)
     with _told():

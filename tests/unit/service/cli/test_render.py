@@ -152,11 +152,10 @@ def test_a_trace_is_a_tree_with_answers_and_durations(golden: Golden) -> None:
 
 
 def test_a_trace_is_as_wide_as_it_may_be_and_loses_nothing() -> None:
-    narrow, wide = (printed(render.trace(documents.trace(), width)) for width in (70, 300))
+    narrow, wide = (printed(render.trace(documents.trace(), width)) for width in (70, 140))
     assert max(map(len, narrow.splitlines())) <= 70
     assert "that is so long that it does not fit into its line" in wide
-    words = "pass, 2 findings, and a sentence about them that is so long that it does not fit into its line".split()
-    assert set(words) <= set(narrow.split())
+    assert "a sentence about them that is so long that it does not fit into its line" in " ".join(narrow.replace("│", "").replace("0.041", "").split())
 
 
 def test_an_operation_in_its_own_mode_says_the_mode_once() -> None:
@@ -221,6 +220,12 @@ def test_text_of_the_service_is_never_markup_and_cannot_steer_the_terminal(shown
     assert "\x1b" not in out
     assert "\x9b" not in out
     assert "\u202e" not in out
+
+
+def test_a_command_to_copy_is_never_broken() -> None:
+    line = "backout approve op_3f2a9c1b --accept " + ",".join(["schema_is_compatible"] * 9)
+    assert printed(render.command(line)) == line + "\n"
+    assert line in printed(render.command(line), color=True)
 
 
 @pytest.mark.parametrize("empty", [render.operations, render.incidents, render.holds, render.targets])

@@ -72,13 +72,13 @@ def test_a_pipe_is_a_hundred_columns_wide_and_keeps_every_sign() -> None:
     assert out(terminal).split() == ["word"] * 50
 
 
-@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}])
 def test_lines_in_a_file_do_not_end_in_spaces() -> None:
     terminal = plain()
     terminal.show("a   ", "", "b")
     assert out(terminal) == "a\n\nb\n"
 
 
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}])
 def test_no_color_in_the_environment_means_plain_text_on_a_terminal(environment: dict[str, str]) -> None:
     from rich.text import Text  # noqa: PLC0415  only here
 

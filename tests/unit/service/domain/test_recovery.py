@@ -8,7 +8,7 @@ from service.domain.facts import Absent
 from service.domain.keys import AlertNow, Pod, Series
 from service.domain.model import Image
 from service.domain.policy import RecoveredWhen
-from service.domain.recovery import Bound, Check, Look, Progress, advance, breached, check_alert, check_live, check_sli, give_up_at
+from service.domain.recovery import Bound, Check, Look, Progress, advance, breached, check_alert, check_live, check_sli, give_up_at, longest_range
 from tests.unit.service.domain import made
 
 SIDECAR = Image(reference="registry.example/mesh/proxy:1", digest="sha256:" + "9" * 64, proof="pods")
@@ -252,11 +252,21 @@ def test_before_the_end_a_bad_look_ends_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("range_of_sli", "keep_firing", "interval", "bake", "minutes"),
-    [(5, 0, 1, 3, 15), (10, 5, 1, 3, 17), (1, 0, 1, 10, 20), (0, 0, 0, 0, 15)],
-    ids=["at least 15", "long range", "long bake", "nothing"],
+    ("at_least", "range_of_sli", "keep_firing", "interval", "bake", "minutes"),
+    [(15, 5, 0, 1, 3, 15), (15, 10, 5, 1, 3, 17), (15, 1, 0, 1, 10, 20), (15, 0, 0, 0, 0, 15), (1, 5, 0, 1, 3, 7), (1, 0, 0, 0, 3, 6)],
+    ids=["at least 15", "long range", "long bake", "nothing", "shorter than the range", "shorter than two bakes"],
 )
-def test_giving_up_leaves_time_for_the_range_and_for_two_bakes(range_of_sli: int, keep_firing: int, interval: int, bake: int, minutes: int) -> None:
-    ranges = [timedelta(minutes=value) for value in (range_of_sli, keep_firing, interval, bake)]
-    end = give_up_at(START, range_of_sli=ranges[0], keep_firing=ranges[1], interval=ranges[2], bake=ranges[3])
+def test_giving_up_leaves_time_for_the_range_and_for_two_bakes(
+    at_least: int, range_of_sli: int, keep_firing: int, interval: int, bake: int, minutes: int
+) -> None:
+    times = [timedelta(minutes=value) for value in (at_least, range_of_sli, keep_firing, interval, bake)]
+    end = give_up_at(START, at_least=times[0], range_of_sli=times[1], keep_firing=times[2], interval=times[3], bake=times[4])
     assert end - START == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("promql", "seconds"),
+    [("rate(x[5m]) / rate(y[1h])", 3600), ("up == 0", 300), ("max_over_time(x[90s:15s])", 90), ("rate(x[ 2d ])", 172800), ("", 300), ("rate(x[1h30m])", 5400)],
+)
+def test_the_longest_range_is_how_long_an_expression_remembers(promql: str, seconds: int) -> None:
+    assert longest_range(promql) == timedelta(seconds=seconds)

@@ -20,7 +20,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def database(template: Path, tmp_path: Path) -> AsyncIterator[Database]:
     opened = store.copied(template, tmp_path)
     yield opened
-    await opened.close()
+    await store.closed(opened)
 
 
 @pytest.fixture

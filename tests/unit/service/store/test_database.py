@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from service.domain.errors import SettingsError, UnavailableError
 from service.store import tables as t
 from service.store.database import Database
+from tests.fakes.store import closed
 
 HANG = 10
 """Seconds after which a test that should have ended is given up; nothing is measured by it."""
@@ -109,7 +110,7 @@ async def test_a_damaged_file_is_unavailable(tmp_path: Path) -> None:
         with pytest.raises(UnavailableError, match="cannot be used"):
             async with act():
                 pass
-    await broken.close()
+    await closed(broken)
 
 
 async def test_a_store_in_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ async def test_a_store_in_a_folder_that_is_not_there_is_unavailable(tmp_path: Pa
     with pytest.raises(UnavailableError, match="unable to open"):
         async with lost.write():
             pass
-    await lost.close()
+    await closed(lost)
 
 
 async def test_the_file_survives_a_power_cut_and_lets_readers_beside_the_writer(database: Database) -> None:
@@ -154,4 +155,4 @@ async def test_the_lock_makes_the_folder_of_a_new_store(tmp_path: Path) -> None:
     fresh = Database(f"sqlite:///{tmp_path / 'new' / 'store.db'}")
     fresh.lock()
     assert (tmp_path / "new").is_dir()
-    await fresh.close()
+    await closed(fresh)

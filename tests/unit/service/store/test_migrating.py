@@ -11,6 +11,7 @@ from service.store import migrating
 from service.store.database import Database
 from service.store.migrating import HEAD, migrate
 from service.store.tables import metadata
+from tests.fakes.store import closed
 
 
 def objects(path: Path) -> dict[str, str]:
@@ -68,5 +69,5 @@ async def test_a_start_that_died_while_making_the_tables_is_finished_by_the_next
     engine.dispose()
     half = Database(f"sqlite:///{path}")
     await migrate(half)
-    await half.close()
+    await closed(half)
     assert {"blob", "operation", "outbox"} <= objects(path).keys()

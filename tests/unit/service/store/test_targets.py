@@ -1,0 +1,135 @@
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.domain.model import Image, ObjectRef, ReleaseRecord, TargetId
+from service.domain.ports import ListedTarget, Listing
+from service.store.database import Database
+from service.store.targets import TargetStore
+from tests.fakes.clock import START
+from tests.fakes.store import TARGET
+from tests.unit.service.domain import made
+
+CART = TargetId("prod", "cart")
+ELSEWHERE = TargetId("test", "checkout")
+MINUTE = timedelta(minutes=1)
+WEB = ObjectRef(group="apps", kind="Deployment", namespace="shop", name="web")
+FLAGS = ObjectRef(group="", kind="ConfigMap", namespace="shop", name="flags")
+
+
+@pytest.fixture
+def targets(database: Database) -> TargetStore:
+    return TargetStore(database)
+
+
+def listed(target: TargetId = TARGET, stamp: str = "1", *objects: ObjectRef, **changes: Any) -> ListedTarget:
+    values: dict[str, Any] = {"project": "shop", "namespace": "shop", "health": "Healthy", "desired_revision": "abc"}
+    return ListedTarget(target=target, stamp=stamp, objects=objects, **(values | changes))
+
+
+async def remember(targets: TargetStore, *many: ListedTarget, complete: bool = True, instance: str = "prod") -> list[str]:
+    return [one.stamp for one in await targets.remember(Listing(targets=many, complete=complete), instance, START)]
+
+
+async def test_a_target_is_new_until_somebody_looked_at_that_stamp(targets: TargetStore) -> None:
+    assert await remember(targets, listed(stamp="1")) == ["1"]
+    assert await remember(targets, listed(stamp="1")) == ["1"]
+    await targets.looked(TARGET, "1")
+    assert await remember(targets, listed(stamp="1")) == []
+    assert await remember(targets, listed(stamp="2")) == ["2"]
+
+
+async def test_a_look_at_an_older_stamp_does_not_hide_a_newer_one(targets: TargetStore) -> None:
+    await remember(targets, listed(stamp="1"))
+    await remember(targets, listed(stamp="2"))
+    await targets.looked(TARGET, "1")
+    assert await remember(targets, listed(stamp="2")) == ["2"]
+
+
+async def test_what_was_listed_comes_back_as_it_was(targets: TargetStore) -> None:
+    one = listed(TARGET, "1", WEB, FLAGS, images=("registry.example/shop/web:1",))
+    await remember(targets, one)
+    assert await targets.listed(TARGET) == one
+    assert await targets.all_listed() == ((one, START),)
+    assert await targets.listed(CART) is None
+    await remember(targets, listed(TARGET, "2", health="Degraded"))
+    changed = await targets.listed(TARGET)
+    assert changed is not None
+    assert changed.health == "Degraded"
+
+
+async def test_a_complete_list_forgets_what_it_no_longer_holds(targets: TargetStore) -> None:
+    await remember(targets, listed(TARGET, "1", WEB), listed(CART))
+    await remember(targets, listed(CART))
+    assert await targets.known() == (CART,)
+    assert await targets.index([WEB]) == {}
+
+
+async def test_promise_1_an_incomplete_list_forgets_nothing(targets: TargetStore) -> None:
+    await remember(targets, listed(TARGET, "1", WEB), listed(CART))
+    await remember(targets, complete=False)
+    assert await targets.known() == (CART, TARGET)
+    assert await targets.index([WEB]) == {WEB: (TARGET,)}
+
+
+async def test_the_list_of_one_instance_says_nothing_of_another(targets: TargetStore) -> None:
+    await remember(targets, listed(TARGET))
+    await remember(targets, listed(ELSEWHERE), instance="test")
+    assert await targets.known() == (TARGET, ELSEWHERE)
+
+
+async def test_the_index_leads_from_objects_to_all_their_targets(targets: TargetStore) -> None:
+    await remember(targets, listed(TARGET, "1", WEB, FLAGS, FLAGS), listed(CART, "1", FLAGS))
+    same_name = replace(FLAGS, kind="Secret")
+    assert await targets.index([WEB, FLAGS, same_name]) == {WEB: (TARGET,), FLAGS: (CART, TARGET)}
+    await remember(targets, listed(TARGET, "2", WEB), listed(CART, "1", FLAGS))
+    assert await targets.index([FLAGS]) == {FLAGS: (CART,)}
+
+
+async def test_shared_objects_are_those_that_others_hold_too(targets: TargetStore) -> None:
+    await remember(targets, listed(TARGET, "1", WEB, FLAGS), listed(CART, "1", FLAGS))
+    await remember(targets, listed(ELSEWHERE, "1", FLAGS), instance="test")
+    assert await targets.shared(TARGET) == ({FLAGS: (CART, ELSEWHERE)}, 3)
+    assert await targets.shared(TargetId("prod", "unknown")) == ({}, 3)
+
+
+# --- what was seen while it lived -------------------------------------------------------------------------------------------
+
+
+def record(**changes: Any) -> ReleaseRecord:
+    return replace(made.record(made.GOAL, made.OLD_IMAGE), **changes)
+
+
+async def test_a_release_record_is_kept_under_its_key_and_renewed(targets: TargetStore) -> None:
+    first = record(healthy_for=timedelta(seconds=12.5))
+    await targets.remember_state_record(first)
+    assert await targets.records(TARGET) == {made.GOAL.key: first}
+    later = record(healthy_for=timedelta(hours=2), live_until=START, images=None, made_by_backout=True)
+    await targets.remember_state(made.state(), [later, made.record(made.SUSPECT, Image(reference="r/x:1"))], START)
+    assert (await targets.records(TARGET))[made.GOAL.key] == later
+    assert (await targets.records(TARGET))[made.SUSPECT.key].images == (Image(reference="r/x:1"),)
+    assert await targets.records(CART) == {}
+
+
+async def seen(targets: TargetStore, digest: str, minute: int) -> None:
+    await targets.remember_state(made.state(spec_digest=digest), [], START + minute * MINUTE)
+
+
+async def test_promise_5_the_spec_before_a_time_is_the_last_one_read_before_it(targets: TargetStore) -> None:
+    for digest, minute in (("a", 0), ("a", 10), ("b", 20), ("a", 30)):
+        await seen(targets, digest, minute)
+    assert await targets.spec_before(TARGET, START - MINUTE) is None
+    assert await targets.spec_before(TARGET, START + 5 * MINUTE) == ("a", START + 5 * MINUTE)
+    assert await targets.spec_before(TARGET, START + 15 * MINUTE) == ("a", START + 10 * MINUTE)
+    assert await targets.spec_before(TARGET, START + 25 * MINUTE) == ("b", START + 20 * MINUTE)
+    assert await targets.spec_before(TARGET, START + 60 * MINUTE) == ("a", START + 30 * MINUTE)
+    assert await targets.spec_before(CART, START) is None
+
+
+async def test_releases_that_backout_made_are_noted_once(targets: TargetStore) -> None:
+    for handle in ("43", "43", "44"):
+        await targets.note_made(TARGET, "op_1", handle, START)
+    assert await targets.handles_made_by_backout(TARGET) == ("43", "44")
+    assert await targets.handles_made_by_backout(CART) == ()
