@@ -40,9 +40,11 @@ format: $(VENV)/.installed ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-requirements: $(VENV)/.installed ## pin again, with hashes and without index addresses (needs pip-tools in .venv)
-	@$(BIN)/python -m piptools compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --output-file requirements.txt pyproject.toml
-	@$(BIN)/python -m piptools compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --allow-unsafe --extra dev --output-file requirements-dev.txt pyproject.toml
+PIN := uv pip compile --quiet --generate-hashes --universal --no-emit-index-url --no-header --no-annotate
+
+requirements: ## pin again, with hashes and without index addresses (needs uv on PATH; ARGS=--upgrade takes newer versions)
+	@$(PIN) $(ARGS) --output-file requirements.txt pyproject.toml
+	@$(PIN) $(ARGS) --extra dev --output-file requirements-dev.txt pyproject.toml
 
 clean: ## remove .venv and caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info

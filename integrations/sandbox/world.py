@@ -91,6 +91,7 @@ class World:
         (self.folder / "git").mkdir(exist_ok=True)
         self._write("alert-token", secrets.token_urlsafe(24))
         self._write("notify-token", secrets.token_urlsafe(24))
+        self._selector("up", lambda _at: [({"__name__": "up", "job": "shops"}, 1.0)])
         self._selector("http_requests_total", self._counters)
         self._selector('http_requests_total{code=~"5.."}', self._counters)
         self.prometheus.register(REQUEST_RATE, lambda _at: [(self._labels(app), self._rate(app)) for app in self._shops])

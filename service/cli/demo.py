@@ -54,6 +54,11 @@ class Story:
         """Something that has to be so for the demo to count."""
         self.checks[name] = bool(held)
 
+    @property
+    def ok(self) -> bool:
+        """Whether everything was seen to hold; nothing looked at is nothing seen."""
+        return bool(self.checks) and all(self.checks.values())
+
 
 async def play(*, keep: bool, as_json: bool) -> int:
     """Play both scenes; 0 only if all of it really happened. With `keep` it stays up until Ctrl-C, and says how to use it."""
@@ -73,11 +78,10 @@ async def play(*, keep: bool, as_json: bool) -> int:
             first = await _taken_back(story, ground)
             second = await _no_way_back(story, ground)
             await _told_and_traced(story, ground, (first, second))
-            ok = all(story.checks.values())
             took = (clock.now() - began).total_seconds()
             _summary(story, first, second, took)
             if as_json:
-                sys.stdout.write(json.dumps(_document(story, first, second, took, ok), indent=2) + "\n")
+                sys.stdout.write(json.dumps(_document(story, first, second, took), indent=2) + "\n")
             if keep:
                 await _stay(console, ground)
         except BackoutError as error:
@@ -87,7 +91,7 @@ async def play(*, keep: bool, as_json: bool) -> int:
             return 1
         finally:
             await ground.stop()
-    return 0 if ok else 1
+    return 0 if story.ok else 1
 
 
 # --- scene 1 ---------------------------------------------------------------------------------------------------------------
@@ -233,19 +237,18 @@ def _summary(story: Story, first: Mapping[str, Any], second: Mapping[str, Any], 
     story.scene("Seen to be so")
     for name, held in story.checks.items():
         story.console.print(Text(f"  {'yes' if held else 'NO '}  {name}", style="" if held else "bold red"))
-    ok = all(story.checks.values())
-    words = "All of it happened" if ok else "Something did not happen"
+    words = "All of it happened" if story.ok else "Something did not happen"
     story.console.print(
-        Text(f"\n{words}: checkout {first['outcome']}, orders {second['outcome']}; {took:.0f} s in all.", style="bold green" if ok else "bold red")
+        Text(f"\n{words}: checkout {first['outcome']}, orders {second['outcome']}; {took:.0f} s in all.", style="bold green" if story.ok else "bold red")
     )
 
 
-def _document(story: Story, first: Mapping[str, Any], second: Mapping[str, Any], took: float, ok: bool) -> Mapping[str, Any]:
+def _document(story: Story, first: Mapping[str, Any], second: Mapping[str, Any], took: float) -> Mapping[str, Any]:
     scenes = [
         {"target": one["target"], "outcome": one["outcome"], "says": one["says"], "operation": one["id"], "trace_id": one["trace_id"], "seconds": _seconds(one)}
         for one in (first, second)
     ]
-    return {"ok": ok, "seconds": round(took, 1), "scenes": scenes, "checks": story.checks}
+    return {"ok": story.ok, "seconds": round(took, 1), "scenes": scenes, "checks": story.checks}
 
 
 async def _stay(console: Console, ground: Playground) -> None:

@@ -26,12 +26,13 @@ class Look(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One part of a look: `live`, `sli` or `alert`, with its sentence."""
+    """One part of a look: `live`, `sli` or `alert`, with its sentence. `final`: waiting will not change it (there is nothing to measure by)."""
 
     name: str
     look: Look
     says: str
     value: float | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:
 def check_sli(bound: Bound, values: Fact[Series], *, traffic: Fact[Series] | None, traffic_before: float | None) -> Check:
     """Whether every series of the SLI is inside its bound, with enough traffic. No series is not healthy; NaN is not a number below anything."""
     if not bound.rung:
-        return Check(name="sli", look=Look.UNKNOWN, says="no SLI is declared and the alert's rule is no plain comparison")
+        return Check(name="sli", look=Look.UNKNOWN, says="no SLI is declared and the alert's rule is no plain comparison", final=True)
     if isinstance(values, Absent):
         return Check(name="sli", look=Look.UNKNOWN, says=f"the SLI is unknown: {values.why}")
     numbers = list(values.value.values.values())
@@ -169,7 +170,8 @@ def check_alert(now: Fact[AlertNow] | None) -> Check:
 def advance(progress: Progress, checks: Sequence[Check], *, now: datetime, sampled_at: datetime | None, policy: RecoveredWhen) -> Progress:
     """Add one look. Recovered = good for the whole bake time (at least two scrape intervals) in k looks, each with a sample newer than the last.
 
-    A bad or unknown look starts the count again. At the give-up time the last look decides: bad = not recovered, anything else = inconclusive.
+    A bad or unknown look starts the count again. At the give-up time the last look decides: bad = not recovered, anything else = inconclusive. Where
+    there is nothing to measure by and all else was good for the bake time, waiting longer would not tell more: inconclusive.
     """
     bake = max(policy.bake, 2 * policy.scrape_interval)
     worst = _worst(checks)
@@ -186,6 +188,10 @@ def advance(progress: Progress, checks: Sequence[Check], *, now: datetime, sampl
         )
         if step.good_since is not None and now - step.good_since >= bake and step.passes >= policy.passes:
             return replace(step, ended="recovered", says=f"recovered: {says}, for {int((now - step.good_since).total_seconds())} s in {step.passes} looks")
+    elif any(c.final for c in checks) and all(c.final or c.look is Look.GOOD for c in checks):
+        step = replace(step, passes=0, good_since=progress.good_since or now)
+        if step.good_since is not None and now - step.good_since >= bake:
+            return replace(step, ended="inconclusive", says=f"inconclusive: {says}")
     else:
         step = replace(step, passes=0, good_since=None)
     if now >= progress.give_up_at:

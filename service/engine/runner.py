@@ -16,6 +16,7 @@ log = structlog.get_logger()
 COMMIT_PAUSE = 0.5
 STUMBLE_PAUSE = timedelta(seconds=4)
 STUMBLES = 5
+STUMBLED = "stumbled"
 
 
 class Story(Protocol):
@@ -85,7 +86,6 @@ class Runner:
             return replace(_same(operation), says=f"{error}; trying again", wait=STUMBLE_PAUSE)
         except Exception as error:  # noqa: BLE001  a defect must not end the operation silently: it is recorded, tried again, then a person is told by /readyz and metrics
             return await self._stumbled(operation, error)
-        self._stumbles.pop(operation.id, None)
         return transition
 
     async def _stumbled(self, operation: Operation, error: Exception) -> Transition | None:
@@ -94,7 +94,7 @@ class Runner:
         if count % STUMBLES:
             return None
         says = f"Backout stumbled {count} times in phase {operation.phase} ({type(error).__name__}); a person is needed, the target is kept"
-        return replace(_same(operation), says=says, events=(AuditEvent(kind="stumbled", says=says, at=self._clock.now()),), wait=timedelta(minutes=1))
+        return replace(_same(operation), says=says, events=(AuditEvent(kind=STUMBLED, says=says, at=self._clock.now()),), wait=timedelta(minutes=1))
 
     async def _commit(self, story: Story, operation: Operation, transition: Transition) -> Directive:
         """The commit has a retry loop of its own around the finished result, so that a moment without the store repeats no effect."""
@@ -109,7 +109,15 @@ class Runner:
                 log.warning("commit is waiting for the store", operation=operation.id, error=str(error))
                 await self._clock.sleep(COMMIT_PAUSE)
                 continue
+            except Exception as error:  # noqa: BLE001  what cannot be written is a defect as well, and no less silent for it
+                stumbled = await self._stumbled(operation, error)
+                if stumbled is None:
+                    return Directive(stop=False, sleep=STUMBLE_PAUSE.total_seconds(), why="stumbled")
+                transition = stumbled
+                continue
             break
+        if not any(event.kind == STUMBLED for event in transition.events):
+            self._stumbles.pop(operation.id, None)
         if not done:
             return Directive(stop=True, why="fenced")
         log.info("operation", operation=operation.id, target=str(operation.target), phase=transition.phase, says=transition.says)

@@ -1,11 +1,15 @@
 """`backout doctor`: looks at each connection and each permission that the service will need; one line each, with the fix."""
 
 import asyncio
+import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from integrations import catalogue
+from service.api.auth import read_keys
+from service.api.senders import read_tokens
 from service.domain.errors import BackoutError
 from service.domain.ports import Checked, Clock
 from service.settings import Settings, load
@@ -24,7 +28,10 @@ async def doctor(config: Path) -> list[Checked]:
     lines = [Checked(what="settings", well="ok", says=f"{config.name}: {len(settings.delivery)} delivery instances, {len(settings.targets)} target policies")]
     lines += await _check_store(settings, clock)
     lines += _check_files(settings)
-    out = outside(settings, clock)
+    try:
+        out = outside(settings, clock)
+    except BackoutError as error:
+        return [*lines, Checked(what="integrations", well="no", says=f"nothing could be built: {error}", fix="Put that right and look again.")]
     try:
         for name, delivery in out.deliveries.items():
             lines += await _checked(f"delivery {name}", delivery)
@@ -68,7 +75,12 @@ async def _checked(what: str, one: Any) -> list[Checked]:
 
 
 async def _check_store(settings: Settings, clock: Clock) -> list[Checked]:
-    database = Database(settings.store)
+    try:
+        database = Database(settings.store)
+    except BackoutError as error:
+        return [Checked(what="store", well="no", says=str(error), fix="Correct store:.")]
+    if database.sqlite and not database.path.exists():
+        return _check_new_store(database.path, settings.stop_file)
     kind = "sqlite, WAL" if database.sqlite else "postgresql"
     try:
         await migrate(database)
@@ -98,18 +110,40 @@ async def _check_store(settings: Settings, clock: Clock) -> list[Checked]:
     return lines
 
 
+def _check_new_store(path: Path, stop_file: Path | None) -> list[Checked]:
+    """Before the first start. It is only looked at: made here, the store would belong to whoever runs doctor, and the service could not write it."""
+    folder = next(one for one in path.parents if one.exists())
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        lines = [Checked(what="store", well="ok", says=f"{path.name} is not there yet; the first start makes it")]
+    else:
+        lines = [Checked(what="store", well="no", says=f"{path.name} cannot be made: {folder} is no folder to write into", fix="Make the folder writable.")]
+    if stop_file is not None and (stop_file.exists() or not stop_file.parent.is_dir()):
+        says = "the stop file is there" if stop_file.exists() else f"the folder of the stop file {stop_file.name} is not there, so nothing is done"
+        lines.append(Checked(what="stop", well="warn", says=says, fix="`backout resume` takes it back."))
+    return lines
+
+
 def _check_files(settings: Settings) -> list[Checked]:
     lines = []
-    files = [("auth.keys_file", settings.auth.keys_file), *((f"alerts sender {one.name}", one.token_file) for one in settings.alerts.alertmanager)]
-    for what, file in files:
+    files: list[tuple[str, Path, Callable[[str], object], str]] = [
+        ("auth.keys_file", settings.auth.keys_file, read_keys, "Make one: `backout token key --keys FILE`."),
+        *((f"alerts sender {one.name}", one.token_file, read_tokens, "Put the sender's token in.") for one in settings.alerts.alertmanager),
+    ]
+    for what, file, read, fix in files:
         try:
-            text = file.read_text(encoding="utf-8").strip()
+            text = file.read_text(encoding="utf-8")
+            open_to_all = file.stat().st_mode & 0o077
+            if text.strip():
+                read(text)
         except OSError as error:
-            lines.append(Checked(what=what, well="no", says=f"{file.name} cannot be read ({error.strerror})", fix="Create it; it holds the secret."))
+            lines.append(Checked(what=what, well="no", says=f"{file.name} cannot be read ({error.strerror})", fix=fix))
             continue
-        open_to_all = file.stat().st_mode & 0o077
-        if not text:
-            lines.append(Checked(what=what, well="no", says=f"{file.name} is empty", fix="Put the secret in."))
+        except ValueError as error:
+            says = "it is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            lines.append(Checked(what=what, well="no", says=f"{file.name} is of no use: {says}", fix=fix))
+            continue
+        if not text.strip():
+            lines.append(Checked(what=what, well="no", says=f"{file.name} is empty", fix=fix))
         elif open_to_all:
             lines.append(Checked(what=what, well="warn", says=f"{file.name} can be read by others", fix=f"chmod 600 {file.name}"))
         else:

@@ -1,6 +1,7 @@
 """The parts that every entry point needs: the real clock, the settings models of the integrations, and the integrations built from the settings."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -49,11 +50,12 @@ class Outside:
     trace: Sender | None
 
     async def close(self) -> None:
-        """Close every connection."""
-        for one in (*self.deliveries.values(), *self.sources.values(), *self.notifiers.values(), self.trace):
-            close = getattr(one, "close", None)
-            if close is not None:
-                await close()
+        """Close every connection, also when closing one of them fails."""
+        async with contextlib.AsyncExitStack() as stack:
+            for one in (*self.deliveries.values(), *self.sources.values(), *self.notifiers.values(), self.trace):
+                close = getattr(one, "close", None)
+                if close is not None:
+                    stack.push_async_callback(close)
 
 
 def outside(settings: Settings, clock: Clock) -> Outside:

@@ -91,10 +91,13 @@ class Playground:
         if self._session is None:
             raise TemporaryError("the playground is not started")
         headers = {"Authorization": f"Bearer {self._token}", "Accept": accept}
-        async with self._session.get(f"{self.url}{path}", headers=headers, allow_redirects=False) as answer:
-            if answer.status >= 400:  # noqa: PLR2004  an error status
-                raise TemporaryError(f"GET {path}: {answer.status} {(await answer.text())[:300]}")
-            return await (answer.json() if accept.endswith("json") else answer.text())
+        try:
+            async with self._session.get(f"{self.url}{path}", headers=headers, allow_redirects=False) as answer:
+                if answer.status >= 400:  # noqa: PLR2004  an error status
+                    raise TemporaryError(f"GET {path}: {answer.status} {(await answer.text())[:300]}")
+                return await (answer.json() if accept.endswith("json") else answer.text())
+        except aiohttp.ClientError as error:
+            raise TemporaryError(f"GET {path}: no answer ({type(error).__name__}): {self._log_tail()}") from error
 
     async def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
         """One POST with the demo's token: status and JSON."""

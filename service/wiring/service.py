@@ -9,6 +9,7 @@ import structlog
 from service.audit.chain import link
 from service.audit.encoding import OtlpEncoder
 from service.domain import spans
+from service.domain.errors import BackoutError
 from service.domain.model import Operation, OperationKind
 from service.domain.ports import Clock, Sender
 from service.domain.rules import RULES
@@ -116,7 +117,12 @@ class Service:
 
     async def start(self) -> None:
         """Open the store, bring it up to date, start the engine and the loops."""
-        self.database.lock()
+        try:
+            self.database.lock()
+        except OSError as error:
+            raise BackoutError(
+                f"the folder of the store {self.database.path.name} cannot be used ({error.strerror}); make it a folder to write into"
+            ) from error
         await migrate(self.database)
         if self.database.sqlite:
             await self.answers.give_up_all()

@@ -49,27 +49,33 @@ async def _serve(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+    runner = web.AppRunner(make_app(parts(service, registry, drain)), access_log=None, shutdown_timeout=5.0)  # a wrong keys file ends it before the store opens
     await service.start()
-    runner = web.AppRunner(make_app(parts(service, registry, drain)), access_log=None, shutdown_timeout=5.0)
-    await runner.setup()
+    try:
+        await runner.setup()
+        await _listen(runner, settings)
+        gauges = _Gauges(service, registry)
+        service.tasks.every(5, "gauges", gauges.round)
+        gc.freeze()  # what was made until here lives as long as the process
+        log.info("ready", listen=settings.listen, version=VERSION, targets=len(settings.targets))
+        await ended.wait()
+        log.info("stopping")
+        drain.begin()
+        await asyncio.sleep(DRAIN_SECONDS)
+    finally:
+        await runner.cleanup()
+        await service.stop()
+    log.info("stopped")
+    return 0
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
     host, port = settings.address
     try:
         await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        await service.stop()
-        raise BackoutError(f"cannot listen on {settings.listen}: {error.strerror}; choose another address with listen:") from error
-    gauges = _Gauges(service, registry)
-    service.tasks.every(5, "gauges", gauges.round)
-    gc.freeze()  # what was made until here lives as long as the process
-    log.info("ready", listen=settings.listen, version=VERSION, targets=len(settings.targets))
-    await ended.wait()
-    log.info("stopping")
-    drain.begin()
-    await asyncio.sleep(DRAIN_SECONDS)
-    await runner.cleanup()
-    await service.stop()
-    log.info("stopped")
-    return 0
+    except (OSError, OverflowError) as error:  # the latter for a port above 65535
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BackoutError(f"cannot listen on {settings.listen}: {why}; choose another address with listen:") from error
 
 
 def parts(service: Service, registry: CollectorRegistry, drain: Drain) -> Parts:

@@ -139,12 +139,7 @@ class Examiner:
     async def _complete(self, case: Case, rules: Sequence[Rule]) -> Case:
         """With every fact that the rules need; the operation that asks is not in its own way, so it is left out of those that are alive."""
         case = await self._gatherer.complete(case, rules)
-        key, own = keys.limits(case.target), case.context.get("operation", "")
-        limits = case.facts.known.get(key)
-        if not isinstance(limits, Known) or own not in limits.value.alive:
-            return case
-        others = replace(limits, value=replace(limits.value, alive=tuple(one for one in limits.value.alive if one != own)))
-        return replace(case, facts=Facts({**case.facts.known, key: others}, case.facts.now))
+        return replace(case, facts=_but_for(case.facts, keys.limits(case.target), str(case.context.get("operation", ""))))
 
     def _plan(self, case: Case, offer: Offer | None, verdict: Verdict, *, mode: Mode, requested_by: Actor, plan_id: str, deadline: timedelta) -> Plan | None:
         state = case.facts.read(keys.state(case.target))

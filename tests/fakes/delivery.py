@@ -134,6 +134,8 @@ class FakeDelivery:
         }
         if key.kind == "state":
             value: Any = await self.look(self.target)
+        elif key.kind == "rendered images":
+            value = tuple(image for release, image in self.app.images.items() if release in key.subject)  # type: ignore[operator]  # (target, release, handle)
         elif key.kind in values:
             value = values[key.kind]()
         else:

@@ -47,7 +47,7 @@ def copied(template: Path, folder: Path, *, patience: float = 20.0) -> Database:
 async def closed(database: Database) -> None:
     """Close it and see its driver's threads end: one that was thrown away in the middle still reports to the loop, which must be there."""
     await database.close()
-    while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
+    while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):  # noqa: ASYNC110  a thread ends without an event
         await asyncio.sleep(0.002)
 
 

@@ -1,11 +1,19 @@
 """Tests marked `real` run beside the lab's servers, or are skipped with the reason; never half."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
+from tests.real.backout import Backout, policy, sink
 from tests.real.lab.client import Lab, LabClient, load_lab
+from tests.real.shop import Shop
+
+OpenShop = Callable[..., Awaitable[Shop]]
+Serve = Callable[..., Awaitable[Backout]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,3 +36,36 @@ def lab() -> Lab:
 async def client(lab: Lab) -> AsyncIterator[LabClient]:
     async with LabClient(lab) as client:
         yield client
+
+
+@pytest.fixture
+async def open_shop(client: LabClient) -> AsyncIterator[OpenShop]:
+    """Opens shops (arguments as of `Shop.open`) and closes them after the test."""
+    shops: list[Shop] = []
+
+    async def open_one(**wishes: Any) -> Shop:
+        shops.append(await Shop.open(client, **wishes))
+        return shops[-1]
+
+    yield open_one
+    for shop in shops:
+        await shop.close()
+
+
+@pytest.fixture
+async def serve(lab: Lab, open_shop: OpenShop, tmp_path: Path) -> AsyncIterator[Serve]:
+    """Starts Backout for one shop, once it is open, and waits until it has watched it; stops it before the shop closes."""
+    del open_shop  # only so that this one ends first
+    started: list[Backout] = []
+
+    async def serve_one(shop: Shop, mode: str = "suggest", *, account: str = "backout", delivery: dict[str, Any] | None = None, **wishes: Any) -> Backout:
+        backout = Backout(lab, tmp_path, session, told).configure([shop], [policy(shop, mode, **wishes)], account=account, delivery=delivery)
+        started.append(backout)
+        await backout.start()
+        await backout.until_watched(shop, "1.0")
+        return backout
+
+    async with sink() as told, aiohttp.ClientSession() as session:
+        yield serve_one
+        for backout in started:
+            await backout.stop()

@@ -75,7 +75,7 @@ def ask(case: Case) -> Finding:
     parts = [_judge(case, one, suspect, goal) if isinstance(one, Range) else one for one in _ranges(case, left, came)]
     labels = tuple(fact.evidence for exact in (*left, *came) if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
     finding = together(parts)
-    return replace(finding, evidence=tuple(dict.fromkeys((*proof, *labels, *finding.evidence))))
+    return replace(finding, evidence=tuple(dict.fromkeys((*finding.evidence, *proof, *labels))))
 
 
 def _hidden(rendered: Fact[tuple[Image, ...]], suspect: Release, seen: Sequence[Image]) -> Finding | None:

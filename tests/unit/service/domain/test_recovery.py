@@ -270,3 +270,26 @@ def test_giving_up_leaves_time_for_the_range_and_for_two_bakes(
 )
 def test_the_longest_range_is_how_long_an_expression_remembers(promql: str, seconds: int) -> None:
     assert longest_range(promql) == timedelta(seconds=seconds)
+
+
+def test_without_anything_to_measure_by_the_end_is_inconclusive_after_the_bake_time_and_never_recovered() -> None:
+    nothing = check_sli(Bound(rung=""), Absent("no SLI"), traffic=None, traffic_before=None)
+    good = Check(name="live", look=Look.GOOD, says="2 of 2 pods run it")
+    progress = Progress(started_at=made.NOW, give_up_at=made.NOW + timedelta(minutes=15))
+    for seconds in range(0, 60, 10):
+        progress = advance(progress, (good, nothing), now=made.NOW + timedelta(seconds=seconds), sampled_at=None, policy=POLICY)
+        assert progress.ended == ""
+    progress = advance(progress, (good, nothing), now=made.NOW + timedelta(seconds=60), sampled_at=None, policy=POLICY)
+    assert (progress.ended, progress.says) == (
+        "inconclusive",
+        "inconclusive: 2 of 2 pods run it; no SLI is declared and the alert's rule is no plain comparison",
+    )
+
+
+def test_pods_that_do_not_come_up_are_waited_for_even_without_an_sli() -> None:
+    nothing = check_sli(Bound(rung=""), Absent("no SLI"), traffic=None, traffic_before=None)
+    bad = Check(name="live", look=Look.BAD, says="1 of 2 pods are not ready")
+    progress = Progress(started_at=made.NOW, give_up_at=made.NOW + timedelta(minutes=15))
+    for seconds in range(0, 300, 60):
+        progress = advance(progress, (bad, nothing), now=made.NOW + timedelta(seconds=seconds), sampled_at=None, policy=POLICY)
+    assert (progress.ended, progress.good_since) == ("", None)

@@ -63,10 +63,13 @@ async def test_a_hundred_writers_at_once_are_all_kept(database: Database) -> Non
 
 
 async def test_an_error_inside_takes_everything_of_the_transaction_back(database: Database) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def broken() -> None:
         async with database.write() as connection:
             await connection.execute(t.blob.insert().values(digest="a", body=b""))
             _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        await broken()
     assert await count(database) == 0
 
 
@@ -90,10 +93,13 @@ async def test_a_writer_that_is_cancelled_leaves_nothing_and_lets_the_next_one_i
 
 
 async def test_a_body_that_takes_too_long_is_unavailable_and_kept_in_no_part(database: Database) -> None:
-    with pytest.raises(UnavailableError):
+    async def slow() -> None:
         async with database.write(patience=0.05) as connection:
             await connection.execute(t.blob.insert().values(digest="late", body=b""))
             await asyncio.Event().wait()
+
+    with pytest.raises(UnavailableError):
+        await slow()
     assert await count(database) == 0
 
 

@@ -1,0 +1,114 @@
+"""A shop in the lab, run as its team would: source and configuration in two Git repositories, an image a release, an Application of its own.
+
+It ships and looks, with a person's account; it knows nothing of Backout and judges nothing.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tests.real.lab.client import GitRepository, LabClient, deployment, until
+
+IMAGE_REVISION, IMAGE_SOURCE = "org.opencontainers.image.revision", "org.opencontainers.image.source"
+MANIFEST = "deploy/app.yaml"
+ERRORS_OF_A_GOOD_RELEASE = 0.002
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipped:
+    """One release: source commit, image reference by digest, configuration commit."""
+
+    version: str
+    source: str
+    image: str
+    config: str
+
+
+class Shop:
+    """One application; its name is also its namespace and the label its traffic is counted by."""
+
+    def __init__(self, client: LabClient, name: str, *, source: GitRepository, config: GitRepository, auto_sync: bool) -> None:
+        self.client, self.name, self.source, self.config = client, name, source, config
+        self._auto_sync = auto_sync
+
+    @classmethod
+    async def open(cls, client: LabClient, *, auto_sync: bool = True, errors: float = ERRORS_OF_A_GOOD_RELEASE) -> Self:
+        """A new shop with release 1.0 live and healthy."""
+        name = f"shop-{secrets.token_hex(3)}"
+        source, config = await client.create_repository(f"{name}-source"), await client.create_repository(f"{name}-config")
+        shop = cls(client, name, source=source, config=config, auto_sync=auto_sync)
+        shipped = await shop._ship("1.0", errors, {})  # noqa: SLF001  its own
+        await client.create_namespace(name)
+        await client.create_application(name, config, namespace=name, auto_sync=auto_sync)
+        await shop.until_live(shipped)
+        return shop
+
+    async def close(self) -> None:
+        """Take the application and its pods away, so that its alerts end and the next test's Backout does not see it."""
+        await self.client.delete_application(self.name)
+
+    async def release(self, version: str, *, errors: float = ERRORS_OF_A_GOOD_RELEASE, files: Mapping[str, str] | None = None) -> Shipped:
+        """Ship the next release and wait until its pods serve."""
+        shipped = await self._ship(version, errors, files or {})
+        await self.until_live(shipped)
+        return shipped
+
+    async def ship(self, version: str, *, errors: float = ERRORS_OF_A_GOOD_RELEASE) -> Shipped:
+        """Only commit, push and refresh; whether it is deployed is Argo CD's matter."""
+        shipped = await self._ship(version, errors, {})
+        await self.client.application(self.name, refresh=True)
+        return shipped
+
+    async def _ship(self, version: str, errors: float, files: Mapping[str, str]) -> Shipped:
+        source = await self.source.commit({"src/app.py": f"VERSION = {version!r}\n", **files}, f"{self.name} {version}")
+        labels = {IMAGE_REVISION: source, IMAGE_SOURCE: self.source.url}
+        digest = await self.client.push_image(f"team/{self.name}", version=version, errors=errors, labels=labels)
+        image = self.client.image(f"team/{self.name}", digest)
+        config = await self.config.commit({MANIFEST: deployment(self.name, image, replicas=2)}, f"{self.name}: {version}")
+        return Shipped(version=version, source=source, image=image, config=config)
+
+    async def until_live(self, shipped: Shipped) -> None:
+        """Deploy it (a person syncs where Argo CD does not by itself) and wait until its pods alone serve."""
+        await self.client.application(self.name, refresh=True)
+        if not self._auto_sync:
+            answer = await self.client.sync(self.name)
+            assert answer.good, answer
+        await self.client.until_application(self.name, revision=shipped.config)
+        await self.until_running(shipped)
+
+    async def until_running(self, shipped: Shipped, seconds: float = 30) -> None:
+        """Wait until the ready pods run that release's digest and no other."""
+
+        async def only_that() -> bool:
+            return await self.running() == {shipped.image}
+
+        await until(only_that, seconds, what=f"{self.name} to run {shipped.version}")
+
+    async def running(self) -> set[str]:
+        """`repository@digest` of what the ready pods run."""
+        return await self.client.running_images(self.name)
+
+    async def application(self, *, refresh: str = "") -> Any:
+        """The Application now; `refresh` is normal or hard."""
+        return await self.client.argocd().must("GET", f"/api/v1/applications/{self.name}{f'?refresh={refresh}' if refresh else ''}")
+
+    async def history(self) -> list[tuple[int, str, str]]:
+        """What was deployed, oldest first: history id, revision, who did it ("" = Argo CD by itself)."""
+        entries = (await self.application())["status"]["history"]
+        return [(entry["id"], entry["revision"], entry.get("initiatedBy", {}).get("username", "")) for entry in entries]
+
+    async def told_by(self, account: str) -> list[str]:
+        """What Argo CD's events say that this account did to the application, in order."""
+        events = (await self.client.argocd().must("GET", f"/api/v1/applications/{self.name}/events"))["items"] or []
+        mine = [event for event in events if event["message"].startswith(f"{account} ")]
+        return [event["message"] for event in sorted(mine, key=lambda event: event["metadata"]["creationTimestamp"])]
+
+    async def edit(self, *operations: Mapping[str, Any]) -> None:
+        """A person changes the Application by JSON patch."""
+        await self.client.argocd().must(
+            "PATCH",
+            f"/api/v1/applications/{self.name}",
+            {"name": self.name, "patchType": "json", "patch": json.dumps(operations)},
+        )

@@ -1,0 +1,202 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from service.domain.errors import ConflictError, PermanentError, TemporaryError, UnavailableError
+from service.domain.model import Operation, OperationKind, Outcome
+from service.domain.ports import Transition, Work
+from service.engine.runner import STUMBLE_PAUSE, STUMBLES, Directive, Runner
+from tests.fakes.clock import START, FakeClock
+from tests.fakes.journal import FakeJournal
+from tests.fakes.store import operation
+
+WORK = Work(kind="operation", id="op_1", seq=0)
+
+
+class FakeStory:
+    """A story of two phases that counts its effects. `answers` are taken one each: a transition to give, or an error to raise."""
+
+    phases = frozenset({"begin", "act"})
+
+    def __init__(self) -> None:
+        self.answers: list[Transition | Exception] = []
+        self.advanced = 0
+        self.barred_because: list[str] = []
+
+    async def advance(self, operation: Operation) -> Transition:
+        self.advanced += 1
+        answer = self.answers.pop(0) if self.answers else Transition(phase="act", data={**operation.data, "n": self.advanced})
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def barred(self, operation: Operation, why: str) -> Transition:
+        self.barred_because.append(why)
+        return Transition(phase="ended", data=operation.data, done=Outcome.REFUSED)
+
+
+class Bench:
+    def __init__(self, row: Operation | None = None) -> None:
+        self.clock = FakeClock()
+        self.journal = FakeJournal(row or operation())
+        self.story = FakeStory()
+        self.placed: list[str] = []
+        self.entered: list[str] = []
+        self.runner = Runner(
+            journal=self.journal,
+            stories={OperationKind.ROLLBACK: self.story},
+            place=self._place,
+            clock=self.clock,
+            entering=lambda one: self.entered.append(one.phase),
+        )
+
+    async def _place(self, delivery: str) -> None:
+        self.placed.append(delivery)
+
+    @property
+    def row(self) -> Operation:
+        return self.journal.rows["op_1"]
+
+
+async def test_one_step_advances_the_story_and_commits_it() -> None:
+    bench = Bench()
+    assert await bench.runner.step(WORK) == Directive(stop=False, sleep=0.0)
+    assert (bench.row.phase, bench.row.rev, bench.story.advanced, bench.entered) == ("act", 1, 1, ["begin"])
+
+
+async def test_a_delivery_is_placed_and_that_was_all() -> None:
+    bench = Bench()
+    assert (await bench.runner.step(Work(kind="delivery", id="dlv_1"))).stop
+    assert (bench.placed, bench.story.advanced) == (["dlv_1"], 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (operation(seq=1), "fenced"),
+        (operation(done_at=START, outcome=Outcome.FAILED), "ended"),
+        (operation("op_other"), "ended"),
+        (operation(phase="of_next_year"), "left to a newer version"),
+    ],
+)
+async def test_promise_3_a_segment_that_is_fenced_ended_or_too_old_touches_nothing(row: Operation, why: str) -> None:
+    bench = Bench(row)
+    assert await bench.runner.step(WORK) == Directive(stop=True, why=why)
+    assert (bench.story.advanced, bench.journal.commits) == (0, [])
+
+
+async def test_a_kind_of_operation_that_nobody_tells_the_story_of_is_left_alone() -> None:
+    bench = Bench()
+    runner = Runner(journal=bench.journal, stories={}, place=bench._place, clock=bench.clock)  # noqa: SLF001  the bench's own
+    assert await runner.step(WORK) == Directive(stop=True, why="left to a newer version")
+
+
+async def test_promise_3_a_commit_that_lost_the_race_stops_the_segment() -> None:
+    bench = Bench()
+
+    class Faster(FakeStory):
+        async def advance(self, operation: Operation) -> Transition:
+            bench.journal.rows["op_1"] = replace(bench.row, rev=7)
+            return await super().advance(operation)
+
+    bench.story = Faster()
+    runner = Runner(journal=bench.journal, stories={OperationKind.ROLLBACK: bench.story}, place=bench._place, clock=bench.clock)  # noqa: SLF001  the bench's own
+    assert await runner.step(WORK) == Directive(stop=True, why="fenced")
+    assert bench.row.phase == "begin"
+
+
+async def test_promise_3_a_moment_without_the_store_repeats_the_commit_and_not_the_effect() -> None:
+    bench = Bench()
+    bench.journal.trouble = [UnavailableError("away"), UnavailableError("away")]
+    assert not (await bench.runner.step(WORK)).stop
+    assert (bench.story.advanced, len(bench.journal.commits), bench.row.phase) == (1, 3, "act")
+    assert len({id(one) for one in bench.journal.commits}) == 1
+    assert bench.clock.now() > START
+
+
+async def test_a_store_that_is_away_while_the_story_reads_is_the_engines_to_try_again() -> None:
+    bench = Bench()
+    bench.story.answers = [UnavailableError("away")]
+    with pytest.raises(UnavailableError):
+        await bench.runner.step(WORK)
+    assert (bench.journal.commits, bench.row.rev) == ([], 0)
+    assert not (await bench.runner.step(WORK)).stop
+    assert bench.row.phase == "act"
+
+
+async def test_promise_3_an_operation_that_may_not_act_is_barred_and_ends() -> None:
+    bench = Bench()
+    bench.journal.trouble = [ConflictError("another one acted already")]
+    assert (await bench.runner.step(WORK)).stop
+    assert bench.story.barred_because == ["another one acted already"]
+    assert (bench.row.outcome, bench.story.advanced) == (Outcome.REFUSED, 1)
+
+
+async def test_an_outside_that_does_not_answer_is_tried_again_in_the_same_phase() -> None:
+    bench = Bench()
+    bench.story.answers = [TemporaryError("no answer")]
+    assert await bench.runner.step(WORK) == Directive(stop=False, sleep=STUMBLE_PAUSE.total_seconds())
+    assert (bench.row.phase, bench.row.says) == ("begin", "no answer; trying again")
+
+
+@pytest.mark.parametrize("defect", [KeyError("x"), PermanentError("written by a newer version"), ZeroDivisionError()])
+async def test_promise_13_a_defect_is_recorded_and_the_target_is_kept(defect: Exception) -> None:
+    bench = Bench()
+    bench.story.answers = [defect] * STUMBLES
+    for _ in range(STUMBLES - 1):
+        assert await bench.runner.step(WORK) == Directive(stop=False, sleep=STUMBLE_PAUSE.total_seconds(), why="stumbled")
+        assert bench.journal.log == []
+    assert (await bench.runner.step(WORK)).stop  # a longer wait is a delayed segment
+    (event,) = bench.journal.log
+    assert event.kind == "stumbled"
+    assert event.says == f"Backout stumbled 5 times in phase begin ({type(defect).__name__}); a person is needed, the target is kept"
+    assert (bench.row.phase, bench.row.done_at, bench.row.seq) == ("begin", None, 1)
+
+
+async def test_promise_13_a_transition_that_cannot_be_written_is_recorded_as_a_stumble() -> None:
+    bench = Bench()
+    for _ in range(STUMBLES):
+        bench.journal.trouble = [TypeError("no JSON")]
+        await bench.runner.step(WORK)
+    assert [event.kind for event in bench.journal.log] == ["stumbled"]
+    assert (bench.row.phase, bench.row.done_at) == ("begin", None)
+
+
+async def test_a_step_that_works_forgets_earlier_stumbles() -> None:
+    bench = Bench()
+    bad: list[Transition | Exception] = [KeyError("x")] * (STUMBLES - 1)
+    bench.story.answers = [*bad, Transition(phase="begin", data={}), *bad]
+    for _ in range(2 * STUMBLES - 1):
+        await bench.runner.step(WORK)
+    assert bench.journal.log == []
+
+
+def _wait(**changes: object) -> Callable[[], Transition]:
+    return lambda: Transition(phase="act", data={}, **changes)  # type: ignore[arg-type]  # whatever a transition has
+
+
+@pytest.mark.parametrize(
+    ("transition", "directive"),
+    [
+        (_wait(), Directive(stop=False, sleep=0.0)),
+        (_wait(wait=timedelta(seconds=5)), Directive(stop=False, sleep=5.0)),
+        (_wait(wait=timedelta(seconds=5.1)), Directive(stop=True, why="act")),
+        (_wait(until_person=START), Directive(stop=True, why="act")),
+        (_wait(done=Outcome.RECOVERED), Directive(stop=True, why="act")),
+    ],
+)
+async def test_a_segment_sleeps_short_waits_itself_and_stops_for_long_ones(transition: Callable[[], Transition], directive: Directive) -> None:
+    bench = Bench()
+    bench.story.answers = [transition()]
+    assert await bench.runner.step(WORK) == directive
+
+
+async def test_a_segment_and_the_store_agree_on_what_a_long_wait_is() -> None:
+    """Were they not to agree, a segment would stop and nobody would go on, or two would."""
+    for seconds in (0, 4.999, 5, 5.001, 15):
+        bench = Bench()
+        bench.story.answers = [Transition(phase="act", data={}, wait=timedelta(seconds=seconds))]
+        stopped = (await bench.runner.step(WORK)).stop
+        assert stopped == (bench.row.seq == 1), seconds

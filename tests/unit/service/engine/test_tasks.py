@@ -1,0 +1,74 @@
+import asyncio
+
+from service.engine.tasks import Tasks
+
+
+class Rounds:
+    """Counts its rounds; the first of them may fail, and each may be held up."""
+
+    def __init__(self, *, failing: int = 0) -> None:
+        self.begun = self.ended = 0
+        self.failing = failing
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self.third = asyncio.Event()
+
+    async def one(self) -> None:
+        self.begun += 1
+        if self.begun <= self.failing:
+            raise OSError("the network")
+        await self.go_on.wait()
+        self.ended += 1
+        if self.ended == 3:
+            self.third.set()
+
+
+async def test_a_loop_goes_on_round_after_round() -> None:
+    tasks, rounds = Tasks(), Rounds()
+    tasks.every(0, "watch", rounds.one)
+    await asyncio.wait_for(rounds.third.wait(), 5)
+    assert tasks.alive() == {"watch": True}
+    await tasks.stop()
+    assert tasks.alive() == {}
+
+
+async def test_promise_13_a_round_that_fails_is_counted_and_the_loop_goes_on() -> None:
+    tasks, rounds = Tasks(), Rounds(failing=2)
+    tasks.every(0, "watch", rounds.one)
+    await asyncio.wait_for(rounds.third.wait(), 5)
+    assert (tasks.failed, tasks.alive()) == ({"watch": 2}, {"watch": True})
+    await tasks.stop()
+
+
+async def test_stopping_waits_for_the_round_in_progress() -> None:
+    tasks, rounds = Tasks(), Rounds()
+    rounds.go_on.clear()
+    tasks.every(60, "outbox", rounds.one)
+    await asyncio.sleep(0)
+    stopping = asyncio.ensure_future(tasks.stop())
+    await asyncio.sleep(0.01)
+    assert not stopping.done()
+    rounds.go_on.set()
+    await stopping
+    assert (rounds.begun, rounds.ended) == (1, 1)
+
+
+async def test_stopping_does_not_wait_for_a_round_that_never_ends() -> None:
+    tasks, rounds = Tasks(), Rounds()
+    rounds.go_on.clear()
+    tasks.every(60, "outbox", rounds.one)
+    await asyncio.sleep(0)
+    await asyncio.wait_for(tasks.stop(patience=0.01), 5)
+    assert rounds.ended == 0
+
+
+async def test_stopping_does_not_wait_out_the_pause_between_rounds() -> None:
+    tasks, rounds = Tasks(), Rounds()
+    tasks.every(3600, "collect", rounds.one)
+    await asyncio.sleep(0.01)
+    await asyncio.wait_for(tasks.stop(), 5)
+    assert rounds.ended == 1
+
+
+async def test_stopping_nothing_is_no_trouble() -> None:
+    await Tasks().stop()

@@ -1,0 +1,1027 @@
+"""The story over a real store with the real rules; only the outside and the engine are fake. Each test changes one thing and looks at what follows."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.audit.chain import verify
+from service.domain import keys, spans
+from service.domain.errors import ConflictError, PermanentError, RefusedError, TemporaryError
+from service.domain.facts import Absent
+from service.domain.keys import Act, Owner
+from service.domain.model import Actor, Hold, Mode, Operation, Outcome
+from service.domain.ports import HoldChange, Seen, Transition, Work
+from service.workflow import record
+from service.workflow.messages import Told
+from service.workflow.rollback import MAX_VERDICTS, STUCK_AFTER
+from tests.fakes.clock import FakeClock
+from tests.fakes.delivery import BACK, CLEAR, MARK, PROVE, RESTORE, STOP
+from tests.fakes.facts import HANGING
+from tests.unit.service.domain import made
+from tests.unit.service.workflow.stage import QUICK, SLI, TARGET, TRAFFIC, Stage, attribute, named, orphans, roots
+
+JANE = Actor(kind="user", name="jane")
+BREAKS = Transition(phase="begin", data={}, done=Outcome.FAILED)
+WARNING = "caches_stay_coherent"
+WAYS_OUT = {BACK, STOP}
+
+
+def data(row: Operation) -> record.Rollback:
+    return record.load(row)
+
+
+async def approve(stage: Stage, *names: str, approved: bool = True, reason: str = "") -> bool:
+    row = await stage.row()
+    plan = data(row).plan
+    assert plan is not None
+    body = {"digest": plan.digest, "names": list(names), "reason": reason}
+    return await stage.operations.decide("op_1", seq=row.seq, actor=JANE, approve=approved, at=stage.clock.now(), body=body)
+
+
+async def cancel(stage: Stage) -> None:
+    assert await stage.operations.request_cancel("op_1", actor=JANE, reason="wrong one", at=stage.clock.now())
+
+
+def a_person_acts(stage: Stage) -> None:
+    stage.delivery.acts.append(Act(what="spec_edit", by=JANE, at=stage.clock.now(), says="jane updated the spec", ours=False))
+
+
+# --- the happy path --------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_alert_takes_the_bad_release_back_and_proves_it(stage: Stage) -> None:
+    row = await stage.recovered()
+    assert row.outcome is Outcome.RECOVERED
+    assert stage.delivery.sent == [STOP, PROVE, CLEAR, BACK]
+    assert (stage.app.live.key, stage.app.auto_sync) == (made.GOAL.key, False)
+    assert (row.suspect_key, row.goal_key) == (made.SUSPECT.key, made.GOAL.key)
+    assert row.says.startswith("recovered: 2 of 2 pods run the goal release's images and are ready; the SLI is 0.001, inside its bound")
+    assert await stage.targets.handles_made_by_backout(TARGET) == ("43",)
+
+
+async def test_the_steps_come_in_their_order_each_with_its_intent_before_it(stage: Stage) -> None:
+    await stage.recovered()
+    told = [(one.kind, one.body["step"]) for one in await stage.events() if one.kind in {"intent", "sent", "step_done"}]
+    assert told == [(kind, step) for step in (STOP, PROVE, CLEAR, BACK) for kind in ("intent", "sent", "step_done")]
+
+
+async def test_promise_7_the_bad_release_is_held_with_what_auto_sync_was(stage: Stage) -> None:
+    await stage.recovered()
+    hold = await stage.hold()
+    assert hold is not None
+    assert (hold.held, hold.operation_id, hold.owner) == ((made.SUSPECT.key,), "op_1", "alert:HighErrorRate")
+    assert hold.remembered["auto_sync"] == {"automated": {"prune": True, "selfHeal": True}}
+    assert (hold.remembered["stopped"], hold.remembered["uid"], hold.remembered["revision"]) == (True, "uid-1", made.SUSPECT.revision)
+    assert hold.review_at - hold.opened_at == timedelta(days=7)
+
+
+async def test_promise_7_the_hold_stands_before_the_first_write(stage: Stage) -> None:
+    seen: list[str] = []
+    stage.delivery.before_send = seen.append
+    await stage.begin()
+    await stage.drive(until="act_send")
+    assert (seen, await stage.hold() is not None) == ([], True)
+    assert (await stage.row()).first_effect_at is not None
+
+
+async def test_promise_13_the_person_on_call_is_told_the_end_once(stage: Stage) -> None:
+    await stage.recovered()
+    (told,) = await stage.messages()
+    assert (told["event"], told["title"], told["outcome"]) == ("recovered", "prod:checkout rolled back, recovered", "recovered")
+    assert told["links"]["operation"] == "https://backout.example/v1/operations/op_1"
+    assert "14 of 14 questions: yes" in told["text"]
+    hold = await stage.hold()
+    assert hold is not None
+    assert f"backout holds end {hold.id}" in told["text"]
+
+
+async def test_promise_9_there_is_one_trace_with_one_root_that_ends_last(stage: Stage) -> None:
+    await stage.recovered()
+    trace = await stage.trace()
+    (root,) = roots(trace)
+    assert (root.name, trace[-1].span_id) == ("rollback prod:checkout 42→41", root.span_id)
+    assert orphans(trace) == []
+    assert len({span.span_id for span in trace}) == len(trace)
+    assert attribute(root, spans.OUTCOME) == "recovered"
+    assert [attribute(span, spans.STEP) for span in trace if span.name.startswith(spans.ACT)] == [STOP, PROVE, CLEAR, BACK]
+    assert verify(await stage.operations.chain("op_1")) is None
+
+
+async def test_promise_9_every_finding_of_the_verdict_is_a_span_with_its_sentence(stage: Stage) -> None:
+    await stage.recovered()
+    trace = await stage.trace()
+    event = next(one for one in await stage.events() if one.kind == "verdict")
+    findings = {one["rule"]: one["says"] for one in event.body["findings"]}
+    told = {attribute(span, spans.RULE): attribute(span, spans.SAYS) for span in trace if attribute(span, spans.RULE)}
+    assert told == findings
+    assert len(findings) == 14
+
+
+async def test_promise_6_one_sentence_is_row_event_span_and_message(stage: Stage) -> None:
+    stage.facts.tell(made.DIFFERENCE, Absent("the repository cannot be reached"))
+    await stage.begin(mode=Mode.APPROVE)
+    row = await stage.drive()
+    event = next(one for one in await stage.events() if one.kind == "verdict")
+    finding = next(one for one in event.body["findings"] if one["rule"] == "schema_is_compatible")
+    assert "the repository cannot be reached" in finding["says"]
+    (message,) = await stage.messages()
+    assert finding["says"] in message["text"]
+    assert finding["clears"] in message["text"]
+    (span,) = named(await stage.trace(), "schema_is_compatible")
+    assert (attribute(span, spans.SAYS), attribute(span, spans.CLEARS)) == (finding["says"], finding["clears"])
+    assert row.says == "a person decides, naming schema_is_compatible"
+
+
+async def test_the_operation_is_not_in_its_own_way(stage: Stage) -> None:
+    await stage.begin()
+    await stage.step()
+    event = next(one for one in await stage.events() if one.kind == "verdict")
+    assert {one["rule"]: one["answer"] for one in event.body["findings"]}["limits_allow_acting"] == "pass"
+
+
+async def test_an_application_without_auto_sync_is_rolled_back_and_marked(stage: Stage) -> None:
+    stage.app.auto_sync = False
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent, stage.app.marker) == (Outcome.RECOVERED, [PROVE, BACK, MARK], "held")
+    hold = await stage.hold()
+    assert hold is not None
+    assert (hold.remembered["stopped"], hold.remembered["auto_sync"]) == (False, {})
+
+
+async def test_a_mark_that_is_refused_does_not_stop_the_rollback(stage: Stage) -> None:
+    stage.app.auto_sync = False
+    stage.delivery.fares[MARK] = ["refused"]
+    row = await stage.recovered()
+    assert row.outcome is Outcome.RECOVERED
+    assert "step_skipped" in await stage.kinds()
+
+
+# --- modes --------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_observe_records_what_would_have_been_done_and_tells_nobody(stage: Stage) -> None:
+    await stage.begin(mode=Mode.OBSERVE)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent, stage.delivery.intended) == (Outcome.OBSERVED, [], [])
+    assert row.says == "in mode auto Backout would act: mode auto: every question has a yes"
+    assert await stage.messages() == []
+    assert len(roots(await stage.trace())) == 1
+
+
+async def test_suggest_sends_the_plan_and_acts_not(stage: Stage) -> None:
+    await stage.begin(mode=Mode.SUGGEST)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.intended) == (Outcome.SUGGESTED, [])
+    (told,) = await stage.messages()
+    assert (told["event"], told["from"], told["to"]) == ("suggested", "42 (v2.5.0 · c0ffee0)", "41 (v2.4.6 · beef000)")
+
+
+async def test_a_block_is_refused_with_its_reason_and_nothing_is_touched(stage: Stage) -> None:
+    stage.app.owner = Owner(kind="applicationset", name="shop", reverts=True)
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.intended, await stage.hold()) == (Outcome.REFUSED, [], None)
+    (told,) = await stage.messages()
+    assert told["event"] == "refused"
+    assert "The ApplicationSet shop owns the spec of prod:checkout and would undo a rollback." in told["text"]
+    assert "Instead: git revert" in told["text"]
+    assert "Nothing was touched." in told["text"]
+
+
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.APPROVE, Mode.SUGGEST])
+async def test_a_way_that_the_delivery_system_cannot_go_is_refused_and_nobody_is_asked_to_approve_it(stage: Stage, mode: Mode) -> None:
+    stage.delivery.impossible = "this Argo CD is too old to stop auto-sync"
+    await stage.begin(mode=mode)
+    row = await stage.drive()
+    assert row.outcome is Outcome.REFUSED
+    assert "this Argo CD is too old to stop auto-sync" in (await stage.messages())[0]["text"]
+
+
+async def test_no_earlier_release_to_go_back_to_is_refused(stage: Stage) -> None:
+    stage.app.history.pop()
+    row = await stage.recovered()
+    assert row.outcome is Outcome.REFUSED
+    assert len(roots(await stage.trace())) == 1
+
+
+@pytest.mark.parametrize("hide", ["alert", "rule and alert", "registry", "git", "split", "pods' history", "the spec before", "hanging"])
+async def test_promise_1_what_nobody_could_find_out_never_acts_without_a_person(stage: Stage, hide: str) -> None:
+    gone = Absent("the connection was refused")
+    what: dict[str, Callable[[], Any]] = {
+        "alert": lambda: stage.facts.tell(keys.alert_now("HighErrorRate", stage.labels), gone),
+        "rule and alert": lambda: [stage.facts.tell(make("HighErrorRate", stage.labels), gone) for make in (keys.alert_now, keys.alert_rule)],
+        "registry": lambda: stage.facts.tell(made.MANIFEST, RuntimeError("a defect in the reader")),
+        "git": lambda: stage.facts.tell(made.DIFFERENCE, TemporaryError("timeout")),
+        "split": lambda: stage.facts.tell(made.SERIES, gone),
+        "pods' history": lambda: stage.facts.tell(made.LABELS_OLD, gone),
+        "the spec before": lambda: stage.facts.tell(made.LABELS_NEW, gone),
+        "hanging": lambda: stage.facts.tell(made.MANIFEST, HANGING),
+    }
+    what[hide]()
+    if hide == "hanging":
+        stage.gatherer._read_seconds = 0.05  # noqa: SLF001  a hang that a test can wait out
+    row = await stage.recovered()
+    assert row.phase == "awaiting_approval"
+    assert stage.delivery.intended == []
+
+
+async def test_promise_1_a_delivery_system_that_does_not_answer_is_unknown_and_refused(stage: Stage) -> None:
+    stage.delivery.trouble["read"] = TemporaryError("503")
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.intended) == (Outcome.REFUSED, [])
+
+
+async def test_a_warning_that_the_policy_lets_pass_does_not_stop_auto(stage: Stage) -> None:
+    stage.change(declares=replace(made.POLICY.declares, cache="none"), version_split=None)
+    await stage.begin()
+    assert (await stage.drive()).phase == "awaiting_approval"
+    await cancel(stage)
+    await stage.drive()
+    stage.change(lets_pass=("deploy_caused_the_alert",))
+    await stage.begin(identity="op_2")
+    assert (await stage.drive(identity="op_2")).outcome is Outcome.RECOVERED
+
+
+# --- approval ---------------------------------------------------------------------------------------------------------------------------
+
+
+async def waiting(stage: Stage) -> Operation:
+    await stage.begin(mode=Mode.APPROVE)
+    row = await stage.drive()
+    assert row.phase == "awaiting_approval"
+    return row
+
+
+async def test_an_approval_is_asked_for_with_its_end_and_how_to_give_it(stage: Stage) -> None:
+    row = await waiting(stage)
+    (told,) = await stage.messages()
+    plan = data(row).plan
+    assert plan is not None
+    assert (told["event"], told["plan_digest"]) == ("approval_wanted", plan.digest)
+    assert "backout approve op_1" in told["text"]
+    assert "The offer ends at 14:33:00 UTC; silence is not consent." in told["text"]
+    assert stage.delivery.intended == []
+    assert stage.engine.delayed[-1][1] == timedelta(minutes=30)
+
+
+async def test_an_approved_plan_is_judged_again_and_carried_out(stage: Stage) -> None:
+    await waiting(stage)
+    stage.clock.pass_(minutes=3)
+    assert await approve(stage, reason="looks right")
+    row = await stage.drive()
+    assert (row.outcome, data(row).verdicts) == (Outcome.RECOVERED, 2)
+    (span,) = named(await stage.trace(), spans.APPROVAL)
+    assert (attribute(span, spans.APPROVAL_ANSWER), attribute(span, spans.APPROVAL_BY)) == ("approved", "user:jane")
+    assert span.end_time_unix_nano - span.start_time_unix_nano == 180 * 10**9
+    assert len(named(await stage.trace(), spans.VERDICT)) == 2
+    assert orphans(await stage.trace()) == []
+
+
+async def test_an_approval_gives_time_to_act_until_the_offer_ends(stage: Stage) -> None:
+    waits = await waiting(stage)
+    stage.clock.pass_(minutes=10)
+    await approve(stage)
+    row = await stage.drive(until="act")
+    assert row.act_before == waits.act_before
+
+
+async def test_promise_12_an_approval_is_void_when_the_world_changed_meanwhile(stage: Stage) -> None:
+    await waiting(stage)
+    fixed = made.release("43", version="v2.5.1", revision="d00d" + "0" * 36, started_at=stage.clock.now())
+    stage.app.images[fixed.key] = made.NEW_IMAGE
+    stage.app.history.insert(0, fixed)
+    stage.clock.pass_(minutes=1)
+    await approve(stage)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.intended) == (Outcome.REFUSED, [])
+    assert row.says.startswith("the approval no longer holds: ")
+    assert "approval_void" in await stage.kinds()
+
+
+async def test_promise_12_an_approval_is_void_when_an_answer_became_worse(stage: Stage) -> None:
+    await waiting(stage)
+    stage.facts.tell(made.MANIFEST, keys.Manifest(digest=None))
+    await approve(stage)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.intended) == (Outcome.REFUSED, [])
+    assert "goal_images_exist is now block" in row.says
+
+
+async def test_promise_12_an_approval_is_void_when_the_policy_changed(stage: Stage) -> None:
+    await waiting(stage)
+    stage.change(version="2")
+    await approve(stage)
+    assert (await stage.drive()).says == "the approval no longer holds: the target, the steps or the policy changed; nothing was done"
+
+
+async def test_promise_12_an_approval_names_what_it_accepts(stage: Stage) -> None:
+    stage.change(declares=replace(made.POLICY.declares, cache=None))
+    await waiting(stage)
+    assert f"--accept {WARNING}" in (await stage.messages())[0]["text"]
+    await approve(stage)
+    row = await stage.drive()
+    assert (row.outcome, row.says) == (Outcome.REFUSED, f"the approval does not name {WARNING}")
+    assert stage.delivery.intended == []
+
+
+async def test_an_approval_that_names_the_unknown_is_carried_out(stage: Stage) -> None:
+    stage.change(declares=replace(made.POLICY.declares, cache=None))
+    await waiting(stage)
+    await approve(stage, WARNING)
+    assert (await stage.drive()).outcome is Outcome.RECOVERED
+
+
+async def test_a_rejection_ends_it_with_nothing_done(stage: Stage) -> None:
+    await waiting(stage)
+    await approve(stage, approved=False, reason="not now")
+    row = await stage.drive()
+    assert (row.outcome, row.says) == (Outcome.REJECTED, "rejected by user:jane; nothing was done")
+    assert stage.delivery.intended == []
+    (span,) = named(await stage.trace(), spans.APPROVAL)
+    assert attribute(span, spans.SAYS) == "rejected by user:jane: not now"
+
+
+async def test_promise_4_silence_is_not_consent(stage: Stage) -> None:
+    waits = await waiting(stage)
+    row = await stage.drive(patient=True)
+    assert (row.outcome, row.says) == (Outcome.EXPIRED, "nobody decided in time; nothing was done")
+    assert waits.act_before is not None
+    assert row.done_at is not None
+    assert row.done_at >= waits.act_before
+    assert stage.delivery.intended == []
+    assert [one["event"] for one in await stage.messages()] == ["approval_wanted", "expired"]
+
+
+async def test_a_wait_that_is_woken_early_goes_on_waiting(stage: Stage) -> None:
+    waits = await waiting(stage)
+    stage.clock.pass_(seconds=30)
+    after = await stage.step()
+    assert (after.phase, after.act_before) == ("awaiting_approval", waits.act_before)
+
+
+async def test_promise_10_an_approval_given_while_everything_is_stopped_does_nothing(stage: Stage) -> None:
+    await waiting(stage)
+    await stage.switch.stop(by="user:joe", reason="freeze", at=stage.clock.now())
+    await approve(stage)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.intended) == (Outcome.REFUSED, [])
+    assert row.says == "everything is stopped: stopped by user:joe: freeze"
+
+
+# --- a person's own rollback ------------------------------------------------------------------------------------------------------------
+
+
+async def by_person(stage: Stage, *names: str, digest: str = "") -> Operation:
+    found = await stage.desk.check(TARGET)
+    assert found.plan is not None
+    confirmed = record.Confirmed(digest=digest or found.plan.digest, names=names)
+    await stage.begin(mode=Mode.APPROVE, automatic=False, confirmed=confirmed)
+    return await stage.drive()
+
+
+async def test_a_person_who_confirms_the_shown_digest_needs_no_further_approval(stage: Stage) -> None:
+    row = await by_person(stage)
+    assert (row.outcome, stage.delivery.sent[-1]) == (Outcome.RECOVERED, BACK)
+    assert named(await stage.trace(), spans.APPROVAL) == []
+
+
+async def test_promise_12_another_digest_than_the_shown_one_is_refused(stage: Stage) -> None:
+    row = await by_person(stage, digest="sha256:0")
+    assert (row.outcome, row.says) == (Outcome.REFUSED, "the plan changed since it was shown: look at the new one and confirm that")
+    assert stage.delivery.intended == []
+
+
+async def test_promise_12_a_warning_that_the_confirmation_does_not_name_is_refused(stage: Stage) -> None:
+    stage.change(declares=replace(made.POLICY.declares, cache=None))
+    row = await by_person(stage)
+    assert (row.outcome, row.says) == (Outcome.REFUSED, f"the confirmation does not name {WARNING}")
+
+
+async def test_a_person_is_not_asked_what_only_automation_is_asked(stage: Stage) -> None:
+    await by_person(stage)
+    event = next(one for one in await stage.events() if one.kind == "verdict")
+    assert {"alert_is_firing", "automation_has_room", "deploy_caused_the_alert"}.isdisjoint(one["rule"] for one in event.body["findings"])
+
+
+# --- the stop switch ----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_promise_10_a_stop_before_anything_was_written_ends_it_with_nothing_changed(stage: Stage) -> None:
+    await stage.switch.stop(by="user:joe", reason="freeze", at=stage.clock.now())
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.intended) == (Outcome.REFUSED, [])
+
+
+async def test_promise_10_the_switch_is_looked_at_between_verdict_and_first_intent(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act")
+    await stage.switch.stop(by="user:joe", reason="freeze", at=stage.clock.now())
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.intended, await stage.hold()) == (Outcome.FAILED, [], None)
+    assert row.says == "everything is stopped: stopped by user:joe: freeze; nothing was changed"
+
+
+async def test_promise_10_the_switch_is_looked_at_right_before_the_write(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_send")
+    await stage.switch.stop(by="user:joe", reason="freeze", at=stage.clock.now())
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent, await stage.hold()) == (Outcome.FAILED, [], None)
+    assert stage.app.auto_sync
+
+
+async def test_promise_10_a_stop_in_the_middle_takes_back_what_was_written_which_the_switch_does_not_bar(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_watch")
+    await stage.switch.stop(by="user:joe", reason="freeze", at=stage.clock.now())
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.FAILED, [STOP, RESTORE])
+    assert stage.app.auto_sync
+    assert await stage.hold() is None
+    assert row.says.endswith("what was changed was taken back")
+
+
+async def test_a_stop_after_the_rollback_leaves_the_mark_out_and_measures(stage: Stage) -> None:
+    stage.app.auto_sync = False
+
+    def stop_after(step: str) -> None:
+        if step == BACK:
+            stage.told = stage.told  # the switch is a file here: it can be set from anywhere
+            (stage.switch._file or stage.database.path).write_text("freeze", encoding="utf-8")  # noqa: SLF001  the stage's own file
+
+    stage.delivery.before_send = stop_after
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.RECOVERED, [PROVE, BACK])
+    assert "step_skipped" in await stage.kinds()
+
+
+# --- never late -------------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_promise_4_a_deadline_that_passed_before_the_first_write_means_a_new_verdict(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act")
+    stage.clock.pass_(seconds=61)
+    again = await stage.step()
+    assert (again.phase, stage.delivery.intended) == ("begin", [])
+    row = await stage.drive()
+    assert (row.outcome, data(row).verdicts) == (Outcome.RECOVERED, 2)
+    assert "late" in await stage.kinds()
+
+
+async def test_promise_4_it_is_judged_anew_three_times_at_most(stage: Stage) -> None:
+    await stage.begin()
+    for _ in range(MAX_VERDICTS):
+        await stage.drive(until="act")
+        stage.clock.pass_(seconds=61)
+        await stage.step()
+    row = await stage.drive()
+    assert (row.outcome, data(row).verdicts, stage.delivery.intended) == (Outcome.FAILED, MAX_VERDICTS, [])
+    assert row.says == "act_before passed; nothing more was written; nothing was changed"
+
+
+async def test_promise_4_the_new_verdict_is_a_verdict_and_may_say_no(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act")
+    stage.clock.pass_(seconds=61)
+    a_person_acts(stage)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.intended) == (Outcome.REFUSED, [])
+
+
+async def test_promise_9_the_steps_of_a_plan_that_was_given_up_stay_in_the_trace(stage: Stage) -> None:
+    """Without auto-sync the first step writes nothing: it is done in the first plan and again in the second, and both are told."""
+    stage.app.auto_sync = False
+    await stage.begin()
+    await stage.drive(until="act_watch")
+    await stage.step()
+    stage.clock.pass_(seconds=61)
+    row = await stage.drive()
+    assert row.outcome is Outcome.RECOVERED
+    assert len(named(await stage.trace(), spans.ACT + PROVE)) == 2
+
+
+async def test_promise_4_a_deadline_that_passes_right_before_the_write_sends_nothing(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_send")
+    stage.clock.pass_(seconds=61)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent, await stage.hold()) == (Outcome.FAILED, [], None)
+
+
+async def test_promise_4_a_deadline_that_passes_after_the_first_write_takes_it_back(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_watch")
+    stage.clock.pass_(seconds=61)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent, stage.app.auto_sync) == (Outcome.FAILED, [STOP, RESTORE], True)
+    assert await stage.hold() is None
+
+
+async def test_a_rollback_that_takes_longer_than_the_deadline_is_not_taken_back_for_the_sake_of_its_mark(stage: Stage) -> None:
+    stage.app.auto_sync = False
+    stage.delivery.fares[BACK] = ["running"]
+    await stage.begin()
+    await _until_sent(stage, BACK)
+    stage.clock.pass_(seconds=90)
+    stage.delivery.finish(BACK)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.RECOVERED, [PROVE, BACK])
+    skipped = next(one for one in await stage.events() if one.kind == "step_skipped")
+    assert skipped.says == "left out: mark as held — act_before passed"
+
+
+async def _until_sent(stage: Stage, step: str) -> None:
+    for _ in range(60):
+        if step in stage.delivery.sent:
+            return
+        await stage.step()
+    raise AssertionError(f"{step} was never sent")
+
+
+# --- at most once ---------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [STOP, PROVE, CLEAR, BACK])
+async def test_promise_3_a_lost_answer_is_looked_for_and_not_sent_again(stage: Stage, step: str) -> None:
+    stage.delivery.fares[step] = ["lost"]
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.RECOVERED, [STOP, PROVE, CLEAR, BACK])
+    assert "answer_lost" in await stage.kinds()
+
+
+@pytest.mark.parametrize("phase", ["act_send", "act_watch"])
+@pytest.mark.parametrize("step", [STOP, BACK])
+async def test_promise_3_a_crash_between_the_act_and_its_record_does_not_act_twice(stage: Stage, step: str, phase: str) -> None:
+    """The transition is worked out, and its commit never comes: the next process finds the same row."""
+    await stage.begin()
+    row = await stage.row()
+    for _ in range(60):
+        row = await stage.row()
+        if row.phase == phase and data(row).plan is not None and data(row).tried[-1].intent["step"] == step:
+            break
+        await stage.step()
+    for _ in range(3):
+        await stage.story.advance(row)
+    after = await stage.drive()
+    assert (after.outcome, stage.delivery.sent) == (Outcome.RECOVERED, [STOP, PROVE, CLEAR, BACK])
+
+
+async def test_promise_3_a_crash_at_every_single_step_ends_in_one_rollback(stage: Stage) -> None:
+    await stage.begin()
+    for _ in range(200):
+        row = await stage.row()
+        if row.done_at is not None:
+            break
+        await stage.story.advance(row)  # died before the commit
+        await stage.step()
+    assert ((await stage.row()).outcome, stage.delivery.sent) == (Outcome.RECOVERED, [STOP, PROVE, CLEAR, BACK])
+    assert len(roots(await stage.trace())) == 1
+    assert len(await stage.messages()) == 1
+
+
+async def test_promise_3_a_request_that_never_arrived_is_sent_again_within_the_deadline(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["dropped"]
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent.count(BACK), stage.delivery.intended.count(BACK)) == (Outcome.RECOVERED, 1, 2)
+    attempts = [attribute(span, spans.ATTEMPT) for span in named(await stage.trace(), spans.ACT + BACK)]
+    assert attempts == [1, 2]
+
+
+async def test_promise_4_a_request_that_never_arrives_is_not_sent_after_the_deadline(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["dropped"] * 9
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.FAILED, [STOP, PROVE, CLEAR, RESTORE])
+    assert stage.delivery.intended.count(BACK) == 2
+    assert (stage.app.auto_sync, await stage.hold()) == (True, None)
+
+
+async def test_promise_3_the_store_bars_a_second_automatic_effect_on_the_same_suspect(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_watch")
+    await stage.operations.commit(await stage.row(), replace(BREAKS, phase="ended"), stage.clock.now())
+    stage.change(rollbacks=5)
+    stage.app.auto_sync, stage.app.marker = True, ""
+    hold = await stage.hold()
+    assert hold is not None
+    await stage.holds.end(hold.id, by="user:jane", because="test", at=stage.clock.now())
+    stage.delivery.sent.clear()
+    await stage.begin(identity="op_2")
+    row = await stage.drive(identity="op_2")
+    assert (row.outcome, stage.delivery.sent, await stage.hold()) == (Outcome.REFUSED, [], None)
+    assert row.says == "another automatic operation already acted on this release of the target; nothing was changed"
+
+
+# --- never against a person -----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_promise_5_a_person_who_acts_between_two_steps_means_hands_off_and_what_we_wrote_is_undone(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_watch")
+    a_person_acts(stage)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent, stage.app.auto_sync) == (Outcome.FAILED, [STOP, RESTORE], True)
+    assert "jane is acting on it" in row.says
+
+
+@pytest.mark.parametrize("fare", ["foreign", "failed", "refused", "permanent"])
+@pytest.mark.parametrize("step", [PROVE, CLEAR])
+async def test_promise_5_a_step_that_did_not_work_before_the_rollback_gives_auto_sync_back(stage: Stage, step: str, fare: str) -> None:
+    stage.delivery.fares[step] = [fare]
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent[-1], stage.app.auto_sync) == (Outcome.FAILED, RESTORE, True)
+    assert await stage.hold() is None
+    assert row.says.endswith("what was changed was taken back")
+    assert len(roots(await stage.trace())) == 1
+
+
+async def test_auto_sync_is_given_back_when_the_rollback_was_refused(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["refused"]
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent, stage.app.auto_sync) == (Outcome.FAILED, [STOP, PROVE, CLEAR, RESTORE], True)
+    assert (await stage.hold(), row.says) == (None, "roll_back: the server said no; what was changed was taken back")
+
+
+@pytest.mark.parametrize("fare", ["failed", "foreign", "permanent"])
+async def test_auto_sync_stays_off_when_a_rollback_may_have_been_accepted(stage: Stage, fare: str) -> None:
+    stage.delivery.fares[BACK] = [fare]
+    row = await stage.recovered()
+    assert (row.outcome, stage.app.auto_sync, RESTORE in stage.delivery.sent) == (Outcome.FAILED, False, False)
+    assert await stage.hold() is not None
+    assert row.says.endswith("a rollback may be under way or live: the hold stays, auto-sync stays off")
+    assert (await stage.messages())[-1]["event"] == "failed"
+
+
+async def test_what_cannot_be_taken_back_is_told_and_the_hold_stays(stage: Stage) -> None:
+    stage.delivery.fares[CLEAR] = ["refused"]
+    stage.delivery.refuses[RESTORE] = [RefusedError("auto-sync is not as Backout left it: somebody decided otherwise")]
+    row = await stage.recovered()
+    assert (row.outcome, stage.app.auto_sync, await stage.hold() is not None) == (Outcome.FAILED, False, True)
+    assert "could not be taken back: auto-sync is not as Backout left it" in row.says
+    assert "not_taken_back" in await stage.kinds()
+
+
+@pytest.mark.parametrize(("fare", "back"), [("lost", True), ("refused", False), ("failed", False), ("dropped", False), ("foreign", False)])
+async def test_taking_back_is_tried_once_and_its_fate_is_told(stage: Stage, fare: str, back: bool) -> None:
+    stage.delivery.fares |= {CLEAR: ["refused"], RESTORE: [fare]}
+    row = await stage.recovered()
+    assert (row.outcome, stage.app.auto_sync) == (Outcome.FAILED, back)
+    assert (await stage.hold() is None) == back
+    assert stage.delivery.intended.count(RESTORE) == 1
+    assert orphans(await stage.trace()) == []
+
+
+async def test_taking_back_waits_for_an_outside_that_does_not_answer(stage: Stage) -> None:
+    stage.delivery.fares[CLEAR] = ["refused"]
+    stage.delivery.refuses[RESTORE] = [TemporaryError("503")] * 3
+    row = await stage.recovered()
+    assert (row.outcome, stage.app.auto_sync) == (Outcome.FAILED, True)
+
+
+async def test_promise_5_an_application_replaced_by_another_of_its_name_is_not_touched(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act")
+    stage.app.uid = "uid-2"
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.FAILED, [])
+
+
+async def test_an_intent_that_finds_no_answer_is_tried_again_until_the_deadline(stage: Stage) -> None:
+    stage.delivery.refuses[STOP] = [TemporaryError("503")] * 5
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.RECOVERED, [STOP, PROVE, CLEAR, BACK])
+
+
+@pytest.mark.parametrize("error", [RefusedError("a sync window is closed"), PermanentError("401")])
+async def test_an_intent_that_is_refused_before_anything_was_written_ends_with_nothing_changed(stage: Stage, error: Exception) -> None:
+    stage.delivery.refuses[STOP] = [error]
+    row = await stage.recovered()
+    assert (row.outcome, row.says) == (Outcome.FAILED, f"stop_auto_sync: {error}; nothing was changed")
+    assert await stage.hold() is None
+
+
+# --- cancel ------------------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", ["begin", "act"])
+async def test_a_cancel_before_anything_was_written_ends_it(stage: Stage, phase: str) -> None:
+    await stage.begin()
+    await stage.drive(until=phase)
+    await cancel(stage)
+    row = await stage.drive()
+    assert (row.outcome, row.says) == (Outcome.CANCELLED, "cancelled by user:jane: wrong one; nothing was changed")
+    assert stage.delivery.intended == []
+
+
+async def test_a_cancel_while_a_person_is_waited_for_ends_it_at_once(stage: Stage) -> None:
+    await waiting(stage)
+    await cancel(stage)
+    row = await stage.step()
+    assert row.outcome is Outcome.CANCELLED
+
+
+async def test_a_cancel_after_the_first_write_takes_it_back(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_watch")
+    await cancel(stage)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent, stage.app.auto_sync) == (Outcome.CANCELLED, [STOP, RESTORE], True)
+    assert (await stage.hold(), row.says) == (None, "cancelled by user:jane: wrong one; what was changed was taken back")
+
+
+async def test_promise_3_a_cancel_between_intent_and_write_sends_nothing_and_makes_sure_that_nothing_was_sent(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_send")
+    await cancel(stage)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent, await stage.hold()) == (Outcome.CANCELLED, [], None)
+    assert row.done_at is not None
+    assert row.first_effect_at is not None
+    assert row.done_at - row.first_effect_at >= timedelta(seconds=30)  # until then it could still arrive
+
+
+async def test_a_cancel_while_the_rollback_runs_waits_for_its_end_and_keeps_it(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["running"]
+    await stage.begin()
+    await _until_sent(stage, BACK)
+    await cancel(stage)
+    for _ in range(3):
+        assert (await stage.step()).phase == "act_watch"
+    stage.delivery.finish(BACK)
+    row = await stage.drive()
+    assert (row.outcome, stage.app.live.key, stage.app.auto_sync) == (Outcome.CANCELLED, made.GOAL.key, False)
+    assert await stage.hold() is not None
+    assert "the rollback stays in place" in row.says
+
+
+async def test_a_cancel_after_the_rollback_does_not_take_it_back_for_the_sake_of_its_mark(stage: Stage) -> None:
+    stage.app.auto_sync = False
+    await stage.begin()
+    for _ in range(60):
+        row = await stage.step()
+        if row.phase == "act" and data(row).cursor == 2:
+            break
+    await cancel(stage)
+    row = await stage.drive()
+    assert (row.outcome, stage.app.live.key, await stage.hold() is not None) == (Outcome.CANCELLED, made.GOAL.key, True)
+
+
+async def test_a_cancel_while_taking_back_changes_nothing_of_it(stage: Stage) -> None:
+    stage.delivery.fares[CLEAR] = ["refused"]
+    await stage.begin()
+    await stage.drive(until="take_back")
+    await cancel(stage)
+    row = await stage.drive()
+    assert (row.outcome, stage.app.auto_sync) == (Outcome.FAILED, True)
+
+
+# --- stuck --------------------------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_stuck_rollback_keeps_the_target_and_tells_a_person_once(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["stuck"]
+    await stage.begin()
+    row = await stage.drive(until="stuck")
+    for _ in range(5):
+        row = await stage.drive(until="nothing", limit=1) if False else await _wait_once(stage)
+    assert (row.phase, row.done_at) == ("stuck", None)
+    assert [one["event"] for one in await stage.messages()] == ["stuck"]
+    assert (await stage.kinds()).count("stuck") == 1
+    with pytest.raises(ConflictError, match="op_1"):
+        await stage.begin(identity="op_2")
+
+
+async def _wait_once(stage: Stage) -> Operation:
+    stage.clock.pass_(seconds=16)
+    return await stage.step()
+
+
+async def test_a_stuck_rollback_that_comes_loose_goes_on_to_be_measured(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["stuck"]
+    await stage.begin()
+    await stage.drive(until="stuck")
+    stage.delivery.finish(BACK)
+    assert (await stage.drive()).outcome is Outcome.RECOVERED
+
+
+async def test_a_rollback_that_runs_for_ever_or_cannot_be_seen_is_stuck_in_the_end(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["running"]
+    await stage.begin()
+    await _until_sent(stage, BACK)
+    stage.clock.at += STUCK_AFTER + timedelta(seconds=1)
+    stage.delivery.trouble["observe"] = TemporaryError("503")
+    row = await stage.step()
+    assert (row.phase, row.says) == ("stuck", "stuck: roll_back: 503; looking again")
+    del stage.delivery.trouble["observe"]
+    stage.delivery.finish(BACK)
+    assert (await stage.drive()).outcome is Outcome.RECOVERED
+
+
+# --- recovered means measured -----------------------------------------------------------------------------------------------------------------------------
+
+
+async def verifying(stage: Stage) -> Operation:
+    await stage.begin()
+    row = await stage.drive(until="verify")
+    assert row.phase == "verify"
+    return row
+
+
+async def test_promise_8_it_is_not_recovered_before_it_was_good_for_the_whole_bake_time(stage: Stage) -> None:
+    start = (await verifying(stage)).updated_at
+    row = await stage.drive()
+    assert row.done_at is not None
+    assert row.done_at - start >= QUICK.bake
+
+
+async def test_promise_8_samples_that_do_not_move_prove_nothing(stage: Stage) -> None:
+    await verifying(stage)
+    old = stage.clock.now()
+    stage.facts.tell(keys.series(SLI), keys.Series(values={(): 0.001}, at=old))
+    row = await stage.drive()
+    assert (row.outcome, data(row).progress is not None) == (Outcome.INCONCLUSIVE, True)
+
+
+async def test_promise_8_a_bad_look_starts_the_count_again(stage: Stage) -> None:
+    start = (await verifying(stage)).updated_at
+    for _ in range(4):
+        await stage.step()
+    stage.app.pods_ready = False
+    await stage.step()
+    stage.app.pods_ready = True
+    again = stage.clock.now()
+    row = await stage.drive()
+    assert row.outcome is Outcome.RECOVERED
+    assert row.done_at is not None
+    assert row.done_at - again >= QUICK.bake
+    assert row.done_at - start > QUICK.bake
+
+
+async def test_promise_8_an_sli_that_stays_bad_is_not_recovered_and_stays_back(stage: Stage) -> None:
+    await verifying(stage)
+    stage.tell_series(SLI, 0.4)
+    row = await stage.drive(limit=2000)
+    assert (row.outcome, stage.app.live.key, stage.app.auto_sync) == (Outcome.NOT_RECOVERED, made.GOAL.key, False)
+    assert await stage.hold() is not None
+    told = (await stage.messages())[-1]
+    assert told["event"] == "not_recovered"
+    assert "The rollback stays in place. A person is needed now." in told["text"]
+
+
+async def test_promise_8_an_alert_that_still_fires_by_our_own_query_is_not_recovered(stage: Stage) -> None:
+    stage.facts.tell(keys.alert_now("HighErrorRate", stage.labels), keys.AlertNow(state="firing", active_at=made.ONSET))
+    row = await stage.recovered()
+    assert row.outcome is Outcome.NOT_RECOVERED
+
+
+@pytest.mark.parametrize("what", ["sli", "no series", "not a number", "alert", "pods"])
+async def test_promise_8_what_cannot_be_measured_is_inconclusive(stage: Stage, what: str) -> None:
+    await verifying(stage)
+    match what:
+        case "sli":
+            stage.facts.tell(keys.series(SLI), Absent("Prometheus is away"))
+        case "no series":
+            stage.facts.tell(keys.series(SLI), lambda: keys.Series(values={}, at=stage.clock.now()))
+        case "not a number":
+            stage.tell_series(SLI, math.nan)
+        case "alert":
+            stage.facts.tell(keys.alert_now("HighErrorRate", stage.labels), Absent("Prometheus is away"))
+        case _:
+            stage.delivery.trouble["read"] = TemporaryError("503")
+    row = await stage.drive(limit=2000)
+    assert (row.outcome, await stage.hold() is not None) == (Outcome.INCONCLUSIVE, True)
+
+
+async def test_promise_8_pods_of_another_image_than_the_goals_are_not_recovered(stage: Stage) -> None:
+    await verifying(stage)
+    stage.app.images[made.GOAL.key] = made.NEW_IMAGE  # desired is 41, what runs is still 42's image
+    assert (await stage.drive(limit=2000)).outcome is Outcome.NOT_RECOVERED
+
+
+async def test_promise_8_no_sli_at_all_is_inconclusive(stage: Stage) -> None:
+    stage.change(recovered_when=replace(QUICK, promql="", below=None))
+    assert (await stage.recovered()).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_promise_8_the_alerts_own_rule_is_the_second_rung(stage: Stage) -> None:
+    stage.change(recovered_when=replace(QUICK, promql="", below=None))
+    rule = keys.AlertRule(name="HighErrorRate", query="e", hold=made.FOR, keep_firing=timedelta(0), expression="ratio", comparison=">", threshold=0.05)
+    stage.facts.tell(keys.alert_rule("HighErrorRate", stage.labels), rule)
+    stage.facts.tell(keys.series("ratio", stage.labels), lambda: keys.Series(values={(): 0.02}, at=stage.clock.now()))
+    row = await stage.recovered()
+    assert (row.outcome, "bad is > 0.05, rule" in row.says) == (Outcome.RECOVERED, True)
+
+
+async def test_promise_8_traffic_must_be_a_fifth_of_before(stage: Stage) -> None:
+    stage.change(recovered_when=replace(QUICK, traffic=TRAFFIC))
+    stage.tell_series(TRAFFIC, lambda: 100.0 if stage.bad() else 19.0)
+    row = await stage.recovered()
+    assert row.outcome is Outcome.INCONCLUSIVE
+    assert "less than a fifth of 100 before" in row.says
+
+
+async def test_promise_8_traffic_that_was_not_a_number_before_is_nothing_to_compare_with(stage: Stage) -> None:
+    stage.change(recovered_when=replace(QUICK, traffic=TRAFFIC))
+    stage.tell_series(TRAFFIC, lambda: math.nan if stage.bad() else 0.001)
+    row = await stage.recovered()
+    assert (row.outcome, "traffic before the act was not known" in row.says) == (Outcome.INCONCLUSIVE, True)
+
+
+async def test_enough_traffic_with_good_numbers_is_recovered(stage: Stage) -> None:
+    stage.change(recovered_when=replace(QUICK, traffic=TRAFFIC))
+    stage.tell_series(TRAFFIC, lambda: 100.0 if stage.bad() else 21.0)
+    assert (await stage.recovered()).outcome is Outcome.RECOVERED
+
+
+async def test_the_end_of_a_verification_waits_for_what_keeps_the_alert_firing(stage: Stage) -> None:
+    rule = keys.AlertRule(name="HighErrorRate", query="e", hold=made.FOR, keep_firing=timedelta(minutes=40))
+    stage.facts.tell(keys.alert_rule("HighErrorRate", stage.labels), rule)
+    row = await verifying(stage)
+    progress = data(row).progress
+    assert progress is not None
+    assert progress.give_up_at - progress.started_at >= timedelta(minutes=45)
+
+
+async def test_the_end_of_a_verification_waits_for_the_range_of_the_sli(stage: Stage) -> None:
+    long = "sum(rate(errors[1h])) / sum(rate(requests[1h]))"
+    stage.change(recovered_when=replace(QUICK, promql=long))
+    stage.tell_series(long, lambda: 0.31 if stage.bad() else 0.001)
+    progress = data(await verifying(stage)).progress
+    assert progress is not None
+    assert progress.give_up_at - progress.started_at >= timedelta(hours=1)
+
+
+@pytest.mark.parametrize("how", ["auto-sync on", "deployed over"])
+async def test_promise_7_one_observed_revert_of_our_change_means_stop_and_not_retry(stage: Stage, how: str) -> None:
+    await verifying(stage)
+    sent = list(stage.delivery.sent)
+    if how == "auto-sync on":
+        stage.app.auto_sync = True
+    else:
+        again = replace(made.SUSPECT, handle="44", started_at=stage.clock.now())
+        stage.app.history.insert(0, again)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.NOT_RECOVERED, sent)
+    assert "Backout does not fight" in row.says
+    assert await stage.hold() is not None
+
+
+async def test_checks_and_the_hold_stand_in_the_trace(stage: Stage) -> None:
+    await stage.recovered()
+    trace = await stage.trace()
+    checks = {attribute(span, spans.CHECK): attribute(span, spans.LOOK) for span in trace if attribute(span, spans.CHECK)}
+    assert checks == {"live": "good", "sli": "good", "alert": "good"}
+    (hold,) = named(trace, spans.HOLD)
+    assert attribute(hold, spans.HOLD_HELD) == made.SUSPECT.key
+
+
+# --- odds and ends -------------------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_record_of_a_newer_version_is_not_guessed_at(stage: Stage) -> None:
+    row = await stage.begin()
+    with pytest.raises(PermanentError, match="newer version"):
+        await stage.story.advance(replace(row, data={**row.data, "schema": 99}))
+
+
+def test_the_story_knows_its_phases(stage: Stage) -> None:
+    assert {"begin", "awaiting_approval", "decided", "act", "act_send", "act_watch", "stuck", "verify", "take_back"} <= stage.story.phases
+    assert "ended" not in stage.story.phases
+
+
+async def test_nothing_is_remembered_between_two_steps_but_the_row(stage: Stage) -> None:
+    """Each step by a story that has just been made, as after a restart."""
+    await stage.begin()
+    for _ in range(100):
+        if (await stage.row()).done_at is not None:
+            break
+        stage.use(stage.policies.of(TARGET))
+        await stage.step()
+    assert (await stage.row()).outcome is Outcome.RECOVERED
+
+
+async def test_without_links_configured_a_message_has_none(stage: Stage) -> None:
+    stage.told = Told(channels=("notify:on-call",))
+    stage.use(stage.policies.of(TARGET))
+    await stage.recovered()
+    assert (await stage.messages())[0]["links"] == {}
+
+
+async def test_promise_10_a_second_automatic_rollback_in_the_window_is_disarmed(stage: Stage) -> None:
+    await stage.recovered()
+    stage.clock.pass_(minutes=20)
+    next_one = made.release("44", version="v2.5.1", revision="d00d" + "0" * 36, started_at=made.STARTED)
+    stage.app.history.insert(0, next_one)
+    stage.app.images[next_one.key] = made.NEW_IMAGE
+    await stage.begin(identity="op_2")
+    row = await stage.drive(identity="op_2")
+    assert row.outcome is Outcome.REFUSED
+    event = next(one for one in await stage.events("op_2") if one.kind == "verdict")
+    says = {one["rule"]: one["says"] for one in event.body["findings"]}
+    assert "disarmed" in says["automation_has_room"]
+
+
+_ = (FakeClock, Hold, HoldChange, Seen, Work, WAYS_OUT)
