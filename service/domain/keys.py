@@ -134,6 +134,11 @@ def images(target: TargetId, release: str, handle: str) -> Key[tuple[Image, ...]
     return Key("rendered images", (target, release, handle))
 
 
+def desired_images(target: TargetId) -> Key[tuple[Image, ...]]:
+    """Images that the delivery system would deploy if it were let, as it renders them today; references only carry digests that they name."""
+    return Key("desired images", target)
+
+
 def leftovers(target: TargetId, handle: str) -> Key[tuple[ObjectRef, ...]]:
     """Objects of the live release that the release `handle` does not have: what a rollback with prune would delete."""
     return Key("leftovers", (target, handle))

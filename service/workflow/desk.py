@@ -155,12 +155,10 @@ class Desk:
         fact = await delivery.read(keys.state(hold.target))
         if isinstance(fact, Absent) and not leave_auto_sync_off:
             raise RefusedError(f"what would come back is unknown: {fact.why}; use --leave-auto-sync-off to end the hold alone")
-        bad = not isinstance(fact, Absent) and fact.value.desired_revision == hold.remembered.get("revision")
-        if bad and not (leave_auto_sync_off or accept_bad):
-            raise RefusedError(
-                "the desired revision is still the one that was rolled back: release a fix first, "
-                "or use --leave-auto-sync-off, or --accept-bad to let it come back"
-            )
+        if not isinstance(fact, Absent) and not (leave_auto_sync_off or accept_bad):
+            why = await self._comes_back(delivery, hold, fact.value)
+            if why:
+                raise RefusedError(f"{why}: release a fix first, or use --leave-auto-sync-off, or --accept-bad to let it come back")
         told = "auto-sync left as it is"
         if not hold.remembered.get("stopped"):
             told = await self._unmark(delivery, hold)
@@ -183,6 +181,27 @@ class Desk:
         await self._starting.append(hold.operation_id, (row,), (span,), (), now)
         ended = await self._holds.load(hold_id)
         return ended or hold
+
+    async def _comes_back(self, delivery: Delivery, hold: Hold, state: keys.TargetState) -> str:
+        """Why the held release would come back with auto-sync, or might; "" when it would not.
+
+        Bad is what differs, not a commit id (promise 7): a newer commit is still bad as long as it has every image that the held release has and the
+        goal release has not. Where both have the same images, only the revision is compared.
+        """
+        if state.desired_revision == hold.remembered.get("revision"):
+            return "the desired revision is still the one that was rolled back"
+        plan = record.load(await self._operation(hold.operation_id)).plan
+        if plan is None or not hold.remembered.get("stopped") or keys.desired_images(hold.target).kind not in delivery.kinds:
+            return ""
+        held, goal = (keys.images(hold.target, one.key, one.handle) for one in (plan.suspect, plan.goal))
+        rendered = []
+        for key in (keys.desired_images(hold.target), held, goal):
+            fact = await delivery.read(key)
+            if isinstance(fact, Absent):
+                return f"whether what is desired now still is what was rolled back is unknown ({fact.why})"
+            rendered.append({image.reference for image in fact.value})
+        desired, bad = rendered[0], rendered[1] - rendered[2]
+        return f"the desired revision is another one, but still has {', '.join(sorted(bad))}" if bad and bad <= desired else ""
 
     async def _unmark(self, delivery: Delivery, hold: Hold) -> str:
         """Take our mark off a target that had no auto-sync to give back; the mark is a sign only, so trouble with it does not keep the hold."""

@@ -775,7 +775,7 @@ def _difference(plan: Plan, found: Examination) -> str:
     new = found.plan
     if new is None:
         return found.case.why_none
-    if new.suspect.key != plan.suspect.key or new.goal.key != plan.goal.key or new.goal.handle != plan.goal.handle:
+    if any((one.key, one.handle) != (other.key, other.handle) for one, other in ((new.suspect, plan.suspect), (new.goal, plan.goal))):
         return f"it is now {new.suspect.title} → {new.goal.title}"
     before = {f.rule: f.answer for f in plan.verdict.findings}
     changed = [f for f in new.verdict.findings if before.get(f.rule) is not f.answer]

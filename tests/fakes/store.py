@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from service.audit.chain import link
 from service.audit.encoding import OtlpEncoder
 from service.domain import spans
@@ -37,11 +39,18 @@ def migrated(folder: Path) -> Path:
     return path
 
 
-def copied(template: Path, folder: Path, *, patience: float = 20.0) -> Database:
-    """An open store of its own."""
+def copied(template: Path, folder: Path, *, patience: float = 20.0, durable: bool = True) -> Database:
+    """An open store of its own; one that is not `durable` would not survive a power cut, and is quick."""
     path = folder / "store.db"
     shutil.copyfile(template, path)
-    return Database(f"sqlite:///{path}", patience=patience)
+    database = Database(f"sqlite:///{path}", patience=patience)
+
+    @sa.event.listens_for(database.engine.sync_engine, "connect")
+    def _quick(connection: Any, _record: Any) -> None:
+        if not durable:
+            connection.execute("PRAGMA synchronous=OFF")
+
+    return database
 
 
 async def closed(database: Database) -> None:

@@ -39,7 +39,7 @@ class Shop:
         name = f"shop-{secrets.token_hex(3)}"
         source, config = await client.create_repository(f"{name}-source"), await client.create_repository(f"{name}-config")
         shop = cls(client, name, source=source, config=config, auto_sync=auto_sync)
-        shipped = await shop._ship("1.0", errors, {})  # noqa: SLF001  its own
+        shipped = await shop._ship("1.0", errors, {})
         await client.create_namespace(name)
         await client.create_application(name, config, namespace=name, auto_sync=auto_sync)
         await shop.until_live(shipped)

@@ -5,9 +5,8 @@ Each test has a shop and a Backout of its own. People act through Git, Argo CD's
 
 import asyncio
 import json
-import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -16,8 +15,7 @@ import pytest
 from tests.real.backout import INSTANCE, Backout, finding
 from tests.real.conftest import OpenShop, Serve
 from tests.real.lab.client import LabClient, until
-from tests.real.lab.images import build_image
-from tests.real.shop import MANIFEST, Shop
+from tests.real.shop import Shop
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -115,7 +113,9 @@ async def test_a_real_alert_takes_an_auto_synced_application_back_and_it_stays_b
     assert automated(app) == {**AUTOMATED, "enabled": False}
     assert operation["id"] in marker(app)
     assert [(revision, who) for _, revision, who in await shop.history()] == [(before[0][1], ""), (bad.config, ""), (before[0][1], "backout")]
-    (share,) = await client.query(f'sum(rate(http_requests_total{{app="{shop.name}",code="500"}}[5s])) / sum(rate(http_requests_total{{app="{shop.name}"}}[5s]))')
+    (share,) = await client.query(
+        f'sum(rate(http_requests_total{{app="{shop.name}",code="500"}}[5s])) / sum(rate(http_requests_total{{app="{shop.name}"}}[5s]))'
+    )
     assert float(share["value"][1]) < 0.01
     assert [alert for alert in await client.alerts() if alert["labels"].get("app") == shop.name] == []
     assert (await told(backout, shop, "recovered"))["operation"] == operation["id"]

@@ -54,6 +54,7 @@ class Reader:
             "pods": self._pods,
             "permissions": self._permissions,
             "rendered images": self._images,
+            "desired images": self._desired_images,
             "leftovers": self._leftovers,
         }
 
@@ -246,6 +247,17 @@ class Reader:
             raise PermanentError(f"history entry {handle} is another release now")
         images = reading.images_of(manifests)
         return self._known(images, reply, SLOW)
+
+    async def _desired_images(self, target: TargetId) -> Known[tuple[Image, ...]]:
+        looked = await self.get(target)
+        revisions = reading.revisions_of(reading.part(looked.app, "status", "sync"))
+        if not revisions:
+            raise PermanentError("Argo CD does not say which revision it wants")
+        reply = await self._client.manifests(looked.ref, revisions, multi=bool(reading.entries(reading.part(looked.app, "spec").get("sources"))))
+        manifests = reading.manifests_of(reply.body)
+        if not manifests:
+            raise PermanentError(f"the desired revision {', '.join(revisions)} renders to nothing")
+        return self._known(reading.images_of(manifests), reply, VOLATILE)
 
     async def _leftovers(self, subject: tuple[TargetId, str]) -> Known[tuple[ObjectRef, ...]]:
         target, handle = subject

@@ -16,7 +16,8 @@ from service.cli.session import Session
 _WAIT: Final = 20
 _PAUSES: Final = (0.5, 1.0, 2.0, *(5.0 for _ in range(60)))
 """Seconds between tries while the service does not answer: it may be restarting in the middle, which is no reason to look away (five minutes)."""
-_ENDED: Final = "ended"
+_QUIET: Final = frozenset({"ended", "intent", "sent"})
+"""Not told live: how it ended is told as a whole, and a step when it is done; `backout audit` has them all."""
 """The last event says what the closing lines say, so it is left to them."""
 _SERVICE_IS_AWAY: Final = frozenset({502, 503, 504})
 
@@ -66,7 +67,7 @@ class Follower:
             number = one.get("number")
             if isinstance(number, int) and number > self._shown:
                 self._shown = number
-                if one.get("kind") != _ENDED:
+                if one.get("kind") not in _QUIET:
                     self.session.terminal.show(render.event(one))
 
     def _patient(self, ask: Callable[[], Doc]) -> Doc:

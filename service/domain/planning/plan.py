@@ -75,7 +75,7 @@ class Plan:
             "uid": self.uid,
             "kind": self.kind,
             "way": self.way,
-            "suspect": self.suspect.key,
+            "suspect": [self.suspect.key, self.suspect.handle],
             "goal": [self.goal.key, self.goal.handle],
             "steps": [_bound(s) for s in self.steps],
             "findings": sorted([f.rule, f.answer.word, bool(f.waived)] for f in self.verdict.findings),

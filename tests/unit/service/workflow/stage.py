@@ -41,8 +41,8 @@ from tests.unit.service.domain import made
 
 TARGET = made.TARGET
 CHANNEL = "notify:on-call"
-SLI, TRAFFIC = "errors", "requests"
-QUICK = RecoveredWhen(promql=SLI, below=0.01, bake=timedelta(seconds=6), scrape_interval=timedelta(seconds=2), passes=3)
+SLI, TRAFFIC = "sum(rate(errors[20s]))", "sum(rate(requests[20s]))"
+QUICK = RecoveredWhen(promql=SLI, below=0.01, bake=timedelta(seconds=6), scrape_interval=timedelta(seconds=4), passes=3, give_up_after=timedelta(seconds=20))
 POLICY = replace(made.POLICY, match="prod:*", version="1", mode=Mode.AUTO, alerts=("HighErrorRate",), namespaces=("shop",), recovered_when=QUICK)
 ENDED = "ended"
 

@@ -216,6 +216,20 @@ async def test_nothing_that_renders_is_absent_in_the_servers_words(plain: Stage)
     assert "503" in await absent(plain, keys.images(state.target, past.key, past.handle))
 
 
+async def test_the_desired_images_are_those_of_the_revision_that_git_has_now(plain: Stage) -> None:
+    plain.commit("web", "registry.example/web:3.0")
+    await plain.person("GET", "/applications/web?refresh=normal")
+    assert await value(plain, keys.desired_images(plain.target("web"))) == (Image(reference="registry.example/web:3.0"),)
+
+
+async def test_the_desired_images_are_absent_when_nothing_renders_or_no_revision_is_wanted(plain: Stage) -> None:
+    plain.sandbox.faults.repo_server_down = True
+    assert "503" in await absent(plain, keys.desired_images(plain.target("web")))
+    plain.sandbox.faults.repo_server_down = False
+    plain.sandbox.write_by_kubernetes("web", lambda app: app["status"].update(sync={"status": "Unknown"}))
+    assert "does not say which revision" in await absent(plain, keys.desired_images(plain.target("web")))
+
+
 async def test_leftovers_are_what_the_past_release_does_not_have(plain: Stage) -> None:
     cleanup = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "added"}, "data": {}}
     plain.commit("web", "registry.example/web:3.0", {"deploy/added.json": json.dumps(cleanup)})

@@ -52,6 +52,7 @@ def test_the_digest_is_the_same_for_the_same_plan() -> None:
     [
         {"uid": "uid-2"},
         {"suspect": replace(made.SUSPECT, key="other")},
+        {"suspect": replace(made.SUSPECT, handle="58")},
         {"goal": replace(made.GOAL, key="other")},
         {"goal": replace(made.GOAL, handle="3")},
         {"way": Way.PIN},
