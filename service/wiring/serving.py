@@ -74,7 +74,7 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except (OSError, OverflowError) as error:  # the latter for a port above 65535
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).rstrip(".")
         raise BackoutError(f"cannot listen on {settings.listen}: {why}; choose another address with listen:") from error
 
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -258,6 +258,12 @@ class Backout:
         path = self._folder / name
         path.touch(mode=0o600)
         path.write_text(text)
+
+
+OpenShop = Callable[..., Awaitable[Shop]]
+"""The fixture `open_shop`: arguments as of `Shop.open`."""
+Serve = Callable[..., Awaitable[Backout]]
+"""The fixture `serve`: a shop, a mode, and further wishes as of `policy` and `Backout.configure`."""
 
 
 def _program(*arguments: str) -> Sequence[str]:

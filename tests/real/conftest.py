@@ -1,19 +1,16 @@
 """Tests marked `real` run beside the lab's servers, or are skipped with the reason; never half."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.real.backout import Backout, policy, sink
+from tests.real.backout import Backout, OpenShop, Serve, policy, sink
 from tests.real.lab.client import Lab, LabClient, load_lab
 from tests.real.shop import Shop
-
-OpenShop = Callable[..., Awaitable[Shop]]
-Serve = Callable[..., Awaitable[Backout]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

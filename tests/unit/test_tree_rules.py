@@ -15,6 +15,7 @@ SMALL = 15
 
 WITHOUT_TEST_FILE: Mapping[str, str] = {
     "service/domain/ports.py": "protocols and their values, without a decision; each is tested where it is kept",
+    "service/api/reads.py": "protocols of what the edge reads, and one value; each is kept by a store, which is tested where it is",
     "service/domain/errors.py": "exceptions without behaviour",
     "integrations/sandbox/argocd/": "one stand-in in many files, held by the contract suite that runs against the real Argo CD as well",
 }

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -17,6 +18,7 @@ from service.domain.ports import AuditEvent, Work
 from service.domain.rule import Trigger
 from service.domain.rules import RULES
 from service.engine.runner import Runner
+from service.store import tables as t
 from service.store.alerts import AlertStore
 from service.store.database import Database
 from service.store.holds import HoldStore
@@ -56,7 +58,8 @@ class Stage:
         self.engine = FakeEngine()
         self.operations = store.operations(database, self.engine)
         self.alerts, self.targets, self.holds = AlertStore(database), TargetStore(database), HoldStore(database)
-        self.outbox, self.switch = OutboxStore(database), StopStore(database, folder / "STOP")
+        self.outbox, self.stop_file = OutboxStore(database), folder / "STOP"
+        self.switch = StopStore(database, self.stop_file)
         images = {made.SUSPECT.key: made.NEW_IMAGE, made.GOAL.key: made.OLD_IMAGE}
         self.app = Application(history=[made.SUSPECT, made.GOAL], images=images)
         self.delivery = FakeDelivery(self.clock, TARGET, self.app)
@@ -130,13 +133,7 @@ class Stage:
     def tell_the_world(self) -> None:
         """What metrics, registry and Git say: bad while 42 is live, good once 41 is."""
         bad = self.bad
-        labels = self.labels
-        self.facts.tell(
-            keys.alert_now("HighErrorRate", labels),
-            lambda: keys.AlertNow(state="firing" if bad() else "inactive", active_at=made.ONSET if bad() else None),
-        )
-        rule = keys.AlertRule(name="HighErrorRate", query="errors > 0.01", hold=made.FOR, keep_firing=timedelta(0))
-        self.facts.tell(keys.alert_rule("HighErrorRate", labels), rule)
+        self.retell(self.trigger().series_labels)
         self.facts.tell(made.SERIES, lambda: replace(made.shares({"v2.5.0": 0.31, "v2.4.6": 0.001}), at=self.clock.now()))
         self.tell_series(SLI, lambda: 0.31 if bad() else 0.001)
         self.facts.tell(made.MANIFEST, keys.Manifest(digest=made.OLD_DIGEST))
@@ -144,11 +141,19 @@ class Stage:
             self.facts.tell(key, keys.ImageConfig(labels={}, revision=revision, repository=made.REPOSITORY))
         self.facts.tell(made.DIFFERENCE, made.difference())
 
+    def retell(self, labels: tuple[tuple[str, str], ...]) -> None:
+        """The alert of these labels fires while the bad release is live."""
+        bad = self.bad
+        self.facts.tell(
+            keys.alert_now("HighErrorRate", labels),
+            lambda: keys.AlertNow(state="firing" if bad() else "inactive", active_at=made.ONSET if bad() else None),
+        )
+        rule = keys.AlertRule(name="HighErrorRate", query="errors > 0.01", hold=made.FOR, keep_firing=timedelta(0))
+        self.facts.tell(keys.alert_rule("HighErrorRate", labels), rule)
+
     def tell_series(self, promql: str, value: Any) -> None:
         """One series with that value, always fresh."""
-        self.facts.tell(
-            keys.series(promql), lambda: keys.Series(values={(("app", "checkout"),): value() if callable(value) else value}, at=self.clock.now())
-        )
+        self.facts.tell(keys.series(promql), lambda: keys.Series(values={(("app", "checkout"),): value() if callable(value) else value}, at=self.clock.now()))
 
     @property
     def labels(self) -> tuple[tuple[str, str], ...]:
@@ -176,9 +181,7 @@ class Stage:
         """Begin an operation as correlation (or the desk) would."""
         trigger = self.trigger() if automatic else None
         data = record.dump(record.Rollback(trigger=trigger, fingerprints=("f00d",) if automatic else (), confirmed=confirmed))
-        row = store.operation(
-            identity, target=TARGET, mode=mode, automatic=automatic, data=data, created_at=self.clock.now(), updated_at=self.clock.now()
-        )
+        row = store.operation(identity, target=TARGET, mode=mode, automatic=automatic, data=data, created_at=self.clock.now(), updated_at=self.clock.now())
         return await self.operations.begin(row, (), ())
 
     async def row(self, identity: str = "op_1") -> Operation:
@@ -188,29 +191,38 @@ class Stage:
         return found
 
     async def step(self, identity: str = "op_1") -> Operation:
-        """One step, and whatever pause follows it."""
-        before = await self.row(identity)
-        directive = await self.runner.step(Work(kind="operation", id=identity, seq=before.seq))
+        """One step, and whatever short pause follows it; a long wait is the caller's to end."""
+        return await self._step(await self.row(identity))
+
+    async def _step(self, before: Operation, *, wait: bool = False) -> Operation:
+        directive = await self.runner.step(Work(kind="operation", id=before.id, seq=before.seq))
         if not directive.stop:
             await self.clock.sleep(directive.sleep)
-        return await self.row(identity)
+        row = await self.row(before.id)
+        if directive.stop and wait and row.phase != "awaiting_approval" and (woken := await self._woken_at(before.id)) is not None:
+            self.clock.at = max(self.clock.at, woken)
+        return row
 
     async def drive(self, *, until: str = ENDED, identity: str = "op_1", limit: int = 400, patient: bool = False) -> Operation:
         """Step until a phase. Delayed segments come when their time has come; a wait for a person is waited out only if `patient`."""
         row = await self.row(identity)
+        if patient and (woken := await self._woken_at(identity)) is not None:
+            self.clock.at = max(self.clock.at, woken)
         for _ in range(limit):
             if row.phase == until or row.done_at is not None or (row.phase == "awaiting_approval" and not patient):
                 return row
-            delayed = next((delay for work, delay in reversed(self.engine.delayed) if work == Work(kind="operation", id=identity, seq=row.seq)), None)
-            if delayed is not None and row.updated_at + delayed > self.clock.now():
-                self.clock.at = row.updated_at + delayed
-            row = await self.step(identity)
+            row = await self._step(row, wait=True)
         raise AssertionError(f"still in phase {row.phase} after {limit} steps: {row.says}")
 
     async def recovered(self) -> Operation:
         """The happy path."""
         await self.begin()
         return await self.drive()
+
+    async def _woken_at(self, identity: str) -> datetime | None:
+        async with self.database.read() as connection:
+            woken: datetime | None = (await connection.execute(sa.select(t.operation.c.wake_at).where(t.operation.c.id == identity))).scalar_one()
+            return woken
 
     # --- looking -------------------------------------------------------------------------------------------------------------
 
