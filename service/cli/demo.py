@@ -59,6 +59,11 @@ class Story:
         """Whether everything was seen to hold; nothing looked at is nothing seen."""
         return bool(self.checks) and all(self.checks.values())
 
+    @property
+    def exit_code(self) -> int:
+        """The process's: 0 only if all of it really happened."""
+        return 0 if self.ok else 1
+
 
 async def play(*, keep: bool, as_json: bool) -> int:
     """Play both scenes; 0 only if all of it really happened. With `keep` it stays up until Ctrl-C, and says how to use it."""
@@ -91,7 +96,7 @@ async def play(*, keep: bool, as_json: bool) -> int:
             return 1
         finally:
             await ground.stop()
-    return 0 if story.ok else 1
+    return story.exit_code
 
 
 # --- scene 1 ---------------------------------------------------------------------------------------------------------------

@@ -236,7 +236,7 @@ class Stage:
 
     async def trace(self, identity: str = "op_1") -> list[Span]:
         """The spans as they are exported."""
-        found = []
+        found: list[Span] = []
         for body in await self.operations.span_bodies(identity):
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 for scope in resource.scope_spans:

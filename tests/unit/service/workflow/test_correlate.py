@@ -1,16 +1,16 @@
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from service.domain import spans
-from service.domain.errors import ConflictError
-from service.domain.model import Episode, Incident, Mode, ObjectRef, Operation, Outcome, TargetId
+from service.domain.model import AlertNotice, Episode, Incident, Mode, ObjectRef, Operation, Outcome, TargetId
 from service.domain.policy import AlertMapping, TargetPolicy
 from service.domain.ports import ListedTarget, Listing, Transition, Work
 from service.store import tables as t
-from service.store.alerts import _episode
+from service.store.alerts import AlertStore, _episode
 from service.workflow import record
 from service.workflow.correlate import AGAIN_AFTER, BEGIN_AFTER, permitted
 from service.workflow.messages import Told
@@ -23,9 +23,25 @@ SCOPES = {"main": "prod:*"}
 TOLD = Told(channels=("notify:on-call",))
 
 
+def _notice(fingerprint: str, labels: Mapping[str, str]) -> AlertNotice:
+    plain = notice(fingerprint, starts_at=made.BEGAN)
+    return replace(plain, labels={**plain.labels, **labels})
+
+
+class KilledError(Exception):
+    """The process ends here."""
+
+
+class Dying(AlertStore):
+    """A store whose process is killed before a disposition is written."""
+
+    async def place(self, episode: Episode, *, disposition: str, says: str, target: TargetId | None, rung: str, at: datetime) -> Incident | None:
+        raise KilledError
+
+
 async def told(stage: Stage, fingerprint: str = "f00d", *, sender: str = "main", **labels: str) -> Episode:
     """One alert comes in and is placed; what is answered is its episode as it then stands."""
-    post = replace(delivery(notice(fingerprint, starts_at=made.BEGAN, **labels), at=stage.clock.now()), sender=sender)
+    post = replace(delivery(_notice(fingerprint, labels), at=stage.clock.now()), sender=sender)
     identity = await stage.alerts.accept(post)
     (episode,) = await stage.alerts.undecided(identity)
     await stage.correlator.place(identity)
@@ -105,15 +121,13 @@ async def test_promise_13_an_alert_that_leads_nowhere_is_told(stage: Stage) -> N
 async def test_promise_13_who_could_not_be_told_is_told_after_a_crash_and_once(stage: Stage) -> None:
     """The message is put before the disposition: died in between, the alert is still undecided and the same key is put again."""
     identity = await stage.alerts.accept(delivery(notice(starts_at=made.BEGAN)))
-    place = stage.alerts.place
-
-    async def die(*_: Any, **__: Any) -> None:
-        raise ConflictError("killed here")
-
-    stage.alerts.place = die  # type: ignore[method-assign]  # the moment of the crash
-    await stage.correlator.place(identity)
-    stage.alerts.place = place  # type: ignore[method-assign]
+    stage.alerts = Dying(stage.database)
+    stage.use(POLICY)
+    with pytest.raises(KilledError):
+        await stage.correlator.place(identity)
     assert len(await stage.messages()) == 1
+    stage.alerts = AlertStore(stage.database)
+    stage.use(POLICY)
     await stage.correlator.place(identity)
     assert len(await stage.messages()) == 1
     assert await stage.alerts.deliveries_undecided() == ()

@@ -1,0 +1,193 @@
+"""Acts, one step of the plan at a time: look again and write the intent down, send, watch what became of it. An effect is looked for before it is tried."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from service.domain.errors import BackoutError, PermanentError, RefusedError, StoppedError, TemporaryError, TooLateError
+from service.domain.model import Hold, Json, Operation, Outcome
+from service.domain.planning.plan import Plan, Step
+from service.domain.ports import (
+    AuditEvent,
+    HoldChange,
+    Observation,
+    Seen,
+    Transition,
+)
+from service.workflow import messages
+from service.workflow.record import Rollback, Tried, dump, load
+from service.workflow.rollback.chapter import (
+    ACT,
+    BACK,
+    BEGIN,
+    MAX_VERDICTS,
+    POLL,
+    SEND,
+    STUCK,
+    STUCK_AFTER,
+    STUCK_POLL,
+    WATCH,
+    Chapter,
+    Ports,
+    decided_by_deeds,
+    plan_of,
+    with_end,
+)
+from service.workflow.rollback.verifying import Verifying
+
+
+class Acting(Chapter):
+    """The steps of the plan, in order."""
+
+    def __init__(self, ports: Ports, verifying: Verifying) -> None:
+        super().__init__(ports)
+        self._verifying = verifying
+
+    async def act(self, op: Operation, data: Rollback) -> Transition:
+        """Look again and write down the next step's intent; or, after the last step, go on to verify."""
+        now, plan = self._p.clock.now(), plan_of(op, data)
+        if data.cursor >= len(plan.steps):
+            return self._verifying.start(op, data, now)
+        step = plan.steps[data.cursor]
+        stopped = await self._p.stop.reason()
+        late = op.act_before is not None and now >= op.act_before
+        if step.optional and (stopped or late):  # what may fail may be left out: the rollback before it is not taken back for its sake
+            return self._skip(data, step, f"everything is stopped: {stopped}" if stopped else "act_before passed", now)
+        if stopped:
+            return self.give_up(op, data, f"everything is stopped: {stopped}", Outcome.FAILED)
+        if late:
+            if op.first_effect_at is None and data.verdicts < MAX_VERDICTS:
+                says = "act_before passed before anything was written: judged anew"
+                spent = max((one.attempt for one in data.tried), default=data.attempts)
+                again = replace(data, plan=None, cursor=0, tried=(), confirmed=None, attempts=spent)
+                return Transition(phase=BEGIN, data=dump(again), says=says, events=(AuditEvent(kind="late", says=says, at=now),))
+            return self.give_up(op, data, "act_before passed; nothing more was written", Outcome.FAILED)
+        delivery = self._p.deliveries[op.target.instance]
+        try:
+            intent = await delivery.intend(step, self.intention(op, data, now))
+        except TemporaryError as error:
+            return Transition(phase=ACT, data=op.data, says=f"{step.name}: {error}; trying again", wait=POLL)
+        except (RefusedError, PermanentError) as error:
+            if step.optional:
+                return self._skip(data, step, str(error), now)
+            return self.give_up(op, data, f"{step.name}: {error}", Outcome.FAILED)
+        attempt = data.attempts + 1 + sum(1 for one in data.tried if one.step == data.cursor and not one.undo)
+        data = replace(data, tried=(*data.tried, Tried(step=data.cursor, attempt=attempt, intent=intent, at=now)))
+        hold = None
+        if step.effect and not data.hold_id:
+            data = replace(data, hold_id=self._p.new_id("hld"))
+            hold = HoldChange(open=self._hold(op, data, plan, intent, now))
+        row = AuditEvent(kind="intent", says=f"about to: {step.says}", at=now, body={"step": step.name, "marker": dict(intent)})
+        return Transition(phase=SEND, data=dump(data), says=step.says, events=(row,), first_effect=step.effect, hold=hold)
+
+    def _hold(self, op: Operation, data: Rollback, plan: Plan, intent: Mapping[str, Json], now: datetime) -> Hold:
+        policy = self._p.examiner.policy(op.target)
+        reason = f"{plan.suspect.title} was rolled back to {plan.goal.title}"
+        remembered = intent.get("remembered") or {}
+        return Hold(
+            id=data.hold_id,
+            target=op.target,
+            operation_id=op.id,
+            opened_at=now,
+            reason=reason,
+            review_at=now + policy.hold_review,
+            owner=str(op.requested_by),
+            held=(plan.suspect.key,),
+            remembered={"auto_sync": remembered, "revision": plan.suspect.revision, "uid": plan.uid, "stopped": bool(remembered)},
+        )
+
+    async def send(self, op: Operation, data: Rollback) -> Transition:
+        """Do the intended step: the adapter looks for it first, so that a crash between act and record does not act twice."""
+        plan, now = plan_of(op, data), self._p.clock.now()
+        step, tried = plan.steps[data.cursor], data.tried[-1]
+        delivery = self._p.deliveries[op.target.instance]
+        try:
+            await delivery.act(step, tried.intent, self.guard(op))
+        except (TooLateError, StoppedError) as error:
+            if step.optional:
+                return self._skip(with_end(data, "not_sent", str(error)), step, str(error), now)
+            return self.give_up(op, with_end(data, "not_sent", str(error)), f"{step.name}: {error}; it was not sent", Outcome.FAILED)
+        except TemporaryError as error:
+            says = f"{step.name}: the answer was lost ({error}); looking what became of it"
+            return Transition(phase=WATCH, data=op.data, says=says, events=(AuditEvent(kind="answer_lost", says=says, at=now),))
+        except RefusedError as error:
+            return await self._not_done(op, with_end(data, "refused", str(error)), step, tried, str(error))
+        except PermanentError as error:  # an answer that nobody understands is no proof that nothing happened
+            return await self._not_done(op, with_end(data, Seen.FAILED, str(error)), step, tried, str(error))
+        row = AuditEvent(kind="sent", says=f"sent: {step.says}", at=self._p.clock.now(), body={"step": step.name})
+        return Transition(phase=WATCH, data=op.data, says=step.says, events=(row,))
+
+    async def watch(self, op: Operation, data: Rollback) -> Transition:
+        """See what became of the step that was sent."""
+        plan, now = plan_of(op, data), self._p.clock.now()
+        step, tried = plan.steps[data.cursor], data.tried[-1]
+        try:
+            seen = await self._p.deliveries[op.target.instance].observe(step, tried.intent)
+        except BackoutError as error:
+            return self._keep_watching(op, data, step, tried, now, f"{step.name}: {error}; looking again")
+        match seen.seen:
+            case Seen.DONE:
+                return await self._done(op, data, step, tried, seen)
+            case Seen.RUNNING:
+                return self._keep_watching(op, data, step, tried, now, seen.says)
+            case Seen.STUCK:
+                return self._stuck(op, data, step, seen.says, now)
+            case Seen.NOT_SEEN:
+                if seen.not_seen_until is not None and now >= seen.not_seen_until:
+                    data = with_end(data, "not_seen", seen.says)
+                    says = f"{step.name} never reached the target: {seen.says}"
+                    span = self.act_span(step, tried, now, Seen.NOT_SEEN, says, failed=True)
+                    return Transition(phase=ACT, data=dump(data), says=says, events=(AuditEvent(kind="not_seen", says=says, at=now),), spans=(span,))
+                return self._keep_watching(op, data, step, tried, now, seen.says)
+            case Seen.FOREIGN | Seen.FAILED:
+                return await self._not_done(op, with_end(data, seen.seen, seen.says), step, tried, seen.says)
+
+    def _keep_watching(self, op: Operation, data: Rollback, step: Step, tried: Tried, now: datetime, says: str) -> Transition:
+        if now - tried.at > STUCK_AFTER:
+            return self._stuck(op, data, step, says, now)
+        return Transition(phase=WATCH, data=op.data, says=f"{step.name}: {says}" if says else step.says, wait=POLL)
+
+    def _stuck(self, op: Operation, data: Rollback, step: Step, says: str, now: datetime) -> Transition:
+        """Accepted and cannot be ended: keep single flight, tell a person, look again now and then."""
+        text = (f"{step.says}: {says}", "Backout keeps its hands on this target until the operation ends.", "Look at it in the delivery system.")
+        sent = messages.message(
+            self._p.told, key=f"{op.id}/stuck", title=f"{op.target}: rollback is stuck", text=text, at=now, event="stuck", operation=op, plan=data.plan
+        )
+        rows = (AuditEvent(kind="stuck", says=says, at=now),) if op.phase != STUCK else ()
+        return Transition(phase=STUCK, data=op.data, says=f"stuck: {says}", events=rows, messages=sent, wait=STUCK_POLL)
+
+    async def _done(self, op: Operation, data: Rollback, step: Step, tried: Tried, seen: Observation) -> Transition:
+        now = self._p.clock.now()
+        handle = str(seen.details.get("handle", ""))
+        if handle:
+            await self._p.targets.note_made(op.target, op.id, handle, now)
+        data = replace(with_end(data, Seen.DONE, seen.says), cursor=data.cursor + 1)
+        row = AuditEvent(kind="step_done", says=f"done: {step.says} — {seen.says}", at=now, body={"step": step.name, **dict(seen.details)})
+        return Transition(phase=ACT, data=dump(data), says=seen.says, events=(row,), spans=(self.act_span(step, tried, now, Seen.DONE, seen.says),))
+
+    def _skip(self, data: Rollback, step: Step, says: str, now: datetime) -> Transition:
+        row = AuditEvent(kind="step_skipped", says=f"left out: {step.says} — {says}", at=now, body={"step": step.name})
+        return Transition(phase=ACT, data=dump(replace(data, cursor=data.cursor + 1)), says=f"left out {step.name}: {says}", events=(row,))
+
+    async def _not_done(self, op: Operation, data: Rollback, step: Step, tried: Tried, says: str) -> Transition:
+        now = self._p.clock.now()
+        if step.optional:
+            return self._skip(data, step, says, now)
+        span = self.act_span(step, tried, now, Seen.FAILED, says, failed=True)
+        return self.give_up(op, data, f"{step.name}: {says}", Outcome.FAILED, (span,))
+
+    async def cancel(self, op: Operation, data: Rollback) -> Transition:
+        """Learn the fate of what may be on its way, then take back; once the rollback is done it is too late, and what is live is measured."""
+        if op.phase in {SEND, WATCH, STUCK}:  # an effect may be on its way: learn its fate first (only look: nothing more is sent), then take back
+            transition = await self.watch(op, data)
+            if transition.phase in {WATCH, STUCK, BACK} or transition.done:
+                return transition
+            if transition.phase == ACT and decided_by_deeds(plan_of(op, data), load(replace(op, data=transition.data))):
+                return transition  # the rollback is done: too late to cancel, verify what is live
+            now = self._p.clock.now()
+            row = AuditEvent(kind="cancelling", says=op.cancel_requested, at=now)
+            after = replace(load(replace(op, data=transition.data)), why_compensate=op.cancel_requested, ending=Outcome.CANCELLED.value)
+            return replace(transition, phase=BACK, data=dump(after), events=(*transition.events, row), wait=timedelta(0))
+        if op.phase == ACT and decided_by_deeds(plan_of(op, data), data):
+            return self._verifying.start(op, data, self._p.clock.now())
+        return self.give_up(op, data, op.cancel_requested, Outcome.CANCELLED)

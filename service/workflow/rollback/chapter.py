@@ -1,0 +1,220 @@
+"""What every chapter of the story shares: the ports, the phases, and how an operation ends; how a step that is tried is told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from service.domain import spans
+from service.domain.errors import PermanentError, StoppedError, TooLateError
+from service.domain.model import Operation, Outcome
+from service.domain.planning.plan import Plan, Step
+from service.domain.ports import (
+    AuditEvent,
+    Clock,
+    Delivery,
+    Guard,
+    HoldChange,
+    Intention,
+    Journal,
+    Message,
+    NewId,
+    Seen,
+    SpanDraft,
+    StopSwitch,
+    Targets,
+    Transition,
+)
+from service.workflow import messages
+from service.workflow.examine import Examination, Examiner
+from service.workflow.gather import Gatherer
+from service.workflow.messages import Told
+from service.workflow.record import Rollback, Tried, dump
+
+POLL = timedelta(seconds=0.5)
+STUCK_POLL = timedelta(seconds=15)
+STUCK_AFTER = timedelta(minutes=15)
+MAX_VERDICTS = 3
+
+BEGIN, WAITING, DECIDED = "begin", "awaiting_approval", "decided"
+ACT, SEND, WATCH, STUCK = "act", "act_send", "act_watch", "stuck"
+VERIFY, BACK, BACK_SEND, BACK_WATCH = "verify", "take_back", "take_back_send", "take_back_watch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything the story needs from outside."""
+
+    examiner: Examiner
+    gatherer: Gatherer
+    deliveries: Mapping[str, Delivery]
+    targets: Targets
+    journal: Journal
+    stop: StopSwitch
+    clock: Clock
+    told: Told
+    new_id: NewId
+
+
+class Chapter:
+    """A part of the story: answers one `Transition` for a row in one of its phases, and remembers nothing itself."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._p = ports
+
+    def intention(self, op: Operation, data: Rollback, now: datetime) -> Intention:
+        """What an effect is for, as the adapter has to know it."""
+        plan = plan_of(op, data)
+        began = data.onset or op.created_at
+        return Intention(
+            target=op.target,
+            uid=plan.uid,
+            operation_id=op.id,
+            suspect=plan.suspect,
+            goal=plan.goal,
+            not_before=began,
+            marker=f"operation={op.id} suspect={plan.suspect.revision[:12]} goal={plan.goal.revision[:12]}",
+            at=now,
+            ours=tuple(one.intent for one in data.tried),
+        )
+
+    def guard(self, op: Operation, *, exempt: bool = False) -> Guard:
+        """Compensation is exempt from `act_before` and from the stop switch (decision 11)."""
+
+        async def look() -> None:
+            if exempt:
+                return
+            reason = await self._p.stop.reason()
+            if reason:
+                raise StoppedError(f"everything is stopped: {reason}")
+            now = self._p.clock.now()
+            if op.act_before is not None and now >= op.act_before:
+                raise TooLateError(f"act_before was {op.act_before:%H:%M:%S} UTC")
+
+        return look
+
+    def act_span(self, step: Step, tried: Tried, now: datetime, seen: Seen, says: str, *, failed: bool = False) -> SpanDraft:
+        """The span of one attempt at a step, when its end was seen."""
+        name = (spans.UNDO if tried.undo else spans.ACT) + step.name
+        return SpanDraft(
+            path=(spans.nth(name, f"{tried.step}.{tried.attempt}"),),
+            name=name,
+            started_at=tried.at,
+            ended_at=max(now, tried.at),
+            says=says,
+            failed=failed,
+            client=True,
+            attributes={spans.STEP: step.name, spans.ATTEMPT: tried.attempt, spans.SEEN: str(seen)},
+        )
+
+    def give_up(self, op: Operation, data: Rollback, why: str, ending: Outcome, drafts: tuple[SpanDraft, ...] = ()) -> Transition:
+        """End at once if nothing was written; else take back what can be taken back first."""
+        now = self._p.clock.now()
+        if op.first_effect_at is None:
+            return self.end(op, data, ending, f"{why}; nothing was changed", drafts=drafts)
+        row = AuditEvent(kind="taking_back", says=why, at=now)
+        data = replace(data, why_compensate=why, ending=ending.value)
+        return Transition(phase=BACK, data=dump(data), says=why, events=(row,), spans=drafts)
+
+    def refused(self, op: Operation, data: Rollback, found: Examination, says: str, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]) -> Transition:
+        """The end of an operation that may not go: why, what would change it, and what to do instead."""
+        instead = found.verdict.recommended
+        text = (
+            f"No: {says}",
+            *messages.worst_lines(found.verdict),
+            f"Instead: {instead.value.replace('_', ' ')}" if instead is not found.case.way else "",
+            "Nothing was touched.",
+        )
+        return self.end(op, data, Outcome.REFUSED, says, rows=rows, drafts=drafts, text=text)
+
+    def end(
+        self,
+        op: Operation,
+        data: Rollback,
+        outcome: Outcome,
+        says: str,
+        *,
+        rows: Sequence[AuditEvent] = (),
+        drafts: Sequence[SpanDraft] = (),
+        text: Sequence[str] = (),
+        hold: HoldChange | None = None,
+        tell: bool = True,
+    ) -> Transition:
+        """The end: outcome, closing spans, the message to a person."""
+        now, plan = self._p.clock.now(), data.plan
+        good = outcome in {Outcome.RECOVERED, Outcome.OBSERVED, Outcome.SUGGESTED}
+        attributes: dict[str, str | int | float | bool] = {spans.OUTCOME: outcome.value}
+        if plan is not None:
+            attributes |= {
+                spans.SUSPECT_RELEASE: plan.suspect.handle,
+                spans.SUSPECT_REVISION: plan.suspect.revision,
+                spans.SUSPECT_VERSION: plan.suspect.version,
+                spans.GOAL_RELEASE: plan.goal.handle,
+                spans.GOAL_REVISION: plan.goal.revision,
+                spans.GOAL_VERSION: plan.goal.version,
+                spans.PLAN_ID: plan.id,
+                spans.PLAN_DIGEST: plan.digest,
+            }
+        if data.trigger is not None:
+            attributes[spans.ALERT_NAME] = data.trigger.alert
+        if data.fingerprints:
+            attributes |= {spans.ALERT_FINGERPRINT: data.fingerprints[0], spans.ALERT_FINGERPRINTS: " ".join(data.fingerprints)}
+        name = spans.root_name(op.kind.value, str(op.target), plan.suspect.handle if plan else "", plan.goal.handle if plan else "")
+        closing = (
+            SpanDraft(path=(spans.COMPLETED,), name=spans.COMPLETED, started_at=now, ended_at=now, says=says, failed=not good, attributes=attributes),
+            SpanDraft(path=spans.ROOT, name=name, started_at=op.created_at, ended_at=now, says=says, failed=not good, attributes=attributes),
+        )
+        said = says if says.startswith(outcome.value.replace("_", " ")) else f"{outcome.value.replace('_', ' ')}: {says}"
+        row = AuditEvent(kind="ended", says=said, at=now, body={"outcome": outcome.value})
+        sent: tuple[Message, ...] = ()
+        if tell:
+            title = f"{op.target} {messages.OUTCOME_WORDS[outcome]}"
+            lines = tuple(text) or (says,)
+            sent = messages.message(
+                self._p.told,
+                key=f"{op.id}/end",
+                title=title,
+                text=lines,
+                at=now,
+                event=outcome.value,
+                operation=op,
+                plan=plan,
+                extra={"outcome": outcome.value},
+            )
+        return Transition(
+            phase="ended",
+            data=dump(data),
+            says=says,
+            events=(*rows, row),
+            spans=(*drafts, *closing),
+            messages=sent,
+            hold=hold,
+            done=outcome,
+            incident_outcome=outcome.value if outcome is Outcome.RECOVERED else "",
+        )
+
+
+def plan_of(op: Operation, data: Rollback) -> Plan:
+    """The plan of an operation that must have one."""
+    if data.plan is None:
+        raise PermanentError(f"operation {op.id} is in phase {op.phase} without a plan")
+    return data.plan
+
+
+def decisive(plan: Plan) -> int:
+    """The place of the step that goes back: the last effect that must happen. What comes before prepares it, what comes after may be left out."""
+    return max((place for place, step in enumerate(plan.steps) if step.effect and not step.optional), default=len(plan.steps))
+
+
+def decided_by_deeds(plan: Plan, data: Rollback) -> bool:
+    """Whether the step that goes back is done: from then on what is live is measured, whatever happens."""
+    return data.cursor > decisive(plan) or data.cursor >= len(plan.steps)
+
+
+def with_end(data: Rollback, ended: str, says: str) -> Rollback:
+    """The record with the fate of the newest attempt."""
+    return replace(data, tried=(*data.tried[:-1], replace(data.tried[-1], ended=str(ended), says=says)))
+
+
+def may_have_happened(tried: Tried) -> bool:
+    """Everything that was intended, unless we know that it never reached the target."""
+    return tried.ended not in {"not_sent", "not_seen", "refused"}

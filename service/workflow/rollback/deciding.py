@@ -1,0 +1,250 @@
+"""Judges, and decides with mode and policy what happens: record, notify, refuse, wait for a person, or go; checks an approval again before it counts."""
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+
+from service.domain import keys
+from service.domain.errors import PermanentError
+from service.domain.facts import Absent, Known
+from service.domain.model import Image, Mode, Operation, Outcome
+from service.domain.planning.plan import Plan
+from service.domain.policy import Decision, Do, RecoveredWhen, TargetPolicy, decide
+from service.domain.ports import (
+    AuditEvent,
+    SpanDraft,
+    Transition,
+)
+from service.domain.recovery import Bound
+from service.workflow import messages
+from service.workflow.examine import Examination
+from service.workflow.record import Rollback, dump
+from service.workflow.rollback.chapter import (
+    ACT,
+    WAITING,
+    Chapter,
+    Ports,
+)
+from service.workflow.rollback.telling import approval_span, verdict_spans
+
+
+class Deciding(Chapter):
+    """From the beginning to the word go, or to an early end."""
+
+    async def begin(self, op: Operation, data: Rollback) -> Transition:
+        """Look at the target, ask every rule, and let mode and policy say what happens."""
+        started = self._p.clock.now()
+        policy = self._p.examiner.policy(op.target)
+        deadline = policy.act_within if op.mode is Mode.AUTO else policy.approve_within
+        found = await self._examine(op, data, deadline)
+        now = self._p.clock.now()
+        decision = decide(op.mode, found.verdict, policy)
+        data = replace(data, plan=found.plan, onset=found.onset, verdicts=data.verdicts + 1)
+        rows = (
+            AuditEvent(kind="suspect", says=found.case.why_none, at=now, body={"onset": data.onset.isoformat() if data.onset else None}),
+            AuditEvent(
+                kind="verdict",
+                says=f"{found.verdict.worst.word}: {found.verdict.because}",
+                at=now,
+                body={
+                    "findings": [
+                        {"rule": f.rule, "answer": f.answer.word, "says": f.says, "clears": f.clears, "waived": f.waived} for f in found.verdict.findings
+                    ]
+                },
+            ),
+            AuditEvent(kind="decision", says=decision.says, at=now, body={"do": decision.do, "must_name": list(decision.must_name)}),
+        )
+        drafts = verdict_spans(found, data, started, now, decision)
+        if (found.plan is None or not found.plan.steps) and decision.do in {Do.ACT, Do.WAIT, Do.NOTIFY}:
+            decision = Decision(do=Do.REFUSE, says=found.plan.because if found.plan else found.case.why_none or "there is no way back to offer")
+        stopped = await self._p.stop.reason()
+        if stopped and decision.do in {Do.ACT, Do.WAIT}:
+            return self.refused(op, data, found, f"everything is stopped: {stopped}", rows, drafts)
+        if decision.do is Do.RECORD:
+            return self.end(op, data, Outcome.OBSERVED, self._would(found, policy), rows=rows, drafts=drafts, tell=False)
+        if decision.do is Do.REFUSE:
+            return self.refused(op, data, found, decision.says, rows, drafts)
+        if decision.do is Do.NOTIFY:
+            text = (f"Why: {found.says}", messages.score(found.verdict), *messages.worst_lines(found.verdict), f"backout plan {op.target} shows the plan.")
+            return self.end(op, data, Outcome.SUGGESTED, found.says, rows=rows, drafts=drafts, text=text)
+        data = await self._prepare(data, found, policy)
+        if decision.do is Do.WAIT:
+            return self._wait_or_go(op, data, found, policy, decision, rows, drafts)
+        return self._go(op, data, found, policy.act_within, rows, drafts)
+
+    async def _examine(self, op: Operation, data: Rollback, deadline: timedelta) -> Examination:
+        return await self._p.examiner.examine(
+            op.target,
+            trigger=data.trigger,
+            automatic=op.automatic,
+            mode=op.mode,
+            requested_by=op.requested_by,
+            plan_id=self._p.new_id("pln"),
+            deadline=deadline,
+            ignore_operation=op.id,
+        )
+
+    @staticmethod
+    def _would(found: Examination, policy: TargetPolicy) -> str:
+        would = decide(Mode.AUTO, found.verdict, policy)
+        return f"in mode auto Backout would {would.do}: {would.says}" if found.plan else f"nothing to go back to: {found.says}"
+
+    def _wait_or_go(
+        self,
+        op: Operation,
+        data: Rollback,
+        found: Examination,
+        policy: TargetPolicy,
+        decision: Decision,
+        rows: tuple[AuditEvent, ...],
+        drafts: tuple[SpanDraft, ...],
+    ) -> Transition:
+        plan, now = data.plan, self._p.clock.now()
+        if plan is None:  # pragma: no cover  _begin refused this
+            raise PermanentError("a decision without a plan")
+        if data.confirmed is not None:
+            missing = [name for name in decision.must_name if name not in data.confirmed.names]
+            if data.confirmed.digest != plan.digest:
+                return self.refused(op, data, found, "the plan changed since it was shown: look at the new one and confirm that", rows, drafts)
+            if missing:
+                return self.refused(op, data, found, f"the confirmation does not name {', '.join(missing)}", rows, drafts)
+            return self._go(op, data, found, policy.approve_within, rows, drafts)
+        until = now + policy.approve_within
+        data = replace(data, waiting_since=now)
+        text = (
+            f"Plan: {plan.suspect.title} → {plan.goal.title} ({plan.way.value}). {messages.score(found.verdict)}.",
+            *messages.worst_lines(found.verdict),
+            f"Approve: backout approve {op.id}" + (f" --accept {','.join(decision.must_name)}" if decision.must_name else ""),
+            f"The offer ends at {until:%H:%M:%S} UTC; silence is not consent.",
+        )
+        sent = messages.message(
+            self._p.told, key=f"{op.id}/approval", title=f"{op.target}: a person decides", text=text, at=now, event="approval_wanted", operation=op, plan=plan
+        )
+        return Transition(
+            phase=WAITING,
+            data=dump(data),
+            says=decision.says,
+            events=rows,
+            spans=drafts,
+            messages=sent,
+            until_person=until,
+            suspect_key=plan.suspect.key,
+            goal_key=plan.goal.key,
+            act_before=until,
+        )
+
+    async def waited(self, op: Operation, data: Rollback) -> Transition:
+        """The deadline came (a decision would have moved the row on)."""
+        now = self._p.clock.now()
+        if op.act_before is not None and now < op.act_before:
+            return Transition(phase=WAITING, data=op.data, until_person=op.act_before)
+        span = approval_span(data, now, "expired", "", "nobody decided in time")
+        text = ("Nothing was done: silence is not consent.", f"To do it now: backout rollback {op.target}")
+        return self.end(op, data, Outcome.EXPIRED, "nobody decided in time; nothing was done", drafts=(span,), text=text)
+
+    async def decided(self, op: Operation, data: Rollback) -> Transition:
+        """A person decided: check that what was approved is still what would be done."""
+        started = self._p.clock.now()
+        decision = await self._p.journal.approval(op.id)
+        plan = data.plan
+        if decision is None or plan is None:
+            raise PermanentError(f"operation {op.id} was decided without a decision or a plan")
+        who = f"{decision['actor_kind']}:{decision['actor_name']}"
+        answer = "approved" if decision["approve"] else "rejected"
+        span = approval_span(data, started, answer, who, str(decision["body"].get("reason", "")))
+        if not decision["approve"]:
+            return self.end(op, data, Outcome.REJECTED, f"rejected by {who}; nothing was done", drafts=(span,))
+        policy = self._p.examiner.policy(op.target)
+        left = (op.act_before or started) - started
+        found = await self._examine(op, data, left)
+        now = self._p.clock.now()
+        data = replace(data, verdicts=data.verdicts + 1)
+        drafts = (span, *verdict_spans(found, data, started, now, None))
+        if found.plan is None or found.plan.digest != plan.digest:
+            says = f"the approval no longer holds: {_difference(plan, found)}; nothing was done"
+            rows = (AuditEvent(kind="approval_void", says=says, at=now),)
+            return self.refused(op, replace(data, plan=found.plan), found, says, rows, drafts)
+        needed = decide(op.mode, found.verdict, policy).must_name
+        missing = [name for name in needed if name not in decision["body"].get("names", ())]
+        if missing:
+            return self.refused(op, data, found, f"the approval does not name {', '.join(missing)}", (), drafts)
+        stopped = await self._p.stop.reason()
+        if stopped:
+            return self.refused(op, data, found, f"everything is stopped: {stopped}", (), drafts)
+        data = await self._prepare(replace(data, plan=plan), found, policy)
+        return self._go(op, data, found, left, (), drafts)
+
+    async def _prepare(self, data: Rollback, found: Examination, policy: TargetPolicy) -> Rollback:
+        """Remember what the verification will compare with: goal images, the SLI's bound, traffic before."""
+        wanted = await _goal_images(self._p, found)
+        bound = _bound(found, policy.recovered_when)
+        traffic = None
+        if policy.recovered_when.traffic:
+            facts = await self._p.gatherer.facts(found.case.target, [keys.series(policy.recovered_when.traffic)])
+            before = facts.read(keys.series(policy.recovered_when.traffic))
+            flows = [flow for flow in before.value.values.values() if math.isfinite(flow)] if isinstance(before, Known) else []
+            traffic = sum(flows) if flows else None  # NaN would compare as "enough" with anything
+        trigger = found.case.trigger
+        rule = found.case.facts.read(keys.alert_rule(trigger.alert, trigger.series_labels)) if trigger else None
+        keep_firing = rule.value.keep_firing if isinstance(rule, Known) else timedelta(0)
+        return replace(data, wanted=wanted, bound=bound, traffic_before=traffic, keep_firing=keep_firing)
+
+    def _go(
+        self, op: Operation, data: Rollback, found: Examination, within: timedelta, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]
+    ) -> Transition:
+        plan, now = data.plan, self._p.clock.now()
+        if plan is None or not plan.steps:
+            return self.refused(op, data, found, plan.because if plan else "there is no plan", rows, drafts)
+        return Transition(
+            phase=ACT,
+            data=dump(replace(data, acting_since=now)),
+            says=f"going back: {plan.suspect.title} → {plan.goal.title}",
+            events=rows,
+            spans=drafts,
+            suspect_key=plan.suspect.key,
+            goal_key=plan.goal.key,
+            act_before=now + within,
+        )
+
+
+def _difference(plan: Plan, found: Examination) -> str:
+    new = found.plan
+    if new is None:
+        return found.case.why_none
+    if any((one.key, one.handle) != (other.key, other.handle) for one, other in ((new.suspect, plan.suspect), (new.goal, plan.goal))):
+        return f"it is now {new.suspect.title} → {new.goal.title}"
+    before = {f.rule: f.answer for f in plan.verdict.findings}
+    changed = [f for f in new.verdict.findings if before.get(f.rule) is not f.answer]
+    if changed:
+        return f"{changed[0].rule} is now {changed[0].answer.word}: {changed[0].says}"
+    return "the target, the steps or the policy changed"
+
+
+def _bound(found: Examination, when: RecoveredWhen) -> Bound:
+    """The SLI ladder: declared, then the firing rule's own plain comparison, then none."""
+    if when.promql and when.below is not None:
+        return Bound(rung="declared", promql=when.promql, comparison=">=", threshold=when.below)
+    if when.promql and when.above is not None:
+        return Bound(rung="declared", promql=when.promql, comparison="<=", threshold=when.above)
+    trigger = found.case.trigger
+    if trigger is None:
+        return Bound(rung="")
+    rule = found.case.facts.read(keys.alert_rule(trigger.alert, trigger.series_labels))
+    if isinstance(rule, Absent) or not rule.value.comparison:
+        return Bound(rung="")
+    return Bound(rung="rule", promql=rule.value.expression, labels=trigger.series_labels, comparison=rule.value.comparison, threshold=rule.value.threshold)
+
+
+async def _goal_images(ports: Ports, found: Examination) -> tuple[Image, ...]:
+    goal = found.case.goal
+    if goal is None:
+        return ()
+    target = found.case.target
+    facts = await ports.gatherer.facts(target, [keys.record(target, goal.key)], found.case.facts)
+    record = facts.read(keys.record(target, goal.key))
+    if isinstance(record, Known) and record.value.images:
+        return record.value.images
+    rendered = keys.images(target, goal.key, goal.handle)
+    facts = await ports.gatherer.facts(target, [rendered], facts)
+    answer = facts.read(rendered)
+    return answer.value if isinstance(answer, Known) else ()

@@ -1,0 +1,99 @@
+"""Takes back what was done, newest first, while it is still as we wrote it; never once the rollback itself may have been accepted (decision 11)."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from service.domain.errors import BackoutError, PermanentError, RefusedError, TemporaryError
+from service.domain.model import Operation, Outcome
+from service.domain.planning.plan import Step
+from service.domain.ports import (
+    AuditEvent,
+    HoldChange,
+    Observation,
+    Seen,
+    Transition,
+)
+from service.workflow.record import Rollback, Tried, dump
+from service.workflow.rollback.chapter import BACK, BACK_SEND, BACK_WATCH, POLL, STUCK_AFTER, Chapter, decisive, may_have_happened, plan_of, with_end
+
+
+class TakingBack(Chapter):
+    """From giving up to the end."""
+
+    async def take_back(self, op: Operation, data: Rollback) -> Transition:
+        """Find the next step to take back, newest first; each is tried once. Nothing is taken back once the rollback itself was accepted."""
+        plan, now = plan_of(op, data), self._p.clock.now()
+        undone = {one.step for one in data.tried if one.undo}
+        accepted = [one for one in data.tried if not one.undo and one.step == decisive(plan) and may_have_happened(one)]
+        reached = [] if accepted else [one for one in data.tried if not one.undo and plan.steps[one.step].undo is not None and may_have_happened(one)]
+        for one in reversed(reached):
+            undo = plan.steps[one.step].undo
+            if undo is None or one.step in undone:
+                continue
+            try:
+                intent = await self._p.deliveries[op.target.instance].intend(undo, self.intention(op, data, now))
+            except TemporaryError as error:
+                return Transition(phase=BACK, data=op.data, says=f"{undo.name}: {error}; trying again", wait=timedelta(seconds=5))
+            except (RefusedError, PermanentError) as error:
+                tried = Tried(step=one.step, undo=True, at=now, ended="refused", says=str(error))
+                row = AuditEvent(kind="not_taken_back", says=f"{undo.says}: {error}", at=now)
+                return Transition(phase=BACK, data=dump(replace(data, tried=(*data.tried, tried))), says=str(error), events=(row,))
+            tried = Tried(step=one.step, undo=True, intent=intent, at=now)
+            row = AuditEvent(kind="intent", says=f"about to: {undo.says}", at=now, body={"step": undo.name, "marker": dict(intent)})
+            return Transition(phase=BACK_SEND, data=dump(replace(data, tried=(*data.tried, tried))), says=undo.says, events=(row,))
+        return self._taken_back(op, data, accepted=bool(accepted))
+
+    def _taken_back(self, op: Operation, data: Rollback, *, accepted: bool) -> Transition:
+        failed = [one for one in data.tried if one.undo and one.ended != Seen.DONE]
+        outcome = Outcome(data.ending or Outcome.FAILED.value)
+        if accepted:
+            tail = "a rollback may be under way or live: the hold stays, auto-sync stays off"
+        elif failed:
+            tail = f"what was changed could not be taken back: {failed[-1].says}; the hold stays"
+        else:
+            tail = "what was changed was taken back" if any(one.undo for one in data.tried) else "nothing was changed"
+        keep = accepted or bool(failed)
+        change = None if keep or not data.hold_id else HoldChange(end=data.hold_id, ended_by="backout", because=data.why_compensate)
+        return self.end(op, data, outcome, f"{data.why_compensate}; {tail}", hold=change)
+
+    async def back_send(self, op: Operation, data: Rollback) -> Transition:
+        """Send the step that takes back; exempt from the deadline and the stop switch."""
+        step, tried = undo_of(op, data)
+        try:
+            await self._p.deliveries[op.target.instance].act(step, tried.intent, self.guard(op, exempt=True))
+        except TemporaryError:
+            return Transition(phase=BACK_WATCH, data=op.data, says=f"{step.name}: the answer was lost; looking")
+        except (RefusedError, PermanentError) as error:
+            return self._undo_ended(data, step, tried, "refused", str(error))
+        return Transition(phase=BACK_WATCH, data=op.data, says=step.says)
+
+    async def back_watch(self, op: Operation, data: Rollback) -> Transition:
+        """See what became of it."""
+        step, tried = undo_of(op, data)
+        now = self._p.clock.now()
+        try:
+            seen = await self._p.deliveries[op.target.instance].observe(step, tried.intent)
+        except BackoutError as error:
+            seen = Observation(seen=Seen.RUNNING, says=str(error))
+        if seen.seen is Seen.DONE:
+            return self._undo_ended(data, step, tried, Seen.DONE, seen.says)
+        gone = seen.seen is Seen.NOT_SEEN and seen.not_seen_until is not None and now >= seen.not_seen_until
+        if gone or seen.seen in {Seen.FAILED, Seen.FOREIGN} or now - tried.at > STUCK_AFTER:
+            return self._undo_ended(data, step, tried, str(seen.seen), seen.says)
+        return Transition(phase=BACK_WATCH, data=op.data, says=seen.says, wait=POLL)
+
+    def _undo_ended(self, data: Rollback, step: Step, tried: Tried, ended: str, says: str) -> Transition:
+        now = self._p.clock.now()
+        ok = ended == Seen.DONE
+        row = AuditEvent(kind="taken_back" if ok else "not_taken_back", says=f"{step.says} — {says}", at=now)
+        span = self.act_span(step, tried, now, Seen.DONE if ok else Seen.FAILED, says, failed=not ok)
+        return Transition(phase=BACK, data=dump(with_end(data, ended, says)), says=says, events=(row,), spans=(span,))
+
+
+def undo_of(op: Operation, data: Rollback) -> tuple[Step, Tried]:
+    """The step that is being taken back with, and its attempt."""
+    tried = data.tried[-1]
+    undo = plan_of(op, data).steps[tried.step].undo
+    if undo is None:
+        raise PermanentError(f"operation {op.id} takes back a step that has no way back")
+    return undo, tried

@@ -1,0 +1,182 @@
+import asyncio
+import signal
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from integrations.sandbox.world import World
+from service.api.parts import Drain
+from service.domain.errors import SettingsError, UnavailableError
+from service.domain.ports import Message
+from service.settings import load
+from service.wiring.parts import VERSION, SystemClock, kinds
+from service.wiring.service import Service
+from service.wiring.serving import _Gauges, _readiness, parts
+from tests.fakes import store
+from tests.unit.service.wiring.conftest import free_port, process, settings_of
+
+GAUGES = (
+    "backout_outbox_waiting",
+    "backout_outbox_oldest_age_seconds",
+    "backout_outbox_parked",
+    "backout_operations_in_progress",
+    "backout_background_failed_rounds",
+)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as made:
+        yield made
+
+
+# --- as a process --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_service_gets_ready_shows_its_figures_and_drains_before_it_ends(alone: Callable[..., Path], session: aiohttp.ClientSession) -> None:
+    async with process(alone(notify=[{"kind": "webhook", "name": "on-call", "url": "http://127.0.0.1:1"}])) as one:
+        await one.answers(session, "/readyz", 200)
+        text = await one.answers(session, "/metrics", 200)
+        async with asyncio.timeout(20):
+            while 'backout_background_failed_rounds{loop="watch"}' not in text:
+                await asyncio.sleep(0.05)
+                text = await one.answers(session, "/metrics", 200)
+        for name in GAUGES:
+            assert f"# TYPE {name} gauge" in text
+        assert 'backout_outbox_waiting{channel="notify:on-call"} 0.0' in text
+        assert f'backout_build_info{{version="{VERSION}"}} 1.0' in text
+        one.send(signal.SIGTERM)
+        seen = [await one.get(session, "/readyz?verbose") for _ in range(1)]
+        while seen[-1][0] == 200:
+            seen.append(await one.get(session, "/readyz?verbose"))
+        assert (seen[-1][0], "the service is going down" in seen[-1][1]) == (503, True)
+        assert (await one.get(session, "/livez"))[0] == 200
+        assert await one.code() == 0
+        assert (await one.get(session, "/livez"))[0] == 0
+        assert [event["event"] for event in one.events()] == ["ready", "stopping", "stopped"]
+
+
+async def test_ctrl_c_ends_it_as_gracefully(alone: Callable[..., Path], session: aiohttp.ClientSession) -> None:
+    async with process(alone()) as one:
+        await one.answers(session, "/readyz", 200)
+        one.send(signal.SIGINT)
+        assert await one.code() == 0
+        assert one.events()[-1]["event"] == "stopped"
+
+
+async def test_a_port_in_use_and_a_store_in_use_are_errors_that_say_what_to_do(alone: Callable[..., Path], tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    first = alone()
+    listen = load(first, kinds()).listen
+    async with process(first) as one:
+        await one.answers(session, "/readyz", 200)
+        async with process(alone(listen=listen, store=f"sqlite:///{tmp_path / 'other.db'}")) as second:
+            assert await second.code() == 1
+            assert f"backout: cannot listen on {listen}: " in second.text()
+            assert "choose another address with listen:" in second.text()
+            assert "Traceback" not in second.text()
+        async with process(alone()) as third:
+            assert await third.code() == 1
+            assert "the store backout.db is in use by another Backout process; stop it first" in third.text()
+            assert "Traceback" not in third.text()
+        await one.answers(session, "/readyz", 200)
+
+
+async def test_a_port_that_cannot_be_is_an_error_and_no_crash(alone: Callable[..., Path]) -> None:
+    async with process(alone(listen="127.0.0.1:99999")) as one:
+        assert await one.code() == 1
+        assert "cannot listen on 127.0.0.1:99999" in one.text()
+        assert "Traceback" not in one.text()
+
+
+async def test_wrong_settings_and_wrong_keys_stop_the_start_before_anything_is_opened(alone: Callable[..., Path], tmp_path: Path) -> None:
+    async with process(alone(lissten="127.0.0.1:1")) as one:
+        assert await one.code() == 1
+        assert one.text().startswith("backout.yaml:5: lissten: unknown setting. Did you mean listen?")
+    (tmp_path / "keys.json").write_text('{"keys": []}', encoding="utf-8")
+    async with process(alone()) as one:
+        assert await one.code() == 1
+        assert one.text().startswith("auth.keys_file ")
+        assert "Traceback" not in one.text()
+    assert list(tmp_path.glob("backout.db*")) == []
+
+
+async def test_nothing_secret_stands_in_the_log(world: World, session: aiohttp.ClientSession) -> None:
+    secrets = [(world.folder / name).read_text(encoding="utf-8").strip() for name in ("alert-token", "notify-token", "argocd-token")]
+    assert all(stat.S_IMODE((world.folder / name).stat().st_mode) == 0o600 for name in ("alert-token", "notify-token", "argocd-token"))
+    async with process(world.settings(listen=f"127.0.0.1:{free_port()}")) as one:
+        await one.answers(session, "/readyz", 200)
+        await world.argocd.stop()
+        await asyncio.sleep(0.7)
+        one.send(signal.SIGTERM)
+        assert await one.code() == 0
+        assert [secret for secret in secrets if secret in one.text()] == []
+
+
+# --- in this process -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_edge_is_made_of_the_services_own_parts(world: World) -> None:
+    service = Service(settings_of(world), SystemClock())
+    drain = Drain()
+    made = parts(service, CollectorRegistry(), drain)
+    assert made.drain is drain
+    assert made.starter is service.engine
+    assert made.freshness is service.watcher.freshness
+    assert made.alert_sources.keys() == {"alertmanager"}
+    assert made.version == VERSION
+    assert made.openapi.is_file()
+    assert made.senders.who((world.folder / "alert-token").read_text(encoding="utf-8").strip()) == "main"
+    assert made.senders.who("somebody") is None
+    await service.outside.close()
+
+
+async def test_a_sender_without_a_token_stops_the_start(world: World) -> None:
+    (world.folder / "alert-token").write_text("", encoding="utf-8")
+    service = Service(settings_of(world), SystemClock())
+    with pytest.raises(SettingsError, match="token_file of the alert sender main"):
+        parts(service, CollectorRegistry(), Drain())
+    await service.outside.close()
+
+
+async def test_the_gauges_show_what_waits_and_what_was_set_aside(alone: Callable[..., Path], tmp_path: Path) -> None:
+    copied = store.copied(await asyncio.to_thread(store.migrated, tmp_path), tmp_path)
+    settings = load(alone(store=copied.url, notify=[{"kind": "webhook", "name": "on-call", "url": "http://127.0.0.1:1"}]), kinds())
+    service, registry = Service(settings, SystemClock()), CollectorRegistry()
+    gauges = _Gauges(service, registry)
+    for key in ("a", "b"):
+        await service.outbox.send(Message(channel="notify:on-call", key=key, body={"outcome": "recovered"}), SystemClock().now())
+    await service.operations.begin(store.operation(), (), ())
+    service.tasks.failed["watch"] = 3
+    await gauges.round()
+    text = generate_latest(registry).decode()
+    assert 'backout_outbox_waiting{channel="notify:on-call"} 2.0' in text
+    assert 'backout_outbox_waiting{channel="trace"} 0.0' in text
+    assert 'backout_outbox_parked{channel="notify:on-call"} 0.0' in text
+    assert "backout_operations_in_progress 1.0" in text
+    assert 'backout_background_failed_rounds{loop="watch"} 3.0' in text
+    await store.closed(service.database)
+    await store.closed(copied)
+
+
+async def test_ready_is_a_store_that_answers_and_loops_that_live(alone: Callable[..., Path], tmp_path: Path) -> None:
+    copied = store.copied(await asyncio.to_thread(store.migrated, tmp_path), tmp_path)
+    service = Service(load(alone(store=copied.url), kinds()), SystemClock())
+    asked = {one.name: one.ask for one in _readiness(service)}
+    assert {name: await ask() for name, ask in asked.items()} == {"store": "", "loops": ""}
+
+    async def breaks() -> None:
+        raise KeyboardInterrupt
+
+    service.tasks.every(60, "well", service.operations.alive)
+    assert await asked["loops"]() == ""
+    await service.tasks.stop()
+    await store.closed(service.database)
+    await store.closed(copied)
+    (tmp_path / "store.db").write_text("no longer a store " * 300, encoding="utf-8")
+    with pytest.raises(UnavailableError):
+        await asked["store"]()
+    await store.closed(service.database)

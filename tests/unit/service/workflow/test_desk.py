@@ -1,0 +1,272 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.domain.errors import ConflictError, NotFoundError, RefusedError, TemporaryError
+from service.domain.model import Actor, Hold, Mode, Operation, Outcome, TargetId
+from service.domain.ports import Work
+from service.domain.verdict import Answer
+from service.workflow import record
+from tests.fakes.delivery import RESTORE, UNMARK
+from tests.unit.service.domain import made
+from tests.unit.service.workflow.stage import TARGET, Stage, attribute, roots, spans
+
+JANE = Actor(kind="user", name="jane")
+UNKNOWN = "caches_stay_coherent"
+
+
+# --- asking ---------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_check_answers_with_verdict_and_plan_and_touches_nothing(stage: Stage) -> None:
+    found = await stage.desk.check(TARGET)
+    assert (found.verdict.worst, found.plan is not None) == (Answer.PASS, True)
+    assert [one.rule for one in found.verdict.findings if one.rule == "alert_is_firing"] == []
+    assert (stage.delivery.intended, await stage.operations.find()) == ([], ())
+
+
+async def test_a_target_that_nobody_listed_is_not_found(stage: Stage) -> None:
+    with pytest.raises(NotFoundError, match="there is no target prod:cart; backout targets lists them"):
+        await stage.desk.check(TargetId("prod", "cart"))
+    with pytest.raises(NotFoundError):
+        await stage.desk.rollback(TargetId("prod", "cart"), JANE, digest="", names=(), reason="")
+
+
+# --- a person's rollback -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_rollback_without_a_digest_waits_for_an_approval(stage: Stage) -> None:
+    operation = await stage.desk.rollback(TARGET, JANE, digest="", names=(), reason="it is slow")
+    assert stage.engine.started == [Work(kind="operation", id=operation.id, seq=0)]
+    assert (operation.mode, operation.automatic, operation.requested_by) == (Mode.APPROVE, False, JANE)
+    row = await stage.drive(identity=operation.id)
+    assert row.phase == "awaiting_approval"
+    assert (await stage.events(operation.id))[0].says == "asked for by user:jane: it is slow"
+
+
+async def test_a_rollback_with_the_shown_digest_is_carried_out(stage: Stage) -> None:
+    shown = (await stage.desk.check(TARGET)).plan
+    assert shown is not None
+    operation = await stage.desk.rollback(TARGET, JANE, digest=shown.digest, names=(), reason="")
+    row = await stage.drive(identity=operation.id)
+    assert row.outcome is Outcome.RECOVERED
+    assert len(roots(await stage.trace(operation.id))) == 1
+
+
+async def test_promise_3_a_second_rollback_is_told_which_one_is_alive(stage: Stage) -> None:
+    first = await stage.desk.rollback(TARGET, JANE, digest="", names=(), reason="")
+    with pytest.raises(ConflictError, match=first.id):
+        await stage.desk.rollback(TARGET, JANE, digest="", names=(), reason="")
+
+
+# --- deciding ----------------------------------------------------------------------------------------------------------------------
+
+
+async def waiting(stage: Stage) -> tuple[Operation, str]:
+    await stage.begin(mode=Mode.APPROVE)
+    row = await stage.drive()
+    plan = record.load(row).plan
+    assert plan is not None
+    return row, plan.digest
+
+
+async def decide(stage: Stage, *, digest: str = "", names: tuple[str, ...] = (), approve: bool = True, reason: str = "") -> Operation:
+    return await stage.desk.decide("op_1", JANE, approve=approve, digest=digest, names=names, reason=reason)
+
+
+async def test_an_approval_sets_the_operation_going(stage: Stage) -> None:
+    row, digest = await waiting(stage)
+    decided = await decide(stage, digest=digest)
+    assert stage.engine.started == [Work(kind="operation", id="op_1", seq=row.seq + 1)]
+    assert decided.phase == "decided"
+    assert (await stage.drive()).outcome is Outcome.RECOVERED
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:0"])
+async def test_promise_12_an_approval_without_the_plans_digest_is_not_taken(stage: Stage, digest: str) -> None:
+    await waiting(stage)
+    with pytest.raises(ConflictError, match="names the digest"):
+        await decide(stage, digest=digest)
+    assert (await stage.row()).phase == "awaiting_approval"
+
+
+async def test_promise_12_an_approval_that_does_not_name_each_doubt_is_not_taken(stage: Stage) -> None:
+    stage.change(declares=replace(made.POLICY.declares, cache=None))
+    _, digest = await waiting(stage)
+    with pytest.raises(RefusedError, match=f"missing: {UNKNOWN}"):
+        await decide(stage, digest=digest, names=("something_else",))
+    await decide(stage, digest=digest, names=(UNKNOWN,))
+
+
+async def test_promise_12_an_approval_after_the_offer_ended_is_not_taken(stage: Stage) -> None:
+    _, digest = await waiting(stage)
+    stage.clock.pass_(minutes=30)
+    with pytest.raises(ConflictError, match="the offer has ended"):
+        await decide(stage, digest=digest)
+
+
+async def test_the_second_decision_is_told_that_there_was_a_first(stage: Stage) -> None:
+    _, digest = await waiting(stage)
+    await decide(stage, digest=digest)
+    with pytest.raises(ConflictError, match="does not wait for a decision"):
+        await decide(stage, digest=digest, approve=False)
+
+
+async def test_a_rejection_needs_no_digest(stage: Stage) -> None:
+    await waiting(stage)
+    await decide(stage, approve=False, reason="not now")
+    assert (await stage.drive()).outcome is Outcome.REJECTED
+
+
+async def test_what_is_not_there_cannot_be_decided_or_cancelled(stage: Stage) -> None:
+    for act in (decide(stage), stage.desk.cancel("op_1", JANE, "")):
+        with pytest.raises(NotFoundError, match="there is no operation op_1"):
+            await act
+
+
+# --- cancelling ----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_cancel_wakes_a_waiting_operation(stage: Stage) -> None:
+    row, _ = await waiting(stage)
+    await stage.desk.cancel("op_1", JANE, "")
+    assert stage.engine.started == [Work(kind="operation", id="op_1", seq=row.seq + 1)]
+    ended = await stage.step()
+    assert (ended.outcome, ended.says) == (Outcome.CANCELLED, "cancelled by user:jane: no reason given; nothing was changed")
+
+
+async def test_promise_3_a_cancel_starts_no_second_segment_beside_the_running_one(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_watch")
+    await stage.desk.cancel("op_1", JANE, "wrong one")
+    assert stage.engine.started == [Work(kind="operation", id="op_1", seq=0)]  # the id that runs already: the engine runs it once
+
+
+async def test_a_cancel_counts_once_and_never_after_the_end(stage: Stage) -> None:
+    await stage.begin()
+    await stage.desk.cancel("op_1", JANE, "x")
+    with pytest.raises(ConflictError, match="is being cancelled already"):
+        await stage.desk.cancel("op_1", JANE, "x")
+    await stage.drive()
+    with pytest.raises(ConflictError, match="has ended"):
+        await stage.desk.cancel("op_1", JANE, "x")
+
+
+# --- the end of a hold ------------------------------------------------------------------------------------------------------------------
+
+
+async def held(stage: Stage) -> Hold:
+    """Rolled back and held; Git still wants the bad release."""
+    assert (await stage.recovered()).outcome is Outcome.RECOVERED
+    stage.app.desired_revision = made.SUSPECT.revision
+    hold = await stage.hold()
+    assert hold is not None
+    stage.delivery.sent.clear()
+    return hold
+
+
+async def end(stage: Stage, hold: Hold, **choices: Any) -> Hold:
+    given = {"leave_auto_sync_off": False, "accept_bad": False, **choices}
+    return await stage.desk.end_hold(hold.id, JANE, reason="fixed", **given)
+
+
+async def test_promise_7_a_hold_does_not_end_while_the_bad_release_would_come_back(stage: Stage) -> None:
+    hold = await held(stage)
+    with pytest.raises(RefusedError, match="release a fix first"):
+        await end(stage, hold)
+    assert (await stage.hold() is not None, stage.delivery.sent) == (True, [])
+
+
+async def test_promise_7_a_hold_ends_when_a_fix_is_desired_and_auto_sync_is_given_back(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    ended = await end(stage, hold)
+    assert (ended.ended_by, ended.ended_because, await stage.hold()) == ("user:jane", "fixed", None)
+    assert (stage.delivery.sent, stage.app.auto_sync) == ([RESTORE], True)
+    last = (await stage.events())[-1]
+    assert (last.kind, last.says) == ("hold_ended", "hold ended by user:jane: fixed (done: give auto-sync back)")
+
+
+async def test_a_person_may_say_that_the_bad_release_may_come_back(stage: Stage) -> None:
+    hold = await held(stage)
+    await end(stage, hold, accept_bad=True)
+    assert (stage.app.auto_sync, await stage.hold()) == (True, None)
+
+
+async def test_a_person_may_end_the_hold_and_leave_auto_sync_off(stage: Stage) -> None:
+    hold = await held(stage)
+    await end(stage, hold, leave_auto_sync_off=True)
+    assert (stage.app.auto_sync, stage.delivery.sent, await stage.hold()) == (False, [], None)
+
+
+async def test_promise_1_when_nobody_knows_what_would_come_back_the_hold_stays(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.delivery.trouble["read"] = TemporaryError("503")
+    with pytest.raises(RefusedError, match="what would come back is unknown: 503"):
+        await end(stage, hold, accept_bad=True)
+    await end(stage, hold, leave_auto_sync_off=True)
+    assert await stage.hold() is None
+
+
+@pytest.mark.parametrize("fare", ["refused", "failed", "foreign", "running"])
+async def test_promise_7_a_hold_stays_when_auto_sync_cannot_be_given_back(stage: Stage, fare: str) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    stage.delivery.fares[RESTORE] = [fare]
+    with pytest.raises(RefusedError, match="the hold stays|could not be given back"):
+        await end(stage, hold)
+    assert await stage.hold() is not None
+
+
+async def test_promise_5_auto_sync_that_somebody_changed_meanwhile_is_not_touched(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision, stage.app.auto_sync = "f1f1", True
+    with pytest.raises(RefusedError, match="not as Backout left it"):
+        await end(stage, hold)
+
+
+async def test_a_target_without_auto_sync_loses_its_mark_with_the_hold(stage: Stage) -> None:
+    stage.app.auto_sync = False
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    assert stage.app.marker
+    await end(stage, hold)
+    assert (stage.app.marker, stage.delivery.sent, await stage.hold()) == ("", [UNMARK], None)
+    assert (await stage.events())[-1].says.endswith("(there was no auto-sync to give back)")
+
+
+async def test_a_mark_that_cannot_be_taken_off_does_not_keep_the_hold(stage: Stage) -> None:
+    stage.app.auto_sync = False
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    stage.delivery.fares[UNMARK] = ["refused"]
+    await end(stage, hold)
+    assert await stage.hold() is None
+    assert "the mark on the target is still there" in (await stage.events())[-1].says
+
+
+async def test_promise_9_the_end_of_a_hold_is_a_trace_of_its_own_linked_to_the_operation(stage: Stage) -> None:
+    hold = await held(stage)
+    await end(stage, hold, accept_bad=True)
+    last = (await stage.trace())[-1]
+    assert (last.name, attribute(last, spans.HOLD_ID)) == (spans.HOLD_END, hold.id)
+    assert not last.parent_span_id
+    assert last.trace_id.hex() != (await stage.row()).trace_id
+    assert [link.trace_id.hex() for link in last.links] == [(await stage.row()).trace_id]
+
+
+async def test_a_hold_ends_once(stage: Stage) -> None:
+    hold = await held(stage)
+    await end(stage, hold, leave_auto_sync_off=True)
+    with pytest.raises(ConflictError, match="was ended by user:jane"):
+        await end(stage, hold)
+    with pytest.raises(NotFoundError, match="there is no hold hld_0"):
+        await end(stage, replace(hold, id="hld_0"))
+
+
+async def test_a_hold_of_an_instance_that_is_configured_no_more_is_refused(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.deliveries.clear()
+    with pytest.raises(RefusedError, match="not configured any more"):
+        await end(stage, hold)

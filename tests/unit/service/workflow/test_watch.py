@@ -1,0 +1,226 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from service.domain import keys
+from service.domain.errors import TemporaryError
+from service.domain.model import Image, ReleaseRecord, TargetId
+from service.workflow.watch import GAP, Watcher
+from tests.fakes.delivery import Application, FakeDelivery
+from tests.unit.service.domain import made
+from tests.unit.service.workflow.stage import TARGET, Stage
+
+FRESH = made.release("44", version="", revision="d00d" + "0" * 36, started_at=made.NOW)
+STAGING = TargetId("staging", "checkout")
+
+
+@pytest.fixture
+async def watched(stage: Stage) -> Stage:
+    """A release that nobody saw before goes live, healthy."""
+    stage.app.history.insert(0, FRESH)
+    stage.app.images[FRESH.key] = Image(reference="registry.example/shop/web:3", digest="sha256:" + "5" * 64, proof="pods")
+    stage.app.health = "Healthy"
+    return stage
+
+
+async def record(stage: Stage, key: str = FRESH.key, target: TargetId = TARGET) -> ReleaseRecord:
+    return (await stage.targets.records(target))[key]
+
+
+async def rounds(stage: Stage, *seconds: float) -> None:
+    """A round, and one more after each pause."""
+    await stage.watcher.round()
+    for pause in seconds:
+        stage.clock.pass_(seconds=pause)
+        await stage.watcher.round()
+
+
+async def test_a_release_is_recorded_while_it_lives(watched: Stage) -> None:
+    await rounds(watched)
+    kept = await record(watched)
+    assert (kept.handle, kept.watched_from, kept.healthy_for, kept.last_health) == ("44", made.NOW, timedelta(0), "Healthy")
+    assert kept.images == (watched.app.images[FRESH.key],)
+    assert kept.live_until is None
+
+
+async def test_time_counts_as_healthy_between_two_healthy_looks(watched: Stage) -> None:
+    await rounds(watched, 20, 20, 20)
+    assert (await record(watched)).healthy_for == timedelta(seconds=60)
+
+
+async def test_promise_1_time_before_and_after_an_unhealthy_look_does_not_count(watched: Stage) -> None:
+    await rounds(watched, 20)
+    watched.app.health = "Degraded"
+    await rounds(watched)
+    watched.clock.pass_(seconds=20)
+    watched.app.health = "Healthy"
+    await rounds(watched)
+    kept = await record(watched)
+    assert (kept.healthy_for, kept.last_health) == (timedelta(seconds=20), "Healthy")
+    await rounds(watched, 20)
+    assert (await record(watched)).healthy_for == timedelta(seconds=40)
+
+
+async def test_promise_1_a_gap_in_the_watch_is_not_health(watched: Stage) -> None:
+    await rounds(watched, GAP.total_seconds() + 1)
+    assert (await record(watched)).healthy_for == timedelta(0)
+    await rounds(watched, GAP.total_seconds())
+    assert (await record(watched)).healthy_for == GAP
+
+
+async def test_a_clock_that_was_set_back_does_not_take_health_away(watched: Stage) -> None:
+    await rounds(watched, 20)
+    watched.clock.pass_(seconds=-10)
+    watched.app.spec_digest = "sha256:other"
+    await rounds(watched)
+    assert (await record(watched)).healthy_for == timedelta(seconds=20)
+
+
+async def test_between_two_beats_nothing_is_written(watched: Stage) -> None:
+    await rounds(watched, 5, 5)
+    assert (await record(watched)).watched_until == made.NOW
+    await rounds(watched, 5)
+    assert (await record(watched)).watched_until == made.NOW + timedelta(seconds=15)
+
+
+async def test_the_next_release_ends_the_record_of_the_one_before(watched: Stage) -> None:
+    await rounds(watched, 20)
+    newer = made.release("45", version="", revision="cafe" + "0" * 36, started_at=watched.clock.now())
+    watched.app.history.insert(0, newer)
+    watched.app.images[newer.key] = made.NEW_IMAGE
+    await rounds(watched)
+    assert (await record(watched)).live_until == watched.clock.now()
+    assert (await record(watched, newer.key)).live_until is None
+
+
+async def test_a_release_that_is_deployed_again_keeps_what_was_seen_of_it(watched: Stage) -> None:
+    await rounds(watched, 20)
+    goal = replace(made.GOAL, handle="46", started_at=watched.clock.now())
+    watched.app.history.insert(0, goal)
+    await rounds(watched, 20)
+    kept = await record(watched, made.GOAL.key)
+    assert (kept.handle, kept.healthy_for, kept.live_until) == ("46", timedelta(hours=23, seconds=20), None)
+    assert kept.images == (made.OLD_IMAGE,)
+
+
+# --- images --------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_promise_1_images_of_a_roll_out_that_is_not_settled_are_not_recorded(watched: Stage) -> None:
+    watched.app.health = "Progressing"
+    await rounds(watched)
+    assert (await record(watched)).images is None
+    watched.app.health = "Healthy"
+    watched.app.pods_ready = False
+    await rounds(watched)
+    assert (await record(watched)).images is None
+
+
+async def test_promise_1_images_that_ready_pods_do_not_agree_on_are_not_recorded(watched: Stage) -> None:
+    class Mixed(FakeDelivery):
+        def pods(self) -> tuple[keys.Pod, ...]:
+            first, second = super().pods()
+            other = replace(first.images[0], digest="sha256:" + "6" * 64)
+            return first, replace(second, images=(other,))
+
+    watched.deliveries["prod"] = Mixed(watched.clock, TARGET, watched.app)
+    await rounds(watched)
+    assert (await record(watched)).images is None
+
+
+async def test_promise_1_images_without_a_digest_are_not_recorded(watched: Stage) -> None:
+    watched.app.images[FRESH.key] = Image(reference="registry.example/shop/web:3")
+    await rounds(watched)
+    assert (await record(watched)).images is None
+
+
+async def test_images_that_were_recorded_stay_when_they_cannot_be_seen_any_more(watched: Stage) -> None:
+    await rounds(watched)
+    watched.app.health = "Degraded"
+    await rounds(watched)
+    assert (await record(watched)).images == (watched.app.images[FRESH.key],)
+
+
+async def test_while_an_operation_runs_no_images_are_recorded(watched: Stage) -> None:
+    watched.app.running = keys.Running(by=made.ROBOT, ours=False, automated=True, phase="Running", says="", since=None, revision="x")
+    await rounds(watched)
+    assert (await record(watched)).images is None
+
+
+async def test_a_release_gets_the_version_that_its_image_says(watched: Stage) -> None:
+    exact = watched.app.images[FRESH.key].exact
+    assert exact is not None
+    watched.facts.tell(keys.image_config(exact), keys.ImageConfig(labels={}, revision="", repository="", version="v3.0.0"))
+    await rounds(watched)
+    assert (await record(watched)).version == "v3.0.0"
+
+
+# --- trouble ----------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_instance_that_does_not_answer_is_told_and_does_not_stop_the_others(watched: Stage) -> None:
+    other = FakeDelivery(watched.clock, STAGING, Application(history=[replace(FRESH, target=STAGING)], images=watched.app.images, health="Healthy"))
+    watched.deliveries["staging"] = other
+    watched.use(watched.policies.of(TARGET))
+    watched.delivery.trouble["targets"] = TemporaryError("503")
+    await rounds(watched, 20)
+    assert watched.watcher.freshness["prod"].trouble == "503"
+    assert watched.watcher.freshness["prod"].listed_at is None
+    assert watched.watcher.freshness["staging"].trouble == ""
+    assert (await record(watched, target=STAGING)).healthy_for == timedelta(seconds=20)
+
+
+async def test_each_instance_has_a_beat_of_its_own(watched: Stage) -> None:
+    """Else the first to answer would write down its health, and the second never."""
+    other = FakeDelivery(watched.clock, STAGING, Application(history=[replace(FRESH, target=STAGING)], images=watched.app.images, health="Healthy"))
+    watched.deliveries["staging"] = other
+    watched.use(watched.policies.of(TARGET))
+    await rounds(watched, 20, 20)
+    for target in (TARGET, STAGING):
+        assert (await record(watched, target=target)).healthy_for == timedelta(seconds=40)
+
+
+async def test_a_target_that_cannot_be_looked_at_is_looked_at_again(watched: Stage) -> None:
+    watched.delivery.trouble["look"] = TemporaryError("503")
+    await rounds(watched)
+    assert watched.watcher.freshness["prod"].trouble == "prod:checkout: 503"
+    del watched.delivery.trouble["look"]
+    await rounds(watched)
+    assert watched.watcher.freshness["prod"].trouble == ""
+    assert (await record(watched)).handle == "44"
+
+
+async def test_an_incomplete_list_says_so(watched: Stage) -> None:
+    watched.delivery.complete = False
+    await rounds(watched)
+    fresh = watched.watcher.freshness["prod"]
+    assert (fresh.complete, fresh.trouble, fresh.listed_at) == (False, "the answer may be short", made.NOW)
+
+
+async def test_the_spec_is_remembered_as_it_was_seen(watched: Stage) -> None:
+    await rounds(watched)
+    watched.clock.pass_(seconds=30)
+    watched.app.spec_digest = "sha256:edited"
+    await rounds(watched)
+    assert await watched.targets.spec_before(TARGET, made.NOW + timedelta(seconds=10)) == ("sha256:spec", made.NOW)
+    assert (await watched.targets.spec_before(TARGET, watched.clock.now()) or ("", None))[0] == "sha256:edited"
+
+
+async def test_a_target_is_looked_at_closely_only_when_something_changed(watched: Stage) -> None:
+    class Counting(FakeDelivery):
+        looks = 0
+
+        async def look(self, target: TargetId) -> keys.TargetState:
+            self.looks += 1
+            return await super().look(target)
+
+    counting = Counting(watched.clock, TARGET, watched.app)
+    watched.deliveries["prod"] = counting
+    await rounds(watched, 20, 20)
+    assert counting.looks == 1
+
+
+def test_a_watcher_begins_with_nothing_known(stage: Stage) -> None:
+    fresh = Watcher(deliveries=stage.deliveries, targets=stage.targets, gatherer=stage.gatherer, clock=stage.clock).freshness["prod"]
+    assert (fresh.listed_at, fresh.complete, fresh.trouble) == (None, False, "")
