@@ -30,8 +30,9 @@ def _duration(value: Any) -> Any:
         return value
     if not isinstance(value, str):  # a bare number has no unit, and YAML reads 1:30 as ninety
         raise ValueError("expected a duration such as 30s, 3m, 2h or 7d")  # noqa: TRY004  pydantic makes a fault of ValueError only
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value)
-    if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
+    plain = value.replace(" ", "")
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", plain)
+    if not parts or "".join(number + unit for number, unit in parts) != plain:
         raise ValueError("expected a duration such as 30s, 3m, 2h or 7d")
     return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
 
@@ -298,6 +299,8 @@ def load(file: Path, kinds: Kinds) -> Settings:
     _lines(node, (), lines, file, faults)
     raw = _absolute(raw, file.resolve().parent)
     settings = _validate(Settings, raw, (), file, lines, faults)
+    if isinstance(settings, Settings):  # with what variables say of them
+        raw |= {"delivery": list(settings.delivery), "notify": list(settings.notify), "evidence": settings.evidence}
     delivery = _kinds("delivery", raw.get("delivery"), kinds.delivery, file, lines, faults)
     notify = _kinds("notify", raw.get("notify"), kinds.notify, file, lines, faults)
     evidence = _evidence(raw.get("evidence"), kinds.evidence, file, lines, faults)
@@ -320,6 +323,7 @@ def _lines(node: Any, path: Path_, found: dict[Path_, int], file: Path, faults: 
             here, line = (*path, key.value), key.start_mark.line + 1
             if here in found and key.value != "<<":
                 faults.append(f"{file.name}:{line}: {_shown(here)}: stands here and in line {found[here]}; once is expected")
+                continue
             found[here] = line
             _lines(value, here, found, file, faults)
     elif isinstance(node, yaml.SequenceNode):

@@ -17,7 +17,7 @@ from service.domain.planning.plan import Offer, Step
 from service.domain.ports import Checked, Clock, Guard, Intention, ListedTarget, Listing, Observation, Seen
 from service.domain.rule import Case
 
-SETTLED = timedelta(seconds=30)
+SETTLED = timedelta(seconds=5)
 ME = Actor(kind="service", name="backout")
 STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE = (
     "stop_auto_sync",

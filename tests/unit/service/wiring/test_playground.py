@@ -104,11 +104,3 @@ async def test_a_playground_that_was_not_started_says_so_and_can_be_stopped(tmp_
     await ground.kill()
     await ground.stop()
     assert not (tmp_path / "none").exists()
-
-
-async def test_a_service_that_does_not_start_is_told_with_the_reason_and_leaves_no_process(tmp_path: Path) -> None:
-    ground = Playground(tmp_path, SystemClock())
-    ground.config.write_text("store: 1\n", encoding="utf-8")
-    with pytest.raises(TemporaryError, match=r"the service ended with 1: .*backout\.yaml:1: "):
-        await ground.serve()
-    await ground.stop()

@@ -1,21 +1,23 @@
 import asyncio
 import signal
+import socket
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 from integrations.sandbox.world import World
 from service.api.parts import Drain
-from service.domain.errors import SettingsError, UnavailableError
+from service.domain.errors import BackoutError, SettingsError, UnavailableError
 from service.domain.ports import Message
 from service.settings import load
 from service.wiring.parts import VERSION, SystemClock, kinds
 from service.wiring.service import Service
-from service.wiring.serving import _Gauges, _readiness, parts
+from service.wiring.serving import _Gauges, _listen, _readiness, _serve, parts, serve
 from tests.fakes import store
 from tests.unit.service.wiring.conftest import free_port, process, settings_of
 
@@ -50,7 +52,7 @@ async def test_a_service_gets_ready_shows_its_figures_and_drains_before_it_ends(
         assert 'backout_outbox_waiting{channel="notify:on-call"} 0.0' in text
         assert f'backout_build_info{{version="{VERSION}"}} 1.0' in text
         one.send(signal.SIGTERM)
-        seen = [await one.get(session, "/readyz?verbose") for _ in range(1)]
+        seen = [await one.get(session, "/readyz?verbose")]
         while seen[-1][0] == 200:
             seen.append(await one.get(session, "/readyz?verbose"))
         assert (seen[-1][0], "the service is going down" in seen[-1][1]) == (503, True)
@@ -60,63 +62,55 @@ async def test_a_service_gets_ready_shows_its_figures_and_drains_before_it_ends(
         assert [event["event"] for event in one.events()] == ["ready", "stopping", "stopped"]
 
 
-async def test_ctrl_c_ends_it_as_gracefully(alone: Callable[..., Path], session: aiohttp.ClientSession) -> None:
-    async with process(alone()) as one:
-        await one.answers(session, "/readyz", 200)
-        one.send(signal.SIGINT)
-        assert await one.code() == 0
-        assert one.events()[-1]["event"] == "stopped"
+async def test_a_port_in_use_is_an_error_that_says_what_to_do_and_the_process_ends(alone: Callable[..., Path]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        listen = f"127.0.0.1:{other.getsockname()[1]}"
+        async with process(alone(listen=listen)) as one:
+            assert await one.code() == 1
+            assert f"backout: cannot listen on {listen}: " in one.text()
+            assert "choose another address with listen:" in one.text()
+            assert "Traceback" not in one.text()
 
 
-async def test_a_port_in_use_and_a_store_in_use_are_errors_that_say_what_to_do(alone: Callable[..., Path], tmp_path: Path, session: aiohttp.ClientSession) -> None:
-    first = alone()
-    listen = load(first, kinds()).listen
-    async with process(first) as one:
-        await one.answers(session, "/readyz", 200)
-        async with process(alone(listen=listen, store=f"sqlite:///{tmp_path / 'other.db'}")) as second:
-            assert await second.code() == 1
-            assert f"backout: cannot listen on {listen}: " in second.text()
-            assert "choose another address with listen:" in second.text()
-            assert "Traceback" not in second.text()
-        async with process(alone()) as third:
-            assert await third.code() == 1
-            assert "the store backout.db is in use by another Backout process; stop it first" in third.text()
-            assert "Traceback" not in third.text()
-        await one.answers(session, "/readyz", 200)
-
-
-async def test_a_port_that_cannot_be_is_an_error_and_no_crash(alone: Callable[..., Path]) -> None:
-    async with process(alone(listen="127.0.0.1:99999")) as one:
-        assert await one.code() == 1
-        assert "cannot listen on 127.0.0.1:99999" in one.text()
-        assert "Traceback" not in one.text()
-
-
-async def test_wrong_settings_and_wrong_keys_stop_the_start_before_anything_is_opened(alone: Callable[..., Path], tmp_path: Path) -> None:
-    async with process(alone(lissten="127.0.0.1:1")) as one:
-        assert await one.code() == 1
-        assert one.text().startswith("backout.yaml:5: lissten: unknown setting. Did you mean listen?")
-    (tmp_path / "keys.json").write_text('{"keys": []}', encoding="utf-8")
-    async with process(alone()) as one:
-        assert await one.code() == 1
-        assert one.text().startswith("auth.keys_file ")
-        assert "Traceback" not in one.text()
-    assert list(tmp_path.glob("backout.db*")) == []
-
-
-async def test_nothing_secret_stands_in_the_log(world: World, session: aiohttp.ClientSession) -> None:
+async def test_nothing_secret_stands_in_the_log_and_ctrl_c_is_as_graceful(world: World, session: aiohttp.ClientSession) -> None:
     secrets = [(world.folder / name).read_text(encoding="utf-8").strip() for name in ("alert-token", "notify-token", "argocd-token")]
     assert all(stat.S_IMODE((world.folder / name).stat().st_mode) == 0o600 for name in ("alert-token", "notify-token", "argocd-token"))
     async with process(world.settings(listen=f"127.0.0.1:{free_port()}")) as one:
         await one.answers(session, "/readyz", 200)
         await world.argocd.stop()
         await asyncio.sleep(0.7)
-        one.send(signal.SIGTERM)
+        one.send(signal.SIGINT)
         assert await one.code() == 0
+        assert one.events()[-1]["event"] == "stopped"
         assert [secret for secret in secrets if secret in one.text()] == []
 
 
 # --- in this process -----------------------------------------------------------------------------------------------------
+
+
+def test_wrong_settings_are_told_with_file_and_line_before_anything_is_opened(alone: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^backout\.yaml:5: lissten: unknown setting\. Did you mean listen\?$"):
+        serve(alone(lissten="127.0.0.1:1"))
+    assert list(tmp_path.glob("backout.db*")) == []
+
+
+@pytest.mark.parametrize("body", ['{"keys": []}', "", "no json"])
+async def test_a_keys_file_that_lets_nobody_in_stops_the_start_before_anything_is_opened(alone: Callable[..., Path], tmp_path: Path, body: str) -> None:
+    settings = load(alone(), kinds())
+    (tmp_path / "keys.json").write_text(body, encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"^auth\.keys_file "):
+        await _serve(settings)
+    assert not (tmp_path / "backout.db").exists()
+    assert not (tmp_path / "backout.db.lock").exists()
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:99999", "no-such-host.invalid:8080"])
+async def test_an_address_that_cannot_be_listened_on_is_named(alone: Callable[..., Path], listen: str) -> None:
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    with pytest.raises(BackoutError, match=f"^cannot listen on {listen}: .*; choose another address with listen:$"):
+        await _listen(runner, load(alone(listen=listen), kinds()))
+    await runner.cleanup()
 
 
 async def test_the_edge_is_made_of_the_services_own_parts(world: World) -> None:
@@ -167,12 +161,12 @@ async def test_ready_is_a_store_that_answers_and_loops_that_live(alone: Callable
     service = Service(load(alone(store=copied.url), kinds()), SystemClock())
     asked = {one.name: one.ask for one in _readiness(service)}
     assert {name: await ask() for name, ask in asked.items()} == {"store": "", "loops": ""}
-
-    async def breaks() -> None:
-        raise KeyboardInterrupt
-
     service.tasks.every(60, "well", service.operations.alive)
     assert await asked["loops"]() == ""
+    (loop,) = [task for task in asyncio.all_tasks() if task.get_name() == "well"]
+    loop.cancel()
+    await asyncio.wait([loop])
+    assert await asked["loops"]() == "background loops ended: well"
     await service.tasks.stop()
     await store.closed(service.database)
     await store.closed(copied)

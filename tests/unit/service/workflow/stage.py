@@ -43,8 +43,10 @@ from tests.unit.service.domain import made
 
 TARGET = made.TARGET
 CHANNEL = "notify:on-call"
-SLI, TRAFFIC = "sum(rate(errors[20s]))", "sum(rate(requests[20s]))"
-QUICK = RecoveredWhen(promql=SLI, below=0.01, bake=timedelta(seconds=6), scrape_interval=timedelta(seconds=4), passes=3, give_up_after=timedelta(seconds=20))
+SLI, TRAFFIC = "sum(rate(errors[9s]))", "sum(rate(requests[9s]))"
+QUICK = RecoveredWhen(
+    promql=SLI, below=0.01, bake=timedelta(seconds=1), scrape_interval=timedelta(milliseconds=400), passes=2, give_up_after=timedelta(seconds=10)
+)
 POLICY = replace(made.POLICY, match="prod:*", version="1", mode=Mode.AUTO, alerts=("HighErrorRate",), namespaces=("shop",), recovered_when=QUICK)
 ENDED = "ended"
 

@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -35,8 +35,8 @@ class KilledError(Exception):
 class Dying(AlertStore):
     """A store whose process is killed before a disposition is written."""
 
-    async def place(self, episode: Episode, *, disposition: str, says: str, target: TargetId | None, rung: str, at: datetime) -> Incident | None:
-        raise KilledError
+    async def place(self, episode: Episode, **told: Any) -> Incident | None:
+        raise KilledError(episode.id, told)
 
 
 async def told(stage: Stage, fingerprint: str = "f00d", *, sender: str = "main", **labels: str) -> Episode:

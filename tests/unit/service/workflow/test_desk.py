@@ -214,7 +214,7 @@ async def test_promise_7_a_hold_stays_when_auto_sync_cannot_be_given_back(stage:
     hold = await held(stage)
     stage.app.desired_revision = "f1f1"
     stage.delivery.fares[RESTORE] = [fare]
-    with pytest.raises(RefusedError, match="the hold stays|could not be given back"):
+    with pytest.raises(RefusedError, match="auto-sync"):
         await end(stage, hold)
     assert await stage.hold() is not None
 

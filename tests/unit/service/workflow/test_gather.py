@@ -17,7 +17,10 @@ from tests.fakes.facts import HANGING, FakeFacts
 from tests.unit.service.domain import made
 
 TARGET = made.TARGET
-ONE, TWO = Key[str]("one"), Key[str]("two")
+ONE: Key[str] = Key("one")
+TWO: Key[str] = Key("two")
+QUICK: Key[int] = Key("quick")
+SLOW: Key[int] = Key("slow")
 
 
 class Slow:
@@ -126,7 +129,7 @@ async def test_rules_may_name_further_facts_after_seeing_the_first(clock: FakeCl
 
 
 async def test_rules_that_never_have_enough_come_to_an_end(clock: FakeClock, facts: FakeFacts) -> None:
-    greedy = Rule(name="x", question="?", ask=lambda _: passes("yes"), needs=lambda case: (Key[str]("more", len(case.facts.known)),))
+    greedy = Rule(name="x", question="?", ask=lambda _: passes("yes"), needs=lambda case: (Key("more", len(case.facts.known)),))
     case = await gatherer(clock, facts).complete(made.world().case({}), [greedy])
     assert len(case.facts.known) == ROUNDS
 
@@ -139,20 +142,19 @@ async def test_a_rule_whose_needs_have_a_defect_does_not_stop_the_others(clock: 
 
 
 async def test_what_grew_old_while_a_slow_source_was_read_is_read_again(clock: FakeClock) -> None:
-    quick, slow = Key[int]("quick"), Key[int]("slow")
     source = Slow(clock)
-    chained = Rule(name="x", question="?", ask=lambda _: passes("yes"), needs=lambda case: (quick, slow) if quick in case.facts.known else (quick,))
+    chained = Rule(name="x", question="?", ask=lambda _: passes("yes"), needs=lambda case: (QUICK, SLOW) if QUICK in case.facts.known else (QUICK,))
     case = await gatherer(clock, source).complete(made.world().case({}), [chained])
-    assert isinstance(case.facts.read(quick), Known)
-    assert isinstance(case.facts.read(slow), Known)
+    assert isinstance(case.facts.read(QUICK), Known)
+    assert isinstance(case.facts.read(SLOW), Known)
     assert source.reads == ["quick", "slow", "quick"]
 
 
 async def test_promise_4_a_fact_of_an_earlier_moment_is_not_believed_for_ever(clock: FakeClock) -> None:
     source = Slow(clock)
-    known = await gatherer(clock, source).facts(TARGET, [Key[int]("quick")])
+    known = await gatherer(clock, source).facts(TARGET, [QUICK])
     clock.pass_(seconds=11)
-    assert isinstance(Facts(known.known, clock.now()).read(Key[int]("quick")), Absent)
+    assert isinstance(Facts(known.known, clock.now()).read(QUICK), Absent)
 
 
 async def test_what_cannot_change_is_kept_while_it_holds_and_everything_else_is_read_again(clock: FakeClock, facts: FakeFacts) -> None:
@@ -168,8 +170,8 @@ async def test_what_cannot_change_is_kept_while_it_holds_and_everything_else_is_
 
 
 async def test_promise_1_what_could_not_be_read_is_never_kept(clock: FakeClock, facts: FakeFacts) -> None:
-    one = gatherer(clock, facts)
     facts.tell(made.MANIFEST, TemporaryError("timeout"))
+    one = gatherer(clock, facts)
     await one.facts(TARGET, [made.MANIFEST])
     facts.tell(made.MANIFEST, keys.Manifest(digest=made.OLD_DIGEST))
     assert isinstance((await one.facts(TARGET, [made.MANIFEST])).read(made.MANIFEST), Known)

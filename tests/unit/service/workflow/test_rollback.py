@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from service.domain.ports import Transition
 from service.workflow import record
 from service.workflow.messages import Told
 from service.workflow.rollback import MAX_VERDICTS, STUCK_AFTER
-from tests.fakes.delivery import BACK, CLEAR, MARK, PROVE, RESTORE, STOP
+from tests.fakes.delivery import BACK, CLEAR, MARK, PROVE, RESTORE, SETTLED, STOP
 from tests.fakes.facts import HANGING
 from tests.unit.service.domain import made
 from tests.unit.service.workflow.stage import QUICK, SLI, TARGET, TRAFFIC, Stage, attribute, named, orphans, roots
@@ -741,7 +740,7 @@ async def test_promise_3_a_cancel_between_intent_and_write_sends_nothing_and_mak
     assert (row.outcome, stage.delivery.sent, await stage.hold()) == (Outcome.CANCELLED, [], None)
     assert row.done_at is not None
     assert row.first_effect_at is not None
-    assert row.done_at - row.first_effect_at >= timedelta(seconds=30)  # until then it could still arrive
+    assert row.done_at - row.first_effect_at >= SETTLED  # until then it could still arrive
 
 
 async def test_a_cancel_while_the_rollback_runs_waits_for_its_end_and_keeps_it(stage: Stage) -> None:

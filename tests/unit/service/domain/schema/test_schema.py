@@ -3,7 +3,19 @@
 import pytest
 
 from service.domain import schema
-from service.domain.schema import Change, Dialect, MigrationFile, Role, SchemaVerdict, is_migration, may_carry_migrations, read_range, read_sql, recognise, summary
+from service.domain.schema import (
+    Change,
+    Dialect,
+    MigrationFile,
+    Role,
+    SchemaVerdict,
+    is_migration,
+    may_carry_migrations,
+    read_range,
+    read_sql,
+    recognise,
+    summary,
+)
 
 DROPS = "-- v3.1 reads status from order_state\nALTER TABLE orders\n  DROP COLUMN legacy_status;\n"
 ADDS = "ALTER TABLE orders ADD COLUMN note text;\n"
