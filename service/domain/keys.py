@@ -44,6 +44,8 @@ class TargetState:
     `history` is newest first and holds completed deploys; `current` is what the system holds for live. `auto_sync` is True when the system deploys by
     itself; `remembered` is the raw setting to give back later. `spec_digest` covers what a person could have edited. `prune` is whether a rollback
     deletes what the goal release does not have. `marker` is the text of our own hold marker on the target, "" when there is none.
+    `failed_newer` is the sentence of a deploy that failed after the newest history entry: part of it may be live, which the history does not tell.
+    `settled`: what runs now belongs to `current`, and is not on its way to or from something else.
     """
 
     target: TargetId
@@ -64,6 +66,8 @@ class TargetState:
     marker: str = ""
     warnings: tuple[str, ...] = ()
     link: str = ""
+    failed_newer: str = ""
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

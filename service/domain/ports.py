@@ -84,6 +84,7 @@ class Intention:
     """What an effect is for, given to `intend`, which adds what it needs to recognise the effect later (decision 6).
 
     `not_before`: acts of people on the target after this time mean hands off. `ours` are markers of this operation's earlier effects.
+    `own_marker` is the text on the target of a hold of ours that is open already, "" when there is none.
     """
 
     target: TargetId
@@ -95,6 +96,7 @@ class Intention:
     marker: str
     at: datetime
     ours: tuple[Mapping[str, Json], ...] = ()
+    own_marker: str = ""
 
 
 class Seen(StrEnum):
@@ -245,10 +247,11 @@ class SpanEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldChange:
-    """Open a hold (with its first held release), or end it. Written in the transition that makes it true."""
+    """Open a hold (with its held release), or end it; `only` takes that one held release out of it. Written in the transition that makes it true."""
 
     open: Hold | None = None
     end: str = ""
+    only: str = ""
     ended_by: str = ""
     because: str = ""
 

@@ -167,6 +167,20 @@ def check_alert(now: Fact[AlertNow] | None) -> Check:
     return Check(name="alert", look=Look.BAD, says=f"the alert is still {now.value.state}")
 
 
+def check_alerts(now: Mapping[str, Fact[AlertNow]]) -> Check:
+    """Whether every alert of the target is quiet: the worst of them decides. None at all = nobody was alerted."""
+    checks = {name: check_alert(fact) for name, fact in now.items()}
+    if not checks:
+        return check_alert(None)
+    worst = _worst(tuple(checks.values()))
+    if worst is Look.GOOD:
+        says = "the alert no longer fires" if len(checks) == 1 else f"none of {len(checks)} alerts fires any more"
+        return Check(name="alert", look=worst, says=says)
+    speaking = [(name, check) for name, check in checks.items() if check.look is worst]
+    says = speaking[0][1].says if len(checks) == 1 else "; ".join(f"{name}: {check.says}" for name, check in speaking[:3])
+    return Check(name="alert", look=worst, says=says)
+
+
 def advance(progress: Progress, checks: Sequence[Check], *, now: datetime, sampled_at: datetime | None, policy: RecoveredWhen) -> Progress:
     """Add one look. Recovered = good for the whole bake time (at least two scrape intervals) in k looks, each with a sample newer than the last.
 

@@ -307,7 +307,9 @@ async def _reload(connection: AsyncConnection, operation_id: str) -> Operation:
 async def _change_hold(connection: AsyncConnection, operation: Operation, change: HoldChange, at: datetime) -> None:
     if change.open is not None:
         wanted = change.open
-        row = (await connection.execute(sa.select(t.hold.c.id).where(t.hold.c.target == str(wanted.target), t.hold.c.closed_at.is_(None)))).first()
+        row = (
+            await connection.execute(sa.select(t.hold.c.id, t.hold.c.remembered).where(t.hold.c.target == str(wanted.target), t.hold.c.closed_at.is_(None)))
+        ).first()
         hold_id = row.id if row else wanted.id
         if row is None:  # the remembered setting belongs to the first held release: a second one would remember our own change (decision 3)
             await connection.execute(
@@ -324,11 +326,17 @@ async def _change_hold(connection: AsyncConnection, operation: Operation, change
                     ended_because="",
                 )
             )
+        else:
+            more = [one for one in wanted.remembered.get("revisions", ()) if one not in row.remembered.get("revisions", ())]
+            both = {**row.remembered, "revisions": [*row.remembered.get("revisions", ()), *more]}
+            await connection.execute(t.hold.update().where(t.hold.c.id == hold_id).values(remembered=both))
         known = set((await connection.execute(sa.select(t.held_release.c.key).where(t.held_release.c.hold_id == hold_id))).scalars())
         for key in wanted.held:
             if key not in known:
                 await connection.execute(t.held_release.insert().values(hold_id=hold_id, key=key, since=at))
-    if change.end:
+    if change.end and change.only:
+        await connection.execute(t.held_release.delete().where(t.held_release.c.hold_id == change.end, t.held_release.c.key == change.only))
+    elif change.end:
         await connection.execute(
             t.hold.update()
             .where(t.hold.c.id == change.end, t.hold.c.closed_at.is_(None))

@@ -35,7 +35,7 @@ from service.workflow.gather import Gatherer
 from service.workflow.messages import Told
 from service.workflow.own_facts import OwnFacts
 from service.workflow.rollback import Ports, RollbackStory
-from service.workflow.watch import Watcher
+from service.workflow.watch import Freshness, Watcher
 
 log = structlog.get_logger()
 
@@ -60,12 +60,15 @@ class Service:
         self.answers = AnswerStore(self.database)
         self.stop_switch = StopStore(self.database, settings.stop_file)
         self.policies = settings.policies
-        own = OwnFacts(targets=self.targets, holds=self.holds, journal=self.operations, policies=self.policies, clock=clock)
+        freshness: dict[str, Freshness] = {}
+        own = OwnFacts(targets=self.targets, holds=self.holds, journal=self.operations, policies=self.policies, freshness=freshness, clock=clock)
         self.gatherer = Gatherer(deliveries=self.outside.deliveries, sources=[*self.outside.sources.values(), own], clock=clock)
         self.examiner = Examiner(
             gatherer=self.gatherer, deliveries=self.outside.deliveries, targets=self.targets, rules=RULES, policies=self.policies, clock=clock
         )
-        self.watcher = Watcher(deliveries=self.outside.deliveries, targets=self.targets, gatherer=self.gatherer, clock=clock, beat=settings.watch.beat)
+        self.watcher = Watcher(
+            deliveries=self.outside.deliveries, targets=self.targets, gatherer=self.gatherer, clock=clock, beat=settings.watch.beat, freshness=freshness
+        )
         self.correlator = Correlator(
             alerts=self.alerts,
             journal=self.operations,
@@ -88,6 +91,7 @@ class Service:
             starting=self.operations,
             starter=self.engine,
             holds=self.holds,
+            stop=self.stop_switch,
             clock=clock,
             new_id=new_id,
         )
@@ -98,6 +102,8 @@ class Service:
                 deliveries=self.outside.deliveries,
                 targets=self.targets,
                 journal=self.operations,
+                alerts=self.alerts,
+                holds=self.holds,
                 stop=self.stop_switch,
                 clock=clock,
                 told=self.told,

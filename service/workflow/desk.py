@@ -21,6 +21,7 @@ from service.domain.ports import (
     SpanDraft,
     Starter,
     Starting,
+    StopSwitch,
     Targets,
     Work,
 )
@@ -51,6 +52,7 @@ class Desk:
         starting: Starting,
         starter: Starter,
         holds: HoldDesk,
+        stop: StopSwitch,
         clock: Clock,
         new_id: NewId,
     ) -> None:
@@ -61,6 +63,7 @@ class Desk:
         self._starting = starting
         self._starter = starter
         self._holds = holds
+        self._stop = stop
         self._clock = clock
         self._new_id = new_id
 
@@ -152,6 +155,12 @@ class Desk:
         delivery = self._deliveries.get(hold.target.instance)
         if delivery is None:
             raise RefusedError(f"the delivery instance {hold.target.instance} is not configured any more; configure it, then end the hold")
+        busy = next((o for o in await self._journal.alive() if o.target == hold.target), None)
+        if busy is not None:
+            raise ConflictError(f"operation {busy.id} works on {hold.target} now; wait until it has ended, or cancel it")
+        stopped = await self._stop.reason()
+        if stopped and not leave_auto_sync_off:
+            raise RefusedError(f"everything is stopped: {stopped}; resume first, or use --leave-auto-sync-off to end the hold alone")
         fact = await delivery.read(keys.state(hold.target))
         if isinstance(fact, Absent) and not leave_auto_sync_off:
             raise RefusedError(f"what would come back is unknown: {fact.why}; use --leave-auto-sync-off to end the hold alone")
@@ -186,10 +195,12 @@ class Desk:
         """Why the held release would come back with auto-sync, or might; "" when it would not.
 
         Bad is what differs, not a commit id (promise 7): a newer commit is still bad as long as it has every image that the held release has and the
-        goal release has not. Where both have the same images, only the revision is compared.
+        goal release has not. Where both have the same images, nobody can tell.
         """
-        if state.desired_revision == hold.remembered.get("revision"):
-            return "the desired revision is still the one that was rolled back"
+        if not state.desired_revision:
+            return "which revision is desired is not known"
+        if state.desired_revision in hold.remembered.get("revisions", ()):
+            return "the desired revision is still one that was rolled back"
         plan = record.load(await self._operation(hold.operation_id)).plan
         if plan is None or not hold.remembered.get("stopped") or keys.desired_images(hold.target).kind not in delivery.kinds:
             return ""
@@ -201,6 +212,8 @@ class Desk:
                 return f"whether what is desired now still is what was rolled back is unknown ({fact.why})"
             rendered.append({image.reference for image in fact.value})
         desired, bad = rendered[0], rendered[1] - rendered[2]
+        if not bad:
+            return "what was rolled back differs only in configuration, and whether the newer revision still has that is not known"
         return f"the desired revision is another one, but still has {', '.join(sorted(bad))}" if bad and bad <= desired else ""
 
     async def _unmark(self, delivery: Delivery, hold: Hold) -> str:

@@ -109,6 +109,9 @@ class Examiner:
         state, limits = facts.read(keys.state(target)), facts.read(keys.limits(target))
         if isinstance(state, Absent):
             return correlation.Suspicion(suspect=None, goal=None, says=f"which release is live is unknown: {state.why}")
+        if state.value.failed_newer:
+            says = f"{state.value.failed_newer}; part of it may be live, which the history does not tell: a person has to say what runs"
+            return correlation.Suspicion(suspect=None, goal=None, says=says)
         records = await self._targets.records(target)
         named = [replace(r, version=r.version or records[r.key].version) if r.key in records else r for r in state.value.history]
         return correlation.find_suspect(

@@ -1,5 +1,6 @@
 """Facts from Backout's own records: releases as they lived, the spec before the onset, limits, and objects shared between targets."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,13 @@ from service.domain.keys import Limits, Sharing
 from service.domain.model import TargetId
 from service.domain.policy import Policies
 from service.domain.ports import Clock, Holds, Journal, Targets
+from service.workflow.watch import Freshness
 
 OUTAGE_WINDOW = timedelta(minutes=10)
 OUTAGE_FLOOR = 3
 OUTAGE_SHARE = 0.1
 HOLDS_FOR = timedelta(seconds=15)
+LIST_HOLDS_FOR = timedelta(minutes=5)
 
 
 class OwnFacts:
@@ -21,7 +24,8 @@ class OwnFacts:
 
     kinds = frozenset({"record", "spec baseline", "limits", "sharing"})
 
-    def __init__(self, *, targets: Targets, holds: Holds, journal: Journal, policies: Policies, clock: Clock) -> None:
+    def __init__(self, *, targets: Targets, holds: Holds, journal: Journal, policies: Policies, freshness: Mapping[str, Freshness], clock: Clock) -> None:
+        self._freshness = freshness
         self._targets = targets
         self._holds = holds
         self._journal = journal
@@ -88,8 +92,15 @@ class OwnFacts:
     async def _sharing(self, target: TargetId) -> Fact[Any]:
         if await self._targets.listed(target) is None:
             return Absent("the target is not in the index yet", clears="Wait for the first list of its delivery instance.")
+        now = self._clock.now()
+        for instance, fresh in self._freshness.items():
+            if fresh.listed_at is None or not fresh.complete or now - fresh.listed_at > LIST_HOLDS_FOR:
+                why = fresh.trouble or "it was not listed in full lately"
+                return Absent(f"other targets may share objects: {instance} is not known in full ({why})", clears="Make every instance list all its targets.")
         shared, compared = await self._targets.shared(target)
-        return self._known(Sharing(shared=shared, compared=compared), f"objects of {compared} targets", timedelta(minutes=2))
+        listed_at = min((fresh.listed_at for fresh in self._freshness.values() if fresh.listed_at), default=now)
+        evidence = Evidence(source="backout store", what=f"objects of {compared} targets", read_at=listed_at)
+        return Known(value=Sharing(shared=shared, compared=compared), evidence=evidence, good_for=LIST_HOLDS_FOR)
 
 
 def _parts(key: Key[Any]) -> tuple[Any, Any]:

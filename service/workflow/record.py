@@ -68,6 +68,9 @@ class Rollback:
     acting_since: datetime | None = None
     waiting_since: datetime | None = None
     stumbles: int = 0
+    joins_hold: bool = False
+    own_marker: str = ""
+    back_since: datetime | None = None
     attempts: int = 0
     keep_firing: timedelta = timedelta(0)
 

@@ -36,14 +36,23 @@ class Watcher:
     """Keeps `Targets` true to the delivery instances. One `round` a poll; trouble with one instance or target never stops the others."""
 
     def __init__(
-        self, *, deliveries: Mapping[str, Delivery], targets: Targets, gatherer: Gatherer, clock: Clock, beat: timedelta = timedelta(seconds=15)
+        self,
+        *,
+        deliveries: Mapping[str, Delivery],
+        targets: Targets,
+        gatherer: Gatherer,
+        clock: Clock,
+        beat: timedelta = timedelta(seconds=15),
+        freshness: dict[str, Freshness] | None = None,
     ) -> None:
         self._deliveries = deliveries
         self._gatherer = gatherer
         self._targets = targets
         self._clock = clock
         self._beat = beat
-        self.freshness: dict[str, Freshness] = {name: Freshness() for name in deliveries}
+        self.freshness = freshness if freshness is not None else {}
+        for name in deliveries:
+            self.freshness.setdefault(name, Freshness())
 
     async def round(self) -> None:
         """List every instance once and look closely at what changed."""
@@ -130,14 +139,25 @@ def _records(state: keys.TargetState, pods: Sequence[keys.Pod] | None, before: M
             healthy_for=known.healthy_for if known else timedelta(0),
             last_health=state.health,
         )
-    elif state.running is not None:  # half of the next release may run already: its health is not this release's
+    elif state.running is not None or state.failed_newer:  # half of the next release may run already: its health is not this release's
         fresh = replace(known, handle=live.handle, watched_until=now)
     else:
         fresh = replace(_lived_on(known, state.health, now), handle=live.handle, version=live.version or known.version)
-    settled = state.health == HEALTHY and state.running is None
+    settled = state.settled and not state.failed_newer and state.health == HEALTHY and state.running is None
     images = _agreed(pods) if settled and pods else None
-    changed.append(replace(fresh, images=images or fresh.images))
+    changed.append(replace(fresh, images=_together(fresh.images, images)))
     return changed
+
+
+def _together(before: tuple[Image, ...] | None, now: tuple[Image, ...] | None) -> tuple[Image, ...] | None:
+    """What was recorded stays; an image that ran with another digest under the same release is known by none from then on (a moved tag, a wrong look)."""
+    if before is None or now is None:
+        return now if before is None else before
+    kept = {image.repository: image for image in before}
+    for image in now:
+        old = kept.get(image.repository)
+        kept[image.repository] = image if old is None else old if old.digest == image.digest else replace(old, digest=None, proof="")
+    return tuple(sorted(kept.values(), key=lambda i: i.reference))
 
 
 def _lived_on(record: ReleaseRecord, health: str, now: datetime) -> ReleaseRecord:

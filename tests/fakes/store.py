@@ -8,8 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from service.audit.chain import link
 from service.audit.encoding import OtlpEncoder
 from service.domain import spans
@@ -18,6 +16,7 @@ from service.domain.ports import HandOver
 from service.store.database import Database
 from service.store.migrating import migrate
 from service.store.operations import OperationStore
+from tests.fakes import inline_sqlite
 from tests.fakes.clock import START
 
 TARGET = TargetId("prod", "checkout")
@@ -39,17 +38,13 @@ def migrated(folder: Path) -> Path:
     return path
 
 
-def copied(template: Path, folder: Path, *, patience: float = 20.0, durable: bool = True) -> Database:
-    """An open store of its own; one that is not `durable` would not survive a power cut, and is quick."""
+def copied(template: Path, folder: Path, *, patience: float = 20.0, inline: bool = False) -> Database:
+    """An open store of its own; `inline` works without the driver's thread, which is quick (see `inline_sqlite`)."""
     path = folder / "store.db"
     shutil.copyfile(template, path)
     database = Database(f"sqlite:///{path}", patience=patience)
-
-    @sa.event.listens_for(database.engine.sync_engine, "connect")
-    def _quick(connection: Any, _record: Any) -> None:
-        if not durable:
-            connection.execute("PRAGMA synchronous=OFF")
-
+    if inline:
+        database.engine = inline_sqlite.engine(path)
     return database
 
 

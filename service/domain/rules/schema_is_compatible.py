@@ -84,6 +84,13 @@ def _hidden(rendered: Fact[tuple[Image, ...]], suspect: Release, seen: Sequence[
         says = f"Whether a hook or Job of release {suspect.handle} migrates with an image of its own is unknown"
         return doubt(says, rendered, clears="Make the delivery system render the release.")
     known = {image.repository for image in seen}
+    other = sorted(one.reference for one in rendered.value for image in seen if one.repository == image.repository and _disagree(one, image))
+    if other:
+        return unknown(
+            f"Release {suspect.handle} is rendered with {listed(other)}, but other pods were recorded as its own; which migrations it came with is unknown.",
+            rendered.evidence,
+            clears="Let Backout watch the next release; this one needs a person.",
+        )
     others = sorted({image.repository for image in rendered.value} - known)
     if not others:
         return None
@@ -92,6 +99,13 @@ def _hidden(rendered: Fact[tuple[Image, ...]], suspect: Release, seen: Sequence[
         rendered.evidence,
         clears="A person who knows that image ticks it.",
     )
+
+
+def _disagree(rendered: Image, recorded: Image) -> bool:
+    """Whether manifest and record cannot both be of one release: another digest, or another tag where the manifest names none."""
+    if rendered.digest is not None:
+        return rendered.digest != recorded.digest
+    return rendered.reference != recorded.reference and recorded.proof == "pods"
 
 
 def _differing(new: Iterable[Image], old: Iterable[Image]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from service.domain import keys
 from service.domain.errors import BackoutError, PermanentError, RefusedError, StoppedError, TemporaryError, TooLateError
+from service.domain.facts import Absent, Known
 from service.domain.model import Hold, Json, Operation, Outcome
 from service.domain.planning.plan import Plan, Step
 from service.domain.ports import (
@@ -62,9 +64,17 @@ class Acting(Chapter):
                 again = replace(data, plan=None, cursor=0, tried=(), confirmed=None, attempts=spent)
                 return Transition(phase=BEGIN, data=dump(again), says=says, events=(AuditEvent(kind="late", says=says, at=now),))
             return self.give_up(op, data, "act_before passed; nothing more was written", Outcome.FAILED)
-        delivery = self._p.deliveries[op.target.instance]
+        if step.effect and op.first_effect_at is None and op.automatic:
+            limits = (await self._p.gatherer.facts(op.target, [keys.limits(op.target)])).read(keys.limits(op.target))
+            if isinstance(limits, Absent) or limits.value.wide_outage:
+                why = limits.why if isinstance(limits, Absent) else limits.value.wide_outage
+                return self.give_up(op, data, f"hands off: {why}", Outcome.FAILED)
         try:
-            intent = await delivery.intend(step, self.intention(op, data, now))
+            hold = await self._p.holds.open_for(op.target) if step.effect and not data.hold_id else None
+            if hold is not None:
+                state = (await self._p.gatherer.facts(op.target, [keys.state(op.target)])).read(keys.state(op.target))
+                data = replace(data, hold_id=hold.id, joins_hold=True, own_marker=_ours(state.value.marker, hold) if isinstance(state, Known) else "")
+            intent = await self.delivery(op).intend(step, self.intention(op, data, now))
         except TemporaryError as error:
             return Transition(phase=ACT, data=op.data, says=f"{step.name}: {error}; trying again", wait=POLL)
         except (RefusedError, PermanentError) as error:
@@ -73,12 +83,12 @@ class Acting(Chapter):
             return self.give_up(op, data, f"{step.name}: {error}", Outcome.FAILED)
         attempt = data.attempts + 1 + sum(1 for one in data.tried if one.step == data.cursor and not one.undo)
         data = replace(data, tried=(*data.tried, Tried(step=data.cursor, attempt=attempt, intent=intent, at=now)))
-        hold = None
-        if step.effect and not data.hold_id:
-            data = replace(data, hold_id=self._p.new_id("hld"))
-            hold = HoldChange(open=self._hold(op, data, plan, intent, now))
+        change = None
+        if step.effect and op.first_effect_at is None:
+            data = data if data.hold_id else replace(data, hold_id=self._p.new_id("hld"))
+            change = HoldChange(open=self._hold(op, data, plan, intent, now))
         row = AuditEvent(kind="intent", says=f"about to: {step.says}", at=now, body={"step": step.name, "marker": dict(intent)})
-        return Transition(phase=SEND, data=dump(data), says=step.says, events=(row,), first_effect=step.effect, hold=hold)
+        return Transition(phase=SEND, data=dump(data), says=step.says, events=(row,), first_effect=step.effect, hold=change)
 
     def _hold(self, op: Operation, data: Rollback, plan: Plan, intent: Mapping[str, Json], now: datetime) -> Hold:
         policy = self._p.examiner.policy(op.target)
@@ -93,16 +103,20 @@ class Acting(Chapter):
             review_at=now + policy.hold_review,
             owner=str(op.requested_by),
             held=(plan.suspect.key,),
-            remembered={"auto_sync": remembered, "revision": plan.suspect.revision, "uid": plan.uid, "stopped": bool(remembered)},
+            remembered={
+                "auto_sync": remembered,
+                "revisions": [",".join(source.revision for source in plan.suspect.sources)],
+                "uid": plan.uid,
+                "stopped": bool(remembered),
+            },
         )
 
     async def send(self, op: Operation, data: Rollback) -> Transition:
         """Do the intended step: the adapter looks for it first, so that a crash between act and record does not act twice."""
         plan, now = plan_of(op, data), self._p.clock.now()
         step, tried = plan.steps[data.cursor], data.tried[-1]
-        delivery = self._p.deliveries[op.target.instance]
         try:
-            await delivery.act(step, tried.intent, self.guard(op))
+            await self.delivery(op).act(step, tried.intent, self.guard(op))
         except (TooLateError, StoppedError) as error:
             if step.optional:
                 return self._skip(with_end(data, "not_sent", str(error)), step, str(error), now)
@@ -111,18 +125,37 @@ class Acting(Chapter):
             says = f"{step.name}: the answer was lost ({error}); looking what became of it"
             return Transition(phase=WATCH, data=op.data, says=says, events=(AuditEvent(kind="answer_lost", says=says, at=now),))
         except RefusedError as error:
-            return await self._not_done(op, with_end(data, "refused", str(error)), step, tried, str(error))
+            return await self._refused(op, data, step, tried, str(error))
         except PermanentError as error:  # an answer that nobody understands is no proof that nothing happened
             return await self._not_done(op, with_end(data, Seen.FAILED, str(error)), step, tried, str(error))
         row = AuditEvent(kind="sent", says=f"sent: {step.says}", at=self._p.clock.now(), body={"step": step.name})
         return Transition(phase=WATCH, data=op.data, says=step.says, events=(row,))
+
+    async def _refused(self, op: Operation, data: Rollback, step: Step, tried: Tried, says: str) -> Transition:
+        """The server, or the look before sending, said no. That is no proof that an earlier try did not arrive: what the target shows decides."""
+        try:
+            seen = await self.delivery(op).observe(step, tried.intent)
+        except BackoutError as error:
+            return await self._not_done(op, with_end(data, Seen.FAILED, f"{says}; {error}"), step, tried, says)
+        if seen.seen in {Seen.DONE, Seen.RUNNING, Seen.STUCK}:
+            row = AuditEvent(kind="refused_late", says=f"{step.name} was refused ({says}), but the target shows it: {seen.says}", at=self._p.clock.now())
+            return Transition(phase=WATCH, data=op.data, says=seen.says, events=(row,))
+        await self._note(op, seen)
+        ended = "refused" if seen.seen is Seen.NOT_SEEN else str(seen.seen)
+        return await self._not_done(op, with_end(data, ended, says), step, tried, says)
+
+    async def _note(self, op: Operation, seen: Observation) -> None:
+        """Note the release that we put live, also when somebody has deployed over it since: it is never suspect (promise 10)."""
+        handle = str(seen.details.get("handle", ""))
+        if handle:
+            await self._p.targets.note_made(op.target, op.id, handle, self._p.clock.now())
 
     async def watch(self, op: Operation, data: Rollback) -> Transition:
         """See what became of the step that was sent."""
         plan, now = plan_of(op, data), self._p.clock.now()
         step, tried = plan.steps[data.cursor], data.tried[-1]
         try:
-            seen = await self._p.deliveries[op.target.instance].observe(step, tried.intent)
+            seen = await self.delivery(op).observe(step, tried.intent)
         except BackoutError as error:
             return self._keep_watching(op, data, step, tried, now, f"{step.name}: {error}; looking again")
         match seen.seen:
@@ -140,6 +173,7 @@ class Acting(Chapter):
                     return Transition(phase=ACT, data=dump(data), says=says, events=(AuditEvent(kind="not_seen", says=says, at=now),), spans=(span,))
                 return self._keep_watching(op, data, step, tried, now, seen.says)
             case Seen.FOREIGN | Seen.FAILED:
+                await self._note(op, seen)
                 return await self._not_done(op, with_end(data, seen.seen, seen.says), step, tried, seen.says)
 
     def _keep_watching(self, op: Operation, data: Rollback, step: Step, tried: Tried, now: datetime, says: str) -> Transition:
@@ -158,9 +192,7 @@ class Acting(Chapter):
 
     async def _done(self, op: Operation, data: Rollback, step: Step, tried: Tried, seen: Observation) -> Transition:
         now = self._p.clock.now()
-        handle = str(seen.details.get("handle", ""))
-        if handle:
-            await self._p.targets.note_made(op.target, op.id, handle, now)
+        await self._note(op, seen)
         data = replace(with_end(data, Seen.DONE, seen.says), cursor=data.cursor + 1)
         row = AuditEvent(kind="step_done", says=f"done: {step.says} — {seen.says}", at=now, body={"step": step.name, **dict(seen.details)})
         return Transition(phase=ACT, data=dump(data), says=seen.says, events=(row,), spans=(self.act_span(step, tried, now, Seen.DONE, seen.says),))
@@ -191,3 +223,8 @@ class Acting(Chapter):
         if op.phase == ACT and decided_by_deeds(plan_of(op, data), data):
             return self._verifying.start(op, data, self._p.clock.now())
         return self.give_up(op, data, op.cancel_requested, Outcome.CANCELLED)
+
+
+def _ours(marker: str, hold: Hold) -> str:
+    """The marker on the target, if it is the one of our own open hold."""
+    return marker if f"operation={hold.operation_id}" in marker else ""

@@ -9,11 +9,13 @@ from service.domain.errors import PermanentError, StoppedError, TooLateError
 from service.domain.model import Operation, Outcome
 from service.domain.planning.plan import Plan, Step
 from service.domain.ports import (
+    Alerts,
     AuditEvent,
     Clock,
     Delivery,
     Guard,
     HoldChange,
+    Holds,
     Intention,
     Journal,
     Message,
@@ -49,6 +51,8 @@ class Ports:
     deliveries: Mapping[str, Delivery]
     targets: Targets
     journal: Journal
+    alerts: Alerts
+    holds: Holds
     stop: StopSwitch
     clock: Clock
     told: Told
@@ -75,7 +79,15 @@ class Chapter:
             marker=f"operation={op.id} suspect={plan.suspect.revision[:12]} goal={plan.goal.revision[:12]}",
             at=now,
             ours=tuple(one.intent for one in data.tried),
+            own_marker=data.own_marker,
         )
+
+    def delivery(self, op: Operation) -> Delivery:
+        """The target's delivery instance; PermanentError when the settings do not name it any more."""
+        found = self._p.deliveries.get(op.target.instance)
+        if found is None:
+            raise PermanentError(f"the delivery instance {op.target.instance} is not configured any more; configure it again")
+        return found
 
     def guard(self, op: Operation, *, exempt: bool = False) -> Guard:
         """Compensation is exempt from `act_before` and from the stop switch (decision 11)."""

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from service.domain import keys
 from service.domain.errors import PermanentError
@@ -70,7 +70,7 @@ class Deciding(Chapter):
         data = await self._prepare(data, found, policy)
         if decision.do is Do.WAIT:
             return self._wait_or_go(op, data, found, policy, decision, rows, drafts)
-        return self._go(op, data, found, policy.act_within, rows, drafts)
+        return self._go(op, data, found, now + policy.act_within, rows, drafts)
 
     async def _examine(self, op: Operation, data: Rollback, deadline: timedelta) -> Examination:
         return await self._p.examiner.examine(
@@ -108,7 +108,7 @@ class Deciding(Chapter):
                 return self.refused(op, data, found, "the plan changed since it was shown: look at the new one and confirm that", rows, drafts)
             if missing:
                 return self.refused(op, data, found, f"the confirmation does not name {', '.join(missing)}", rows, drafts)
-            return self._go(op, data, found, policy.approve_within, rows, drafts)
+            return self._go(op, data, found, now + policy.approve_within, rows, drafts)
         until = now + policy.approve_within
         data = replace(data, waiting_since=now)
         text = (
@@ -118,7 +118,14 @@ class Deciding(Chapter):
             f"The offer ends at {until:%H:%M:%S} UTC; silence is not consent.",
         )
         sent = messages.message(
-            self._p.told, key=f"{op.id}/approval", title=f"{op.target}: a person decides", text=text, at=now, event="approval_wanted", operation=op, plan=plan
+            self._p.told,
+            key=f"{op.id}/approval/{data.verdicts}",
+            title=f"{op.target}: a person decides",
+            text=text,
+            at=now,
+            event="approval_wanted",
+            operation=op,
+            plan=plan,
         )
         return Transition(
             phase=WAITING,
@@ -172,7 +179,7 @@ class Deciding(Chapter):
         if stopped:
             return self.refused(op, data, found, f"everything is stopped: {stopped}", (), drafts)
         data = await self._prepare(replace(data, plan=plan), found, policy)
-        return self._go(op, data, found, left, (), drafts)
+        return self._go(op, data, found, op.act_before or now, (), drafts)  # the offer's end, however long the second look took
 
     async def _prepare(self, data: Rollback, found: Examination, policy: TargetPolicy) -> Rollback:
         """Remember what the verification will compare with: goal images, the SLI's bound, traffic before."""
@@ -190,7 +197,7 @@ class Deciding(Chapter):
         return replace(data, wanted=wanted, bound=bound, traffic_before=traffic, keep_firing=keep_firing)
 
     def _go(
-        self, op: Operation, data: Rollback, found: Examination, within: timedelta, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]
+        self, op: Operation, data: Rollback, found: Examination, before: datetime, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]
     ) -> Transition:
         plan, now = data.plan, self._p.clock.now()
         if plan is None or not plan.steps:
@@ -203,7 +210,7 @@ class Deciding(Chapter):
             spans=drafts,
             suspect_key=plan.suspect.key,
             goal_key=plan.goal.key,
-            act_before=now + within,
+            act_before=before,
         )
 
 

@@ -1,7 +1,7 @@
 """Takes back what was done, newest first, while it is still as we wrote it; never once the rollback itself may have been accepted (decision 11)."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from service.domain.errors import BackoutError, PermanentError, RefusedError, TemporaryError
 from service.domain.model import Operation, Outcome
@@ -13,8 +13,24 @@ from service.domain.ports import (
     Seen,
     Transition,
 )
+from service.workflow import messages
 from service.workflow.record import Rollback, Tried, dump
-from service.workflow.rollback.chapter import BACK, BACK_SEND, BACK_WATCH, POLL, STUCK_AFTER, Chapter, decisive, may_have_happened, plan_of, with_end
+from service.workflow.rollback.chapter import (
+    BACK,
+    BACK_SEND,
+    BACK_WATCH,
+    POLL,
+    STUCK_AFTER,
+    STUCK_POLL,
+    Chapter,
+    decisive,
+    may_have_happened,
+    plan_of,
+    with_end,
+)
+
+TELL_AFTER = timedelta(minutes=5)
+"""So long the delivery system may be away before a person is told that something of ours still stands."""
 
 
 class TakingBack(Chapter):
@@ -31,9 +47,9 @@ class TakingBack(Chapter):
             if undo is None or one.step in undone:
                 continue
             try:
-                intent = await self._p.deliveries[op.target.instance].intend(undo, self.intention(op, data, now))
+                intent = await self.delivery(op).intend(undo, self.intention(op, data, now))
             except TemporaryError as error:
-                return Transition(phase=BACK, data=op.data, says=f"{undo.name}: {error}; trying again", wait=timedelta(seconds=5))
+                return self._cannot_yet(op, data, undo, str(error), now)
             except (RefusedError, PermanentError) as error:
                 tried = Tried(step=one.step, undo=True, at=now, ended="refused", says=str(error))
                 row = AuditEvent(kind="not_taken_back", says=f"{undo.says}: {error}", at=now)
@@ -42,6 +58,21 @@ class TakingBack(Chapter):
             row = AuditEvent(kind="intent", says=f"about to: {undo.says}", at=now, body={"step": undo.name, "marker": dict(intent)})
             return Transition(phase=BACK_SEND, data=dump(replace(data, tried=(*data.tried, tried))), says=undo.says, events=(row,))
         return self._taken_back(op, data, accepted=bool(accepted))
+
+    def _cannot_yet(self, op: Operation, data: Rollback, undo: Step, why: str, now: datetime) -> Transition:
+        """The delivery system is away: try on, and tell a person once it has lasted, for auto-sync may be off meanwhile."""
+        since = data.back_since or now
+        data = replace(data, back_since=since)
+        if now - since < TELL_AFTER:
+            return Transition(phase=BACK, data=dump(data), says=f"{undo.name}: {why}; trying again", wait=timedelta(seconds=5))
+        text = (
+            f"{undo.says}: {why}",
+            f"Why it is taken back: {data.why_compensate}",
+            "Backout goes on trying; the target may stand without auto-sync until then.",
+        )
+        title = f"{op.target}: what was changed cannot be taken back yet"
+        sent = messages.message(self._p.told, key=f"{op.id}/stuck/{undo.name}", title=title, text=text, at=now, event="stuck", operation=op, plan=data.plan)
+        return Transition(phase=BACK, data=dump(data), says=f"{undo.name}: {why}; trying on since {since:%H:%M:%S} UTC", messages=sent, wait=STUCK_POLL)
 
     def _taken_back(self, op: Operation, data: Rollback, *, accepted: bool) -> Transition:
         failed = [one for one in data.tried if one.undo and one.ended != Seen.DONE]
@@ -53,14 +84,18 @@ class TakingBack(Chapter):
         else:
             tail = "what was changed was taken back" if any(one.undo for one in data.tried) else "nothing was changed"
         keep = accepted or bool(failed)
-        change = None if keep or not data.hold_id else HoldChange(end=data.hold_id, ended_by="backout", because=data.why_compensate)
+        change = (
+            None
+            if keep or not data.hold_id
+            else HoldChange(end=data.hold_id, only=plan_of(op, data).suspect.key if data.joins_hold else "", ended_by="backout", because=data.why_compensate)
+        )
         return self.end(op, data, outcome, f"{data.why_compensate}; {tail}", hold=change)
 
     async def back_send(self, op: Operation, data: Rollback) -> Transition:
         """Send the step that takes back; exempt from the deadline and the stop switch."""
         step, tried = undo_of(op, data)
         try:
-            await self._p.deliveries[op.target.instance].act(step, tried.intent, self.guard(op, exempt=True))
+            await self.delivery(op).act(step, tried.intent, self.guard(op, exempt=True))
         except TemporaryError:
             return Transition(phase=BACK_WATCH, data=op.data, says=f"{step.name}: the answer was lost; looking")
         except (RefusedError, PermanentError) as error:
@@ -72,7 +107,7 @@ class TakingBack(Chapter):
         step, tried = undo_of(op, data)
         now = self._p.clock.now()
         try:
-            seen = await self._p.deliveries[op.target.instance].observe(step, tried.intent)
+            seen = await self.delivery(op).observe(step, tried.intent)
         except BackoutError as error:
             seen = Observation(seen=Seen.RUNNING, says=str(error))
         if seen.seen is Seen.DONE:

@@ -1,5 +1,6 @@
 """Measures whether the target recovered (promise 8): one look after another, until it is good for long enough, not recovered, or inconclusive."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,7 +15,7 @@ from service.domain.ports import (
     SpanDraft,
     Transition,
 )
-from service.domain.recovery import Bound, Progress, advance, check_alert, check_live, check_sli, give_up_at, longest_range
+from service.domain.recovery import Bound, Progress, advance, check_alerts, check_live, check_sli, give_up_at, longest_range
 from service.workflow import messages
 from service.workflow.record import Rollback, dump
 from service.workflow.rollback.chapter import VERIFY, Chapter, plan_of
@@ -49,8 +50,9 @@ class Verifying(Chapter):
         wanted: list[Key[object]] = [keys.pods(op.target), keys.state(op.target)]  # type: ignore[list-item]  # keys of different values in one list
         sli = keys.series(bound.promql, bound.labels)
         traffic = keys.series(when.traffic)
-        alert = keys.alert_now(data.trigger.alert, data.trigger.series_labels) if data.trigger else None
-        wanted += [key for key, use in ((sli, bool(bound.rung)), (traffic, bool(when.traffic)), (alert, alert is not None)) if use and key is not None]  # type: ignore[misc]
+        alerts = await self._alerts(op, data)
+        wanted += [key for key, use in ((sli, bool(bound.rung)), (traffic, bool(when.traffic))) if use]  # type: ignore[misc]
+        wanted += alerts.values()  # type: ignore[arg-type]
         facts = await self._p.gatherer.facts(op.target, wanted)
         reverted = self._reverted(op, data, plan, facts)
         now = self._p.clock.now()
@@ -60,7 +62,7 @@ class Verifying(Chapter):
         checks = (
             check_live(facts.read(keys.pods(op.target)), data.wanted),
             check_sli(bound, values, traffic=facts.read(traffic) if when.traffic else None, traffic_before=data.traffic_before),
-            check_alert(facts.read(alert) if alert is not None else None),
+            check_alerts({name: facts.read(key) for name, key in alerts.items()}),
         )
         sampled = values.value.at if isinstance(values, Known) else None
         progress = advance(progress, checks, now=now, sampled_at=sampled, policy=when)
@@ -69,6 +71,22 @@ class Verifying(Chapter):
             return self._verified(op, data, plan)
         pause = max(1.0, min(5.0, when.scrape_interval.total_seconds() / 2))
         return Transition(phase=VERIFY, data=dump(data), says=progress.says, wait=timedelta(seconds=pause))
+
+    async def _alerts(self, op: Operation, data: Rollback) -> Mapping[str, Key[keys.AlertNow]]:
+        """Every alert that has to be quiet: the one that started this, and each that fires on the target by its sender's word. Name -> the question."""
+        found: dict[str, Key[keys.AlertNow]] = {}
+        if data.trigger is not None:
+            found[data.trigger.alert] = keys.alert_now(data.trigger.alert, data.trigger.series_labels)
+        for incident in await self._p.alerts.open_incidents():
+            if incident.target != op.target:
+                continue
+            for episode in incident.episodes:
+                if episode.firing:
+                    labels = tuple(sorted((k, v) for k, v in episode.labels.items() if k != "alertname"))
+                    key = keys.alert_now(episode.name, labels)
+                    if key not in found.values():
+                        found[episode.name if episode.name not in found else f"{episode.name} ({episode.fingerprint})"] = key
+        return found
 
     @staticmethod
     def _reverted(op: Operation, data: Rollback, plan: Plan, facts: Facts) -> str:

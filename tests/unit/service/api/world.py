@@ -219,6 +219,7 @@ class World:
             starting=self.operations,
             starter=self.engine,
             holds=self.holds,
+            stop=self.stop,
             clock=self.clock,
             new_id=new_id,
         )
@@ -329,7 +330,7 @@ class World:
             "review_at": NOW + timedelta(days=7),
             "owner": "alert:HighErrorRate",
             "held": ("key-42",),
-            "remembered": {"revision": "held-revision", "stopped": True},
+            "remembered": {"revisions": ["held-revision"], "stopped": True},
         }
         hold = Hold(**(values | changes))
         data = replace(record.load(operation), hold_id=hold.id)

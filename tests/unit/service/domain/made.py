@@ -225,7 +225,7 @@ def world(**changes: Any) -> World:
     made.tell(LIMITS, limits())
     made.tell(RECORD_NEW, record(SUSPECT, NEW_IMAGE))
     made.tell(RECORD_OLD, record(GOAL, OLD_IMAGE))
-    made.tell(RENDERED_NEW, (Image(reference=f"{NEW_IMAGE.repository}:v2.5.0"),))
+    made.tell(RENDERED_NEW, (Image(reference=NEW_IMAGE.reference),))
     made.tell(MANIFEST, keys.Manifest(digest=OLD_DIGEST))
     made.tell(LABELS_NEW, keys.ImageConfig(labels={}, revision=NEW_REVISION, repository=REPOSITORY))
     made.tell(LABELS_OLD, keys.ImageConfig(labels={}, revision=OLD_REVISION, repository=REPOSITORY))

@@ -17,7 +17,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def stage(template: Path, tmp_path: Path) -> AsyncIterator[Stage]:
-    database = store.copied(template, tmp_path, durable=False)
+    database = store.copied(template, tmp_path, inline=True)
     made = Stage(database, tmp_path)
     await made.prepare()
     yield made

@@ -43,6 +43,9 @@ async def test_a_full_record_comes_back_as_it_was(stage: Stage) -> None:
         stumbles=1,
         attempts=3,
         keep_firing=timedelta(minutes=5),
+        joins_hold=True,
+        own_marker="operation=op_1",
+        back_since=START,
     )
     assert again(record) == record
     assert plan is not None

@@ -41,7 +41,8 @@ def test_a_complete_difference_without_a_migration_passes_with_proof() -> None:
 
 
 def test_the_same_images_need_no_source_at_all() -> None:
-    same = world().tell(made.RECORD_NEW, made.record(made.SUSPECT, made.OLD_IMAGE))
+    rendered = (Image(reference=made.OLD_IMAGE.reference),)
+    same = world().tell(made.RECORD_NEW, made.record(made.SUSPECT, made.OLD_IMAGE)).tell(made.RENDERED_NEW, rendered)
     finding = ask(same)
     assert (finding.answer, finding.says) == (Answer.PASS, "Releases 42 and 41 run the same images, so no migration lies between them.")
     assert {key.kind for key in same.gathered(RULE)} == {"record", "rendered images"}
@@ -227,6 +228,7 @@ def test_an_image_that_only_one_release_runs_is_not_passed_over(side: Key[Any]) 
     release, image = (made.SUSPECT, made.OLD_IMAGE) if side == made.RECORD_NEW else (made.GOAL, made.OLD_IMAGE)
     both = replace(made.record(release, None), images=(image, WORKER))
     told = world().tell(made.RECORD_NEW, made.record(made.SUSPECT, made.OLD_IMAGE)).tell(side, both).tell(WORKER_LABELS, labelled("6" * 40))
+    told = told.tell(made.RENDERED_NEW, (Image(reference=made.OLD_IMAGE.reference),))
     finding = ask(told)
     assert finding.answer is Answer.UNKNOWN
     assert finding.says.startswith(f"Only the release to {'leave' if side == made.RECORD_NEW else 'go back to'} ({release.handle}) has code of")
@@ -244,3 +246,16 @@ def test_it_asks_for_the_configuration_revision_of_neither_release() -> None:
     subjects = str([key.subject for key in world().gathered(RULE)])
     assert made.SUSPECT.revision not in subjects
     assert made.GOAL.revision not in subjects
+
+
+@pytest.mark.parametrize(
+    "rendered",
+    [made.NEW_IMAGE, Image(reference=made.NEW_IMAGE.reference), Image(reference=f"{made.NEW_IMAGE.repository}:v2.5.0")],
+    ids=["by digest", "same reference without proof", "by tag"],
+)
+def test_promise_1_a_record_that_the_manifests_contradict_is_unknown_and_not_the_same_images(rendered: Image) -> None:
+    """The pods of the old release still ran when the new one was recorded: the record says `same images`, the manifest says otherwise."""
+    poisoned = world().tell(made.RECORD_NEW, made.record(made.SUSPECT, made.OLD_IMAGE)).tell(made.RENDERED_NEW, (rendered,))
+    finding = ask(poisoned)
+    assert finding.answer is Answer.UNKNOWN
+    assert "other pods were recorded as its own" in finding.says
