@@ -19,6 +19,7 @@ VERSION = "4"
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))")
 _ZERO = datetime.min.replace(tzinfo=UTC)
+_OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 _FNV_OFFSET, _FNV_PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
 
 
@@ -81,6 +82,8 @@ def _notice(alert: Any, number: int) -> AlertNotice:
     starts_at = rfc3339(alert.get("startsAt"), f"startsAt of alert {number}")
     if starts_at == _ZERO:
         raise ValueError(f"startsAt of alert {number} is the zero time; an alert without a start has no identity")
+    if starts_at < _OLDEST:  # nothing fires that long: a template or a clock is wrong, and times before it cannot be reckoned with
+        raise ValueError(f"startsAt of alert {number} ({labels.get('alertname', '')[:200]!r}) is before the year 2000")
     ends_at = _ZERO if alert.get("endsAt") is None else rfc3339(alert["endsAt"], f"endsAt of alert {number}")
     # A zero end is Go's way to say "not ended", whatever the status says; a firing alert's end, if any, is only the sender's timeout.
     firing = ends_at == _ZERO or alert.get("status") == "firing"

@@ -25,6 +25,8 @@ COMPARISONS = frozenset({">", ">=", "<", "<=", "==", "!="})
 GROUPS_PER_PAGE = 500
 MOST_PAGES = 100
 MOST_SELECTORS = 16
+PLACES = ("namespace", "argocd_app", "argocd_app_namespace", "argocd_instance", "backout_target", "deployment", "statefulset", "daemonset", "service")
+"""Labels by which an alert names what it is about. Whoever sends a notification can write them, so Prometheus's own alert must carry them too."""
 
 Labels = Mapping[str, str]
 LabelSet = tuple[tuple[str, str], ...]
@@ -371,7 +373,10 @@ def _fitting(rules: Iterable[_Rule], labels: Labels) -> list[_Rule]:
 
 
 def _state(name: str, labels: Labels, alerts: Iterable[_Alert]) -> AlertNow | None:
-    """The one alert that is the episode's; None when there is none. The episode has more labels (external ones), never fewer."""
+    """The one alert that is the episode's; None when there is none. The episode has more labels (external ones), never fewer.
+
+    Labels that say what the alert is about are no external ones: an alert without them proves nothing about the place that the episode claims (promise 11).
+    """
     episode = {**labels, "alertname": name}
     agreeing = [alert for alert in alerts if alert.labels.get("alertname") == name and _agree(alert.labels, episode)]
     exact = [alert for alert in agreeing if alert.labels.keys() <= episode.keys()]
@@ -384,6 +389,13 @@ def _state(name: str, labels: Labels, alerts: Iterable[_Alert]) -> AlertNow | No
         return None
     if len({tuple(sorted(alert.labels.items())) for alert in exact}) > 1:
         raise _UnknownError(f"{len(exact)} active alerts {name} fit the episode's labels", "labels that tell the alerts apart")
+    unproven = [place for place in PLACES if episode.get(place) and place not in exact[0].labels]
+    if unproven:
+        claims = ", ".join(f"{place}={episode[place][:100]}" for place in unproven)
+        raise _UnknownError(
+            f"the alert {name} is {exact[0].state}, but Prometheus does not say of it {claims}, as the notification does",
+            f"a rule whose alerts carry the label {', '.join(unproven)} in Prometheus itself",
+        )
     for state in ("firing", "pending"):
         for alert in exact:
             if alert.state == state:

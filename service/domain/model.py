@@ -247,7 +247,10 @@ class RawDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """One firing of one alert: identity is (source, fingerprint, starts_at). `sender` is the credential it came with (promise 11)."""
+    """One firing of one alert: identity is (source, fingerprint, starts_at). `sender` is the credential it came with (promise 11).
+
+    `covered_by` is the operation that began with it, or that it joined while that was alive; an operation that has ended answers only what it began with.
+    """
 
     id: str
     source: str
@@ -267,6 +270,7 @@ class Episode:
     target: TargetId | None = None
     rung: str = ""
     incident_id: str | None = None
+    covered_by: str | None = None
 
     @property
     def firing(self) -> bool:

@@ -195,6 +195,10 @@ class Message:
     body: Mapping[str, Json] | bytes
 
 
+TRIED_OFTEN = 3
+"""A message that was tried this often lets younger ones go first: the trouble may be its own and not the receiver's."""
+
+
 class Sender(Protocol):
     """Sends one batch. TemporaryError: try later; PermanentError or RefusedError: park it and say so. `channel` is the kind, trace or notify."""
 
@@ -329,12 +333,25 @@ class Alerts(Protocol):
 class Starting(Protocol):
     """Beginning operations."""
 
-    async def begin(self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft]) -> Operation:
-        """Insert the row; raises ConflictError when one is alive for the target (its id is the error's text)."""
+    async def begin(
+        self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], covers: Sequence[Episode] = ()
+    ) -> Operation:
+        """Insert the row and mark the episodes as covered by it, or nothing of both.
+
+        Raises ConflictError when one is alive for the target (its id is the error's text), or when an episode was covered otherwise meanwhile.
+        """
         ...
 
-    async def append(self, operation_id: str, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], messages: Sequence[Message], at: datetime) -> None:
-        """Add rows outside of a transition (a joined alert, the end of its hold)."""
+    async def append(
+        self,
+        operation_id: str,
+        events: Sequence[AuditEvent],
+        spans: Sequence[SpanDraft],
+        messages: Sequence[Message],
+        at: datetime,
+        covers: Sequence[Episode] = (),
+    ) -> None:
+        """Add rows outside of a transition (joined alerts, the end of its hold). ConflictError when it has ended and should cover, or as in `begin`."""
         ...
 
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +20,12 @@ INTAKE_PATIENCE = 2.5
 
 CHUNK = 500
 
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""So far may a sender's clock be ahead of ours. A start later than that says nothing about which firing is the newer one."""
+
+NOWHERE = frozenset({"out_of_scope", "no_target", "ambiguous", "ignored"})
+"""Dispositions by which nothing follows from an episode, as told by its sender: another sender is heard for itself."""
+
 
 @dataclass(slots=True)
 class _Kept:
@@ -28,6 +34,15 @@ class _Kept:
     id: str
     starts_at: datetime
     ends_at: datetime | None
+    received_at: datetime
+    sender: str
+    disposition: str
+    taken: bool
+
+    @property
+    def ahead(self) -> bool:
+        """Whether it began, by its own word, after it was received."""
+        return self.starts_at > self.received_at + CLOCKS_DIFFER
 
 
 class AlertStore:
@@ -61,50 +76,87 @@ class AlertStore:
                     truncated=delivery.truncated,
                 )
             )
-            notices = list({(n.fingerprint, n.starts_at, n.firing): n for n in delivery.notices}.values())
+            firing = {(n.fingerprint, n.starts_at) for n in delivery.notices if n.firing}  # told both ways in one body, it is not known to be over
+            told = [n for n in delivery.notices if n.firing or (n.fingerprint, n.starts_at) not in firing]
+            notices = list({(n.fingerprint, n.starts_at, n.firing): n for n in told}.values())
             for start in range(0, len(notices), CHUNK):
                 await self._keep(connection, delivery, delivery_id, notices[start : start + CHUNK])
         return delivery_id
 
     async def _keep(self, connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notices: Sequence[AlertNotice]) -> None:
-        prints = {n.fingerprint for n in notices}
-        found = (
-            await connection.execute(
-                sa.select(t.episode.c.id, t.episode.c.fingerprint, t.episode.c.starts_at, t.episode.c.ends_at).where(
-                    t.episode.c.source == delivery.source, t.episode.c.fingerprint.in_(prints)
-                )
-            )
-        ).all()
-        known: dict[str, list[_Kept]] = {}
-        for row in found:
-            known.setdefault(row.fingerprint, []).append(_Kept(row.id, row.starts_at, row.ends_at))
+        known = await self._known(connection, delivery.source, {n.fingerprint for n in notices})
         for notice in notices:
             mine = known.setdefault(notice.fingerprint, [])
             seen = next((one for one in mine if one.starts_at == notice.starts_at), None)
             if notice.firing:
+                ahead = notice.starts_at > delivery.received_at + CLOCKS_DIFFER
                 for older in mine:
-                    if older.ends_at is None and older.starts_at < notice.starts_at:  # a newer firing ends the older episode of that fingerprint
+                    if older.ends_at is None and older.starts_at < notice.starts_at and not ahead:  # a newer firing ends the older episode of that fingerprint
                         await self._end(connection, older, notice.starts_at)
+                newer = min((one.starts_at for one in mine if one.starts_at > notice.starts_at and not one.ahead), default=None)
                 if seen is None:  # told late, after a newer firing of the same alert: over since then, and nothing to act on
-                    newer = min((one.starts_at for one in mine if one.starts_at > notice.starts_at), default=None)
                     mine.append(await self._insert(connection, delivery, delivery_id, notice, ended=newer, says="a newer firing of it was known already"))
                 else:
-                    await connection.execute(
-                        t.episode.update().where(t.episode.c.id == seen.id).values(times_seen=t.episode.c.times_seen + 1, last_seen_at=delivery.received_at)
-                    )
+                    await self._again(connection, delivery, delivery_id, notice, seen, superseded=newer is not None)
                 continue
             ended = notice.ends_at or delivery.received_at
-            matched = [seen] if seen is not None else [one for one in mine if one.ends_at is None and one.starts_at <= notice.starts_at]
+            open_ones = [one for one in mine if one.ends_at is None]
+            matched = [seen] if seen is not None else [one for one in open_ones if one.starts_at <= notice.starts_at]
+            matched += [one for one in open_ones if one.ahead and one not in matched]  # a start that never came to pass has no end of its own
             for one in matched:
                 await self._end(connection, one, ended)
             if not matched:  # its firing was never announced: kept, and never acted on
                 mine.append(await self._insert(connection, delivery, delivery_id, notice, ended=ended, says="it was over before Backout heard of it"))
 
+    @staticmethod
+    async def _known(connection: AsyncConnection, source: str, prints: Collection[str]) -> dict[str, list["_Kept"]]:
+        """The episodes of these fingerprints."""
+        columns = [t.episode.c[name] for name in ("id", "fingerprint", "starts_at", "ends_at", "received_at", "sender", "disposition", "covered_by")]
+        alive = t.operation.c.done_at.is_(None) & t.operation.c.id.is_not(None)
+        query = sa.select(*columns, alive.label("taken")).outerjoin(t.operation, t.operation.c.id == t.episode.c.covered_by)
+        known: dict[str, list[_Kept]] = {}
+        for row in await connection.execute(query.where(t.episode.c.source == source, t.episode.c.fingerprint.in_(prints))):
+            known.setdefault(row.fingerprint, []).append(
+                _Kept(row.id, row.starts_at, row.ends_at, row.received_at, row.sender, row.disposition, taken=bool(row.taken))
+            )
+        return known
+
+    @staticmethod
+    async def _again(
+        connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notice: AlertNotice, seen: "_Kept", *, superseded: bool
+    ) -> None:
+        """It fires still: a repeat; or it fires again after its end, or another sender tells what led nowhere as the first one told it.
+
+        In the latter two it is decided again under who tells it now, with this sender's words: nobody lends its rights to another's labels (promise 11).
+        While an operation that took it up is alive, it only goes on.
+        """
+        values: dict[str, Any] = {"times_seen": t.episode.c.times_seen + 1, "last_seen_at": delivery.received_at}
+        refired = seen.ends_at is not None and delivery.received_at > seen.ends_at and not superseded
+        heard_anew = seen.disposition in NOWHERE and seen.sender != delivery.sender and (seen.ends_at is None or refired)
+        if refired:
+            values["ends_at"] = seen.ends_at = None
+        if (refired or heard_anew) and not seen.taken:
+            seen.sender, seen.disposition, seen.received_at = delivery.sender, "", delivery.received_at
+            values |= {
+                "sender": delivery.sender,
+                "labels": dict(notice.labels),
+                "annotations": dict(notice.annotations),
+                "generator_url": notice.generator_url,
+                "received_at": delivery.received_at,
+                "link": delivery.link,
+                "delivery_id": delivery_id,
+                "disposition": "",
+                "disposition_says": "",
+                "covered_by": None,
+            }
+        await connection.execute(t.episode.update().where(t.episode.c.id == seen.id).values(**values))
+
     async def _insert(
         self, connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notice: AlertNotice, *, ended: datetime | None, says: str
     ) -> "_Kept":
         """Keep an episode; with `ended` it is over already and has its disposition, for the reason in `says`."""
-        kept = _Kept(f"epi_{uuid.uuid4().hex}", notice.starts_at, ended)
+        disposition = "resolved" if ended else ""
+        kept = _Kept(f"epi_{uuid.uuid4().hex}", notice.starts_at, ended, delivery.received_at, delivery.sender, disposition, taken=False)
         await connection.execute(
             t.episode.insert().values(
                 id=kept.id,
@@ -121,7 +173,7 @@ class AlertStore:
                 times_seen=1,
                 link=delivery.link,
                 delivery_id=delivery_id,
-                disposition="resolved" if ended else "",
+                disposition=disposition,
                 disposition_says=says if ended else "",
                 rung="",
             )
@@ -263,4 +315,5 @@ def _episode(row: Mapping[Any, Any]) -> Episode:
         target=None if row["target"] is None else TargetId.parse(row["target"]),
         rung=row["rung"],
         incident_id=row["incident_id"],
+        covered_by=row["covered_by"],
     )

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.domain.errors import ConflictError, NotFoundError
-from service.domain.model import Actor, Json, Mode, Operation, OperationKind, Outcome, TargetId
+from service.domain.model import Actor, Episode, Json, Mode, Operation, OperationKind, Outcome, TargetId
 from service.domain.ports import AuditEvent, HandOver, HoldChange, Message, SpanDraft, SpanEncoder, Transition, Work
 from service.store import tables as t
 from service.store.database import Database
@@ -34,11 +34,14 @@ class OperationStore:
         self._link = link
         self._hand_over = hand_over
 
-    async def begin(self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft]) -> Operation:
-        """Insert the row with its first audit rows; ConflictError with the id of the one that is alive for the target."""
+    async def begin(
+        self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], covers: Sequence[Episode] = ()
+    ) -> Operation:
+        """Insert the row with its first audit rows and the episodes it covers; ConflictError with the id of the one that is alive for the target."""
         try:
             async with self._database.write() as connection:
                 await connection.execute(t.operation.insert().values(**_values(operation)))
+                await _cover(connection, operation.id, covers)
                 await self._append(connection, operation, events, spans, (), operation.created_at)
         except sa.exc.IntegrityError as error:
             alive = await self.alive_for(operation.target)
@@ -248,10 +251,22 @@ class OperationStore:
             )
             return tuple(_operation(row) for row in (await connection.execute(query.order_by(t.operation.c.created_at))).mappings())
 
-    async def append(self, operation_id: str, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], messages: Sequence[Message], at: datetime) -> None:
-        """Add rows to an operation outside of a transition (a joined alert, the end of its hold)."""
+    async def append(
+        self,
+        operation_id: str,
+        events: Sequence[AuditEvent],
+        spans: Sequence[SpanDraft],
+        messages: Sequence[Message],
+        at: datetime,
+        covers: Sequence[Episode] = (),
+    ) -> None:
+        """Add rows to an operation outside of a transition (joined alerts, the end of its hold)."""
         async with self._database.write() as connection:
-            await self._append(connection, await _reload(connection, operation_id), events, spans, messages, at)
+            operation = await _reload(connection, operation_id)
+            if covers and operation.done_at is not None:
+                raise ConflictError(f"operation {operation_id} has ended and answers no further alert")
+            await _cover(connection, operation_id, covers)
+            await self._append(connection, operation, events, spans, messages, at)
 
     async def _append(
         self,
@@ -269,32 +284,56 @@ class OperationStore:
                 )
             ).first()
             number, digest = (last.number, last.digest) if last else (0, "")
+            rows: list[dict[str, Any]] = []
             for one in events:
                 number, digest = number + 1, self._link(digest, one)
-                await connection.execute(
-                    t.event.insert().values(subject=operation.id, number=number, kind=one.kind, says=one.says, at=one.at, body=dict(one.body), digest=digest)
+                rows.append(
+                    {"subject": operation.id, "number": number, "kind": one.kind, "says": one.says, "at": one.at, "body": dict(one.body), "digest": digest}
                 )
+            await connection.execute(t.event.insert(), rows)
+        encoded: list[Message] = []
         if spans:
-            position = (await connection.execute(sa.select(sa.func.count()).select_from(t.span).where(t.span.c.operation_id == operation.id))).scalar_one()
+            known = set((await connection.execute(sa.select(t.span.c.span_id).where(t.span.c.operation_id == operation.id))).scalars())
+            ended: list[dict[str, Any]] = []
             for draft in spans:
                 span_id, body = self._spans.encode(operation, draft)
-                exists = await connection.execute(sa.select(t.span.c.span_id).where(t.span.c.operation_id == operation.id, t.span.c.span_id == span_id))
-                if exists.first() is not None:  # encoded once for ever: a second ending of the same span is not a span
+                if span_id in known:  # encoded once for ever: a second ending of the same span is not a span
                     continue
-                position += 1
-                await connection.execute(t.span.insert().values(operation_id=operation.id, span_id=span_id, position=position, body=body))
-                await put(connection, Message(channel="trace", key=f"{operation.trace_id}/{span_id}", body=body), at)
-        for message in messages:
-            await put(connection, message, at)
+                known.add(span_id)
+                ended.append({"operation_id": operation.id, "span_id": span_id, "position": len(known), "body": body})
+                encoded.append(Message(channel="trace", key=f"{operation.trace_id}/{span_id}", body=body))
+            if ended:
+                await connection.execute(t.span.insert(), ended)
+        await put(connection, (*encoded, *messages), at)
 
 
-async def put(connection: AsyncConnection, message: Message, at: datetime) -> None:
-    """Put a message into the outbox inside the caller's transaction; the same (channel, key) is kept once."""
-    known = await connection.execute(sa.select(t.outbox.c.position).where(t.outbox.c.channel == message.channel, t.outbox.c.key == message.key))
-    if known.first() is not None:
+async def put(connection: AsyncConnection, messages: Sequence[Message], at: datetime) -> None:
+    """Put messages into the outbox inside the caller's transaction, in their order; the same (channel, key) is kept once."""
+    if not messages:
         return
-    body = message.body if isinstance(message.body, bytes) else json.dumps(message.body, ensure_ascii=False, sort_keys=True).encode()
-    await connection.execute(t.outbox.insert().values(channel=message.channel, key=message.key, body=body, created_at=at, due_at=at, tries=0, parked=""))
+    rows = await connection.execute(sa.select(t.outbox.c.channel, t.outbox.c.key).where(t.outbox.c.key.in_({one.key for one in messages})))
+    known = {(row.channel, row.key) for row in rows}
+    new: list[dict[str, Any]] = []
+    for one in messages:
+        if (one.channel, one.key) in known:
+            continue
+        known.add((one.channel, one.key))
+        body = one.body if isinstance(one.body, bytes) else json.dumps(one.body, ensure_ascii=False, sort_keys=True).encode()
+        new.append({"channel": one.channel, "key": one.key, "body": body, "created_at": at, "due_at": at, "tries": 0, "parked": ""})
+    if new:
+        await connection.execute(t.outbox.insert(), new)
+
+
+async def _cover(connection: AsyncConnection, operation_id: str, episodes: Sequence[Episode]) -> None:
+    """Compare and swap: an episode is covered by this operation only if nothing else covered it since the caller looked."""
+    for one in episodes:
+        done = await connection.execute(
+            t.episode.update()
+            .where(t.episode.c.id == one.id, t.episode.c.covered_by.is_not_distinct_from(one.covered_by))
+            .values(covered_by=operation_id)
+        )
+        if not done.rowcount:
+            raise ConflictError(f"episode {one.id} was taken up by another operation")
 
 
 async def _reload(connection: AsyncConnection, operation_id: str) -> Operation:

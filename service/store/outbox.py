@@ -6,7 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from service.domain.ports import Message
+from service.domain.ports import TRIED_OFTEN, Message
 from service.store import tables as t
 from service.store.database import Database
 from service.store.operations import put
@@ -28,12 +28,12 @@ class OutboxStore:
         self._database = database
 
     async def due(self, channel: str, at: datetime, limit: int) -> Sequence[tuple[int, bytes, int]]:
-        """(position, body, tries) of messages that are due, oldest first."""
+        """(position, body, tries) of messages that are due, oldest first; those that were tried often come last."""
         async with self._database.read() as connection:
             rows = await connection.execute(
                 sa.select(t.outbox.c.position, t.outbox.c.body, t.outbox.c.tries)
                 .where(t.outbox.c.channel == channel, t.outbox.c.delivered_at.is_(None), t.outbox.c.parked == "", t.outbox.c.due_at <= at)
-                .order_by(t.outbox.c.position)
+                .order_by(t.outbox.c.tries >= TRIED_OFTEN, t.outbox.c.position)
                 .limit(limit)
             )
             return tuple((row.position, row.body, row.tries) for row in rows)
@@ -56,7 +56,7 @@ class OutboxStore:
     async def send(self, message: Message, at: datetime) -> None:
         """Put a message in on its own (outside of any operation)."""
         async with self._database.write() as connection:
-            await put(connection, message, at)
+            await put(connection, (message,), at)
 
     async def waiting(self, channel: str) -> Waiting:
         """How much waits."""

@@ -73,6 +73,7 @@ episode = sa.Table(
     sa.Column("target", sa.String(400)),
     sa.Column("rung", sa.String(32), nullable=False),
     sa.Column("incident_id", sa.String(64), index=True),
+    sa.Column("covered_by", sa.String(64)),
     sa.UniqueConstraint("source", "fingerprint", "starts_at"),
 )
 sa.Index("ix_episode_undecided", episode.c.delivery_id, sqlite_where=episode.c.disposition == "", postgresql_where=episode.c.disposition == "")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from integrations import catalogue
-from service.domain.ports import Clock, Delivery, FactSource, Sender
+from service.domain.model import Operation
+from service.domain.ports import Clock, Delivery, FactSource, Sender, SpanDraft, SpanEncoder
 from service.domain.rules import RULES
 from service.settings import Kinds, Settings
 
@@ -28,6 +29,25 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Sleep."""
         await asyncio.sleep(seconds)
+
+
+class LateEncoder:
+    """A `SpanEncoder` that imports the OpenTelemetry SDK (0.1 s) when the first span is encoded, or when `warm` is called, not at start."""
+
+    def __init__(self, environment: str) -> None:
+        self._environment = environment
+        self._encoder: SpanEncoder | None = None
+
+    def warm(self) -> SpanEncoder:
+        """Import it now."""
+        from service.audit.encoding import OtlpEncoder  # noqa: PLC0415  see the class
+
+        self._encoder = self._encoder or OtlpEncoder(VERSION, self._environment)
+        return self._encoder
+
+    def encode(self, operation: Operation, draft: SpanDraft) -> tuple[str, bytes]:
+        """See `OtlpEncoder`."""
+        return (self._encoder or self.warm()).encode(operation, draft)
 
 
 def kinds() -> Kinds:

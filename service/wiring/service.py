@@ -7,7 +7,6 @@ from datetime import timedelta
 import structlog
 
 from service.audit.chain import link
-from service.audit.encoding import OtlpEncoder
 from service.domain import spans
 from service.domain.errors import BackoutError
 from service.domain.model import Operation, OperationKind
@@ -27,7 +26,7 @@ from service.store.operations import OperationStore, new_id
 from service.store.outbox import OutboxStore
 from service.store.records import AnswerStore, PlanStore, StopStore
 from service.store.targets import TargetStore
-from service.wiring.parts import TRACE, VERSION, outside
+from service.wiring.parts import TRACE, LateEncoder, outside
 from service.workflow.correlate import Correlator
 from service.workflow.desk import Desk
 from service.workflow.examine import Examiner
@@ -52,7 +51,8 @@ class Service:
         )
         self.engine = Engine(url=settings.store)
         self.alerts = AlertStore(self.database)
-        self.operations = OperationStore(self.database, spans=OtlpEncoder(VERSION, settings.audit.environment), link=link, hand_over=self.engine)
+        self.encoder = LateEncoder(settings.audit.environment)
+        self.operations = OperationStore(self.database, spans=self.encoder, link=link, hand_over=self.engine)
         self.targets = TargetStore(self.database)
         self.holds = HoldStore(self.database)
         self.outbox = OutboxStore(self.database)

@@ -2,10 +2,11 @@
 
 import asyncio
 import gc
+import importlib
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -20,8 +21,8 @@ from service.api.metrics import ApiMetrics
 from service.api.parts import Drain, Parts
 from service.api.reads import ReadinessCheck
 from service.api.senders import SenderFiles
-from service.audit import tree
 from service.domain.errors import BackoutError
+from service.domain.model import Json
 from service.settings import Settings, load
 from service.wiring.parts import VERSION, SystemClock, kinds
 from service.wiring.service import Service
@@ -57,7 +58,9 @@ async def _serve(settings: Settings) -> int:
         gauges = _Gauges(service, registry)
         service.tasks.every(5, "gauges", gauges.round)
         gc.freeze()  # what was made until here lives as long as the process
+        warming = loop.run_in_executor(None, _warm, service)
         log.info("ready", listen=settings.listen, version=VERSION, targets=len(settings.targets))
+        await warming
         await ended.wait()
         log.info("stopping")
         drain.begin()
@@ -67,6 +70,25 @@ async def _serve(settings: Settings) -> int:
         await service.stop()
     log.info("stopped")
     return 0
+
+
+def _trees(bodies: Sequence[bytes]) -> Sequence[Mapping[str, Json]]:
+    from service.audit import tree  # noqa: PLC0415  not needed to start, see `_warm`
+
+    return [tree.to_json(one) for one in tree.grow_each(bodies)]
+
+
+def _tree_text(bodies: Sequence[bytes]) -> str:
+    from service.audit import tree  # noqa: PLC0415  not needed to start, see `_warm`
+
+    return "\n\n".join(tree.render_text(one) for one in tree.grow_each(bodies))
+
+
+def _warm(service: Service) -> None:
+    """Import what a start can do without and an alert should not wait for (0.5 s together), in a thread, once the service is ready."""
+    service.encoder.warm()
+    for module in ("service.audit.tree", "service.domain.schema.alterations"):
+        importlib.import_module(module)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> None:
@@ -98,8 +120,8 @@ def parts(service: Service, registry: CollectorRegistry, drain: Drain) -> Parts:
         alert_sources=sources,
         policies=service.policies,
         freshness=service.watcher.freshness,
-        trees=lambda bodies: [tree.to_json(one) for one in tree.grow_each(bodies)],
-        tree_text=lambda bodies: "\n\n".join(tree.render_text(one) for one in tree.grow_each(bodies)),
+        trees=_trees,
+        tree_text=_tree_text,
         readiness=_readiness(service),
         metrics=ApiMetrics(registry, sources),
         openapi=Path(package.__file__ or "").parent / "openapi.yaml",

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from service.domain.ports import TRIED_OFTEN
+
 
 @dataclass(slots=True)
 class Row:
@@ -30,8 +32,9 @@ class FakeBox:
             self.rows.append(Row(position=len(self.rows) + 1, channel=channel, body=body, due_at=at))
 
     async def due(self, channel: str, at: datetime, limit: int) -> Sequence[tuple[int, bytes, int]]:
-        """Oldest first."""
+        """Oldest first, those that were tried often last."""
         found = [r for r in self.rows if r.channel == channel and not r.delivered and not r.parked and r.due_at <= at]
+        found.sort(key=lambda r: (r.tries >= TRIED_OFTEN, r.position))
         return [(r.position, r.body, r.tries) for r in found[:limit]]
 
     async def delivered(self, positions: Sequence[int], at: datetime) -> None:

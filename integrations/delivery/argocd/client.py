@@ -6,6 +6,7 @@ POST and PATCH where it belongs in the body, a bare 403 that may be a dead Kuber
 
 import hashlib
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ BARE_DENIED_MEANS = "the token lacks the right, or there is no such application,
 DENIED_PAUSE = 3.0
 """Seconds between two tries of a write that was answered by a bare 403."""
 WORDS_KEPT = 500
+_USER = re.compile(r"(?<=://)[^/\s\"'<>]*@")
 LIST_FIELDS = (
     "metadata.name",
     "metadata.namespace",
@@ -45,6 +47,11 @@ LIST_FIELDS = (
 
 `status.sync.revision` is dropped by a real v3.2.11 too, whatever its catalogue says: then a listed target's desired revision is "".
 """
+
+
+def without_user(text: str) -> str:
+    """The text with user names and passwords taken out of the addresses in it (promise 12): people write them into repository addresses."""
+    return _USER.sub("", text)
 
 
 class ServerRefusedError(RefusedError):
@@ -286,8 +293,8 @@ def _words(answer: Answer) -> tuple[str, int]:
         return "an error in no known shape", 0
     inner = body.get("error")
     if isinstance(inner, dict):  # the streams' shape, which proxies have been seen to give for unary calls
-        return str(inner.get("message", ""))[:WORDS_KEPT], int(inner.get("grpc_code", 0))
-    return str(body.get("message") or inner or "no words")[:WORDS_KEPT], int(body.get("code") or 0)
+        return without_user(str(inner.get("message", "")))[:WORDS_KEPT], int(inner.get("grpc_code", 0))
+    return without_user(str(body.get("message") or inner or "no words"))[:WORDS_KEPT], int(body.get("code") or 0)
 
 
 def _not_argo(answer: Answer, what: str) -> TemporaryError | PermanentError:

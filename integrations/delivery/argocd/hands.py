@@ -20,7 +20,9 @@ from service.domain.ports import Clock, Guard, Intention, Observation, Seen
 from service.domain.rule import Case
 
 SETTLED_AFTER = timedelta(seconds=30)
-"""An effect not seen this long after its intent never happened (a request lives for seconds); one accepted and not picked up by then is stuck."""
+"""An effect not seen this long after the last request ended never happened; one accepted and not picked up this long after its intent is stuck."""
+LATE_START = timedelta(seconds=10)
+"""So much later than its intent an act may begin (a commit and a look lie between); past that, and past the time for repeated tries, nothing is sent."""
 SECOND_LOOK = 1.1
 """Seconds until a stamp of the same second means something else: Argo CD's times have no fractions."""
 BLOCKED_LOOK = 2.2
@@ -96,8 +98,10 @@ class ArgoHands:
             "uid": intention.uid,
             "username": looked.me,
             "at": intention.at.isoformat(),
+            **self._limits(intention.at),
             "operation_id": intention.operation_id,
             "marker": intention.marker,
+            "own_marker": _earlier_mark(intention),
             "history_id": _id(history[-1]) if history else -1,
             "suspect_key": intention.suspect.key,
             "suspect_revisions": [source.revision for source in intention.suspect.sources],
@@ -113,8 +117,18 @@ class ArgoHands:
         return plain
 
     async def act(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:
-        """Carry the step out unless it already was. TemporaryError: nobody knows, observe. RefusedError: it did not and will not happen."""
-        await _of(self._acts, step.name)(intent, guard)
+        """Carry the step out unless it already was. TemporaryError: nobody knows, observe. RefusedError: it did not and will not happen.
+
+        Nothing is sent later than `send_until`, however late the act begins (a restart) and whatever is tried again: `observe` counts on it.
+        """
+        until = datetime.fromisoformat(str(intent["send_until"]))
+
+        async def in_time() -> None:
+            await guard()
+            if self._clock.now() >= until:
+                raise TemporaryError(f"the intent of {intent['at']} is too old to be sent; what became of it is looked at")
+
+        await _of(self._acts, step.name)(intent, in_time)
 
     async def observe(self, step: Step, intent: Mapping[str, Json]) -> Observation:
         """What became of the step, as seen from the application."""
@@ -122,6 +136,15 @@ class ArgoHands:
             return await _of(self._looks, step.name)(intent)
         except (GoneError, OtherApplicationError) as error:
             return Observation(seen=Seen.FAILED, says=str(error))
+
+    def _limits(self, at: datetime) -> Mapping[str, Json]:
+        """Until when a request of this intent may be sent, and from when on it is certain that none is under way (promise 3).
+
+        Kept in the intent, for a restart may bring other settings.
+        """
+        send_until = at + timedelta(seconds=self._settings.denied_for_seconds) + LATE_START
+        certain_at = send_until + timedelta(seconds=self._settings.timeout_seconds) + SETTLED_AFTER
+        return {"send_until": send_until.isoformat(), "certain_at": certain_at.isoformat()}
 
     # --- what must hold before ---
 
@@ -138,7 +161,8 @@ class ArgoHands:
         _not_marked_by_another(app, intention)
         await self._nobody_else(looked, intention)
         await self._window_is_open(looked)
-        return {"remembered": {"automated": reading.automated_of(app)}, "mark": bool(step.parameters.get("mark", True))}
+        mark = bool(step.parameters.get("mark", True)) and not reading.marker_of(app)  # the mark of a hold of ours that is open already stays
+        return {"remembered": {"automated": reading.automated_of(app)}, "mark": mark}
 
     async def _may_prove(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:
         _refuse(reading.auto_sync_on(looked.app), "auto-sync is on: a refresh now could deploy a newer commit")
@@ -176,7 +200,7 @@ class ArgoHands:
 
     async def _may_unmark(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:  # noqa: ARG002  one shape for all steps
         marker = _own_marker(intention, ways.MARK)
-        _refuse(reading.marker_of(looked.app) not in {"", marker}, f"it is held by another ({reading.marker_of(looked.app)})")
+        _held_by_nobody_else(looked.app, marker, _earlier_mark(intention))
         return {"mark": True, "marker": marker}
 
     async def _may_restore(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:
@@ -191,7 +215,7 @@ class ArgoHands:
             raise RefusedError("what auto-sync was before is not known")
         marker = _own_marker(intention, ways.STOP)
         _refuse(not _as_written(looked.app, remembered), "auto-sync is not as Backout left it: somebody decided otherwise, so it stays")
-        _refuse(reading.marker_of(looked.app) not in {"", marker}, f"it is held by another ({reading.marker_of(looked.app)})")
+        _held_by_nobody_else(looked.app, marker, _earlier_mark(intention))
         if not (step.parameters.get("after_rollback", False) or not intention.marker):
             if stopped is not None:
                 _refuse(reading.spec_digest(looked.app) != stopped.get("spec_digest"), "somebody edited the spec since auto-sync was stopped")
@@ -347,16 +371,18 @@ class ArgoHands:
 
     async def _roll_back(self, intent: Intent, guard: Guard) -> None:
         before = await self._see_roll_back(intent)
-        if before.seen in {Seen.DONE, Seen.RUNNING, Seen.STUCK}:
-            return
+        if _happened(before):
+            return  # it happened, whatever was done on top of it since: `observe` tells; a refusal would read as if it had not
         _refuse(before.seen is not Seen.NOT_SEEN, before.says)
         looked = await self._get(intent)
+        if _own_entry(looked.app, intent) is not None:
+            return
         _refuse(reading.auto_sync_on(looked.app), "auto-sync is on again")
         try:
             await self._client.roll_back(looked.ref, int(intent["goal_id"]), guard)
         except ServerRefusedError as error:
             busy = error.code == PRECONDITION and "another operation is already in progress" in error.words
-            if busy and (await self._see_roll_back(intent)).seen in {Seen.RUNNING, Seen.DONE}:
+            if busy and _happened(await self._see_roll_back(intent)):
                 return
             raise
 
@@ -371,29 +397,31 @@ class ArgoHands:
         """What is seen (contract 4.6), and after how many seconds to look again because one look cannot tell. `certain`: this is that second look."""
         app = looked.app
         state = reading.part(app, "status", "operationState")
-        new_entries = [entry for entry in reading.history_of(app) if _id(entry) > int(intent["history_id"])]
-        own = next((entry for entry in new_entries if _is_own_entry(entry, intent)), None)
+        new_entries = _new_entries(app, intent)
+        own = _own_entry(app, intent)
         details = _details(state, own)
+        ours = f"release {_id(own)} is our rollback; then " if own is not None else ""
         if operation := reading.part(app, "operation"):
             if not _is_own_operation(operation, intent):
-                return Observation(seen=Seen.FOREIGN, says=_slot_says(app, looked.me), details=details), 0.0
+                return Observation(seen=Seen.FOREIGN, says=ours + _slot_says(app, looked.me), details=details), 0.0
             return self._running_seen(state, intent, details, certain=certain)
         foreign = next((entry for entry in new_entries if not _is_own_entry(entry, intent)), None)
         if foreign is not None:
             by = reading.actor(reading.part(foreign, "initiatedBy"), looked.me).name
-            return Observation(seen=Seen.FOREIGN, says=f"{by} deployed release {_id(foreign)} meanwhile", details=details), 0.0
+            return Observation(seen=Seen.FOREIGN, says=f"{ours}{by} deployed release {_id(foreign)} meanwhile", details=details), 0.0
         is_new = bool(state) and _operation_print(app) != intent["before"]
         if is_new and _is_own_operation(reading.part(state, "operation"), intent):
             return _ended_seen(app, state, details, certain=certain)
         if is_new:
             by = reading.actor(reading.part(state, "operation", "initiatedBy"), looked.me).name
-            return Observation(seen=Seen.FOREIGN, says=f"{by} ran another operation meanwhile ({reading.text(state.get('phase'))})", details=details), 0.0
+            told = f"{ours}{by} ran another operation meanwhile ({reading.text(state.get('phase'))})"
+            return Observation(seen=Seen.FOREIGN, says=told, details=details), 0.0
         if own is not None:
             return Observation(seen=Seen.DONE, says=f"release {_id(own)} is deployed", details=details), 0.0
         return self._not_seen(intent, "no rollback of ours is seen"), 0.0
 
     def _running_seen(self, state: reading.Body, intent: Intent, details: Mapping[str, Json], *, certain: bool) -> tuple[Observation, float]:
-        phase, says = reading.text(state.get("phase")), reading.text(state.get("message"))
+        phase, says = reading.text(state.get("phase")), reading.said(state.get("message"))
         if not phase:
             late = self._clock.now() > _at(intent) + SETTLED_AFTER
             told = "the rollback is accepted and nobody picks it up: it cannot be ended and would fire later" if late else "the rollback is accepted"
@@ -406,7 +434,7 @@ class ArgoHands:
     # --- the mark of a hold ---
 
     async def _mark(self, intent: Intent, guard: Guard) -> None:
-        if reading.marker_of((await self._get(intent)).app) == intent["marker"]:
+        if _carries_our_mark(reading.marker_of((await self._get(intent)).app), intent):
             return
 
         def mark(app: reading.Body) -> Sequence[Mapping[str, Json]]:
@@ -417,12 +445,12 @@ class ArgoHands:
 
     async def _see_mark(self, intent: Intent) -> Observation:
         marker = reading.marker_of((await self._get(intent)).app)
-        if marker == intent["marker"]:
+        if _carries_our_mark(marker, intent):
             return Observation(seen=Seen.DONE, says="the application carries the hold mark")
         return Observation(seen=Seen.FOREIGN, says="it carries another hold mark") if marker else self._not_seen(intent, "there is no hold mark")
 
     async def _unmark(self, intent: Intent, guard: Guard) -> None:
-        if not reading.marker_of((await self._get(intent)).app):
+        if reading.marker_of((await self._get(intent)).app) in {"", intent["own_marker"]}:
             return
 
         def unmark(app: reading.Body) -> Sequence[Mapping[str, Json]]:
@@ -435,6 +463,8 @@ class ArgoHands:
         marker = reading.marker_of((await self._get(intent)).app)
         if not marker:
             return Observation(seen=Seen.DONE, says="the hold mark is gone")
+        if marker == intent["own_marker"]:
+            return Observation(seen=Seen.DONE, says="the mark of the earlier hold stays")
         if marker != intent["marker"]:
             return Observation(seen=Seen.FOREIGN, says="it carries another hold mark")
         return self._not_seen(intent, "the hold mark is still there")
@@ -448,7 +478,7 @@ class ArgoHands:
 
         def restore(app: reading.Body) -> Sequence[Mapping[str, Json]]:
             _refuse(not _as_written(app, remembered), "auto-sync is not as Backout left it: it stays as it is")
-            _refuse(reading.marker_of(app) not in {"", intent["marker"]}, "the application carries another hold mark")
+            _refuse(reading.marker_of(app) not in {"", intent["marker"], intent["own_marker"]}, "the application carries another hold mark")
             return [
                 _uid_test(app),
                 {"op": "test", "path": ways.AUTOMATED, "value": reading.automated_of(app)},
@@ -470,7 +500,7 @@ class ArgoHands:
         _refuse(not _as_written(looked.app, remembered), "auto-sync is not as Backout left it: it stays as it is")
         spec = dict(reading.part(looked.app, "spec"))
         spec["syncPolicy"] = {**reading.part(spec, "syncPolicy"), "automated": remembered}
-        kept = [i for i in reading.entries(spec.get("info")) if i.get("name") != reading.HOLD]
+        kept = [i for i in reading.entries(spec.get("info")) if (i.get("name"), i.get("value")) != (reading.HOLD, intent["marker"])]
         spec = {**{k: v for k, v in spec.items() if k != "info"}, **({"info": kept} if kept else {})}
         await self._client.put_spec(looked.ref, spec, guard)
 
@@ -510,7 +540,7 @@ class ArgoHands:
             raise RefusedError(_patch_says(error)) from error
 
     def _not_seen(self, intent: Intent, says: str) -> Observation:
-        return Observation(seen=Seen.NOT_SEEN, says=says, not_seen_until=_at(intent) + SETTLED_AFTER)
+        return Observation(seen=Seen.NOT_SEEN, says=says, not_seen_until=datetime.fromisoformat(str(intent["certain_at"])))
 
 
 # --- judging one read ----------------------------------------------------------------------------------------------------
@@ -568,7 +598,22 @@ def _goal_is_there(app: reading.Body, goal: Release) -> None:
 
 def _not_marked_by_another(app: reading.Body, intention: Intention) -> None:
     marker = reading.marker_of(app)
-    _refuse(marker not in {"", intention.marker}, f"it is held already ({marker})")
+    _refuse(marker not in {"", intention.marker, _earlier_mark(intention)}, f"it is held already ({marker})")
+
+
+def _held_by_nobody_else(app: reading.Body, *ours: str) -> None:
+    marker = reading.marker_of(app)
+    _refuse(marker not in {"", *ours}, f"it is held by another ({marker})")
+
+
+def _earlier_mark(intention: Intention) -> str:
+    """The mark of a hold of ours that is open already, "" when there is none. A text that Backout does not write is nobody of ours, whoever says so."""
+    return intention.own_marker if reading.MARK.fullmatch(intention.own_marker) else ""
+
+
+def _carries_our_mark(marker: str, intent: Intent) -> bool:
+    """Whether the mark is this intent's, or that of the open hold, which is enough: one mark says that the target is held."""
+    return bool(marker) and marker in {intent["marker"], intent["own_marker"]}
 
 
 def _own_marker(intention: Intention, step: str) -> str:
@@ -579,7 +624,7 @@ def _own_marker(intention: Intention, step: str) -> str:
 def _clearable(app: reading.Body, suspect_revisions: Sequence[str], me: str, now: datetime) -> bool:
     """Whether nothing holds the slot, or only what may be ended: automated or stuck, and on the bad release (promise 5)."""
     running = reading.running_of(app, me, now)
-    return running is None or ((running.automated or running.stuck) and running.revision == ",".join(suspect_revisions))
+    return running is None or ((running.automated or running.stuck) and running.revision == reading.joined(suspect_revisions))
 
 
 def _slot_is_clearable(app: reading.Body, intention: Intention, me: str, now: datetime) -> None:
@@ -589,7 +634,7 @@ def _slot_is_clearable(app: reading.Body, intention: Intention, me: str, now: da
 def _slot_says(app: reading.Body, me: str) -> str:
     operation = reading.part(app, "operation")
     by = reading.actor(reading.part(operation, "initiatedBy"), me)
-    revision = ",".join(reading.revisions_of(reading.part(operation, "sync"))) or "the target revision"
+    revision = reading.joined(reading.revisions_of(reading.part(operation, "sync"))) or "the target revision"
     return f"an operation of {by.name} to {revision} holds the application: hands off"
 
 
@@ -631,13 +676,27 @@ def _is_own_operation(operation: reading.Body, intent: Intent) -> bool:
     return by_us and isinstance(strategy, Mapping) and "apply" in strategy and release_key(reading.sources_of(sync)) == intent["goal_key"]
 
 
+def _new_entries(app: reading.Body, intent: Intent) -> Sequence[reading.Body]:
+    """What was deployed since the intent. By ids alone: a stamp would hide our own effect where Argo CD's clock is behind ours."""
+    return [entry for entry in reading.history_of(app) if _id(entry) > int(intent["history_id"])]
+
+
+def _own_entry(app: reading.Body, intent: Intent) -> reading.Body | None:
+    return next((entry for entry in _new_entries(app, intent) if _is_own_entry(entry, intent)), None)
+
+
+def _happened(seen: Observation) -> bool:
+    """Whether our rollback was taken: as it shows itself, or by its history entry, whatever somebody did on top of it since."""
+    return seen.seen in {Seen.DONE, Seen.RUNNING, Seen.STUCK} or bool(seen.details.get("handle"))
+
+
 def _is_own_entry(entry: reading.Body, intent: Intent) -> bool:
     by = reading.part(entry, "initiatedBy")
     return by.get("username") == intent["username"] and not by.get("automated") and release_key(reading.sources_of(entry)) == intent["goal_key"]
 
 
 def _ended_seen(app: reading.Body, state: reading.Body, details: Mapping[str, Json], *, certain: bool) -> tuple[Observation, float]:
-    phase, says = reading.text(state.get("phase")), reading.text(state.get("message"))
+    phase, says = reading.text(state.get("phase")), reading.said(state.get("message"))
     if phase in {"Failed", "Error"}:
         return Observation(seen=Seen.FAILED, says=f"Argo CD ended the rollback as {phase}: {says}", details=details), 0.0
     if phase != "Succeeded":
@@ -657,7 +716,7 @@ def _details(state: reading.Body, own: reading.Body | None) -> Mapping[str, Json
     return {
         "handle": str(_id(own)) if own is not None else "",
         "phase": reading.text(state.get("phase")),
-        "message": reading.text(state.get("message")),
+        "message": reading.said(state.get("message")),
         "resources": shown,
     }
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from integrations.delivery.argocd.client import AppRef
+from integrations.delivery.argocd.client import WORDS_KEPT, AppRef, without_user
 from service.domain.errors import PermanentError
 from service.domain.keys import Act, Owner, Pod, Running, TargetState, Window
 from service.domain.model import Actor, Image, Json, ObjectRef, Release, Source, TargetId, release_key
@@ -17,6 +17,8 @@ from service.domain.ports import ListedTarget
 
 HOLD = "backout.dev/hold"
 """Name of our marker on a held application: an annotation, or an entry of `spec.info` where nothing renders."""
+MARK = re.compile(r"operation=\S+ suspect=\S* goal=\S*")
+"""The text that an operation of Backout writes there; anything else was written by somebody else."""
 REFRESH = "argocd.argoproj.io/refresh"
 STEERING = ("argocd.argoproj.io/sync-options", "argocd.argoproj.io/compare-options", "argocd.argoproj.io/skip-reconcile")
 """Annotations that change what a sync does; they count as part of the spec."""
@@ -49,6 +51,11 @@ def entries(value: Json) -> Sequence[Body]:
 def text(value: Json) -> str:
     """A string; "" for anything else."""
     return value if isinstance(value, str) else ""
+
+
+def said(value: Json) -> str:
+    """Words of Argo CD's for a sentence: without credentials in addresses; "" for anything that is no string."""
+    return without_user(text(value))
 
 
 def moment(value: Json) -> datetime | None:
@@ -115,14 +122,22 @@ def revisions_of(body: Body) -> tuple[str, ...]:
     return (text(body.get("revision")),) if text(body.get("revision")) else ()
 
 
+def joined(revisions: Sequence[str]) -> str:
+    """Several revisions as one text, in the order of the sources: how a desired revision is compared with a release's."""
+    return ",".join(revisions)
+
+
 def sources_of(body: Body) -> tuple[Source, ...]:
-    """Sources of a history entry or a sync request with their resolved revisions."""
+    """Sources of a history entry or a sync request with their resolved revisions.
+
+    They go into plans, rows and answers, so they hold no secret: repositories without user and password, parameters as a digest that tells them apart.
+    """
     revisions = revisions_of(body)
     several = entries(body.get("sources"))
     raw = several or [part(body, "source")]
     return tuple(
         Source(
-            repository=text(source.get("repoURL")),
+            repository=without_user(text(source.get("repoURL"))),
             path=text(source.get("path")) or text(source.get("chart")),
             revision=revisions[i] if i < len(revisions) else "",
             parameters=_parameters(source),
@@ -133,7 +148,7 @@ def sources_of(body: Body) -> tuple[Source, ...]:
 
 def _parameters(source: Body) -> str:
     found = _without_empty({name: source.get(name) for name in PARAMETERS})
-    return canonical(found) if found else ""
+    return "sha256:" + hashlib.sha256(canonical(found).encode()).hexdigest() if found else ""
 
 
 def same_but_revision(entry: Body, spec: Body) -> bool:
@@ -212,7 +227,7 @@ def running_of(app: Body, me: str, now: datetime) -> Running | None:
         return None
     state = part(app, "status", "operationState")
     by = actor(part(operation, "initiatedBy"), me)
-    phase, says = text(state.get("phase")) or "Pending", text(state.get("message"))
+    phase, says = text(state.get("phase")) or "Pending", said(state.get("message"))
     since = moment(state.get("startedAt"))
     waiting = says.lower().startswith(("waiting for", "one or more tasks are running"))
     stuck = bool(state.get("retryCount")) or BLOCKED in says or (waiting and since is not None and now - since > STUCK_AFTER)
@@ -223,7 +238,7 @@ def running_of(app: Body, me: str, now: datetime) -> Running | None:
         phase=phase,
         says=says,
         since=since,
-        revision=",".join(revisions_of(part(operation, "sync"))),
+        revision=joined(revisions_of(part(operation, "sync"))),
         stuck=stuck,
     )
 
@@ -240,7 +255,7 @@ def object_ref(body: Body) -> ObjectRef:
 
 def warnings_of(app: Body, *, can_stop: bool) -> tuple[str, ...]:
     """What a person should know: conditions, deletion, a leftover operation, a server too old to stop auto-sync."""
-    found = [f"{text(c.get('type'))}: {text(c.get('message'))}" for c in entries(part(app, "status").get("conditions"))]
+    found = [f"{text(c.get('type'))}: {said(c.get('message'))}" for c in entries(part(app, "status").get("conditions"))]
     if part(app, "metadata").get("deletionTimestamp"):
         found.append("the application is being deleted")
     if text(part(app, "metadata", "annotations").get("argocd.argoproj.io/skip-reconcile")) == "true":
@@ -253,19 +268,65 @@ def warnings_of(app: Body, *, can_stop: bool) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _unrecorded(app: Body, current: Release | None) -> bool:
+    """Whether the last operation, which is over, was on something else than the newest history entry: part of that may be live.
+
+    It is over when `operation` is gone, whatever its phase (one taken away from outside stays Running). A history entry is written before its
+    operation ends, so what ended on other sources is newer than the entry, unless the stamps say otherwise. A dry run changed nothing.
+    """
+    state = part(app, "status", "operationState")
+    sync, result = part(state, "operation", "sync"), part(state, "syncResult")
+    finished = moment(state.get("finishedAt"))
+    if not state or part(app, "operation") or sync.get("dryRun") or (current is not None and finished is not None and finished < current.started_at):
+        return False
+    body = {**sync, **{name: value for name, value in result.items() if value}}  # the result has the revisions resolved, the request may name a branch
+    sources = sources_of(body)
+    if current is not None and not any(source.repository for source in sources):
+        return revisions_of(body) != tuple(source.revision for source in current.sources)
+    return current is None or release_key(sources) != current.key
+
+
+def failed_newer_of(app: Body, current: Release | None, me: str) -> str:
+    """The sentence of a deploy that failed, or was taken away, after the newest history entry; "" when there is none."""
+    state = part(app, "status", "operationState")
+    phase = text(state.get("phase"))
+    if phase == "Succeeded" or not _unrecorded(app, current):
+        return ""
+    operation = part(state, "operation")
+    revision = joined(revisions_of(part(state, "syncResult")) or revisions_of(part(operation, "sync"))) or "an unknown revision"
+    by = actor(part(operation, "initiatedBy"), me).name
+    at = text(state.get("finishedAt")) or text(state.get("startedAt")) or "an unknown time"
+    ended = f"ended {phase}" if phase in ENDED_PHASES else f"was taken away while {phase or 'it began'}"
+    message = said(state.get("message"))[:WORDS_KEPT]
+    return f"a deploy of {revision} by {by} {ended} at {at}" + (f": {message}" if message else "") + "; part of it may be live"
+
+
+def settled_of(app: Body, current: Release | None) -> bool:
+    """Whether what runs belongs to the newest history entry: no operation runs, the last one was that entry's, and Argo CD looked after its end.
+
+    Stamps have no fractions, so a reconcile of the same second may be from just before.
+    """
+    if current is None or part(app, "operation") or _unrecorded(app, current):
+        return False
+    status = part(app, "status")
+    finished, reconciled = moment(part(status, "operationState").get("finishedAt")) or current.deployed_at, moment(status.get("reconciledAt"))
+    return finished is not None and reconciled is not None and reconciled > finished
+
+
 def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetime, url: str, can_stop: bool) -> TargetState:
     """The whole application as a state. `prune` is False: our rollbacks never ask for it."""
     history = tuple(release_of(entry, target, me) for entry in reversed(history_of(app)))
     metadata, status = part(app, "metadata"), part(app, "status")
     automated = automated_of(app)
+    current = history[0] if history else None
     return TargetState(
         target=target,
         uid=text(metadata.get("uid")),
         title=target.name,
         project=text(part(app, "spec").get("project")),
-        current=history[0] if history else None,
+        current=current,
         history=history,
-        desired_revision=",".join(revisions_of(part(status, "sync"))),
+        desired_revision=joined(revisions_of(part(status, "sync"))),
         auto_sync=auto_sync_on(app),
         remembered={"automated": dict(automated)} if automated is not None and auto_sync_on(app) else {},
         owner=owner,
@@ -276,6 +337,8 @@ def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetim
         marker=marker_of(app),
         warnings=warnings_of(app, can_stop=can_stop),
         link=f"{url.rstrip('/')}/applications/{text(metadata.get('namespace'))}/{text(metadata.get('name'))}",
+        failed_newer=failed_newer_of(app, current, me),
+        settled=settled_of(app, current),
     )
 
 
@@ -287,7 +350,7 @@ def listed_of(item: Body, *, instance: str, control_plane: str, project: str) ->
         project=text(spec.get("project")) or project,
         namespace=text(part(spec, "destination").get("namespace")),
         health=text(part(status, "health").get("status")) or "Unknown",
-        desired_revision=",".join(revisions_of(part(status, "sync"))),
+        desired_revision=joined(revisions_of(part(status, "sync"))),
         stamp=hashlib.sha256(canonical(item).encode()).hexdigest()[:24],
         objects=objects_of(item),
         images=tuple(text(image) for image in part(status, "summary").get("images") or ()),
@@ -319,7 +382,7 @@ def acts_of(app: Body, events: Body, me: str) -> tuple[Act, ...]:
     started = moment(state.get("startedAt"))
     if started is not None:
         by = actor(part(state, "operation", "initiatedBy"), me)
-        says = f"{by.name} started an operation to {','.join(revisions_of(part(state, 'operation', 'sync'))) or 'the target'}: {text(state.get('phase'))}"
+        says = f"{by.name} started an operation to {joined(revisions_of(part(state, 'operation', 'sync'))) or 'the target'}: {text(state.get('phase'))}"
         found.append(Act(what="operation", by=by, at=started, says=says, ours=by.kind == "service"))
     found += [act for event in entries(events.get("items")) if (act := _event_act(event, me)) is not None]
     return tuple(sorted(found, key=lambda act: act.at))
@@ -329,13 +392,13 @@ def _history_act(entry: Body, me: str) -> Act:
     by, at = actor(part(entry, "initiatedBy"), me), moment(entry.get("deployStartedAt")) or moment(entry.get("deployedAt"))
     if at is None:
         raise PermanentError(f"history entry {entry.get('id', 0)} carries no time")
-    says = f"{by.name} deployed release {entry.get('id', 0)} ({','.join(revisions_of(entry))})"
+    says = f"{by.name} deployed release {entry.get('id', 0)} ({joined(revisions_of(entry))})"
     return Act(what="history", by=by, at=at, says=says, ours=by.kind == "service")
 
 
 def _event_act(event: Body, me: str) -> Act | None:
     """Events of the API server are acts of whoever called it; of the controller's only its own syncs are acts."""
-    message = text(event.get("message"))
+    message = said(event.get("message"))
     at = moment(event.get("lastTimestamp")) or moment(event.get("eventTime")) or moment(event.get("firstTimestamp"))
     component = text(part(event, "source").get("component")) or text(event.get("reportingComponent"))
     if at is None or not message:

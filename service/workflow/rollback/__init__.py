@@ -68,6 +68,10 @@ class RollbackStory:
             return await self._acting.cancel(operation, data)
         return await self._phases[operation.phase](operation, data)
 
+    async def failed(self, operation: Operation, why: str) -> Transition:
+        """Backout itself cannot go on, and nothing was written yet: end, or the target would stay taken for nothing."""
+        return self._acting.end(operation, load(operation), Outcome.FAILED, f"{why}; nothing was changed")
+
     async def barred(self, operation: Operation, why: str) -> Transition:
         """The row may not get its first effect (another automatic operation acted on this suspect): end without touching anything."""
         return self._acting.end(operation, load(operation), Outcome.REFUSED, f"{why}; nothing was changed")

@@ -18,7 +18,18 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def database(template: Path, tmp_path: Path) -> AsyncIterator[Database]:
-    opened = store.copied(template, tmp_path)
+    """Without the driver's thread; what is about locks and outages asks for the `real` one."""
+    opened = store.copied(template, tmp_path, inline=True)
+    yield opened
+    await store.closed(opened)
+
+
+@pytest.fixture
+async def real(template: Path, tmp_path: Path) -> AsyncIterator[Database]:
+    """On the driver that production uses."""
+    folder = tmp_path / "real"
+    folder.mkdir()
+    opened = store.copied(template, folder)
     yield opened
     await store.closed(opened)
 

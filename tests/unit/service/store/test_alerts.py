@@ -74,14 +74,14 @@ async def test_promise_2_nothing_is_half_kept_when_one_episode_cannot_be(alerts:
     assert (await number(database, t.delivery), await number(database, t.blob), await number(database, t.episode)) == (0, 0, 0)
 
 
-async def test_promise_2_a_full_disk_is_unavailable_and_nothing_is_half_kept(database: Database, alerts: AlertStore) -> None:
-    @sa.event.listens_for(database.engine.sync_engine, "connect")
+async def test_promise_2_a_full_disk_is_unavailable_and_nothing_is_half_kept(real: Database) -> None:
+    @sa.event.listens_for(real.engine.sync_engine, "connect")
     def _full(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA max_page_count = 1")  # SQLite takes the pages that are in use: not one more
 
     with pytest.raises(UnavailableError, match="full"):
-        await alerts.accept(delivery(notice(), body=b"x" * 1_000_000))
-    assert (await number(database, t.delivery), await number(database, t.blob), await number(database, t.episode)) == (0, 0, 0)
+        await AlertStore(real).accept(delivery(notice(), body=b"x" * 1_000_000))
+    assert (await number(real, t.delivery), await number(real, t.blob), await number(real, t.episode)) == (0, 0, 0)
 
 
 async def test_the_same_body_twice_is_kept_once_with_two_deliveries(alerts: AlertStore, database: Database) -> None:

@@ -16,6 +16,11 @@ HANG = 10
 """Seconds after which a test that should have ended is given up; nothing is measured by it."""
 
 
+@pytest.fixture
+def database(real: Database) -> Database:
+    return real
+
+
 def locked(database: Database) -> sqlite3.Connection:
     """Another writer that does not let go."""
     other = sqlite3.connect(database.path, isolation_level=None)

@@ -431,13 +431,23 @@ async def test_an_operation_is_found_by_the_beginning_of_its_id_trace_or_inciden
 
 async def test_promise_7_a_second_held_release_joins_the_hold_and_leaves_what_is_remembered(operations: OperationStore, database: Database) -> None:
     row = await begun(operations)
-    await operations.commit(row, step(hold=hold("hld_1", "key-42", remembered={"auto_sync": {"automated": {"prune": True}}, "stopped": True})), START)
-    second = hold("hld_2", "key-43", "key-42", remembered={"auto_sync": {"automated": {"enabled": False}}})
+    first = {"auto_sync": {"automated": {"prune": True}}, "stopped": True, "revisions": ["r42"]}
+    await operations.commit(row, step(hold=hold("hld_1", "key-42", remembered=first)), START)
+    second = hold("hld_2", "key-43", "key-42", remembered={"auto_sync": {"automated": {"enabled": False}}, "revisions": ["r43", "r42"]})
     await operations.commit(await now(operations), step(hold=second), LATER)
     kept = await HoldStore(database).open_for(TARGET)
     assert kept is not None
     assert (kept.id, kept.held, kept.opened_at) == ("hld_1", ("key-42", "key-43"), START)
-    assert kept.remembered == {"auto_sync": {"automated": {"prune": True}}, "stopped": True}
+    assert kept.remembered == {**first, "revisions": ["r42", "r43"]}
+
+
+async def test_promise_7_one_held_release_leaves_and_the_hold_stays_for_the_others(operations: OperationStore, database: Database) -> None:
+    row = await begun(operations)
+    await operations.commit(row, step(hold=hold("hld_1", "key-42", "key-43")), START)
+    await operations.commit(await now(operations), step(hold=HoldChange(end="hld_1", only="key-43", ended_by="backout")), LATER)
+    kept = await HoldStore(database).open_for(TARGET)
+    assert kept is not None
+    assert (kept.held, kept.closed_at) == (("key-42",), None)
 
 
 async def test_a_hold_ends_with_its_transition_and_only_once(operations: OperationStore, database: Database) -> None:
