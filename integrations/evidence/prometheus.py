@@ -391,7 +391,7 @@ def _state(name: str, labels: Labels, alerts: Iterable[_Alert]) -> AlertNow | No
         raise _UnknownError(f"{len(exact)} active alerts {name} fit the episode's labels", "labels that tell the alerts apart")
     unproven = [place for place in PLACES if episode.get(place) and place not in exact[0].labels]
     if unproven:
-        claims = ", ".join(f"{place}={episode[place][:100]}" for place in unproven)
+        claims = ", ".join(f"{place}={_line(episode[place])}" for place in unproven)
         raise _UnknownError(
             f"the alert {name} is {exact[0].state}, but Prometheus does not say of it {claims}, as the notification does",
             f"a rule whose alerts carry the label {', '.join(unproven)} in Prometheus itself",

@@ -101,7 +101,7 @@ class World:
             ERROR_SHARE,
             ">",
             LIMIT,
-            for_=timedelta(seconds=1),
+            for_=timedelta(seconds=2),
             labels={"severity": "critical"},
             annotations={"summary": "{{ $value | humanizePercentage }} of {{ $labels.argocd_app }}'s requests fail, limit 1 %"},
         )

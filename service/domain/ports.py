@@ -333,9 +333,7 @@ class Alerts(Protocol):
 class Starting(Protocol):
     """Beginning operations."""
 
-    async def begin(
-        self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], covers: Sequence[Episode] = ()
-    ) -> Operation:
+    async def begin(self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], covers: Sequence[Episode] = ()) -> Operation:
         """Insert the row and mark the episodes as covered by it, or nothing of both.
 
         Raises ConflictError when one is alive for the target (its id is the error's text), or when an episode was covered otherwise meanwhile.

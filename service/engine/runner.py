@@ -2,14 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
-from service.domain.errors import ConflictError, TemporaryError, UnavailableError
-from service.domain.model import Operation, OperationKind
-from service.domain.ports import AuditEvent, Clock, Journal, Transition, Work
+from service.domain.errors import BackoutError, ConflictError, TemporaryError, UnavailableError
+from service.domain.model import Operation, OperationKind, Outcome
+from service.domain.ports import AuditEvent, Clock, Journal, Message, Transition, Work
+from service.workflow.record import SCHEMA
 
 log = structlog.get_logger()
 
@@ -17,6 +18,9 @@ COMMIT_PAUSE = 0.5
 STUMBLE_PAUSE = timedelta(seconds=4)
 STUMBLES = 5
 STUMBLED = "stumbled"
+
+Tell = Callable[[Operation, str, datetime], tuple[Message, ...]]
+"""The messages that say of an operation, in this sentence and at this time, that Backout itself cannot go on with it."""
 
 
 class Story(Protocol):
@@ -28,6 +32,7 @@ class Story(Protocol):
     async def advance(self, operation: Operation) -> Transition: ...  # noqa: D102
 
     async def barred(self, operation: Operation, why: str) -> Transition: ...  # noqa: D102
+    async def failed(self, operation: Operation, why: str) -> Transition: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +55,14 @@ class Runner:
         place: Callable[[str], Awaitable[None]],
         clock: Clock,
         entering: Callable[[Operation], None] = lambda _: None,
+        tell: Tell = lambda _o, _s, _a: (),
     ) -> None:
         self._journal = journal
         self._stories = stories
         self._place = place
         self._clock = clock
         self._entering = entering
+        self._tell = tell
         self._stumbles: dict[str, int] = {}
 
     async def step(self, work: Work) -> Directive:
@@ -69,8 +76,8 @@ class Runner:
         if operation.seq != work.seq:
             return Directive(stop=True, why="fenced")
         story = self._stories.get(operation.kind)
-        if story is None or operation.phase not in story.phases:
-            return Directive(stop=True, why="left to a newer version")  # never guess at a phase this version does not know
+        if story is None or operation.phase not in story.phases or int(operation.data.get("schema", SCHEMA)) > SCHEMA:
+            return Directive(stop=True, why="left to a newer version")  # never guess at a phase or a record this version does not know
         transition = await self._advance(story, operation)
         if transition is None:
             return Directive(stop=False, sleep=STUMBLE_PAUSE.total_seconds(), why="stumbled")
@@ -84,17 +91,35 @@ class Runner:
             raise
         except TemporaryError as error:
             return replace(_same(operation), says=f"{error}; trying again", wait=STUMBLE_PAUSE)
-        except Exception as error:  # noqa: BLE001  a defect must not end the operation silently: it is recorded, tried again, then a person is told by /readyz and metrics
-            return await self._stumbled(operation, error)
+        except Exception as error:  # noqa: BLE001  a defect must not end the operation silently: it is recorded, tried again, then a person is told
+            return await self._stumbled(story, operation, error)
         return transition
 
-    async def _stumbled(self, operation: Operation, error: Exception) -> Transition | None:
+    async def _stumbled(self, story: Story, operation: Operation, error: Exception) -> Transition | None:
+        """None to try again soon. At the fifth time a person is told; an operation that has written nothing ends, for it would bar every other one."""
         count = self._stumbles[operation.id] = self._stumbles.get(operation.id, 0) + 1
         log.error("operation stumbled", operation=operation.id, phase=operation.phase, error=type(error).__name__, count=count, exc_info=error)
         if count % STUMBLES:
             return None
-        says = f"Backout stumbled {count} times in phase {operation.phase} ({type(error).__name__}); a person is needed, the target is kept"
-        return replace(_same(operation), says=says, events=(AuditEvent(kind=STUMBLED, says=says, at=self._clock.now()),), wait=timedelta(minutes=1))
+        # Our own errors carry a sentence for people; others may hold anything, secrets too.
+        why = str(error) if isinstance(error, BackoutError) else type(error).__name__
+        says, now = f"Backout stumbled {count} times in phase {operation.phase} ({why}); a person is needed", self._clock.now()
+        if operation.first_effect_at is None:
+            return await self._fail(story, operation, says, now)
+        says += ", the target is kept"
+        row = AuditEvent(kind=STUMBLED, says=says, at=now)
+        return replace(_same(operation), says=says, events=(row,), messages=self._tell(operation, says, now), wait=timedelta(minutes=1))
+
+    async def _fail(self, story: Story, operation: Operation, says: str, now: datetime) -> Transition:
+        """The story tells the end with its trace and its message; where even that stumbles, the row ends all the same and a person is told."""
+        row = AuditEvent(kind=STUMBLED, says=says, at=now)
+        try:
+            end = await story.failed(operation, says)
+        except Exception as error:
+            log.error("the end of an operation stumbled", operation=operation.id, error=type(error).__name__, exc_info=error)  # noqa: TRY400  with the operation
+            told = self._tell(replace(operation, done_at=now), says, now)
+            return replace(_same(operation), phase="ended", says=says, events=(row,), messages=told, done=Outcome.FAILED)
+        return replace(end, events=(row, *end.events))
 
     async def _commit(self, story: Story, operation: Operation, transition: Transition) -> Directive:
         """The commit has a retry loop of its own around the finished result, so that a moment without the store repeats no effect."""
@@ -110,7 +135,7 @@ class Runner:
                 await self._clock.sleep(COMMIT_PAUSE)
                 continue
             except Exception as error:  # noqa: BLE001  what cannot be written is a defect as well, and no less silent for it
-                stumbled = await self._stumbled(operation, error)
+                stumbled = await self._stumbled(story, operation, error)
                 if stumbled is None:
                     return Directive(stop=False, sleep=STUMBLE_PAUSE.total_seconds(), why="stumbled")
                 transition = stumbled

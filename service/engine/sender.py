@@ -1,4 +1,7 @@
-"""Sends the outbox: in order, at least once, never dropped. What a receiver refuses for good is parked with its reason and counted."""
+"""Sends the outbox: at least once, never dropped, in order while all goes well. What a receiver will never take is parked with its reason and counted.
+
+Whether a failure is the receiver's or the message's own shows only in what others fare: after a few tries the younger ones go first.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -7,11 +10,17 @@ from typing import Protocol
 import structlog
 
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
-from service.domain.ports import Clock, Sender
+from service.domain.ports import TRIED_OFTEN, Clock, Sender
 
 log = structlog.get_logger()
 
 LONGEST = timedelta(minutes=5)
+BREATH = timedelta(seconds=5)
+"""The pause of a channel after a message failed that had failed often before: a receiver that is away is not asked for all of them at once."""
+
+LONG_ENOUGH = timedelta(hours=24)
+"""A notification that was tried for so long is set aside. Spans are not: their export is promised, and they hold nobody up."""
+
 PARK_AFTER = 12
 """A permanent error (unreadable credential, TLS) is tried this often, in growing steps (some 25 minutes), before the message is set aside."""
 
@@ -39,11 +48,12 @@ class OutboxSender:
         """Send what is due on every channel; answers how many messages left. One channel's trouble never holds up another."""
         sent = 0
         for channel, (sender, together) in self._senders.items():
-            while (now := self._clock.now()) >= self._paused.get(channel, now):  # younger messages must not overtake those that were put off
-                batch = await self._box.due(channel, now, together)
-                if not batch:
+            while (now := self._clock.now()) >= self._paused.get(channel, now):
+                due = await self._box.due(channel, now, together)
+                if not due:
                     break
-                sent += await self._batch(channel, sender, batch)
+                fresh = [one for one in due if one[2] < TRIED_OFTEN]
+                sent += await self._batch(channel, sender, fresh or due[:1])
         return sent
 
     async def _batch(self, channel: str, sender: Sender, batch: Sequence[tuple[int, bytes, int]]) -> int:
@@ -53,7 +63,8 @@ class OutboxSender:
         try:
             await sender.send([body for _, body, _ in batch])
         except (TemporaryError, PermanentError, RefusedError) as error:
-            if isinstance(error, TemporaryError) or (isinstance(error, PermanentError) and tries < PARK_AFTER):
+            patient = sender.channel == "trace" or _waited(tries) < LONG_ENOUGH
+            if (isinstance(error, TemporaryError) and patient) or (isinstance(error, PermanentError) and tries < PARK_AFTER):
                 await self._later(channel, positions, tries, str(error))
                 return 0
             if len(batch) > 1:  # find the one that is refused; the others go out
@@ -72,8 +83,20 @@ class OutboxSender:
         return len(batch)
 
     async def _later(self, channel: str, positions: Sequence[int], tries: int, why: str) -> None:
-        pause = min(LONGEST, timedelta(seconds=2 ** min(tries, 10)))
+        pause, now = _pause(tries), self._clock.now()
         log.warning("could not send; trying again", channel=channel, why=why, seconds=pause.total_seconds())
-        self._paused[channel] = self._clock.now() + pause
-        await self._box.put_off(positions, self._paused[channel])
+        if tries + 1 < TRIED_OFTEN:
+            self._paused[channel] = now + pause  # the younger ones wait: most likely the receiver is away for a moment, and then the order stays
+        elif tries >= TRIED_OFTEN:
+            self._paused[channel] = now + BREATH
+        await self._box.put_off(positions, now + pause)
         self._count(channel, "put_off")
+
+
+def _pause(tries: int) -> timedelta:
+    return min(LONGEST, timedelta(seconds=2 ** min(tries, 10)))
+
+
+def _waited(tries: int) -> timedelta:
+    """How long it has been tried at least."""
+    return sum((_pause(n) for n in range(tries)), timedelta(0))

@@ -122,9 +122,7 @@ class AlertStore:
         return known
 
     @staticmethod
-    async def _again(
-        connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notice: AlertNotice, seen: "_Kept", *, superseded: bool
-    ) -> None:
+    async def _again(connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notice: AlertNotice, seen: "_Kept", *, superseded: bool) -> None:
         """It fires still: a repeat; or it fires again after its end, or another sender tells what led nowhere as the first one told it.
 
         In the latter two it is decided again under who tells it now, with this sender's words: nobody lends its rights to another's labels (promise 11).

@@ -34,9 +34,7 @@ class OperationStore:
         self._link = link
         self._hand_over = hand_over
 
-    async def begin(
-        self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], covers: Sequence[Episode] = ()
-    ) -> Operation:
+    async def begin(self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], covers: Sequence[Episode] = ()) -> Operation:
         """Insert the row with its first audit rows and the episodes it covers; ConflictError with the id of the one that is alive for the target."""
         try:
             async with self._database.write() as connection:
@@ -328,9 +326,7 @@ async def _cover(connection: AsyncConnection, operation_id: str, episodes: Seque
     """Compare and swap: an episode is covered by this operation only if nothing else covered it since the caller looked."""
     for one in episodes:
         done = await connection.execute(
-            t.episode.update()
-            .where(t.episode.c.id == one.id, t.episode.c.covered_by.is_not_distinct_from(one.covered_by))
-            .values(covered_by=operation_id)
+            t.episode.update().where(t.episode.c.id == one.id, t.episode.c.covered_by.is_not_distinct_from(one.covered_by)).values(covered_by=operation_id)
         )
         if not done.rowcount:
             raise ConflictError(f"episode {one.id} was taken up by another operation")

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -27,6 +28,7 @@ from service.store.outbox import OutboxStore
 from service.store.records import AnswerStore, PlanStore, StopStore
 from service.store.targets import TargetStore
 from service.wiring.parts import TRACE, LateEncoder, outside
+from service.workflow import messages
 from service.workflow.correlate import Correlator
 from service.workflow.desk import Desk
 from service.workflow.examine import Examiner
@@ -110,7 +112,14 @@ class Service:
                 new_id=new_id,
             )
         )
-        self.runner = Runner(journal=self.operations, stories={OperationKind.ROLLBACK: story}, place=self.correlator.place, clock=clock, entering=_entering)
+        self.runner = Runner(
+            journal=self.operations,
+            stories={OperationKind.ROLLBACK: story},
+            place=self.correlator.place,
+            clock=clock,
+            entering=_entering,
+            tell=partial(messages.stumbled, self.told),
+        )
         self.engine.give(self.runner)
         self.reconciler = Reconciler(
             engine=self.engine, journal=self.operations, alerts=self.alerts, clock=clock, repaired=lambda what: count("repaired", what)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from service.domain import spans
 from service.domain.correlation import WORKLOADS, Match, find_target, ignored
 from service.domain.errors import ConflictError
-from service.domain.model import Actor, Episode, Incident, Mode, ObjectRef, Operation, OperationKind, TargetId
+from service.domain.model import Actor, Episode, Incident, Mode, ObjectRef, Operation, OperationKind, Outcome, TargetId
 from service.domain.policy import AlertMapping, Policies, TargetPolicy
 from service.domain.ports import Alerts, AuditEvent, Clock, Journal, NewId, Outbox, SpanDraft, Starter, Starting, Targets, Work
 from service.domain.rule import Trigger
@@ -14,10 +14,16 @@ from service.workflow import messages, record
 from service.workflow.messages import Told
 
 AGAIN_AFTER = timedelta(minutes=5)
-"""A further alert of an incident whose operation ended this long ago begins a new one; before that it joins the record of the ended one."""
+"""So long after an incident's operation ended a new one may begin. An alert that comes sooner, and that no operation answers, waits for it and is not lost."""
 
 BEGIN_AFTER = timedelta(seconds=10)
-"""An incident that has no operation this long after it was opened gets one from the sweep: whoever opened it did not get that far."""
+"""An alert that no operation took up this long after it was received gets one from the sweep: whoever placed it did not get that far."""
+
+DECIDED_BY_A_PERSON = frozenset({Outcome.CANCELLED, Outcome.REJECTED})
+"""Who ended an operation so has seen what had joined it: nothing of that begins another one against them (promise 5)."""
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""A start that lies further ahead of its reception is the word of a wrong clock."""
 
 
 class Correlator:
@@ -53,32 +59,41 @@ class Correlator:
         self._new_id = new_id
 
     async def place(self, delivery_id: str) -> None:
-        """Give every undecided episode of the delivery a disposition. Doing it twice does it once."""
+        """Give every undecided episode of the delivery a disposition, then answer each incident once. Doing it twice does it once.
+
+        All are placed first: what one alert of a delivery forbids must not depend on which of them is looked at first.
+        """
+        touched: dict[str, None] = {}
         for episode in await self._alerts.undecided(delivery_id):
             try:
-                await self._one(episode)
+                incident = await self._one(episode)
             except ConflictError:  # another worker placed this episode between our look and our write
                 continue
+            if incident is not None:
+                touched[incident.id] = None
+        for incident_id in touched:
+            incident = await self._alerts.incident(incident_id)
+            if incident is not None and incident.closed_at is None:
+                await self._answer(incident, self._clock.now())
 
-    async def _one(self, episode: Episode) -> None:
+    async def _one(self, episode: Episode) -> Incident | None:
         now = self._clock.now()
         why = ignored(episode)
         if why:
-            await self._alerts.place(episode, disposition="ignored", says=why, target=None, rung="", at=now)
-            return
+            return await self._alerts.place(episode, disposition="ignored", says=why, target=None, rung="", at=now)
         known = await self._targets.known()
         index = await self._targets.index(_objects(episode))
         match = find_target(episode, known=known, mapping=self._mapping, index=index)
         if match.target is not None and not match.target.matches(self._scopes.get(episode.sender, "")):
             says = f"the sender {episode.sender} does not speak for {match.target}"
             match = Match(target=None, rung=match.rung, says=says, candidates=match.candidates)
-            await self._leave(episode, "out_of_scope", match, now)
-        elif match.target is None:
-            await self._leave(episode, "ambiguous" if match.candidates else "no_target", match, now)
-        else:
-            await self._incident(episode, match.target, match, now)
+            return await self._leave(episode, "out_of_scope", match, now)
+        if match.target is None:
+            return await self._leave(episode, "ambiguous" if match.candidates else "no_target", match, now)
+        says = match.says + _ahead(episode)
+        return await self._alerts.place(episode, disposition="placed", says=says, target=match.target, rung=match.rung, at=now)
 
-    async def _leave(self, episode: Episode, disposition: str, match: Match, now: datetime) -> None:
+    async def _leave(self, episode: Episode, disposition: str, match: Match, now: datetime) -> Incident | None:
         """Tell first, then decide: after a crash between both it is told again under the same key, which is once."""
         for one in messages.message(
             self._told,
@@ -93,45 +108,64 @@ class Correlator:
             extra={"alert": episode.name, "labels": dict(episode.labels), "candidates": [str(c) for c in match.candidates]},
         ):
             await self._outbox.send(one, now)
-        await self._alerts.place(episode, disposition=disposition, says=match.says, target=None, rung=match.rung, at=now)
-
-    async def _incident(self, episode: Episode, target: TargetId, match: Match, now: datetime) -> None:
-        incident = await self._alerts.place(episode, disposition="placed", says=match.says, target=target, rung=match.rung, at=now)
-        if incident is None:  # pragma: no cover  with a target there is always an incident
-            return
-        latest = await self._journal.latest(incident.id)
-        if latest is not None and (latest.done_at is None or now - latest.done_at < AGAIN_AFTER):
-            joined = AuditEvent(kind="joined", says=f"{messages.episode_line(episode)} — joined", at=now, body={"episode": episode.id})
-            await self._starting.append(latest.id, (joined,), (alert_span(episode, now),) if latest.done_at is None else (), (), now)
-            return
-        await self.begin(incident, now)
+        return await self._alerts.place(episode, disposition=disposition, says=match.says + _ahead(episode), target=None, rung=match.rung, at=now)
 
     async def sweep(self) -> None:
-        """Close open incidents whose alerts all ended and that nothing works on any more.
+        """Close open incidents whose alerts all ended and that nothing works on any more; answer alerts that no operation covers.
 
-        One without any operation gets it here: its beginning was lost in a crash, or another operation was alive on the target then.
+        Such an alert came too soon after the last operation, its beginning was lost in a crash, or another operation was alive on the target then.
         """
         now = self._clock.now()
         for incident in await self._alerts.open_incidents():
             latest = await self._journal.latest(incident.id)
-            if latest is None:
-                if now - incident.opened_at >= BEGIN_AFTER:
-                    await self.begin(incident, now)
-            elif latest.done_at is not None and not any(e.firing for e in incident.episodes):
+            idle = not incident.episodes if latest is None else latest.done_at is not None
+            if idle and not any(e.firing for e in incident.episodes):
                 await self._alerts.close_incident(incident.id, outcome="resolved", at=now)
+            elif any(now - max(incident.opened_at, e.received_at) >= BEGIN_AFTER for e in await self._uncovered(incident, latest)):
+                await self._answer(incident, now)
 
-    async def begin(self, incident: Incident, now: datetime) -> Operation | None:
-        """Begin the automatic operation of an incident; None when one is alive already."""
+    async def _uncovered(self, incident: Incident, latest: Operation | None) -> tuple[Episode, ...]:
+        """The firing episodes that no operation answers; those that ended as well as long as the incident never had any operation.
+
+        An alive operation covers what joined it. One that has ended covers what it began with and nothing else: it may have been refused for a reason
+        that a later alert does not share.
+        """
+        found = []
+        for episode in incident.episodes:
+            if not episode.disposition or (latest is not None and not episode.firing):
+                continue
+            by = None if episode.covered_by is None else await self._journal.load(episode.covered_by)
+            if by is not None and (by.done_at is None or by.outcome in DECIDED_BY_A_PERSON or episode.id in (by.data.get("episodes") or ())):
+                continue
+            found.append(episode)
+        return tuple(found)
+
+    async def _answer(self, incident: Incident, now: datetime) -> None:
+        """Join the incident's alive operation, or begin one for everything that none covers, if it is time for that."""
+        latest = await self._journal.latest(incident.id)
+        uncovered = await self._uncovered(incident, latest)
+        try:
+            if not uncovered:
+                return
+            if latest is None or (latest.done_at is not None and now - latest.done_at >= AGAIN_AFTER):
+                await self._begin(incident, uncovered, now)
+            elif latest.done_at is None:
+                rows = [AuditEvent(kind="joined", says=f"{messages.episode_line(e)} — joined", at=now, body={"episode": e.id}) for e in uncovered]
+                await self._starting.append(latest.id, rows, [alert_span(e, now) for e in uncovered], (), now, uncovered)
+        except ConflictError:  # the operation has just ended, another one is alive, or another worker took the alerts up: the sweep looks again
+            return
+
+    async def _begin(self, incident: Incident, episodes: Sequence[Episode], now: datetime) -> None:
+        """Begin the automatic operation for these episodes; ConflictError when one is alive on the target."""
         policy = self._policies.of(incident.target)
         listed = await self._targets.listed(incident.target)
         namespaces = policy.namespaces or ((listed.namespace,) if listed else ())
-        mode, why = permitted(policy, incident.episodes, self._scopes, target=incident.target, namespaces=namespaces, told=self._told)
-        first = next((e for e in incident.episodes if e.firing), incident.episodes[0])
+        mode, why = permitted(policy, episodes, self._scopes, target=incident.target, namespaces=namespaces, told=self._told)
+        first = max(episodes, key=lambda e: (e.firing, not _ahead(e), e.starts_at, e.id))
+        episodes = (first, *(e for e in episodes if e.id != first.id))
         trigger = Trigger(incident_id=incident.id, alert=first.name, labels=first.labels, began_at=first.starts_at, received_at=first.received_at)
         operation_id = self._new_id("op")
-        data = record.Rollback(
-            trigger=trigger, episodes=tuple(e.id for e in incident.episodes), fingerprints=tuple(e.fingerprint for e in incident.episodes), why_mode=why
-        )
+        data = record.Rollback(trigger=trigger, episodes=tuple(e.id for e in episodes), fingerprints=tuple(e.fingerprint for e in episodes), why_mode=why)
         operation = Operation(
             id=operation_id,
             kind=OperationKind.ROLLBACK,
@@ -149,13 +183,17 @@ class Correlator:
             updated_at=now,
         )
         accepted = AuditEvent(kind="accepted", says=f"{messages.episode_line(first)} — {why}", at=now, body={"incident": incident.id, "alert": first.name})
-        drafts = (accepted_span(operation, now, first), *(alert_span(e, now) for e in incident.episodes), _correlated(first, now))
-        try:
-            await self._starting.begin(operation, (accepted,), drafts)
-        except ConflictError:
-            return None
+        drafts = (accepted_span(operation, now, first), *(alert_span(e, now) for e in episodes), _correlated(first, now))
+        await self._starting.begin(operation, (accepted,), drafts, episodes)
         await self._starter.start(Work(kind="operation", id=operation.id, seq=operation.seq))
-        return operation
+
+
+def _ahead(episode: Episode) -> str:
+    """What to say of a start that had not come yet when it was told; "" for any other."""
+    early = episode.starts_at - episode.received_at
+    if early <= CLOCKS_DIFFER:
+        return ""
+    return f"; by its own word it begins {early.total_seconds() / 60:.0f} minutes after it was received: the sender's clock is ahead"
 
 
 def permitted(

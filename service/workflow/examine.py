@@ -9,7 +9,7 @@ from typing import Any
 from service.domain import correlation, keys
 from service.domain.evaluation import asked, evaluate
 from service.domain.facts import Absent, Facts, Key, Known
-from service.domain.model import Actor, Mode, OperationKind, TargetId, Way
+from service.domain.model import Actor, Mode, OperationKind, Release, TargetId, Way
 from service.domain.planning.plan import Offer, Plan
 from service.domain.policy import Policies, TargetPolicy
 from service.domain.ports import Clock, Delivery, Targets
@@ -114,7 +114,7 @@ class Examiner:
             return correlation.Suspicion(suspect=None, goal=None, says=says)
         records = await self._targets.records(target)
         named = [replace(r, version=r.version or records[r.key].version) if r.key in records else r for r in state.value.history]
-        return correlation.find_suspect(
+        suspicion = correlation.find_suspect(
             named,
             began=began,
             window=policy.deploy_window,
@@ -122,6 +122,20 @@ class Examiner:
             held=limits.value.held if isinstance(limits, Known) else (),
             made_by_backout=limits.value.made_by_backout if isinstance(limits, Known) else (),
         )
+        return replace(suspicion, suspect=await self._versioned(suspicion.suspect), goal=await self._versioned(suspicion.goal))
+
+    async def _versioned(self, release: Release | None) -> Release | None:
+        """With the version that its image says it is, where no record has it yet: a release that burns at once is judged before it was ever seen settled."""
+        if release is None or release.version:
+            return release
+        rendered = keys.images(release.target, release.key, release.handle)
+        facts = await self._gatherer.facts(release.target, [rendered])
+        images = facts.read(rendered)
+        exact = next((one.exact for one in images.value if one.exact), None) if isinstance(images, Known) else None
+        if exact is None:
+            return release
+        config = (await self._gatherer.facts(release.target, [keys.image_config(exact)])).read(keys.image_config(exact))
+        return replace(release, version=config.value.version) if isinstance(config, Known) else release
 
     async def _best(self, case: Case, rules: Sequence[Rule], *, automatic: bool) -> tuple[Case, Offer | None, Verdict]:
         """Evaluate each way that is offered, best first; without any, the plain rollback, so that the person sees why not."""

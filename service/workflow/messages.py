@@ -59,6 +59,14 @@ def message(
     return tuple(Message(channel=channel, key=key, body=body) for channel in told.channels)
 
 
+def stumbled(told: Told, operation: Operation, says: str, at: datetime) -> tuple[Message, ...]:
+    """Backout itself cannot go on with an operation: told once for it, however often it stumbles."""
+    text = (says, "Backout goes on trying, and starts nothing else on this target." if operation.done_at is None else "Nothing was touched.")
+    return message(
+        told, key=f"{operation.id}/stumbled", title=f"{operation.target}: Backout cannot go on", text=text, at=at, event="stumbled", operation=operation
+    )
+
+
 def _links(told: Told, operation: Operation) -> Mapping[str, str]:
     links = {}
     if told.trace_link:

@@ -108,8 +108,9 @@ class Watcher:
 
     async def _look(self, delivery: Delivery, listed: ListedTarget) -> None:
         del delivery
-        await self.look(listed.target)
-        await self._targets.looked(listed.target, listed.stamp)
+        state = await self.look(listed.target)
+        if state.settled:  # else looked at again in the next round, for nothing in the list may change when it settles
+            await self._targets.looked(listed.target, listed.stamp)
 
     async def _still(self, listed: ListedTarget, now: datetime) -> None:
         """Nothing changed since the last look: the live release lived on in the same health."""

@@ -375,8 +375,6 @@ class ArgoHands:
             return  # it happened, whatever was done on top of it since: `observe` tells; a refusal would read as if it had not
         _refuse(before.seen is not Seen.NOT_SEEN, before.says)
         looked = await self._get(intent)
-        if _own_entry(looked.app, intent) is not None:
-            return
         _refuse(reading.auto_sync_on(looked.app), "auto-sync is on again")
         try:
             await self._client.roll_back(looked.ref, int(intent["goal_id"]), guard)

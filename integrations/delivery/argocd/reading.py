@@ -301,16 +301,22 @@ def failed_newer_of(app: Body, current: Release | None, me: str) -> str:
     return f"a deploy of {revision} by {by} {ended} at {at}" + (f": {message}" if message else "") + "; part of it may be live"
 
 
-def settled_of(app: Body, current: Release | None) -> bool:
+SAME_SECOND = timedelta(seconds=2)
+
+
+def settled_of(app: Body, current: Release | None, now: datetime) -> bool:
     """Whether what runs belongs to the newest history entry: no operation runs, the last one was that entry's, and Argo CD looked after its end.
 
-    Stamps have no fractions, so a reconcile of the same second may be from just before.
+    Stamps have no fractions, so a reconcile of the same second may be from just before: that one counts once the second is over for long enough, for
+    Argo CD refreshes within a fifth of a second after each operation (recordings 20, 28).
     """
     if current is None or part(app, "operation") or _unrecorded(app, current):
         return False
     status = part(app, "status")
     finished, reconciled = moment(part(status, "operationState").get("finishedAt")) or current.deployed_at, moment(status.get("reconciledAt"))
-    return finished is not None and reconciled is not None and reconciled > finished
+    if finished is None or reconciled is None:
+        return False
+    return reconciled > finished or (reconciled == finished and now - finished >= SAME_SECOND)
 
 
 def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetime, url: str, can_stop: bool) -> TargetState:
@@ -338,7 +344,7 @@ def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetim
         warnings=warnings_of(app, can_stop=can_stop),
         link=f"{url.rstrip('/')}/applications/{text(metadata.get('namespace'))}/{text(metadata.get('name'))}",
         failed_newer=failed_newer_of(app, current, me),
-        settled=settled_of(app, current),
+        settled=settled_of(app, current, now),
     )
 
 

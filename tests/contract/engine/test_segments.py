@@ -62,6 +62,9 @@ class FakeStory:
     async def barred(self, operation: Operation, why: str) -> Transition:
         return Transition(phase="ended", data=operation.data, says=why, done=Outcome.REFUSED)
 
+    async def failed(self, operation: Operation, why: str) -> Transition:
+        return Transition(phase="ended", data=operation.data, says=why, done=Outcome.FAILED)
+
 
 class Process:
     """One life of the service: the engine, the store's operations, a story; all of it forgotten at the end."""

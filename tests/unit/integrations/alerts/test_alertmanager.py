@@ -206,3 +206,13 @@ def test_the_name_of_the_source_is_a_setting() -> None:
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(ValueError, match="extra_forbidden"):
         Settings.model_validate({"name": "x"})
+
+
+@pytest.mark.parametrize("start", ["0001-01-01T00:00:10Z", "1999-12-31T23:59:59Z"])
+def test_promise_13_a_start_that_cannot_be_reckoned_with_is_refused_by_name(start: str) -> None:
+    with pytest.raises(ValueError, match=r"^startsAt of alert 1 \('Disk\\nFull'\) is before the year 2000$"):
+        source().parse(with_alert(startsAt=start, labels={"alertname": "Disk\nFull"}))
+
+
+def test_the_first_second_of_the_year_2000_is_a_start() -> None:
+    assert source().parse(with_alert(startsAt="2000-01-01T00:00:00Z"))[0][0].starts_at.year == 2000

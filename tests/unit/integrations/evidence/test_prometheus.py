@@ -201,6 +201,47 @@ async def test_an_alert_with_a_label_the_episode_lacks_is_unknown(lab: Lab) -> N
     assert "label job" in await lab.absent(keys.alert_now("HighErrors", without_job))
 
 
+async def fires(lab: Lab, claims: Mapping[str, str], **more: Any) -> Fact[Any]:
+    """The state of an alert that fires for job=checkout, asked for by an episode that claims these labels too."""
+    lab.rule(for_=timedelta(0), **more)
+    lab.values["checkout"] = 0.5
+    lab.tick(times=2)
+    return await lab.source.read(keys.alert_now("HighErrors", tuple(sorted({**dict(LABELS), **claims}.items()))))
+
+
+@pytest.mark.parametrize(
+    "place", ["namespace", "argocd_app", "argocd_app_namespace", "argocd_instance", "backout_target", "deployment", "statefulset", "daemonset", "service"]
+)
+async def test_promise_11_an_alert_proves_no_place_that_only_the_notification_names(lab: Lab, place: str) -> None:
+    fact = await fires(lab, {place: "shop"})
+    assert isinstance(fact, Absent)
+    assert fact.why == f"the alert HighErrors is firing, but Prometheus does not say of it {place}=shop, as the notification does"
+    assert place in fact.clears
+
+
+async def test_promise_11_an_alert_that_names_the_place_itself_proves_it(lab: Lab) -> None:
+    fact = await fires(lab, {"namespace": "shop", "argocd_app": "checkout"}, labels={"severity": "page", "namespace": "shop", "argocd_app": "checkout"})
+    assert isinstance(fact, Known)
+    assert fact.value.state == "firing"
+
+
+async def test_promise_11_one_of_two_places_is_not_enough(lab: Lab) -> None:
+    fact = await fires(lab, {"namespace": "shop", "argocd_app": "checkout\nx"}, labels={"severity": "page", "namespace": "shop"})
+    assert isinstance(fact, Absent)
+    assert "does not say of it argocd_app=checkout, as" in fact.why
+
+
+async def test_promise_11_an_alert_of_another_place_is_not_the_episodes(lab: Lab) -> None:
+    fact = await fires(lab, {"namespace": "shop"}, labels={"severity": "page", "namespace": "blog"})
+    assert not (isinstance(fact, Known) and fact.value.state == "firing")
+
+
+async def test_promise_11_external_labels_may_be_missing(lab: Lab) -> None:
+    fact = await fires(lab, {"cluster": "eu", "replica": "a", "prometheus": "monitoring/k8s", "namespace": ""})
+    assert isinstance(fact, Known)
+    assert fact.value.state == "firing"
+
+
 async def test_two_alerts_that_fit_the_episode_are_unknown(lab: Lab) -> None:
     lab.rule()
     lab.rule(labels={"severity": "page", "cluster": "eu"})

@@ -8,7 +8,7 @@ from service.domain.facts import Absent
 from service.domain.keys import AlertNow, Pod, Series
 from service.domain.model import Image
 from service.domain.policy import RecoveredWhen
-from service.domain.recovery import Bound, Check, Look, Progress, advance, breached, check_alert, check_live, check_sli, give_up_at, longest_range
+from service.domain.recovery import Bound, Check, Look, Progress, advance, breached, check_alert, check_alerts, check_live, check_sli, give_up_at, longest_range
 from tests.unit.service.domain import made
 
 SIDECAR = Image(reference="registry.example/mesh/proxy:1", digest="sha256:" + "9" * 64, proof="pods")
@@ -293,3 +293,32 @@ def test_pods_that_do_not_come_up_are_waited_for_even_without_an_sli() -> None:
     for seconds in range(0, 300, 60):
         progress = advance(progress, (bad, nothing), now=made.NOW + timedelta(seconds=seconds), sampled_at=None, policy=POLICY)
     assert (progress.ended, progress.good_since) == ("", None)
+
+
+# --- every alert ---------------------------------------------------------------------------------------------------------
+
+
+def alerts(*states: str) -> Check:
+    """Each alert by name with its state; "?" is one that nobody could find out."""
+    now = {f"A{place}": Absent("Prometheus is away") if state == "?" else made.known(AlertNow(state=state)) for place, state in enumerate(states, 1)}
+    return check_alerts(now)
+
+
+@pytest.mark.parametrize(
+    ("states", "look", "says"),
+    [
+        ((), Look.GOOD, "no alert started this"),
+        (("inactive",), Look.GOOD, "the alert no longer fires"),
+        (("firing",), Look.BAD, "the alert is still firing"),
+        (("?",), Look.UNKNOWN, "whether the alert fires is unknown: Prometheus is away"),
+        (("inactive", "inactive", "inactive"), Look.GOOD, "none of 3 alerts fires any more"),
+        (("inactive", "firing"), Look.BAD, "A2: the alert is still firing"),
+        (("pending", "firing", "inactive"), Look.BAD, "A1: the alert is still pending; A2: the alert is still firing"),
+        (("inactive", "?"), Look.UNKNOWN, "A2: whether the alert fires is unknown: Prometheus is away"),
+        (("?", "firing", "inactive"), Look.BAD, "A2: the alert is still firing"),
+        (("firing",) * 5, Look.BAD, "; ".join(f"A{n}: the alert is still firing" for n in (1, 2, 3))),
+    ],
+)
+def test_promise_8_the_worst_of_all_alerts_decides_and_speaks(states: tuple[str, ...], look: Look, says: str) -> None:
+    check = alerts(*states)
+    assert (check.name, check.look, check.says) == ("alert", look, says)

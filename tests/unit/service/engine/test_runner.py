@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.errors import ConflictError, PermanentError, TemporaryError, UnavailableError
 from service.domain.model import Operation, OperationKind, Outcome
-from service.domain.ports import Transition, Work
+from service.domain.ports import Message, Transition, Work
 from service.engine.runner import STUMBLE_PAUSE, STUMBLES, Directive, Runner
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.journal import FakeJournal
@@ -24,6 +24,8 @@ class FakeStory:
         self.answers: list[Transition | Exception] = []
         self.advanced = 0
         self.barred_because: list[str] = []
+        self.failed_because: list[str] = []
+        self.end_breaks = False
 
     async def advance(self, operation: Operation) -> Transition:
         self.advanced += 1
@@ -35,6 +37,12 @@ class FakeStory:
     async def barred(self, operation: Operation, why: str) -> Transition:
         self.barred_because.append(why)
         return Transition(phase="ended", data=operation.data, done=Outcome.REFUSED)
+
+    async def failed(self, operation: Operation, why: str) -> Transition:
+        if self.end_breaks:
+            raise KeyError(why)
+        self.failed_because.append(why)
+        return Transition(phase="ended", data=operation.data, done=Outcome.FAILED)
 
 
 class Bench:
@@ -50,6 +58,7 @@ class Bench:
             place=self._place,
             clock=self.clock,
             entering=lambda one: self.entered.append(one.phase),
+            tell=lambda _operation, says, _at: (Message(channel="notify:x", key="stumbled", body={"says": says}),),
         )
 
     async def _place(self, delivery: str) -> None:
@@ -141,9 +150,12 @@ async def test_an_outside_that_does_not_answer_is_tried_again_in_the_same_phase(
     assert (bench.row.phase, bench.row.says) == ("begin", "no answer; trying again")
 
 
-@pytest.mark.parametrize("defect", [KeyError("x"), PermanentError("written by a newer version"), ZeroDivisionError()])
-async def test_promise_13_a_defect_is_recorded_and_the_target_is_kept(defect: Exception) -> None:
-    bench = Bench()
+@pytest.mark.parametrize(
+    ("defect", "why"),
+    [(KeyError("s3cr3t"), "KeyError"), (PermanentError("the record cannot be read"), "the record cannot be read"), (ZeroDivisionError(), "ZeroDivisionError")],
+)
+async def test_promise_13_a_defect_after_something_was_written_is_told_and_the_target_is_kept(defect: Exception, why: str) -> None:
+    bench = Bench(operation(first_effect_at=START))
     bench.story.answers = [defect] * STUMBLES
     for _ in range(STUMBLES - 1):
         assert await bench.runner.step(WORK) == Directive(stop=False, sleep=STUMBLE_PAUSE.total_seconds(), why="stumbled")
@@ -151,12 +163,40 @@ async def test_promise_13_a_defect_is_recorded_and_the_target_is_kept(defect: Ex
     assert (await bench.runner.step(WORK)).stop  # a longer wait is a delayed segment
     (event,) = bench.journal.log
     assert event.kind == "stumbled"
-    assert event.says == f"Backout stumbled 5 times in phase begin ({type(defect).__name__}); a person is needed, the target is kept"
+    assert event.says == f"Backout stumbled 5 times in phase begin ({why}); a person is needed, the target is kept"
     assert (bench.row.phase, bench.row.done_at, bench.row.seq) == ("begin", None, 1)
+    assert [one.body for one in bench.journal.commits[-1].messages] == [{"says": event.says}]
+
+
+async def test_promise_13_a_defect_before_anything_was_written_ends_the_operation_and_is_told() -> None:
+    bench = Bench()
+    bench.story.answers = [KeyError("x")] * STUMBLES
+    for _ in range(STUMBLES):
+        await bench.runner.step(WORK)
+    assert (bench.row.outcome, bench.story.failed_because) == (
+        Outcome.FAILED,
+        ["Backout stumbled 5 times in phase begin (KeyError); a person is needed"],
+    )
+    assert [event.kind for event in bench.journal.log] == ["stumbled"]
+
+
+async def test_promise_13_an_end_that_stumbles_itself_is_an_end_and_is_told() -> None:
+    bench = Bench()
+    bench.story.answers, bench.story.end_breaks = [KeyError("x")] * STUMBLES, True
+    for _ in range(STUMBLES):
+        await bench.runner.step(WORK)
+    assert (bench.row.outcome, bench.row.phase) == (Outcome.FAILED, "ended")
+    assert len(bench.journal.commits[-1].messages) == 1
+
+
+async def test_a_record_of_a_newer_schema_is_left_to_a_newer_version() -> None:
+    bench = Bench(operation(data={"schema": 99}))
+    assert await bench.runner.step(WORK) == Directive(stop=True, why="left to a newer version")
+    assert bench.story.advanced == 0
 
 
 async def test_promise_13_a_transition_that_cannot_be_written_is_recorded_as_a_stumble() -> None:
-    bench = Bench()
+    bench = Bench(operation(first_effect_at=START))
     for _ in range(STUMBLES):
         bench.journal.trouble = [TypeError("no JSON")]
         await bench.runner.step(WORK)

@@ -1,7 +1,8 @@
 from datetime import timedelta
 
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
-from service.engine.sender import LONGEST, PARK_AFTER, OutboxSender
+from service.domain.ports import TRIED_OFTEN
+from service.engine.sender import LONG_ENOUGH, LONGEST, PARK_AFTER, OutboxSender
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.outbox import FakeBox, FakeReceiver
 
@@ -125,3 +126,98 @@ async def test_a_permanent_error_that_stays_is_set_aside_in_the_end() -> None:
         await bench.sender.round()
         bench.clock.pass_(minutes=6)
     assert (bench.box.rows[0].parked, bench.receiver.got) == ("no OTLP request", [b"2"])
+
+
+async def test_promise_13_a_message_that_the_receiver_always_fails_on_holds_up_no_younger_one() -> None:
+    bench = Bench()
+    bench.put(b"poison", b"1", b"2")
+    bench.receiver.refused = {b"poison": TemporaryError("500")}
+    for _ in range(TRIED_OFTEN):
+        assert bench.receiver.got == []
+        await bench.sender.round()
+        bench.clock.pass_(seconds=4)
+    assert bench.receiver.got == [b"1", b"2"]
+    for number in range(20):
+        bench.put(b"later %d" % number)
+        await bench.sender.round()
+        bench.clock.pass_(minutes=1)
+    assert len(bench.receiver.got) == 22
+    assert not bench.box.rows[0].parked
+
+
+async def test_promise_13_many_messages_that_always_fail_hold_up_no_younger_one() -> None:
+    bench = Bench()
+    bad = [b"bad %d" % number for number in range(30)]
+    bench.put(*bad)
+    bench.receiver.refused = dict.fromkeys(bad, TemporaryError("500"))
+    for _ in range(200):
+        await bench.sender.round()
+        bench.clock.pass_(seconds=5)
+    bench.put(b"good")
+    for _ in range(3):
+        await bench.sender.round()
+        bench.clock.pass_(seconds=5)
+    assert bench.receiver.got == [b"good"]
+
+
+async def test_promise_9_a_span_that_the_collector_always_fails_on_holds_up_no_other_one() -> None:
+    bench = Bench()
+    bench.put(b"1", b"poison", b"3", channel="trace")
+    bench.other.refused = {b"poison": TemporaryError("500")}
+    for _ in range(10):
+        await bench.sender.round()
+        bench.clock.pass_(seconds=10)
+    assert bench.other.got == [b"1", b"3"]
+
+
+async def test_a_receiver_that_is_away_is_not_asked_for_every_message_again_and_again() -> None:
+    bench = Bench()
+    bench.put(*(b"%d" % number for number in range(100)))
+    bench.receiver.moods = [TemporaryError("away")] * 100_000
+    for _ in range(2 * 60):
+        await bench.sender.round()
+        bench.clock.pass_(milliseconds=500)
+    first_minute = len(bench.receiver.calls)
+    assert first_minute <= 60 + 1  # about one a second, each message getting its first tries
+    for _ in range(2 * 60 * 60):
+        await bench.sender.round()
+        bench.clock.pass_(milliseconds=500)
+    before = len(bench.receiver.calls)
+    for _ in range(2 * 60):
+        await bench.sender.round()
+        bench.clock.pass_(milliseconds=500)
+    assert len(bench.receiver.calls) - before <= 60 / 5 + 1
+    bench.receiver.moods = []
+    for _ in range(12):
+        await bench.sender.round()
+        bench.clock.pass_(minutes=1)
+    assert sorted(bench.receiver.got) == sorted(b"%d" % number for number in range(100))
+
+
+async def tried_for_a_day(bench: Bench) -> None:
+    for _ in range(26 * 12):
+        await bench.sender.round()
+        bench.clock.pass_(minutes=5)
+
+
+async def test_promise_13_a_message_that_was_tried_for_a_day_is_set_aside_with_its_reason() -> None:
+    bench = Bench()
+    bench.put(b"poison")
+    bench.receiver.refused = {b"poison": TemporaryError("500: cannot render")}
+    for _ in range(int(LONG_ENOUGH / timedelta(minutes=5))):
+        await bench.sender.round()
+        bench.clock.pass_(minutes=5)
+    assert not bench.box.rows[0].parked
+    await tried_for_a_day(bench)
+    assert bench.box.rows[0].parked == "500: cannot render"
+    assert (CHANNEL, "parked") in bench.counted
+
+
+async def test_promise_9_a_span_is_never_set_aside_because_the_collector_is_away() -> None:
+    bench = Bench()
+    bench.put(b"span", channel="trace")
+    bench.other.refused = {b"span": TemporaryError("away")}
+    await tried_for_a_day(bench)
+    await tried_for_a_day(bench)
+    bench.other.refused = {}
+    assert await bench.sender.round() == 1

@@ -10,12 +10,14 @@ import sqlalchemy as sa
 
 from integrations.alerts.alertmanager import AlertmanagerWebhook, Settings
 from service.domain.errors import ConflictError, UnavailableError
-from service.domain.model import AlertNotice, Episode, RawDelivery
+from service.domain.model import AlertNotice, Episode, Outcome, RawDelivery
+from service.domain.ports import Transition
 from service.store import tables as t
-from service.store.alerts import CHUNK, AlertStore
+from service.store.alerts import CHUNK, NOWHERE, AlertStore
 from service.store.database import Database
+from service.store.operations import OperationStore
 from tests.fakes.clock import START
-from tests.fakes.store import TARGET, delivery, notice
+from tests.fakes.store import TARGET, delivery, notice, operation
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "alertmanager"
 MINUTE = timedelta(minutes=1)
@@ -125,17 +127,109 @@ async def test_a_newer_firing_ends_the_older_episode_and_begins_one(alerts: Aler
 async def test_an_older_firing_told_late_is_kept_as_over(alerts: AlertStore, database: Database) -> None:
     """A peer's delayed first notification arrives after the second firing was told: it must not stay open for ever."""
     late = delivery(notice(starts_at=START), at=START + 9 * MINUTE)
-    await accepted(alerts, [delivery(notice(starts_at=START + 5 * MINUTE)), late])
+    await accepted(alerts, [delivery(notice(starts_at=START + 5 * MINUTE), at=START + 6 * MINUTE), late])
     older, newer = await rows(database)
     assert (older.ends_at, older.disposition, older.disposition_says) == (START + 5 * MINUTE, "resolved", "a newer firing of it was known already")
     assert newer.ends_at is None
 
 
-async def test_a_firing_repeated_after_its_end_was_told_stays_over(alerts: AlertStore, database: Database) -> None:
-    over = notice(ends_at=START + MINUTE)
-    await accepted(alerts, [delivery(notice()), delivery(over, at=START + 2 * MINUTE), delivery(notice(), at=START + 3 * MINUTE)])
+async def test_a_repeat_that_was_received_before_the_told_end_does_not_open_the_episode_again(alerts: AlertStore, database: Database) -> None:
+    over = notice(ends_at=START + 5 * MINUTE)
+    await accepted(alerts, [delivery(notice()), delivery(over, at=START + 6 * MINUTE), delivery(notice(), at=START + 4 * MINUTE)])
     (row,) = await rows(database)
-    assert (row.ends_at, row.times_seen) == (START + MINUTE, 2)
+    assert (row.ends_at, row.times_seen) == (START + 5 * MINUTE, 2)
+
+
+async def test_promise_2_an_alert_that_is_told_firing_after_its_end_is_open_again_and_is_decided_anew(alerts: AlertStore, database: Database) -> None:
+    """Alertmanager ends alerts by itself while Prometheus is away; afterwards the same firing goes on with the same start."""
+    first = await alerts.accept(delivery(notice()))
+    (episode,) = await alerts.undecided(first)
+    await alerts.place(episode, disposition="placed", says="", target=TARGET, rung="label", at=START)
+    await alerts.accept(delivery(notice(ends_at=START + MINUTE), at=START + 2 * MINUTE))
+    again = await alerts.accept(delivery(notice(), at=START + 3 * MINUTE))
+    (row,) = await rows(database)
+    assert (row.ends_at, row.disposition, row.times_seen) == (None, "", 2)
+    assert [one.id for one in await alerts.undecided(again)] == [episode.id]
+
+
+async def test_a_start_in_the_future_ends_no_older_episode(alerts: AlertStore, database: Database) -> None:
+    ahead = notice(starts_at=START + 60 * MINUTE)
+    await accepted(alerts, [delivery(notice()), delivery(ahead, at=START + MINUTE)])
+    assert [row.ends_at for row in await rows(database)] == [None, None]
+
+
+async def fires_again(alerts: AlertStore, operations: OperationStore, database: Database, *, alive: bool) -> Any:
+    """The row of a placed alert that ended and fires again, while the operation that began with it lives or not."""
+    (one,) = await episodes(alerts, notice())
+    await placed(alerts, one)
+    row = await operations.begin(operation(), (), (), (one,))
+    if not alive:
+        await operations.commit(row, Transition(phase="ended", data={}, done=Outcome.REFUSED), START)
+    await accepted(alerts, [delivery(notice(ends_at=START + MINUTE)), delivery(notice(), at=START + 3 * MINUTE)])
+    (again,) = await rows(database)
+    return again
+
+
+async def test_promise_2_firing_again_under_an_alive_operation_it_only_goes_on(alerts: AlertStore, operations: OperationStore, database: Database) -> None:
+    again = await fires_again(alerts, operations, database, alive=True)
+    assert (again.ends_at, again.disposition, again.covered_by, again.received_at) == (None, "placed", "op_1", START)
+
+
+async def test_promise_2_firing_again_after_its_operation_ended_it_is_decided_again(alerts: AlertStore, operations: OperationStore, database: Database) -> None:
+    again = await fires_again(alerts, operations, database, alive=False)
+    assert (again.ends_at, again.disposition, again.covered_by) == (None, "", None)
+    assert await alerts.deliveries_undecided() == (again.delivery_id,)
+
+
+async def test_promise_2_a_start_in_the_future_closes_nothing_and_silences_nothing(alerts: AlertStore, database: Database) -> None:
+    """A step of the sender's clock: one firing is dated five hours ahead; what fires before that time comes is heard."""
+    ahead, later = notice(starts_at=START + 300 * MINUTE), notice(starts_at=START + 60 * MINUTE)
+    *_, heard = await accepted(alerts, [delivery(notice()), delivery(ahead), delivery(later, at=START + 61 * MINUTE)])
+    assert [(row.starts_at, row.ends_at) for row in await rows(database)] == [
+        (START, START + 60 * MINUTE),  # ended by the one that really is newer
+        (START + 60 * MINUTE, None),
+        (START + 300 * MINUTE, None),
+    ]
+    assert [one.starts_at for one in await alerts.undecided(heard)] == [START + 60 * MINUTE]
+
+
+async def test_a_start_in_the_future_is_over_when_the_alert_is(alerts: AlertStore, database: Database) -> None:
+    ahead, over = notice(starts_at=START + 300 * MINUTE), notice(ends_at=START + 2 * MINUTE)
+    await accepted(alerts, [delivery(notice()), delivery(ahead), delivery(over, at=START + 3 * MINUTE)])
+    assert [row.ends_at for row in await rows(database)] == [START + 2 * MINUTE] * 2
+
+
+async def test_a_clock_that_is_a_little_ahead_is_no_matter(alerts: AlertStore, database: Database) -> None:
+    await accepted(alerts, [delivery(notice()), delivery(notice(starts_at=START + MINUTE))])
+    assert [row.ends_at for row in await rows(database)] == [START + MINUTE, None]
+
+
+@pytest.mark.parametrize("disposition", sorted(NOWHERE))
+async def test_promise_2_what_led_nowhere_is_heard_anew_from_another_sender(alerts: AlertStore, disposition: str) -> None:
+    (one,) = await episodes(alerts, replace(notice(), annotations={"summary": "theirs"}))
+    await alerts.place(one, disposition=disposition, says="", target=None, rung="", at=START)
+    repeat = delivery(notice(), at=START + MINUTE)
+    assert await alerts.undecided(await alerts.accept(repeat)) == ()  # the same sender said so already
+    (again,) = await alerts.undecided(await alerts.accept(replace(repeat, sender="team")))
+    assert (again.id, again.sender, again.times_seen, again.received_at) == (one.id, "team", 3, START + MINUTE)
+
+
+async def test_promise_11_who_is_heard_anew_is_heard_with_its_own_labels(alerts: AlertStore) -> None:
+    """Else a narrow credential would have its labels judged with the rights of the wider one."""
+    forged = replace(notice(app="cart"), annotations={"summary": "theirs"}, generator_url="http://theirs")
+    (one,) = await alerts.undecided(await alerts.accept(replace(delivery(forged, link="theirs"), sender="team")))
+    await alerts.place(one, disposition="out_of_scope", says="", target=None, rung="", at=START)
+    (again,) = await episodes(alerts, notice())
+    assert (again.sender, again.labels, again.annotations) == ("main", notice().labels, notice().annotations)
+    assert (again.generator_url, again.link) == ("", "")
+
+
+async def test_promise_11_what_was_placed_stays_with_its_sender(alerts: AlertStore, database: Database) -> None:
+    (one,) = await episodes(alerts, notice())
+    await placed(alerts, one)
+    await alerts.accept(replace(delivery(notice(app="cart")), sender="team"))
+    (row,) = await rows(database)
+    assert (row.sender, row.disposition, row.labels, row.times_seen) == ("main", "placed", notice().labels, 2)
 
 
 async def test_resolved_ends_exactly_its_episode(alerts: AlertStore, database: Database) -> None:
@@ -171,11 +265,11 @@ async def test_resolved_without_an_end_ends_when_it_was_received(alerts: AlertSt
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-async def test_a_body_that_tells_both_ends_of_one_episode_is_kept(alerts: AlertStore, database: Database, order: tuple[int, int]) -> None:
+async def test_a_body_that_tells_both_ends_of_one_episode_is_kept_as_firing(alerts: AlertStore, database: Database, order: tuple[int, int]) -> None:
     both = (notice(), notice(ends_at=START + MINUTE))
     await alerts.accept(delivery(*(both[n] for n in order)))
     (row,) = await rows(database)
-    assert row.ends_at == START + MINUTE
+    assert row.ends_at is None
 
 
 async def test_a_body_that_tells_two_firings_of_one_alert_ends_the_older(alerts: AlertStore, database: Database) -> None:

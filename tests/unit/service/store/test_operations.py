@@ -108,6 +108,28 @@ async def test_a_beginning_whose_first_row_cannot_be_written_is_none(operations:
     assert await operations.load("op_1") is None
 
 
+async def test_promise_2_the_alerts_that_an_operation_takes_up_are_marked_in_the_commit_that_begins_it(operations: OperationStore, database: Database) -> None:
+    alerts = AlertStore(database)
+    (one,) = await alerts.undecided(await alerts.accept(delivery(notice())))
+    await operations.begin(operation(), (), (), [one])
+    with pytest.raises(ConflictError):
+        await operations.begin(operation("op_2", target=OTHER), (), (), [one])
+    assert await operations.load("op_2") is None
+    async with database.read() as connection:
+        assert (await connection.execute(sa.select(t.episode.c.covered_by))).scalar_one() == "op_1"
+
+
+async def test_promise_2_an_operation_that_has_ended_takes_up_no_further_alert(operations: OperationStore, database: Database) -> None:
+    alerts = AlertStore(database)
+    (one,) = await alerts.undecided(await alerts.accept(delivery(notice())))
+    row = await begun(operations)
+    await operations.commit(row, step("ended", done=Outcome.REFUSED), START)
+    before = await everything(database)
+    with pytest.raises(ConflictError):
+        await operations.append("op_1", (event("joined"),), (), (), LATER, [one])
+    assert await everything(database) == before
+
+
 # --- compare and swap ---------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.domain.ports import Message
+from service.domain.ports import TRIED_OFTEN, Message
 from service.store.database import Database
 from service.store.outbox import OutboxStore, Waiting
 from tests.fakes.clock import START
@@ -60,3 +60,13 @@ async def test_what_waits_is_counted_with_its_age(box: OutboxStore) -> None:
     await box.delivered([1], START)
     await box.park(3, "refused")
     assert await box.waiting("notify:x") == Waiting(rows=1, oldest=START + SECOND, parked=1)
+
+
+async def test_promise_13_a_message_that_was_tried_often_comes_after_the_younger_ones(box: OutboxStore) -> None:
+    await put(box, "old", "young")
+    ((position, _, _), _) = await box.due("notify:x", START + 100 * SECOND, 10)
+    for tried in range(1, TRIED_OFTEN + 1):
+        await box.put_off([position], START)
+        assert (await due(box) == [b"old", b"young"]) == (tried < TRIED_OFTEN)
+    assert await due(box) == [b"young", b"old"]
+    assert await due(box, limit=1) == [b"young"]

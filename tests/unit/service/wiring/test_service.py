@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,10 +11,14 @@ from integrations.sandbox.world import World
 from service.domain import spans
 from service.domain.errors import BackoutError, SettingsError
 from service.domain.model import Outcome, TargetId
+from service.domain.ports import Work
+from service.engine.runner import STUMBLES
 from service.settings import Settings, load
+from service.store.migrating import migrate
 from service.wiring.parts import TRACE, SystemClock, kinds
 from service.wiring.service import Service, _entering, running
 from tests.fakes import store
+from tests.fakes.clock import START
 from tests.unit.service.wiring.conftest import PATIENCE, settings_of
 
 LOOPS = {"watch", "outbox", "reconcile", "incidents", "collect"}
@@ -113,3 +118,18 @@ async def test_the_operation_that_is_entered_is_the_trace_at_work() -> None:
     both: list[str] = list(await asyncio.gather(enter("op_1"), enter("op_2")))
     assert both == [spans.traceparent("op_1"), spans.traceparent("op_2")]
     assert TRACE.get() == ""
+
+
+async def test_promise_13_a_stumble_of_the_running_service_is_told_to_everybody_configured(world: World) -> None:
+    service = Service(settings_of(world), SystemClock())
+    row = store.operation(target=CHECKOUT, first_effect_at=START, data={"schema": 1, "episodes": 3})  # a record that nobody can read
+    await migrate(service.database)
+    await service.operations.begin(row, (), ())
+    for _ in range(STUMBLES):
+        await service.runner.step(Work(kind="operation", id=row.id, seq=0))
+    for channel in service.told.channels:
+        ((_, body, _),) = await service.outbox.due(channel, SystemClock().now(), 10)
+        assert json.loads(body)["event"] == "stumbled"
+    assert service.told.channels
+    await service.outside.close()
+    await store.closed(service.database)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.domain import spans
+from service.domain.errors import ConflictError
 from service.domain.model import AlertNotice, Episode, Incident, Mode, ObjectRef, Operation, Outcome, TargetId
 from service.domain.policy import AlertMapping, TargetPolicy
 from service.domain.ports import ListedTarget, Listing, Transition, Work
@@ -171,16 +172,196 @@ async def test_a_further_alert_joins_the_operation_that_is_alive(stage: Stage) -
     assert len(named(await stage.trace(operation.id), spans.ALERT)) == 2
 
 
-async def test_an_alert_soon_after_the_end_joins_the_record_and_a_later_one_begins_anew(stage: Stage) -> None:
+async def test_an_alert_soon_after_the_end_waits_and_gets_its_operation_when_it_is_time(stage: Stage) -> None:
+    """The ended operation may have been refused for a reason that this alert does not share: it must not be silently counted to it."""
     await told(stage, "1", argocd_app="checkout")
     (operation,) = await operations(stage)
     await stage.operations.commit(operation, Transition(phase="ended", data=operation.data, done=Outcome.SUGGESTED), stage.clock.now())
-    stage.clock.at += AGAIN_AFTER - timedelta(seconds=1)
-    await told(stage, "2", argocd_app="checkout")
-    assert (len(await operations(stage)), (await stage.kinds(operation.id))[-1]) == (1, "joined")
-    stage.clock.pass_(seconds=2)
-    await told(stage, "3", argocd_app="checkout")
+    stage.clock.at += AGAIN_AFTER - timedelta(seconds=30)
+    late = await told(stage, "2", argocd_app="checkout")
+    await stage.correlator.sweep()
+    assert len(await operations(stage)) == 1
+    stage.clock.pass_(seconds=31)
+    await stage.correlator.sweep()
+    newest = next(one for one in await operations(stage) if one.id != operation.id)
+    assert record.load(newest).episodes == (late.id,)
+
+
+async def ended(stage: Stage, operation: Operation, outcome: Outcome) -> None:
+    """The operation ends now."""
+    row = await stage.row(operation.id)
+    assert await stage.operations.commit(row, Transition(phase="ended", data=row.data, done=outcome), stage.clock.now())
+
+
+async def test_promise_13_a_quiet_alert_that_was_refused_does_not_swallow_the_one_that_burns(stage: Stage) -> None:
+    await told(stage, "1", argocd_app="checkout")
+    (first,) = await operations(stage)
+    await ended(stage, first, Outcome.REFUSED)
+    stage.clock.pass_(minutes=1)
+    late = await told(stage, "2", argocd_app="checkout", alertname="SlowCheckout")
+    await stage.alerts.accept(delivery(replace(_notice("1", {}), firing=False, ends_at=stage.clock.now()), at=stage.clock.now()))
+    for _ in range(10):
+        stage.clock.pass_(minutes=2)
+        await stage.correlator.sweep()
+    second, _ = await operations(stage)
+    data = record.load(second)
+    assert (data.episodes, data.trigger and data.trigger.alert) == ((late.id,), "SlowCheckout")
+    assert len(await stage.alerts.open_incidents()) == 1
+
+
+async def test_promise_13_a_lowered_alert_that_was_answered_silences_no_other_one(stage: Stage) -> None:
+    """B may only be watched; its silent operation has ended when A, which may do more, begins to fire."""
+    await told(stage, "b", argocd_app="checkout", backout="observe")
+    (silent,) = await operations(stage)
+    assert (await stage.drive(identity=silent.id)).outcome is Outcome.OBSERVED
+    stage.clock.pass_(minutes=1)
+    await told(stage, "a", argocd_app="checkout")
+    stage.clock.at += AGAIN_AFTER
+    await stage.correlator.sweep()
+    assert [one.mode for one in await operations(stage)] == [Mode.AUTO, Mode.OBSERVE]
+
+
+async def test_promise_2_an_alert_whose_beginning_was_lost_is_found_beside_an_older_operation(stage: Stage) -> None:
+    """kill -9 between placing and beginning, in an incident that had its operation long ago: nobody would look at the episode again."""
+    await told(stage, "1", argocd_app="checkout")
+    (first,) = await operations(stage)
+    await ended(stage, first, Outcome.REFUSED)
+    stage.clock.at += 2 * AGAIN_AFTER
+    identity = await stage.alerts.accept(delivery(_notice("2", {"argocd_app": "checkout"}), at=stage.clock.now()))
+    (episode,) = await stage.alerts.undecided(identity)
+    await stage.alerts.place(episode, disposition="placed", says="", target=TARGET, rung="label", at=stage.clock.now())
+    await stage.correlator.place(identity)
+    await stage.correlator.sweep()
+    assert len(await operations(stage)) == 1  # whoever placed it may be about to begin
+    stage.clock.at += BEGIN_AFTER
+    await stage.correlator.sweep()
+    assert record.load((await operations(stage))[0]).episodes == (episode.id,)
+
+
+async def test_promise_2_an_alert_that_met_a_persons_operation_after_an_older_one_is_not_lost(stage: Stage) -> None:
+    await told(stage, "1", argocd_app="checkout")
+    (first,) = await operations(stage)
+    await ended(stage, first, Outcome.REFUSED)
+    stage.clock.at += 2 * AGAIN_AFTER
+    theirs = await stage.begin(automatic=False, mode=Mode.APPROVE, identity="op_theirs")
+    late = await told(stage, "2", argocd_app="checkout")
+    stage.clock.at += BEGIN_AFTER
+    await stage.correlator.sweep()
     assert len(await operations(stage)) == 2
+    await ended(stage, theirs, Outcome.REJECTED)
+    await stage.correlator.sweep()
+    assert record.load((await operations(stage))[0]).episodes == (late.id,)
+
+
+async def test_promise_2_what_joined_an_operation_that_ended_without_it_gets_its_own(stage: Stage) -> None:
+    """The operation was refused because its own alert was quiet; the one that joined it burns."""
+    await told(stage, "1", argocd_app="checkout")
+    joined = await told(stage, "2", argocd_app="checkout")
+    (first,) = await operations(stage)
+    assert joined.covered_by == first.id
+    await ended(stage, first, Outcome.REFUSED)
+    stage.clock.at += AGAIN_AFTER
+    await stage.correlator.sweep()
+    second, _ = await operations(stage)
+    assert record.load(second).episodes == (joined.id,)
+    await ended(stage, second, Outcome.REFUSED)
+    stage.clock.at += 9 * AGAIN_AFTER
+    await stage.correlator.sweep()
+    assert len(await operations(stage)) == 2  # both alerts fire still, and both were answered
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.REJECTED])
+async def test_promise_5_what_joined_an_operation_that_a_person_ended_begins_no_other(stage: Stage, outcome: Outcome) -> None:
+    await told(stage, "1", argocd_app="checkout")
+    await told(stage, "2", argocd_app="checkout")
+    (first,) = await operations(stage)
+    await ended(stage, first, outcome)
+    stage.clock.at += 9 * AGAIN_AFTER
+    await stage.correlator.sweep()
+    assert len(await operations(stage)) == 1
+
+
+async def test_promise_13_the_trigger_is_the_newest_alert_that_fires(stage: Stage) -> None:
+    """An unrelated alert that fires since yesterday must not make every later one look older than the deploy."""
+    old = replace(_notice("old", {"argocd_app": "checkout", "alertname": "DiskFills"}), starts_at=made.BEGAN - timedelta(days=1))
+    over = replace(_notice("over", {"argocd_app": "checkout", "alertname": "Gone"}), starts_at=made.NOW)
+    new = _notice("new", {"argocd_app": "checkout"})
+    identity = await stage.alerts.accept(delivery(new, old, over, at=stage.clock.now()))
+    await stage.alerts.accept(delivery(replace(over, firing=False, ends_at=made.NOW), at=stage.clock.now()))
+    await stage.correlator.place(identity)
+    (operation,) = await operations(stage)
+    data = record.load(operation)
+    assert data.trigger is not None
+    assert (data.trigger.alert, data.trigger.began_at, operation.requested_by.name) == ("HighErrorRate", made.BEGAN, "HighErrorRate")
+    assert set(data.fingerprints[1:]) == {"old", "over"}
+    assert data.fingerprints[0] == "new"
+
+
+@pytest.mark.parametrize("lowered", ["1", "2"])
+@pytest.mark.parametrize("older", ["1", "2"])
+async def test_promise_11_a_lowering_alert_counts_wherever_it_stands_in_its_delivery(stage: Stage, lowered: str, older: str) -> None:
+    notices = [
+        replace(
+            _notice(n, {"argocd_app": "checkout", **({"backout": "observe"} if n == lowered else {})}), starts_at=made.BEGAN - timedelta(seconds=n == older)
+        )
+        for n in ("1", "2")
+    ]
+    await stage.correlator.place(await stage.alerts.accept(delivery(*notices, at=stage.clock.now())))
+    (operation,) = await operations(stage)
+    assert (operation.mode, len(record.load(operation).episodes)) == (Mode.OBSERVE, 2)
+
+
+async def test_promise_13_an_alert_heard_first_from_a_narrow_sender_is_heard_from_the_right_one(stage: Stage) -> None:
+    stage.scopes["team"] = "prod:team-*"
+    assert (await told(stage, sender="team", argocd_app="checkout")).disposition == "out_of_scope"
+    episode = await told(stage, sender="main", argocd_app="checkout")
+    assert (episode.disposition, episode.sender) == ("placed", "main")
+    (operation,) = await operations(stage)
+    assert operation.mode is Mode.AUTO
+
+
+async def test_promise_13_an_alert_that_fires_again_after_its_incident_was_closed_opens_another(stage: Stage) -> None:
+    first = await told(stage, argocd_app="checkout")
+    (operation,) = await operations(stage)
+    await ended(stage, operation, Outcome.REFUSED)
+    over = replace(_notice("f00d", {"argocd_app": "checkout"}), firing=False, ends_at=stage.clock.now())
+    await stage.alerts.accept(delivery(over, at=stage.clock.now()))
+    await stage.correlator.sweep()
+    assert await stage.alerts.open_incidents() == ()
+    stage.clock.at += AGAIN_AFTER
+    again = await told(stage, argocd_app="checkout")
+    assert (again.id, again.firing, again.incident_id == first.incident_id) == (first.id, True, False)
+    assert len(await operations(stage)) == 2
+
+
+async def test_promise_13_a_start_in_the_future_is_placed_and_said_and_not_taken_for_the_newest(stage: Stage) -> None:
+    ahead = replace(_notice("1", {"argocd_app": "checkout", "alertname": "Ahead"}), starts_at=stage.clock.now() + timedelta(hours=5))
+    identity = await stage.alerts.accept(delivery(ahead, _notice("2", {"argocd_app": "checkout"}), at=stage.clock.now()))
+    placed = await stage.alerts.undecided(identity)
+    await stage.correlator.place(identity)
+    episode = await stored(stage, placed[1].id)
+    assert (episode.disposition, episode.fingerprint) == ("placed", "1")
+    assert episode.disposition_says.endswith("; by its own word it begins 300 minutes after it was received: the sender's clock is ahead")
+    assert [one.requested_by.name for one in await operations(stage)] == ["HighErrorRate"]
+
+
+async def test_promise_3_two_workers_that_answer_the_same_alert_begin_once(stage: Stage) -> None:
+    """The second one looked before the first one began, and writes after that operation has ended already."""
+    episode = await told(stage, argocd_app="checkout")
+    (operation,) = await operations(stage)
+    await ended(stage, operation, Outcome.REFUSED)
+    stale = replace(episode, covered_by=None)
+    with pytest.raises(ConflictError, match="taken up by another operation"):
+        await stage.operations.begin(replace(operation, id="op_twice", done_at=None, outcome=None), (), (), (stale,))
+    assert len(await operations(stage)) == 1
+
+
+async def test_promise_2_nothing_joins_an_operation_that_has_ended_meanwhile(stage: Stage) -> None:
+    episode = await told(stage, argocd_app="checkout")
+    (operation,) = await operations(stage)
+    await ended(stage, operation, Outcome.REFUSED)
+    with pytest.raises(ConflictError, match="has ended"):
+        await stage.operations.append(operation.id, (), (), (), stage.clock.now(), (episode,))
 
 
 async def test_the_operation_knows_its_alert_and_the_trace_begins_with_it(stage: Stage) -> None:

@@ -3,14 +3,17 @@ from typing import Any
 
 import pytest
 
+from service.domain import keys
 from service.domain.errors import ConflictError, NotFoundError, RefusedError, TemporaryError
-from service.domain.model import Actor, Hold, Mode, Operation, Outcome, TargetId
+from service.domain.facts import Absent, Fact, Key
+from service.domain.model import Actor, Hold, Image, Mode, Operation, Outcome, TargetId
 from service.domain.ports import Work
 from service.domain.verdict import Answer
 from service.workflow import record
-from tests.fakes.delivery import RESTORE, UNMARK
+from tests.fakes.delivery import BACK, RESTORE, UNMARK, FakeDelivery
+from tests.fakes.store import operation
 from tests.unit.service.domain import made
-from tests.unit.service.workflow.stage import TARGET, Stage, attribute, roots, spans
+from tests.unit.service.workflow.stage import OTHER, TARGET, Stage, attribute, roots, spans
 
 JANE = Actor(kind="user", name="jane")
 UNKNOWN = "caches_stay_coherent"
@@ -270,3 +273,180 @@ async def test_a_hold_of_an_instance_that_is_configured_no_more_is_refused(stage
     stage.deliveries.clear()
     with pytest.raises(RefusedError, match="not configured any more"):
         await end(stage, hold)
+
+
+# --- what bars the end of a hold ---------------------------------------------------------------------------------------------------------
+
+
+class Rendering(FakeDelivery):
+    """Renders what is desired too, and may not know which revision that is."""
+
+    desired: tuple[Image, ...] | Absent = ()
+    revision_known = True
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        return super().kinds | {"desired images"}
+
+    async def look(self, target: TargetId) -> keys.TargetState:
+        found = await super().look(target)
+        return found if self.revision_known else replace(found, desired_revision="")
+
+    async def read(self, key: Key[Any]) -> Fact[Any]:
+        if key.kind != "desired images":
+            return await super().read(key)
+        return self.desired if isinstance(self.desired, Absent) else made.known(self.desired)
+
+
+def rendering(stage: Stage, *desired: Image) -> Rendering:
+    found = Rendering(stage.clock, TARGET, stage.app)
+    found.desired, found.fates, found.sent = desired, stage.delivery.fates, stage.delivery.sent
+    stage.deliveries["prod"] = found
+    return found
+
+
+async def again(stage: Stage, *, revision: str = "d00d" + "0" * 36, handle: str = "44", fare: str = "done", auto_sync: bool = False) -> Operation:
+    """Under the open hold a person released something new, which is bad too; and took it back by hand. Answers that operation when it has ended."""
+    stage.clock.pass_(minutes=30)
+    newer = made.release(handle, version="v2.5.1", revision=revision, started_at=stage.clock.now())
+    stage.app.history.insert(0, newer)
+    stage.app.images[newer.key] = Image(reference="registry.example/shop/web:2.5.1", digest="sha256:" + "8" * 64, proof="pods")
+    stage.app.auto_sync, stage.app.desired_revision = auto_sync, revision
+    await stage.watcher.look(TARGET)
+    stage.delivery.fares[BACK] = [fare]
+    return await by_hand(stage)
+
+
+async def by_hand(stage: Stage) -> Operation:
+    """A person's rollback that names every doubt; the row when it has ended."""
+    plan = (await stage.desk.check(TARGET)).plan
+    assert plan is not None
+    names = [f.rule for f in plan.verdict.findings if f.answer and not f.waived]
+    operation = await stage.desk.rollback(TARGET, JANE, digest=plan.digest, names=names, reason="bad too")
+    return await stage.drive(identity=operation.id)
+
+
+async def test_promise_7_a_second_rollback_under_an_open_hold_joins_it(stage: Stage) -> None:
+    first = await held(stage)
+    second = await again(stage)
+    assert (second.outcome, stage.app.live.key) == (Outcome.RECOVERED, made.GOAL.key)
+    hold = await stage.hold()
+    assert hold is not None
+    assert (hold.id, hold.operation_id, hold.opened_at) == (first.id, "op_1", first.opened_at)
+    assert hold.held == (made.SUSPECT.key, "key-44")
+    assert hold.remembered == {**first.remembered, "revisions": [made.SUSPECT.revision, "d00d" + "0" * 36]}
+    assert record.load(second).hold_id == first.id
+    assert f"backout holds end {first.id}" in (await stage.messages())[-1]["text"]
+
+
+async def test_promise_7_a_second_rollback_that_was_refused_takes_only_its_own_release_out_of_the_hold(stage: Stage) -> None:
+    first = await held(stage)
+    second = await again(stage, fare="refused")
+    assert second.outcome is Outcome.FAILED
+    assert second.first_effect_at is not None
+    hold = await stage.hold()
+    assert hold is not None
+    assert (hold.id, hold.held, hold.closed_at) == (first.id, (made.SUSPECT.key,), None)
+
+
+@pytest.mark.parametrize("bad", [made.SUSPECT.revision, "d00d" + "0" * 36])
+async def test_promise_7_a_hold_does_not_end_while_any_of_its_releases_would_come_back(stage: Stage, bad: str) -> None:
+    await held(stage)
+    await again(stage)
+    hold = await stage.hold()
+    assert hold is not None
+    stage.app.desired_revision = bad
+    stage.delivery.sent.clear()
+    with pytest.raises(RefusedError, match="the desired revision is still one that was rolled back"):
+        await end(stage, hold)
+    assert (await stage.hold() is not None, stage.delivery.sent) == (True, [])
+
+
+async def test_promise_3_a_hold_does_not_end_while_an_operation_works_on_the_target(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    await stage.begin(identity="op_2", mode=Mode.APPROVE)
+    for choice in ({}, {"accept_bad": True}, {"leave_auto_sync_off": True}):
+        with pytest.raises(ConflictError, match="operation op_2 works on prod:checkout now"):
+            await end(stage, hold, **choice)
+    assert (await stage.hold() is not None, stage.delivery.sent) == (True, [])
+    await stage.desk.cancel("op_2", JANE, "first the hold")
+    await stage.drive(identity="op_2")
+    await end(stage, hold)
+    assert await stage.hold() is None
+
+
+async def test_an_operation_on_another_target_is_not_in_the_way_of_the_end_of_a_hold(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    row = operation("op_2", target=OTHER, mode=Mode.APPROVE, data=record.dump(record.Rollback()))
+    await stage.operations.begin(row, (), ())
+    await end(stage, hold)
+    assert await stage.hold() is None
+
+
+@pytest.mark.parametrize("choice", [{}, {"accept_bad": True}])
+async def test_promise_10_while_everything_is_stopped_no_end_of_a_hold_writes_to_the_target(stage: Stage, choice: dict[str, bool]) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    await stage.switch.stop(by="user:joe", reason="freeze", at=stage.clock.now())
+    with pytest.raises(RefusedError, match="everything is stopped: stopped by user:joe: freeze"):
+        await end(stage, hold, **choice)
+    assert (await stage.hold() is not None, stage.delivery.sent) == (True, [])
+    await end(stage, hold, leave_auto_sync_off=True)
+    assert (await stage.hold(), stage.delivery.sent, stage.app.auto_sync) == (None, [], False)
+
+
+async def test_promise_1_a_hold_does_not_end_while_it_is_not_known_which_revision_is_desired(stage: Stage) -> None:
+    hold = await held(stage)
+    delivery = rendering(stage, made.OLD_IMAGE)
+    delivery.revision_known = False
+    with pytest.raises(RefusedError, match="which revision is desired is not known"):
+        await end(stage, hold)
+    assert (await stage.hold() is not None, delivery.sent) == (True, [])
+
+
+async def test_promise_7_a_newer_commit_that_still_has_the_bad_image_is_still_bad(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    rendering(stage, made.NEW_IMAGE, Image(reference="registry.example/mesh/proxy:1"))
+    with pytest.raises(RefusedError, match=r"is another one, but still has registry\.example/shop/web:2\.5\.0"):
+        await end(stage, hold)
+    assert await stage.hold() is not None
+
+
+async def test_promise_7_where_bad_and_good_differ_only_in_configuration_a_newer_revision_proves_nothing(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    stage.app.images[made.SUSPECT.key] = made.OLD_IMAGE
+    delivery = rendering(stage, made.OLD_IMAGE)
+    with pytest.raises(RefusedError, match="differs only in configuration"):
+        await end(stage, hold)
+    assert (await stage.hold() is not None, delivery.sent) == (True, [])
+    await end(stage, hold, accept_bad=True)
+    assert await stage.hold() is None
+
+
+async def test_promise_1_what_is_desired_and_cannot_be_rendered_keeps_the_hold(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    rendering(stage).desired = Absent("the manifests do not render")
+    with pytest.raises(RefusedError, match="unknown \\(the manifests do not render\\)"):
+        await end(stage, hold)
+
+
+async def test_a_hold_ends_when_what_is_desired_has_none_of_the_bad_images(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+    delivery = rendering(stage, Image(reference="registry.example/shop/web:2.5.2"))
+    await end(stage, hold)
+    assert (await stage.hold(), delivery.sent) == (None, [RESTORE])
+
+
+async def test_promise_1_a_target_of_an_instance_that_is_configured_no_more_has_no_plan_and_is_not_acted_on(stage: Stage) -> None:
+    stage.deliveries.clear()
+    found = await stage.desk.check(TARGET)
+    assert (found.plan, found.verdict.worst is Answer.PASS) == (None, False)
+    begun = await stage.desk.rollback(TARGET, JANE, digest="", names=(), reason="")
+    row = await stage.drive(identity=begun.id)
+    assert (row.outcome, row.first_effect_at) == (Outcome.REFUSED, None)

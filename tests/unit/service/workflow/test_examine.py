@@ -7,7 +7,7 @@ import pytest
 from service.domain import keys
 from service.domain.errors import TemporaryError
 from service.domain.facts import Known
-from service.domain.model import Actor, Mode, Way
+from service.domain.model import Actor, Mode, TargetId, Way
 from service.domain.planning.plan import Offer
 from service.domain.rule import Case
 from service.domain.verdict import Answer
@@ -173,3 +173,20 @@ async def test_of_ways_that_are_equally_safe_the_first_is_planned(stage: Stage) 
 async def test_an_examination_never_acts(stage: Stage, *, incident: bool) -> None:
     await examine(stage, incident=incident)
     assert (stage.delivery.intended, stage.delivery.sent) == ([], [])
+
+
+class HalfDeployed(FakeDelivery):
+    """A deploy that is in no history failed after the newest entry: part of it may be live."""
+
+    async def look(self, target: TargetId) -> keys.TargetState:
+        return replace(await super().look(target), failed_newer="a deploy of d00d by jane ended Failed at 14:02")
+
+
+@pytest.mark.parametrize("incident", [True, False])
+async def test_promise_1_after_a_deploy_that_failed_nobody_is_under_suspicion_and_nothing_is_planned(stage: Stage, *, incident: bool) -> None:
+    stage.deliveries["prod"] = HalfDeployed(stage.clock, TARGET, stage.app)
+    found = await examine(stage, incident=incident, automatic=incident)
+    assert (found.case.suspect, found.case.goal, found.plan, found.offer) == (None, None, None, None)
+    assert found.verdict.worst is not Answer.PASS
+    assert found.says.startswith("a deploy of d00d by jane ended Failed at 14:02; part of it may be live")
+    assert found.case.why_none == found.says

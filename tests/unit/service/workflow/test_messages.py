@@ -3,7 +3,7 @@ from typing import Any
 
 from service.domain.model import Outcome, Way
 from service.domain.verdict import Finding, Verdict, blocks, passes, unknown, warns
-from service.workflow.messages import OUTCOME_WORDS, Told, episode_line, message, score, worst_lines
+from service.workflow.messages import OUTCOME_WORDS, Told, episode_line, message, score, stumbled, worst_lines
 from tests.fakes.clock import START
 from tests.fakes.store import operation
 from tests.unit.service.domain import made
@@ -65,3 +65,14 @@ def test_an_episode_is_told_with_what_its_author_wrote() -> None:
     assert episode_line(bare) == "HighErrorRate"
     assert episode_line(replace(bare, annotations={"description": "31 % fail"})) == "HighErrorRate: 31 % fail"
     assert episode_line(replace(bare, annotations={"summary": "x" * 300, "description": "no"})) == "HighErrorRate: " + "x" * 200
+
+
+def test_promise_13_an_operation_that_backout_cannot_go_on_with_is_told_once_for_it() -> None:
+    first, second = (stumbled(TOLD, operation(), f"stumbled {n} times", START)[0] for n in (5, 10))
+    assert (first.key, second.key) == ("op_1/stumbled", "op_1/stumbled")  # the outbox keeps one of a key
+    assert isinstance(first.body, dict)
+    assert (first.body["event"], first.body["operation"]) == ("stumbled", "op_1")
+    assert first.body["text"] == "prod:checkout: Backout cannot go on\nstumbled 5 times\nBackout goes on trying, and starts nothing else on this target."
+    ended = stumbled(TOLD, operation(done_at=START), "s", START)[0].body
+    assert isinstance(ended, dict)
+    assert str(ended["text"]).endswith("Nothing was touched.")

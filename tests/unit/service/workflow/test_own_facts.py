@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,8 @@ from service.domain import keys
 from service.domain.facts import Absent, Fact, Key, Known
 from service.domain.model import ObjectRef, Outcome, TargetId
 from service.domain.ports import ListedTarget, Listing, Transition
+from service.workflow.own_facts import OwnFacts
+from service.workflow.watch import Freshness
 from tests.fakes.store import delivery, notice
 from tests.unit.service.domain import made
 from tests.unit.service.workflow.stage import TARGET, Stage
@@ -121,3 +124,39 @@ async def test_promise_1_a_store_that_cannot_be_read_makes_facts_absent(stage: S
 async def test_a_kind_that_is_not_ours_is_absent(stage: Stage) -> None:
     assert isinstance(await read(stage, keys.state(TARGET)), Absent)
     assert stage.own.kinds == {"record", "spec baseline", "limits", "sharing"}
+
+
+# --- sharing needs every instance ------------------------------------------------------------------------------------------------------
+
+
+def watched_by(stage: Stage, **freshness: Freshness) -> OwnFacts:
+    return OwnFacts(targets=stage.targets, holds=stage.holds, journal=stage.operations, policies=stage.policies, freshness=freshness, clock=stage.clock)
+
+
+def seen(stage: Stage, *, ago: timedelta = timedelta(0), complete: bool = True, trouble: str = "") -> Freshness:
+    return Freshness(listed_at=stage.clock.now() - ago, complete=complete, trouble=trouble)
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (lambda _: Freshness(), "it was not listed in full lately"),
+        (lambda _: Freshness(trouble="503"), "503"),
+        (lambda stage: seen(stage, complete=False, trouble="the answer may be short"), "the answer may be short"),
+        (lambda stage: seen(stage, ago=timedelta(minutes=5, seconds=1)), "it was not listed in full lately"),
+        (lambda stage: seen(stage, ago=timedelta(minutes=5, seconds=1), trouble="401"), "401"),
+    ],
+    ids=["never listed", "never listed, with its reason", "listed in part", "listed too long ago", "away since"],
+)
+async def test_promise_1_while_any_instance_is_not_known_in_full_sharing_is_unknown(stage: Stage, other: Callable[[Stage], Freshness], why: str) -> None:
+    await targets(stage, 2, FLAGS)
+    fact = await watched_by(stage, prod=seen(stage), staging=other(stage)).read(keys.sharing(TargetId("prod", "t0")))
+    assert fact == Absent(f"other targets may share objects: staging is not known in full ({why})", clears="Make every instance list all its targets.")
+
+
+async def test_promise_1_sharing_is_as_old_as_the_oldest_list_that_it_was_compared_with(stage: Stage) -> None:
+    await targets(stage, 2, FLAGS)
+    own = watched_by(stage, prod=seen(stage), staging=seen(stage, ago=timedelta(minutes=5)))
+    fact = await own.read(keys.sharing(TargetId("prod", "t0")))
+    assert isinstance(fact, Known)
+    assert (fact.value.shared, stage.clock.now() - fact.evidence.read_at) == ({FLAGS: (TargetId("prod", "t1"),)}, timedelta(minutes=5))

@@ -1,26 +1,30 @@
 """The story over a real store with the real rules; only the outside and the engine are fake. Each test changes one thing and looks at what follows."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from service.audit.chain import verify
 from service.domain import keys, spans
-from service.domain.errors import ConflictError, PermanentError, RefusedError, TemporaryError
+from service.domain.errors import ConflictError, PermanentError, RefusedError, TemporaryError, UnavailableError
 from service.domain.facts import Absent
 from service.domain.keys import Act, Owner
-from service.domain.model import Actor, Mode, Operation, Outcome
-from service.domain.ports import Transition
+from service.domain.model import Actor, Json, Mode, Operation, Outcome, TargetId
+from service.domain.planning.plan import Step
+from service.domain.ports import Clock, Guard, Intention, Observation, Seen, Transition
+from service.store.holds import HoldStore
 from service.workflow import record
 from service.workflow.messages import Told
 from service.workflow.rollback import MAX_VERDICTS, STUCK_AFTER
-from tests.fakes.delivery import BACK, CLEAR, MARK, PROVE, RESTORE, SETTLED, STOP
+from tests.fakes.delivery import BACK, CLEAR, MARK, PROVE, RESTORE, SETTLED, STOP, Application, FakeDelivery
 from tests.fakes.facts import HANGING
+from tests.fakes.store import delivery as delivery_of
+from tests.fakes.store import notice
 from tests.unit.service.domain import made
-from tests.unit.service.workflow.stage import QUICK, SLI, TARGET, TRAFFIC, Stage, attribute, named, orphans, roots
+from tests.unit.service.workflow.stage import OTHER, QUICK, SLI, TARGET, TRAFFIC, Stage, attribute, named, orphans, roots
 
 JANE = Actor(kind="user", name="jane")
 BREAKS = Transition(phase="begin", data={}, done=Outcome.FAILED)
@@ -1025,3 +1029,425 @@ async def test_promise_10_a_second_automatic_rollback_in_the_window_is_disarmed(
     event = next(one for one in await stage.events("op_2") if one.kind == "verdict")
     says = {one["rule"]: one["says"] for one in event.body["findings"]}
     assert "disarmed" in says["automation_has_room"]
+
+
+async def test_promise_13_an_operation_that_backout_cannot_go_on_with_ends_with_its_trace_and_its_message(stage: Stage) -> None:
+    row = await stage.begin()
+    end = await stage.story.failed(row, "Backout stumbled 5 times in phase begin (KeyError); a person is needed")
+    assert await stage.operations.commit(row, end, stage.clock.now())
+    ended = await stage.row()
+    assert (ended.outcome, ended.says) == (Outcome.FAILED, "Backout stumbled 5 times in phase begin (KeyError); a person is needed; nothing was changed")
+    assert len(roots(await stage.trace())) == 1
+    assert [one["event"] for one in await stage.messages()] == ["failed"]
+
+
+# --- a deploy that failed after the newest entry of the history ------------------------------------------------------------------------
+
+
+class HalfDeployed(FakeDelivery):
+    """A deploy that is in no history failed after the newest entry: part of it may be live."""
+
+    async def look(self, target: TargetId) -> keys.TargetState:
+        return replace(await super().look(target), failed_newer="a deploy of d00d by jane ended Failed at 14:02")
+
+
+def played_by(stage: Stage, kind: type[FakeDelivery]) -> FakeDelivery:
+    """The stage with another kind of delivery system."""
+    stage.delivery = stage.deliveries["prod"] = kind(stage.clock, TARGET, stage.app)
+    return stage.delivery
+
+
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.APPROVE, Mode.SUGGEST])
+async def test_promise_1_after_a_deploy_that_failed_nothing_is_done_or_offered_and_a_person_is_told_why(stage: Stage, mode: Mode) -> None:
+    delivery = played_by(stage, HalfDeployed)
+    await stage.begin(mode=mode)
+    row = await stage.drive()
+    assert (row.outcome, delivery.intended, await stage.hold()) == (Outcome.REFUSED, [], None)
+    (told,) = await stage.messages()
+    assert "deploy of d00d by jane ended Failed at 14:02; part of it may be live" in told["text"]
+
+
+# --- every alert of the target ---------------------------------------------------------------------------------------------------------
+
+
+async def fires(stage: Stage, name: str, state: str | Absent | Callable[[], str], *, target: TargetId = TARGET, ended: bool = False, **labels: str) -> None:
+    """A sender says that this alert fires on the target; our own query answers `state`."""
+    at = stage.clock.now()
+    told = replace(notice(f"{name}{labels}", starts_at=made.BEGAN, ends_at=at if ended else None), labels={"alertname": name, "namespace": "shop", **labels})
+    if ended:
+        await stage.alerts.accept(delivery_of(replace(told, firing=True, ends_at=None), at=at))
+    received = await stage.alerts.accept(delivery_of(replace(told, firing=True, ends_at=None), at=at))
+    first = await stage.alerts.deliveries_undecided()
+    for one in (*first, received):
+        for episode in await stage.alerts.undecided(one):
+            await stage.alerts.place(episode, disposition="placed", says="", target=target, rung="label", at=at)
+    if ended:
+        await stage.alerts.accept(delivery_of(told, at=at))
+    key = keys.alert_now(name, tuple(sorted({"namespace": "shop", **labels}.items())))
+
+    def answer() -> keys.AlertNow:
+        return keys.AlertNow(state=state() if callable(state) else str(state))
+
+    stage.facts.tell(key, state if isinstance(state, Absent) else answer)
+
+
+async def test_promise_8_recovered_means_that_every_alert_of_the_target_is_quiet(stage: Stage) -> None:
+    quiet_at = stage.clock.now() + timedelta(seconds=8)
+    await fires(stage, "SlowCheckout", lambda: "firing" if stage.clock.now() < quiet_at else "inactive")
+    row = await stage.recovered()
+    assert row.outcome is Outcome.RECOVERED
+    assert row.done_at is not None
+    assert row.done_at - quiet_at >= QUICK.bake
+    assert "none of 2 alerts fires any more" in row.says
+
+
+@pytest.mark.parametrize("state", ["firing", "pending"])
+async def test_promise_8_a_joined_alert_that_still_fires_is_not_recovered_at_the_give_up_time(stage: Stage, state: str) -> None:
+    await fires(stage, "SlowCheckout", state)
+    row = await verifying(stage)
+    progress = data(row).progress
+    assert progress is not None
+    row = await stage.drive(limit=2000)
+    assert (row.outcome, stage.app.live.key) == (Outcome.NOT_RECOVERED, made.GOAL.key)
+    assert row.done_at is not None
+    assert row.done_at >= progress.give_up_at
+    assert f"SlowCheckout: the alert is still {state}" in row.says
+    assert (await stage.messages())[-1]["event"] == "not_recovered"
+
+
+async def test_promise_8_an_alert_that_joins_while_it_is_measured_counts(stage: Stage) -> None:
+    await verifying(stage)
+    await fires(stage, "SlowCheckout", "firing")
+    assert (await stage.drive(limit=2000)).outcome is Outcome.NOT_RECOVERED
+
+
+async def test_promise_8_two_alerts_of_one_name_are_two_questions(stage: Stage) -> None:
+    await fires(stage, "SlowCheckout", "inactive", zone="a")
+    await fires(stage, "SlowCheckout", "firing", zone="b")
+    await verifying(stage)
+    assert (await stage.drive(limit=2000)).outcome is Outcome.NOT_RECOVERED
+
+
+async def test_promise_8_a_joined_alert_that_cannot_be_asked_is_inconclusive(stage: Stage) -> None:
+    await fires(stage, "SlowCheckout", Absent("Prometheus is away"))
+    await verifying(stage)
+    row = await stage.drive(limit=2000)
+    assert (row.outcome, await stage.hold() is not None) == (Outcome.INCONCLUSIVE, True)
+    assert "SlowCheckout: whether the alert fires is unknown: Prometheus is away" in row.says
+
+
+@pytest.mark.parametrize("how", ["of another target", "over by its sender's word"])
+async def test_an_alert_that_does_not_fire_on_the_target_is_not_asked(stage: Stage, how: str) -> None:
+    await fires(stage, "SlowCheckout", "firing", target=OTHER if how == "of another target" else TARGET, ended=how != "of another target")
+    assert (await stage.recovered()).outcome is Outcome.RECOVERED
+
+
+@pytest.mark.parametrize(("state", "outcome"), [("firing", Outcome.NOT_RECOVERED), ("inactive", Outcome.RECOVERED)])
+async def test_promise_8_a_persons_rollback_asks_the_alerts_of_the_open_incident_too(stage: Stage, state: str, outcome: Outcome) -> None:
+    await fires(stage, "SlowCheckout", state)
+    row = await by_person(stage)
+    assert (row.automatic, row.outcome) == (False, outcome)
+
+
+# --- late offers -----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_promise_4_an_approval_late_in_the_offer_gives_no_time_beyond_its_end(stage: Stage) -> None:
+    waits = await waiting(stage)
+    stage.clock.pass_(minutes=29, seconds=50)
+    await approve(stage)
+    row = await stage.drive(until="act")
+    assert row.act_before == waits.act_before
+    stage.clock.pass_(seconds=10)
+    row = await stage.drive()
+    assert (row.phase, row.first_effect_at, stage.delivery.intended) == ("awaiting_approval", None, [])
+
+
+async def test_promise_4_a_second_look_that_outlasts_the_offer_gives_no_time_beyond_its_end(stage: Stage) -> None:
+    waits = await waiting(stage)
+
+    def slow() -> keys.Manifest:
+        stage.clock.pass_(seconds=20)
+        return keys.Manifest(digest=made.OLD_DIGEST)
+
+    stage.clock.pass_(minutes=29, seconds=50)
+    stage.facts.tell(made.MANIFEST, slow)
+    await approve(stage)
+    row = await stage.drive(until="act")
+    assert (row.phase, row.act_before) == ("act", waits.act_before)
+    await stage.step()
+    assert stage.delivery.intended == []
+
+
+async def test_promise_4_an_offer_that_ends_right_before_the_approved_write_sends_nothing(stage: Stage) -> None:
+    await waiting(stage)
+    stage.clock.pass_(minutes=29, seconds=50)
+    await approve(stage)
+    await stage.drive(until="act_send")
+    stage.clock.pass_(seconds=10)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent, await stage.hold()) == (Outcome.FAILED, [], None)
+
+
+async def test_promise_13_a_second_offer_of_the_same_operation_is_told_as_well(stage: Stage) -> None:
+    first = await waiting(stage)
+    stage.clock.pass_(minutes=29, seconds=50)
+    await approve(stage)
+    await stage.drive(until="act")
+    stage.clock.pass_(seconds=10)
+    second = await stage.drive()
+    told = await stage.messages()
+    assert [one["event"] for one in told] == ["approval_wanted", "approval_wanted"]
+    assert first.act_before is not None
+    assert second.act_before is not None
+    for row, one in zip((first, second), told, strict=True):
+        assert f"The offer ends at {row.act_before:%H:%M:%S} UTC" in one["text"]
+    assert second.act_before - first.act_before == timedelta(minutes=30)
+    await approve(stage)
+    assert (await stage.drive()).outcome is Outcome.RECOVERED
+
+
+# --- the world between verdict and first effect ------------------------------------------------------------------------------------------
+
+
+async def wide_outage(stage: Stage) -> None:
+    for n in range(4):
+        await fires(stage, "HighErrorRate", "firing", target=TargetId("prod", f"t{n}"), app=f"t{n}")
+
+
+@pytest.mark.parametrize("auto_sync", [True, False])
+async def test_promise_10_a_wide_outage_that_appears_after_the_verdict_stops_before_the_first_effect(stage: Stage, *, auto_sync: bool) -> None:
+    stage.app.auto_sync = auto_sync
+    await stage.begin()
+    await stage.drive(until="act")
+    await wide_outage(stage)
+    row = await stage.drive()
+    assert (row.outcome, row.first_effect_at, await stage.hold()) == (Outcome.FAILED, None, None)
+    assert {STOP, CLEAR, BACK}.isdisjoint(stage.delivery.intended)
+    assert row.says.startswith("hands off: 4 of ")
+    assert row.says.endswith("nothing was changed")
+
+
+class Dark(HoldStore):
+    """Holds that can be read, and counts that cannot."""
+
+    async def rollbacks_since(self, target: TargetId, since: datetime) -> int:
+        del target, since
+        raise UnavailableError("the store is away")
+
+
+async def test_promise_1_limits_that_cannot_be_read_any_more_stop_before_the_first_effect(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act")
+    stage.holds = Dark(stage.database)
+    stage.use(stage.policies.of(TARGET))
+    row = await stage.drive()
+    assert (row.outcome, row.says, stage.delivery.intended) == (Outcome.FAILED, "hands off: the store is away; nothing was changed", [])
+
+
+async def test_a_wide_outage_that_appears_after_the_first_effect_does_not_leave_it_half_done(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_watch")
+    await wide_outage(stage)
+    assert (await stage.drive()).outcome is Outcome.RECOVERED
+
+
+async def test_a_wide_outage_does_not_stop_what_a_person_confirmed(stage: Stage) -> None:
+    plan = (await stage.desk.check(TARGET)).plan
+    assert plan is not None
+    await stage.begin(mode=Mode.APPROVE, automatic=False, confirmed=record.Confirmed(digest=plan.digest))
+    await stage.drive(until="act")
+    await wide_outage(stage)
+    assert (await stage.drive()).outcome is Outcome.RECOVERED
+
+
+# --- refusals that come too late, and deploys over ours ----------------------------------------------------------------------------------
+
+
+class Gruff(FakeDelivery):
+    """Does a step, and refuses it: an earlier try had arrived, and its answer was lost."""
+
+    step = BACK
+
+    async def act(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:
+        await super().act(step, intent, guard)
+        if step.name == self.step:
+            raise RefusedError("another operation is already in progress")
+
+
+@pytest.mark.parametrize("fare", ["done", "running"])
+@pytest.mark.parametrize("step", [STOP, BACK])
+async def test_promise_3_a_refusal_of_what_did_arrive_is_not_the_end(stage: Stage, step: str, fare: str) -> None:
+    delivery = played_by(stage, Gruff)
+    assert isinstance(delivery, Gruff)
+    delivery.step, delivery.fares[step] = step, [fare]
+    await stage.begin()
+    await _until_sent(stage, step)
+    assert (await stage.row()).phase == "act_watch"
+    delivery.finish(step)
+    row = await stage.drive()
+    assert (row.outcome, stage.app.live.key, RESTORE in delivery.sent) == (Outcome.RECOVERED, made.GOAL.key, False)
+    (late,) = [one.says for one in await stage.events() if one.kind == "refused_late"]
+    assert late.startswith(f"{step} was refused (another operation is already in progress), but the target shows it")
+
+
+async def test_promise_3_a_refusal_whose_truth_cannot_be_seen_may_have_been_an_effect(stage: Stage) -> None:
+    delivery = played_by(stage, Gruff)
+    delivery.fares[BACK] = ["running"]
+
+    def look_away(step: str) -> None:
+        if step == BACK:
+            delivery.trouble["observe"] = TemporaryError("503")
+
+    delivery.before_send = look_away
+    await stage.begin()
+    await _until_sent(stage, BACK)
+    row = await stage.drive()
+    assert (row.outcome, await stage.hold() is not None, RESTORE in delivery.sent) == (Outcome.FAILED, True, False)
+    assert row.says.endswith("the hold stays, auto-sync stays off")
+
+
+class DeployedOver(FakeDelivery):
+    """Somebody deploys over our release as soon as it is live; `refuses_too`: and the server refuses ours as late."""
+
+    refuses_too = False
+
+    async def act(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:
+        await super().act(step, intent, guard)
+        if step.name == BACK:
+            self.app.history.insert(0, replace(made.SUSPECT, handle="44", started_at=self._clock.now()))
+            if self.refuses_too:
+                raise RefusedError("another operation is already in progress")
+
+    async def observe(self, step: Step, intent: Mapping[str, Json]) -> Observation:
+        seen = await super().observe(step, intent)
+        return replace(seen, seen=Seen.FOREIGN, says="release 44 was deployed over it", details={"handle": "43"}) if step.name == BACK else seen
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["seen", "refused and seen"])
+async def test_promise_10_our_release_is_noted_as_ours_also_when_somebody_deployed_over_it(stage: Stage, *, refused: bool) -> None:
+    delivery = played_by(stage, DeployedOver)
+    assert isinstance(delivery, DeployedOver)
+    delivery.refuses_too = refused
+    row = await stage.recovered()
+    assert row.outcome is Outcome.FAILED
+    assert await stage.targets.handles_made_by_backout(TARGET) == ("43",)
+    hold = await stage.hold()
+    assert hold is not None
+    assert (hold.held, stage.app.auto_sync) == ((made.SUSPECT.key,), False)
+
+
+# --- an instance that is configured no more ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("phase", "outcome"),
+    [
+        ("begin", Outcome.REFUSED),
+        ("act", Outcome.FAILED),
+        ("act_send", Outcome.FAILED),
+        ("verify", Outcome.INCONCLUSIVE),
+        ("take_back", Outcome.FAILED),
+        ("take_back_send", Outcome.FAILED),
+        ("take_back_watch", Outcome.FAILED),
+    ],
+)
+async def test_promise_13_an_operation_whose_instance_is_configured_no_more_ends_and_is_told(stage: Stage, phase: str, outcome: Outcome) -> None:
+    if phase.startswith("take_back"):
+        stage.delivery.fares[CLEAR] = ["refused"]
+    await stage.begin()
+    await stage.drive(until=phase)
+    stage.deliveries.clear()
+    row = await stage.drive(limit=4000)
+    assert (row.outcome, "stumbled" in await stage.kinds()) == (outcome, False)
+    assert [one["event"] for one in await stage.messages()] == [outcome.value]
+    assert "configured" in row.says
+    assert (await stage.hold() is not None) == (row.first_effect_at is not None)
+
+
+async def test_promise_13_an_effect_on_an_instance_that_is_configured_no_more_is_kept_told_and_found_when_it_is_back(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["running"]
+    await stage.begin()
+    await _until_sent(stage, BACK)
+    stage.deliveries.clear()
+    row = await stage.drive(until="stuck", limit=4000)
+    assert "is not configured any more; configure it again" in row.says
+    (told,) = await stage.messages()
+    assert (told["event"], "is not configured any more" in told["text"]) == ("stuck", True)
+    stage.deliveries["prod"] = stage.delivery
+    stage.delivery.finish(BACK)
+    assert (await stage.drive()).outcome is Outcome.RECOVERED
+
+
+# --- taking back while the delivery system is away -----------------------------------------------------------------------------------------
+
+
+class Away(FakeDelivery):
+    """Does not answer when it is asked to give auto-sync back."""
+
+    async def intend(self, step: Step, intention: Intention) -> Mapping[str, Json]:
+        if step.name == RESTORE and "intend" in self.trouble:
+            raise self.trouble["intend"]
+        return await super().intend(step, intention)
+
+
+async def test_promise_13_a_delivery_system_that_stays_away_while_we_take_back_is_told_once_and_tried_on(stage: Stage) -> None:
+    delivery = played_by(stage, Away)
+    delivery.trouble["intend"] = TemporaryError("503")
+    delivery.fares[CLEAR] = ["refused"]
+    await stage.begin()
+    row = await stage.drive(until="take_back")
+    began = stage.clock.now()
+    while (passed := stage.clock.now() - began) < timedelta(minutes=20):
+        row = await stage.step()
+        stage.clock.pass_(seconds=20)
+        assert (row.phase, row.done_at, stage.app.auto_sync) == ("take_back", None, False)
+        assert len(await stage.messages()) == (0 if passed < timedelta(minutes=5) else 1)
+    (told,) = await stage.messages()
+    assert (told["event"], told["title"]) == ("stuck", "prod:checkout: what was changed cannot be taken back yet")
+    assert "give auto-sync back: 503" in told["text"]
+    assert "Why it is taken back: clear_slot: the server said no" in told["text"]
+    del delivery.trouble["intend"]
+    row = await stage.drive()
+    assert (row.outcome, stage.app.auto_sync, await stage.hold()) == (Outcome.FAILED, True, None)
+    assert [one["event"] for one in await stage.messages()] == ["stuck", "failed"]
+
+
+async def test_a_short_silence_while_we_take_back_is_nobodys_business(stage: Stage) -> None:
+    stage.delivery.fares[CLEAR] = ["refused"]
+    stage.delivery.refuses[RESTORE] = [TemporaryError("503")] * 50
+    row = await stage.recovered()
+    assert (row.outcome, stage.app.auto_sync) == (Outcome.FAILED, True)
+    assert [one["event"] for one in await stage.messages()] == ["failed"]
+
+
+# --- the marker of a hold that is open already ---------------------------------------------------------------------------------------------
+
+
+class Listening(FakeDelivery):
+    """Remembers what each intention says of a marker of ours that is on the target already."""
+
+    def __init__(self, clock: Clock, target: TargetId, application: Application) -> None:
+        super().__init__(clock, target, application)
+        self.markers: list[tuple[str, str]] = []
+
+    async def intend(self, step: Step, intention: Intention) -> Mapping[str, Json]:
+        self.markers.append((step.name, intention.own_marker))
+        return await super().intend(step, intention)
+
+
+@pytest.mark.parametrize(("whose", "told"), [("operation=op_1 suspect=c0ffee goal=beef", True), ("operation=op_99 suspect=c0ffee goal=beef", False)])
+async def test_promise_5_only_the_mark_of_our_own_open_hold_is_told_as_ours(stage: Stage, whose: str, *, told: bool) -> None:
+    await stage.recovered()
+    newer = made.release("44", version="v2.5.1", revision="d00d" + "0" * 36, started_at=stage.clock.now())
+    stage.app.history.insert(0, newer)
+    stage.app.images[newer.key] = made.NEW_IMAGE
+    stage.app.marker = whose
+    delivery = played_by(stage, Listening)
+    assert isinstance(delivery, Listening)
+    found = await stage.desk.check(TARGET)
+    assert found.plan is not None
+    names = tuple(f.rule for f in found.plan.verdict.findings if f.answer and not f.waived)
+    await stage.begin(mode=Mode.APPROVE, automatic=False, identity="op_2", confirmed=record.Confirmed(digest=found.plan.digest, names=names))
+    await stage.drive(identity="op_2")
+    assert [marker for step, marker in delivery.markers if step == BACK] == [whose if told else ""]

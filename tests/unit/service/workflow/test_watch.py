@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -224,3 +225,87 @@ async def test_a_target_is_looked_at_closely_only_when_something_changed(watched
 def test_a_watcher_begins_with_nothing_known(stage: Stage) -> None:
     fresh = Watcher(deliveries=stage.deliveries, targets=stage.targets, gatherer=stage.gatherer, clock=stage.clock).freshness["prod"]
     assert (fresh.listed_at, fresh.complete, fresh.trouble) == (None, False, "")
+
+
+# --- looks that do not belong to the release they name ---------------------------------------------------------------------------------
+
+
+class Unsure(FakeDelivery):
+    """What runs may not belong to the release that it names as current."""
+
+    settled = True
+    failed_newer = ""
+
+    async def look(self, target: TargetId) -> keys.TargetState:
+        return replace(await super().look(target), settled=self.settled, failed_newer=self.failed_newer)
+
+
+def unsure(stage: Stage, *, settled: bool = True, failed_newer: str = "") -> Unsure:
+    found = Unsure(stage.clock, TARGET, stage.app)
+    found.settled, found.failed_newer = settled, failed_newer
+    stage.deliveries["prod"] = found
+    return found
+
+
+NOT_ITS_OWN = pytest.mark.parametrize("how", [{"settled": False}, {"failed_newer": "a deploy of d00d ended Failed"}], ids=["not settled", "failed newer"])
+
+
+@NOT_ITS_OWN
+async def test_promise_1_a_look_at_what_may_not_be_the_release_records_no_images_and_the_first_sure_look_does(watched: Stage, how: dict[str, Any]) -> None:
+    delivery = unsure(watched, **how)
+    for _ in range(3):
+        await watched.watcher.look(TARGET)
+        watched.clock.pass_(seconds=20)
+        assert (await record(watched)).images is None
+    delivery.settled, delivery.failed_newer = True, ""
+    await watched.watcher.look(TARGET)
+    assert (await record(watched)).images == (watched.app.images[FRESH.key],)
+
+
+@NOT_ITS_OWN
+async def test_promise_1_an_unsure_look_does_not_touch_the_images_that_were_recorded(watched: Stage, how: dict[str, Any]) -> None:
+    await watched.watcher.look(TARGET)
+    its_own = watched.app.images[FRESH.key]
+    unsure(watched, **how)
+    watched.app.images[FRESH.key] = replace(its_own, digest="sha256:" + "6" * 64)  # the next release's pods, under this one's name
+    await watched.watcher.look(TARGET)
+    assert (await record(watched)).images == (its_own,)
+
+
+async def test_promise_1_while_part_of_a_failed_deploy_may_be_live_nothing_counts_as_the_older_releases_health(watched: Stage) -> None:
+    await watched.watcher.look(TARGET)
+    unsure(watched, failed_newer="a deploy of d00d ended Failed")
+    for _ in range(3):
+        watched.clock.pass_(seconds=20)
+        await watched.watcher.look(TARGET)
+    kept = await record(watched)
+    assert (kept.healthy_for, kept.watched_until) == (timedelta(0), watched.clock.now())
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["and back again", "and stays so"])
+async def test_promise_1_a_release_that_ran_with_another_digest_than_recorded_is_known_by_none_from_then_on(watched: Stage, *, back: bool) -> None:
+    first = watched.app.images[FRESH.key]
+    moved = replace(first, digest="sha256:" + "6" * 64)
+    await watched.watcher.look(TARGET)
+    watched.app.images[FRESH.key] = moved
+    await watched.watcher.look(TARGET)
+    (known,) = (await record(watched)).images or ()
+    assert (known.reference, known.digest, known.proof) == (first.reference, None, "")
+    watched.app.images[FRESH.key] = first if back else moved
+    for _ in range(2):
+        await watched.watcher.look(TARGET)
+    (known,) = (await record(watched)).images or ()
+    assert (known.digest, known.exact) == (None, None)
+
+
+async def test_promise_1_an_image_that_another_look_adds_leaves_the_others_as_they_were(watched: Stage) -> None:
+    sidecar = Image(reference="registry.example/mesh/proxy:1", digest="sha256:" + "9" * 64, proof="pods")
+
+    class WithSidecar(FakeDelivery):
+        def pods(self) -> tuple[keys.Pod, ...]:
+            return tuple(replace(pod, images=(*pod.images, sidecar)) for pod in super().pods())
+
+    await watched.watcher.look(TARGET)
+    watched.deliveries["prod"] = WithSidecar(watched.clock, TARGET, watched.app)
+    await watched.watcher.look(TARGET)
+    assert (await record(watched)).images == (sidecar, watched.app.images[FRESH.key])

@@ -260,3 +260,12 @@ def test_a_good_answer_carries_its_digest_and_the_servers_clock() -> None:
     assert judge(made(200, {"a": 2}), "GET x").digest != reply.digest
     assert judge(made(200, None), "DELETE x").body == {}
     assert judge(made(200, {}), "GET x").server_time is None
+
+
+async def test_promise_12_the_servers_words_are_shown_without_passwords_in_addresses() -> None:
+    says = 'application spec for web is invalid: InvalidSpecError: failed to list refs of "https://bot:hunter2@git.example/x": authentication required'
+    body = json.dumps({"error": says, "code": 3, "message": says}).encode()
+    refused = Answer(status=400, headers={"content-type": "application/json"}, body=body, url="https://argocd.example")
+    with pytest.raises(ServerRefusedError, match=r'failed to list refs of "https://git\.example/x": authentication') as caught:
+        judge(refused, "PATCH /x")
+    assert "hunter2" not in str(caught.value) + caught.value.words

@@ -287,6 +287,166 @@ async def test_a_kubernetes_that_stays_dead_is_refused_after_half_a_minute(plain
     assert guard.asked == 11
 
 
+# --- promise 3: what is certain, and when ---
+
+
+async def test_promise_3_not_seen_is_certain_only_when_no_request_can_be_under_way_any_more(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    seen = await plain.argo.observe(step, intent)
+    assert seen.not_seen_until == intention.at + timedelta(seconds=30 + 10 + 10 + 30)  # tries, a late start, the last request, its way
+    restarted = plain.adapter(denied_for_seconds=0, timeout_seconds=1)
+    assert (await restarted.observe(step, intent)).not_seen_until == seen.not_seen_until
+
+
+async def test_promise_3_an_act_that_begins_too_late_sends_nothing_and_a_new_intent_does(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    plain.tick(41)
+    with pytest.raises(TemporaryError, match="too old to be sent"):
+        await plain.adapter().act(step, intent, CountingGuard())
+    assert "operation" not in await plain.raw("web")
+    assert (await plain.argo.observe(step, intent)).seen is Seen.NOT_SEEN
+    again = await plain.argo.intend(step, replace(intention, at=plain.clock.now()))
+    await plain.argo.act(step, again, CountingGuard())
+    await plain.deployed("web", 3)
+
+
+async def test_promise_3_a_refused_request_is_not_sent_again_after_its_time(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    plain.tick(35)
+    sent: list[float] = []
+
+    class Killing(CountingGuard):
+        async def __call__(self) -> None:
+            await super().__call__()
+            plain.sandbox.faults.kube_down = True
+            sent.append((plain.clock.now() - intention.at).total_seconds())
+
+    with pytest.raises(TemporaryError, match="too old to be sent"):
+        await plain.argo.act(step, intent, Killing())
+    assert sent[0] < 40 <= sent[-1]  # the last one was asked for and not sent
+    assert len(sent) == 3
+    certain = (await plain_again(plain).observe(step, intent)).not_seen_until
+    assert certain is not None
+    assert (certain - intention.at).total_seconds() - sent[-2] > 10 + 30
+
+
+def plain_again(stage: Stage) -> Any:
+    """The adapter after a restart, with Kubernetes back."""
+    stage.sandbox.faults.kube_down = False
+    return stage.adapter()
+
+
+def deployed_by(stage: Stage, username: str, number: int) -> None:
+    """A history entry of somebody's rollback to release 0, written as the controller would."""
+
+    def write(app: Any) -> None:
+        first = app["status"]["history"][0]
+        stamp = stage.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        app["status"]["history"].append({**first, "id": number, "deployStartedAt": stamp, "deployedAt": stamp, "initiatedBy": {"username": username}})
+
+    stage.sandbox.write_by_kubernetes("web", write)
+
+
+async def test_promise_3_a_rollback_of_ours_under_a_persons_deploy_is_not_refused_as_if_it_had_not_happened(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    await plain.argo.act(step, intent, CountingGuard())
+    await plain.deployed("web", 3)
+    plain.tick()
+    await plain.deploy("web", "registry.example/web:3.0")
+    guard = CountingGuard()
+    await plain.argo.act(step, intent, guard)
+    assert guard.asked == 0
+    seen = await plain.argo.observe(step, intent)
+    assert (seen.seen, seen.details["handle"]) == (Seen.FOREIGN, "2")
+    assert seen.says == "release 2 is our rollback; then admin deployed release 3 meanwhile"
+
+
+async def test_promise_3_a_rollback_of_ours_under_a_persons_running_operation_is_not_refused_either(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    await plain.argo.act(step, intent, CountingGuard())
+    await plain.deployed("web", 3)
+    plain.sandbox.faults.controller_down = True
+    await plain.person("POST", "/applications/web/sync", {})
+    guard = CountingGuard()
+    await plain.argo.act(step, intent, guard)
+    assert guard.asked == 0
+    seen = await plain.argo.observe(step, intent)
+    assert (seen.seen, seen.details["handle"]) == (Seen.FOREIGN, "2")
+    assert seen.says.startswith("release 2 is our rollback; then an operation of admin")
+
+
+async def test_promise_3_an_earlier_try_that_arrives_while_this_one_is_sent_counts(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+
+    class Arriving(CountingGuard):
+        async def __call__(self) -> None:
+            await super().__call__()
+            deployed_by(plain, "backout", 2)
+            holding(plain, revision="d" * 40, by={"username": "alice"})
+
+    await plain.argo.act(step, intent, Arriving())
+    assert (await plain.argo.observe(step, intent)).details["handle"] == "2"
+
+
+async def test_promise_3_anothers_entry_is_no_excuse_and_the_act_is_refused(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    deployed_by(plain, "alice", 2)
+    with pytest.raises(RefusedError, match="alice deployed release 2 meanwhile"):
+        await plain.argo.act(step, intent, CountingGuard())
+
+
+# --- promise 5: what failed is not in the history ---
+
+
+async def test_promise_5_a_failed_sync_is_told_and_what_it_left_is_not_the_last_releases(plain: Stage) -> None:
+    assert (await plain.argo.look(plain.target("web"))).failed_newer == ""
+    sha = plain.commit(
+        "web", "registry.example/web:3.0", {"deploy/odd.json": json.dumps({"apiVersion": "odd.example/v1", "kind": "Odd", "metadata": {"name": "odd"}})}
+    )
+    await plain.person("POST", "/applications/web/sync", {})
+    await plain.until("web", lambda app: "operation" not in app and app["status"]["operationState"]["phase"] == "Failed", "a failure")
+    state = await plain.argo.look(plain.target("web"))
+    assert state.current is not None
+    assert state.current.handle == "1"
+    assert state.failed_newer.startswith(f"a deploy of {sha} by admin ended Failed at 2026-05-04T14:0")
+    assert not state.settled
+
+
+async def test_promise_5_a_release_is_settled_once_argo_cd_looked_a_second_after_it_was_deployed(plain: Stage) -> None:
+    plain.tick(2)
+    await plain.person("GET", "/applications/web?refresh=normal")
+    assert (await plain.argo.look(plain.target("web"))).settled
+    step, intention = await plain.ready("web", "roll_back")
+    plain.sandbox.faults.controller_down = True
+    await plain.argo.act(step, await plain.argo.intend(step, intention), CountingGuard())
+    assert not (await plain.argo.look(plain.target("web"))).settled
+
+
+# --- promise 12: secrets stay where they are ---
+
+
+async def test_promise_12_no_secret_of_the_sources_is_in_offers_intents_or_the_state(plain: Stage) -> None:
+    def poison(app: Any) -> None:
+        for source in (app["spec"]["source"], *(entry["source"] for entry in app["status"]["history"])):
+            source["repoURL"] = "https://bot:hunter2@git.example/web"
+            source["helm"] = {"parameters": [{"name": "db.password", "value": "s3cret"}]}
+
+    plain.sandbox.faults.controller_down = True
+    plain.sandbox.write_by_kubernetes("web", poison)
+    offer, state = await plain.offer("web")
+    assert not offer.impossible
+    intents = [await plain.argo.intend(step, plain.intention(state)) for step in offer.steps]
+    shown = [repr(offer), repr(state), *(json.dumps(dict(intent)) for intent in intents)]
+    assert not [word for word in ("hunter2", "s3cret", "db.password") if any(word in text for text in shown)]
+
+
 # --- what must hold before a rollback ---
 
 
@@ -775,7 +935,10 @@ async def test_while_a_rollback_may_still_arrive_auto_sync_is_not_given_back(aut
     both = replace(intention, ours=(*intention.ours, intent))
     with pytest.raises(TemporaryError, match=r"only at .* is it certain"):
         await restore(auto, steps, both)
-    auto.tick(31)
+    auto.tick(31)  # half a minute after the intent a request that was refused at first may still be sent again
+    with pytest.raises(TemporaryError, match=r"only at .* is it certain"):
+        await restore(auto, steps, both)
+    auto.tick(50)
     assert (await restore(auto, steps, both)).seen is Seen.DONE
 
 
@@ -859,6 +1022,85 @@ async def test_a_mark_refused_because_nothing_renders_is_an_answer(plain: Stage)
     with pytest.raises(RefusedError, match="is invalid"):
         await plain.argo.act(step, intent, CountingGuard())
     assert (await plain.argo.observe(step, intent)).seen is Seen.NOT_SEEN
+
+
+# --- promise 7: a second rollback under our own hold ---
+
+FIRST = "operation=op_first suspect=aaaaaaaaaaaa goal=bbbbbbbbbbbb"
+SECOND = "operation=op_second suspect=cccccccccccc goal=bbbbbbbbbbbb"
+
+
+def held(stage: Stage, text: str = FIRST) -> None:
+    stage.sandbox.write_by_kubernetes("web", lambda app: app["metadata"].update(annotations={HOLD: text}))
+
+
+async def mark_of(stage: Stage) -> str:
+    return str(((await stage.raw("web"))["metadata"].get("annotations") or {}).get(HOLD, ""))
+
+
+async def test_promise_7_a_second_rollback_under_our_own_hold_is_not_foreign(plain: Stage) -> None:
+    held(plain)
+    offer, state = await plain.offer("web")
+    intention = plain.intention(state, marker=SECOND, own_marker=FIRST)
+    ours: list[Mapping[str, Json]] = []
+    for step in offer.steps:
+        plain.tick(1)
+        intent = await plain.argo.intend(step, replace(intention, ours=tuple(ours), at=plain.clock.now()))
+        await plain.argo.act(step, intent, CountingGuard())
+        if step.name == "roll_back":
+            await plain.deployed("web", 3)
+        assert (await plain.argo.observe(step, intent)).seen is Seen.DONE, step.name
+        ours.append(intent)
+    assert await mark_of(plain) == FIRST
+    undo = offer.steps[-1].undo
+    assert undo is not None
+    _, seen = await carry_out(plain, undo, replace(intention, ours=tuple(ours), at=plain.clock.now()))
+    assert (seen.seen, seen.says) == (Seen.DONE, "the mark of the earlier hold stays")
+    assert await mark_of(plain) == FIRST
+
+
+@pytest.mark.parametrize(
+    ("on_target", "told"),
+    [(FIRST, ""), (FIRST, SECOND), ("stay away", "stay away"), (f"{FIRST} and more", f"{FIRST} and more")],
+    ids=["nobody says that it is ours", "another one is ours", "not as Backout writes", "nearly as Backout writes"],
+)
+async def test_promise_7_any_other_mark_is_foreign_still(plain: Stage, on_target: str, told: str) -> None:
+    held(plain, on_target)
+    for name in ("roll_back", "mark_hold"):
+        step, intention = await plain.ready("web", name, marker="operation=op_third suspect=c goal=b", own_marker=told)
+        with pytest.raises(RefusedError, match="it is held already"):
+            await plain.argo.intend(step, intention)
+
+
+async def test_promise_7_auto_sync_is_stopped_again_and_given_back_under_the_mark_of_our_earlier_hold(auto: Stage) -> None:
+    held(auto)
+    step, intention = await auto.ready("web", "stop_auto_sync", marker=SECOND, own_marker=FIRST)
+    with pytest.raises(RefusedError, match="it is held already"):
+        await auto.argo.intend(step, replace(intention, own_marker=""))
+    intent, seen = await carry_out(auto, step, intention)
+    assert seen.seen is Seen.DONE
+    assert (automated(await auto.raw("web")), await mark_of(auto)) == ({**AUTO, "enabled": False}, FIRST)
+    assert step.undo is not None
+    undo = replace(intention, ours=(intent,), at=auto.clock.now())
+    with pytest.raises(RefusedError, match="held by another"):
+        await auto.argo.intend(step.undo, replace(undo, own_marker=""))
+    _, back = await carry_out(auto, step.undo, undo)
+    assert back.seen is Seen.DONE
+    assert (automated(await auto.raw("web")), await mark_of(auto)) == (AUTO, FIRST)
+
+
+async def test_promise_7_where_nothing_renders_the_earlier_mark_stays_too(auto: Stage) -> None:
+    spec_info = [{"name": HOLD, "value": FIRST}]
+    auto.sandbox.write_by_kubernetes("web", lambda app: app["spec"].update(info=spec_info))
+    step, intention = await auto.ready("web", "stop_auto_sync", marker=SECOND, own_marker=FIRST)
+    auto.sandbox.repositories.flush_manifests()
+    auto.sandbox.repositories.drop_clones()
+    auto.sandbox.faults.git_down = True
+    intent, _ = await carry_out(auto, step, intention)
+    assert step.undo is not None
+    await carry_out(auto, step.undo, replace(intention, ours=(intent,), at=auto.clock.now()))
+    app = await auto.raw("web")
+    assert (automated(app), app["spec"]["info"]) == (AUTO, spec_info)
 
 
 @pytest.fixture

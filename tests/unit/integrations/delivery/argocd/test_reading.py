@@ -66,11 +66,9 @@ def test_parameters_are_canonical() -> None:
     def parameters(helm: Any) -> str:
         return reading.sources_of({"source": {"repoURL": "r", "chart": "c", "helm": helm}, "revision": "1"})[0].parameters
 
-    assert (
-        parameters({"releaseName": "x", "values": "a: 1"})
-        == parameters({"values": "a: 1", "releaseName": "x"})
-        == '{"helm":{"releaseName":"x","values":"a: 1"}}'
-    )
+    assert parameters({"releaseName": "x", "values": "a: 1"}) == parameters({"values": "a: 1", "releaseName": "x", "parameters": None})
+    assert parameters({"releaseName": "x", "values": "a: 1"}) != parameters({"releaseName": "x", "values": "a: 2"})
+    assert parameters({"values": "a: 1"}).startswith("sha256:")
 
 
 def test_a_charts_version_is_the_releases_version() -> None:
@@ -195,6 +193,160 @@ def test_the_mark_is_found_in_both_places() -> None:
     assert reading.marker_of({"metadata": {"annotations": {reading.HOLD: "a"}}, "spec": {"info": [{"name": reading.HOLD, "value": "b"}]}}) == "a"
     assert reading.marker_of({"spec": {"info": [{"name": "x", "value": "y"}, {"name": reading.HOLD, "value": "b"}]}}) == "b"
     assert reading.marker_of(audited()) == ""
+
+
+# --- what is not in the history ---
+
+
+def test_promise_5_a_recorded_failed_sync_is_told_for_part_of_it_may_be_live() -> None:
+    found = state(body("18-failed-sync", 5))
+    assert found.current is not None
+    assert found.current.revision.startswith("bc0b87b")
+    assert found.failed_newer == (
+        "a deploy of 75da3ebe9a68076feeaa338a8e4f95b26f11f89f by argocd ended Failed at 2026-11-23T04:46:58Z: "
+        "Operation terminated (retried 1 times).; part of it may be live"
+    )
+    assert not found.settled
+
+
+def test_promise_5_a_recorded_rollback_that_failed_on_its_way_to_another_release_is_told() -> None:
+    found = state(body("39-backends-down", 9))
+    assert found.failed_newer.startswith(
+        "a deploy of f86d3bac221d6ea37fcdce866dccc0c183bd8690 by rollback-bot ended Error at 2026-11-23T05:30:25Z: ComparisonError"
+    )
+    assert not found.settled
+
+
+def ended(phase: str = "Succeeded", *, entry: int = -1, reconciled: str = "2026-11-23T05:00:11Z", **state_changes: Any) -> Any:
+    """The audited application, whose last operation deployed a history entry's sources and ended so at :10, looked at again when said."""
+    app = copy.deepcopy(audited())
+    status = app["status"]
+    sources = {name: status["history"][entry][name] for name in ("revision", "source")}
+    operation = {"sync": {**sources, "syncStrategy": {"apply": {}}}, "initiatedBy": {"username": "rollback-bot"}}
+    stamps = {"startedAt": "2026-11-23T05:00:05Z", "finishedAt": "2026-11-23T05:00:10Z"}
+    status["operationState"] = {
+        "operation": operation,
+        "phase": phase,
+        "message": "words",
+        "syncResult": {**sources, "resources": []},
+        **stamps,
+        **state_changes,
+    }
+    status["reconciledAt"] = reconciled
+    return app
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Error"])
+def test_promise_5_a_failed_rollback_of_ours_does_not_count_when_its_goal_is_what_is_live(phase: str) -> None:
+    assert state(ended(phase)).failed_newer == ""
+    assert state(ended(phase)).settled
+    assert state(ended(phase, entry=0)).failed_newer
+
+
+def test_promise_5_other_parameters_at_the_same_revision_are_another_deploy() -> None:
+    app = ended("Failed")
+    app["status"]["operationState"]["syncResult"]["source"] = {
+        **app["status"]["operationState"]["syncResult"]["source"],
+        "helm": {"parameters": [{"name": "image.tag", "value": "3.0"}]},
+    }
+    assert state(app).failed_newer
+
+
+def test_promise_5_a_deploy_taken_away_in_the_middle_is_told_and_a_dry_run_is_none() -> None:
+    assert "by rollback-bot was taken away while Running at 2026-11-23T05:00:05Z" in state(ended("Running", entry=0, finishedAt=None)).failed_newer
+    dry = ended("Failed", entry=0)
+    dry["status"]["operationState"]["operation"]["sync"]["dryRun"] = True
+    assert state(dry).failed_newer == ""
+
+
+def test_promise_5_a_failed_deploy_that_says_nothing_of_itself_is_told_too() -> None:
+    unnamed = ended("Error", syncResult=None, operation={"initiatedBy": {"username": "alice"}})
+    assert state(unnamed).failed_newer == "a deploy of an unknown revision by alice ended Error at 2026-11-23T05:00:10Z: words; part of it may be live"
+    named = ended("Error", syncResult=None, operation={"sync": {"revision": audited()["status"]["history"][-1]["revision"]}, "initiatedBy": {}})
+    assert state(named).failed_newer == ""
+
+
+def test_promise_5_what_ended_before_the_newest_release_began_is_history() -> None:
+    assert state(ended("Failed", entry=0, startedAt="2026-11-23T04:00:00Z", finishedAt="2026-11-23T04:00:01Z")).failed_newer == ""
+
+
+def test_promise_5_a_success_is_settled_only_after_a_later_look() -> None:
+    assert state(ended()).settled
+    assert not state(ended(reconciled="2026-11-23T05:00:10Z")).settled
+    assert not state(ended(reconciled="2026-11-23T05:00:09Z")).settled
+    assert not state(ended(reconciled="")).settled
+    assert state(ended()).failed_newer == ""
+
+
+def test_promise_5_nothing_is_settled_while_an_operation_runs_or_after_one_on_another_release() -> None:
+    running = ended()
+    running["operation"] = running["status"]["operationState"]["operation"]
+    assert not state(running).settled
+    assert not state(ended(entry=0)).settled
+    assert state(ended(entry=0)).failed_newer == ""
+    bare = ended()
+    bare["status"]["history"] = None
+    assert not state(bare).settled
+
+
+# --- revisions and secrets ---
+
+
+@pytest.mark.parametrize(("name", "number"), [("38-historic-source", 4), ("32-audit", 7), ("18-failed-sync", 5)])
+def test_promise_7_the_desired_revision_of_a_release_is_its_sources_revisions_joined(name: str, number: int) -> None:
+    app = copy.deepcopy(body(name, number))
+    for entry in reading.history_of(body(name, number)):
+        app["status"]["sync"] = {key: entry[key] for key in ("revision", "revisions") if key in entry}
+        release = reading.release_of(entry, WEB, "")
+        assert state(app).desired_revision == ",".join(source.revision for source in release.sources) == reading.joined(reading.revisions_of(entry)) != ""
+
+
+def secret(repository: str = "https://bot:hunter2@git.example/shop/deploy", value: str = "s3cret", **more: Any) -> Any:
+    source = {"repoURL": repository, "path": "c", "helm": {"parameters": [{"name": "db.password", "value": value}]}, "kustomize": {"namePrefix": value}}
+    return {"id": 1, "revision": "a" * 40, "deployedAt": "2026-05-04T14:00:00Z", "source": source, **more}
+
+
+def test_promise_12_no_password_and_no_parameter_is_in_a_release() -> None:
+    shown = repr(reading.release_of(secret(), WEB, "me"))
+    assert not [word for word in ("bot", "hunter2", "s3cret", "db.password") if word in shown]
+    assert "https://git.example/shop/deploy" in shown
+
+
+def test_promise_12_a_release_without_its_secrets_is_still_told_from_another() -> None:
+    key = reading.release_of(secret(), WEB, "me").key
+    assert reading.release_of(secret(value="other"), WEB, "me").key != key
+    assert reading.release_of(secret("https://bot:rotated@git.example/shop/deploy"), WEB, "me").key == key
+    assert reading.release_of(secret("https://git.example/shop/other"), WEB, "me").key != key
+    assert reading.same_but_revision(secret(), {"source": secret()["source"]})
+    assert not reading.same_but_revision(secret(), {"source": secret(value="other")["source"]})
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://token@git.example/x", "https://git.example/x"),
+        ("ssh://git:pw@git.example:22/x", "ssh://git.example:22/x"),
+        ("https://u:p@ss@git.example/x", "https://git.example/x"),
+        ("git@git.example:x/y.git", "git@git.example:x/y.git"),
+        ("https://git.example/x@v1", "https://git.example/x@v1"),
+        ("registry.example/charts", "registry.example/charts"),
+    ],
+)
+def test_promise_12_repositories_are_shown_without_who_reads_them(address: str, shown: str) -> None:
+    assert reading.sources_of({"source": {"repoURL": address}, "revision": "a"})[0].repository == shown
+
+
+def test_promise_12_argo_cds_own_words_are_shown_without_passwords() -> None:
+    words = "failed to list refs of https://bot:hunter2@git.example/x: authentication required"
+    app = ended("Failed", entry=0, message=words)
+    app["status"]["conditions"] = [{"type": "ComparisonError", "message": words}]
+    found = state(app)
+    running = copy.deepcopy(app)
+    running["operation"] = app["status"]["operationState"]["operation"]
+    holds = state(running).running
+    assert "hunter2" not in repr(found) + repr(holds)
+    assert "https://git.example/x: authentication required" in found.failed_newer
+    assert "hunter2" not in repr(reading.acts_of(app, {"items": [event(f"alice {words}", "argocd-server")]}, "me"))
 
 
 # --- who holds the slot ---
