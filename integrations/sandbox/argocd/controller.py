@@ -113,7 +113,7 @@ class Controller:
             return
         asked = annotation(app, REFRESH)
         known = app["status"]["sync"].get("revisions") or ([app["status"]["sync"]["revision"]] if app["status"]["sync"].get("revision") else None)
-        same = app["status"]["sync"]["comparedTo"] == _compared_to(app)
+        same = app["status"]["sync"].get("comparedTo") == _compared_to(app)
         found = comparison.compare(self._tools.cluster, self._tools.repositories, app, revisions=known if level != _FULL and same else None)
         first = not app["status"].get("reconciledAt")
         now = self._write(app, found, at_once=bool(asked) or first)

@@ -18,7 +18,6 @@ from service.store.migrating import migrate
 from service.wiring.parts import TRACE, SystemClock, kinds
 from service.wiring.service import Service, _entering, running
 from tests.fakes import store
-from tests.fakes.clock import START
 from tests.unit.service.wiring.conftest import PATIENCE, settings_of
 
 LOOPS = {"watch", "outbox", "reconcile", "incidents", "collect"}
@@ -122,7 +121,7 @@ async def test_the_operation_that_is_entered_is_the_trace_at_work() -> None:
 
 async def test_promise_13_a_stumble_of_the_running_service_is_told_to_everybody_configured(world: World) -> None:
     service = Service(settings_of(world), SystemClock())
-    row = store.operation(target=CHECKOUT, first_effect_at=START, data={"schema": 1, "episodes": 3})  # a record that nobody can read
+    row = store.operation(target=CHECKOUT, data={"schema": 1, "episodes": 3})  # a record that nobody can read
     await migrate(service.database)
     await service.operations.begin(row, (), ())
     for _ in range(STUMBLES):

@@ -1070,17 +1070,21 @@ async def test_promise_1_after_a_deploy_that_failed_nothing_is_done_or_offered_a
 # --- every alert of the target ---------------------------------------------------------------------------------------------------------
 
 
-async def fires(stage: Stage, name: str, state: str | Absent | Callable[[], str], *, target: TargetId = TARGET, ended: bool = False, **labels: str) -> None:
+async def fires(
+    stage: Stage,
+    name: str,
+    state: str | Absent | Callable[[], str],
+    *,
+    target: TargetId = TARGET,
+    ended: bool = False,
+    began: datetime = made.BEGAN,
+    **labels: str,
+) -> None:
     """A sender says that this alert fires on the target; our own query answers `state`."""
     at = stage.clock.now()
-    told = replace(notice(f"{name}{labels}", starts_at=made.BEGAN, ends_at=at if ended else None), labels={"alertname": name, "namespace": "shop", **labels})
-    if ended:
-        await stage.alerts.accept(delivery_of(replace(told, firing=True, ends_at=None), at=at))
-    received = await stage.alerts.accept(delivery_of(replace(told, firing=True, ends_at=None), at=at))
-    first = await stage.alerts.deliveries_undecided()
-    for one in (*first, received):
-        for episode in await stage.alerts.undecided(one):
-            await stage.alerts.place(episode, disposition="placed", says="", target=target, rung="label", at=at)
+    told = replace(notice(f"{name}{labels}", starts_at=began, ends_at=at if ended else None), labels={"alertname": name, "namespace": "shop", **labels})
+    (episode,) = await stage.alerts.undecided(await stage.alerts.accept(delivery_of(replace(told, firing=True, ends_at=None), at=at)))
+    await stage.alerts.place(episode, disposition="placed", says="", target=target, rung="label", at=at)
     if ended:
         await stage.alerts.accept(delivery_of(told, at=at))
     key = keys.alert_now(name, tuple(sorted({"namespace": "shop", **labels}.items())))
@@ -1123,7 +1127,7 @@ async def test_promise_8_an_alert_that_joins_while_it_is_measured_counts(stage: 
 
 async def test_promise_8_two_alerts_of_one_name_are_two_questions(stage: Stage) -> None:
     await fires(stage, "SlowCheckout", "inactive", zone="a")
-    await fires(stage, "SlowCheckout", "firing", zone="b")
+    await fires(stage, "SlowCheckout", "firing", zone="b", began=made.BEGAN + timedelta(seconds=1))
     await verifying(stage)
     assert (await stage.drive(limit=2000)).outcome is Outcome.NOT_RECOVERED
 
@@ -1335,6 +1339,7 @@ async def test_promise_10_our_release_is_noted_as_ours_also_when_somebody_deploy
     hold = await stage.hold()
     assert hold is not None
     assert (hold.held, stage.app.auto_sync) == ((made.SUSPECT.key,), False)
+    assert row.says.endswith("a rollback may be under way or live: the hold stays, auto-sync stays off")
 
 
 # --- an instance that is configured no more ------------------------------------------------------------------------------------------------

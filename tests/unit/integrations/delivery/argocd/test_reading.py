@@ -278,6 +278,15 @@ def test_promise_5_a_success_is_settled_only_after_a_later_look() -> None:
     assert state(ended()).failed_newer == ""
 
 
+@pytest.mark.parametrize(("seconds", "settled"), [(0, False), (1.9, False), (2, True)])
+def test_promise_5_a_look_in_the_second_of_the_end_counts_only_once_that_second_is_long_over(seconds: float, settled: bool) -> None:
+    now = datetime(2026, 11, 23, 5, 0, 10, tzinfo=UTC) + timedelta(seconds=seconds)
+    for reconciled, expected in (("2026-11-23T05:00:10Z", settled), ("2026-11-23T05:00:09Z", False)):
+        app = ended(reconciled=reconciled)
+        found = reading.state_of(app, WEB, me="rollback-bot", owner=Owner(kind="nobody"), now=now, url="https://argocd.example/", can_stop=True)
+        assert found.settled is expected
+
+
 def test_promise_5_nothing_is_settled_while_an_operation_runs_or_after_one_on_another_release() -> None:
     running = ended()
     running["operation"] = running["status"]["operationState"]["operation"]
