@@ -111,7 +111,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One source of a release's configuration: repository, path or chart, resolved revision, parameters as canonical JSON ("" when none)."""
+    """One source of a release's configuration: repository, path or chart, resolved revision, a digest of its parameters ("" when none)."""
 
     repository: str
     path: str

@@ -226,6 +226,7 @@ async def test_the_desired_images_are_absent_when_nothing_renders_or_no_revision
     plain.sandbox.faults.repo_server_down = True
     assert "503" in await absent(plain, keys.desired_images(plain.target("web")))
     plain.sandbox.faults.repo_server_down = False
+    plain.sandbox.faults.controller_down = True  # else it would write its own answer back at any moment
     plain.sandbox.write_by_kubernetes("web", lambda app: app["status"].update(sync={"status": "Unknown"}))
     assert "does not say which revision" in await absent(plain, keys.desired_images(plain.target("web")))
 
