@@ -112,7 +112,7 @@ class KeysFileVerifier:
         try:
             self._file.now()
         except (OSError, ValueError) as error:
-            raise SettingsError(f"auth.keys_file {file}: {_reason(error)}; make one with: backout init") from error
+            raise SettingsError(f"auth.keys_file {file}: {_reason(error)}; make one with: backout token key --keys FILE") from error
 
     async def verify(self, token: str) -> Principal:
         """The principal of a token that is whole, signed by one of the keys, meant for us, and valid now."""

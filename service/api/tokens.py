@@ -1,4 +1,4 @@
-"""Makes keys and tokens for `backout init` and `backout token create`. Checking tokens is left to `auth.py`; writing files to the caller."""
+"""Makes keys and tokens for `backout token`. Checking tokens is left to `auth.py`; writing files to the caller."""
 
 import hashlib
 import json

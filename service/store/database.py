@@ -31,7 +31,10 @@ class Database:
         self._patience = patience
         self._lock: int | None = None
         self._writing = asyncio.Lock()
-        parsed = make_url(url)
+        try:
+            parsed = make_url(url)
+        except sa.exc.ArgumentError as error:
+            raise SettingsError("store: expected sqlite:////absolute/path.db or postgresql://…") from error
         self.sqlite = parsed.get_backend_name() == "sqlite"
         if self.sqlite:
             if not parsed.database or parsed.database == ":memory:":

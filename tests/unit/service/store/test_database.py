@@ -167,3 +167,9 @@ async def test_the_lock_makes_the_folder_of_a_new_store(tmp_path: Path) -> None:
     fresh.lock()
     assert (tmp_path / "new").is_dir()
     await closed(fresh)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://db/backout", "sqlite://"])
+def test_an_address_that_is_no_store_is_a_sentence_and_no_traceback(url: str) -> None:
+    with pytest.raises(SettingsError, match="expected sqlite"):
+        Database(url)
