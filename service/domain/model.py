@@ -184,6 +184,7 @@ class ReleaseRecord:
     """What Backout itself saw of a release while it lived. `healthy_for` counts only time between two looks that both saw it healthy.
 
     `images` are the images with the digests that ran; None when Backout never saw its pods. `live_until` is None while it is live.
+    `vouched`: the last look was sure that what it saw was this release; time next to one that was not does not count.
     """
 
     target: TargetId
@@ -197,6 +198,7 @@ class ReleaseRecord:
     last_health: str
     live_until: datetime | None = None
     made_by_backout: bool = False
+    vouched: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

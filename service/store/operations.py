@@ -364,7 +364,11 @@ async def _change_hold(connection: AsyncConnection, operation: Operation, change
         else:
             more = [one for one in wanted.remembered.get("revisions", ()) if one not in row.remembered.get("revisions", ())]
             both = {**row.remembered, "revisions": [*row.remembered.get("revisions", ()), *more]}
-            await connection.execute(t.hold.update().where(t.hold.c.id == hold_id).values(remembered=both))
+            values: dict[str, Any] = {"remembered": both}
+            if wanted.remembered.get("stopped") and not row.remembered.get("stopped"):  # auto-sync came on meanwhile, and this operation stopped it
+                both |= {"auto_sync": wanted.remembered.get("auto_sync"), "stopped": True}
+                values["operation_id"] = operation.id
+            await connection.execute(t.hold.update().where(t.hold.c.id == hold_id).values(**values))
         known = set((await connection.execute(sa.select(t.held_release.c.key).where(t.held_release.c.hold_id == hold_id))).scalars())
         for key in wanted.held:
             if key not in known:

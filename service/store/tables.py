@@ -223,6 +223,7 @@ release = sa.Table(
     sa.Column("last_health", sa.String(32), nullable=False),
     sa.Column("live_until", Utc),
     sa.Column("made_by_backout", sa.Boolean, nullable=False),
+    sa.Column("vouched", sa.Boolean, nullable=False),
 )
 
 effect = sa.Table(

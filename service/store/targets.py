@@ -185,6 +185,7 @@ def _record_values(record: ReleaseRecord) -> dict[str, Any]:
         "last_health": record.last_health,
         "live_until": record.live_until,
         "made_by_backout": record.made_by_backout,
+        "vouched": record.vouched,
     }
 
 
@@ -201,4 +202,5 @@ def _record(row: Mapping[Any, Any]) -> ReleaseRecord:
         last_health=row["last_health"],
         live_until=row["live_until"],
         made_by_backout=row["made_by_backout"],
+        vouched=row["vouched"],
     )

@@ -69,6 +69,7 @@ class Rollback:
     waiting_since: datetime | None = None
     stumbles: int = 0
     joins_hold: bool = False
+    held_before: bool = False
     own_marker: str = ""
     back_since: datetime | None = None
     attempts: int = 0

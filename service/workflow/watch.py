@@ -116,7 +116,7 @@ class Watcher:
         """Nothing changed since the last look: the live release lived on in the same health."""
         records = await self._targets.records(listed.target)
         live = [r for r in records.values() if r.live_until is None]
-        if len(live) != 1:
+        if len(live) != 1 or not live[0].vouched:
             return
         await self._targets.remember_state_record(_lived_on(live[0], listed.health, now))
 
@@ -127,6 +127,7 @@ def _records(state: keys.TargetState, pods: Sequence[keys.Pod] | None, before: M
     changed = [replace(r, live_until=now) for r in before.values() if r.live_until is None and (live is None or r.key != live.key)]
     if live is None:
         return changed
+    sure = state.settled and not state.failed_newer and state.running is None
     known = before.get(live.key)
     if known is None or known.live_until is not None:
         fresh = ReleaseRecord(
@@ -139,13 +140,13 @@ def _records(state: keys.TargetState, pods: Sequence[keys.Pod] | None, before: M
             watched_until=now,
             healthy_for=known.healthy_for if known else timedelta(0),
             last_health=state.health,
+            vouched=sure,
         )
-    elif state.running is not None or state.failed_newer:  # half of the next release may run already: its health is not this release's
-        fresh = replace(known, handle=live.handle, watched_until=now)
+    elif not sure:  # half of another release may run: its health is not this release's
+        fresh = replace(known, handle=live.handle, watched_until=now, vouched=False)
     else:
         fresh = replace(_lived_on(known, state.health, now), handle=live.handle, version=live.version or known.version)
-    settled = state.settled and not state.failed_newer and state.health == HEALTHY and state.running is None
-    images = _agreed(pods) if settled and pods else None
+    images = _agreed(pods) if sure and state.health == HEALTHY and pods else None
     changed.append(replace(fresh, images=_together(fresh.images, images)))
     return changed
 
@@ -163,8 +164,8 @@ def _together(before: tuple[Image, ...] | None, now: tuple[Image, ...] | None) -
 
 def _lived_on(record: ReleaseRecord, health: str, now: datetime) -> ReleaseRecord:
     gap = now - record.watched_until
-    both = health == HEALTHY and record.last_health == HEALTHY and timedelta(0) <= gap <= GAP
-    return replace(record, healthy_for=record.healthy_for + (gap if both else timedelta(0)), watched_until=now, last_health=health)
+    both = record.vouched and health == HEALTHY and record.last_health == HEALTHY and timedelta(0) <= gap <= GAP
+    return replace(record, healthy_for=record.healthy_for + (gap if both else timedelta(0)), watched_until=now, last_health=health, vouched=True)
 
 
 def _agreed(pods: Sequence[keys.Pod]) -> tuple[Image, ...] | None:

@@ -298,7 +298,7 @@ def failed_newer_of(app: Body, current: Release | None, me: str) -> str:
     at = text(state.get("finishedAt")) or text(state.get("startedAt")) or "an unknown time"
     ended = f"ended {phase}" if phase in ENDED_PHASES else f"was taken away while {phase or 'it began'}"
     message = said(state.get("message"))[:WORDS_KEPT]
-    return f"a deploy of {revision} by {by} {ended} at {at}" + (f": {message}" if message else "") + "; part of it may be live"
+    return f"a deploy of {revision} by {by} {ended} at {at}" + (f": {message}" if message else "")
 
 
 SAME_SECOND = timedelta(seconds=2)

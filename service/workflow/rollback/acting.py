@@ -73,7 +73,13 @@ class Acting(Chapter):
             hold = await self._p.holds.open_for(op.target) if step.effect and not data.hold_id else None
             if hold is not None:
                 state = (await self._p.gatherer.facts(op.target, [keys.state(op.target)])).read(keys.state(op.target))
-                data = replace(data, hold_id=hold.id, joins_hold=True, own_marker=_ours(state.value.marker, hold) if isinstance(state, Known) else "")
+                data = replace(
+                    data,
+                    hold_id=hold.id,
+                    joins_hold=True,
+                    held_before=plan.suspect.key in hold.held,
+                    own_marker=_ours(state.value.marker, hold) if isinstance(state, Known) else "",
+                )
             intent = await self.delivery(op).intend(step, self.intention(op, data, now))
         except TemporaryError as error:
             return Transition(phase=ACT, data=op.data, says=f"{step.name}: {error}; trying again", wait=POLL)

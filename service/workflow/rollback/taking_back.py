@@ -83,7 +83,7 @@ class TakingBack(Chapter):
             tail = f"what was changed could not be taken back: {failed[-1].says}; the hold stays"
         else:
             tail = "what was changed was taken back" if any(one.undo for one in data.tried) else "nothing was changed"
-        keep = accepted or bool(failed)
+        keep = accepted or bool(failed) or data.held_before
         change = (
             None
             if keep or not data.hold_id

@@ -155,7 +155,7 @@ async def test_promise_11_a_sender_speaks_only_for_its_targets(stage: Stage) -> 
 # --- incidents and operations -------------------------------------------------------------------------------------------------
 
 
-async def test_promise_3_placing_a_delivery_twice_begins_one_operation(stage: Stage) -> None:
+async def test_placing_a_delivery_twice_begins_one_operation(stage: Stage) -> None:
     identity = await stage.alerts.accept(delivery(notice(starts_at=made.BEGAN, argocd_app="checkout")))
     await stage.correlator.place(identity)
     await stage.correlator.place(identity)

@@ -44,6 +44,7 @@ async def test_a_full_record_comes_back_as_it_was(stage: Stage) -> None:
         attempts=3,
         keep_firing=timedelta(minutes=5),
         joins_hold=True,
+        held_before=True,
         own_marker="operation=op_1",
         back_since=START,
     )

@@ -7,7 +7,7 @@ import pytest
 from service.domain import keys
 from service.domain.errors import TemporaryError
 from service.domain.model import Image, ReleaseRecord, TargetId
-from service.workflow.watch import Watcher
+from service.workflow.watch import Watcher, _lived_on
 from tests.fakes.delivery import Application, FakeDelivery
 from tests.unit.service.domain import made
 from tests.unit.service.workflow.stage import TARGET, Stage
@@ -309,3 +309,22 @@ async def test_promise_1_an_image_that_another_look_adds_leaves_the_others_as_th
     watched.deliveries["prod"] = WithSidecar(watched.clock, TARGET, watched.app)
     await watched.watcher.look(TARGET)
     assert (await record(watched)).images == (sidecar, watched.app.images[FRESH.key])
+
+
+def test_promise_1_time_next_to_an_unsure_look_is_not_time_in_which_the_release_was_seen_healthy() -> None:
+    unsure = ReleaseRecord(
+        target=TARGET,
+        key="k",
+        handle="1",
+        version="",
+        images=None,
+        watched_from=made.NOW,
+        watched_until=made.NOW,
+        healthy_for=timedelta(seconds=7),
+        last_health="Healthy",
+        vouched=False,
+    )
+    sure = _lived_on(unsure, "Healthy", made.NOW + timedelta(seconds=20))
+    assert (sure.healthy_for, sure.vouched) == (timedelta(seconds=7), True)
+    later = _lived_on(sure, "Healthy", made.NOW + timedelta(seconds=50))
+    assert later.healthy_for == timedelta(seconds=37)
