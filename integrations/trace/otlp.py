@@ -26,7 +26,8 @@ from service.domain.ports import Checked, Clock
 
 PATH = "/v1/traces"
 PROTOBUF = "application/x-protobuf"
-LATER = frozenset({408, 429, 500, 502, 503, 504})
+LATER = frozenset({401, 403, 404, 408, 429, 500, 502, 503, 504})
+"""Answers that a person mends on the collector's side (a credential, an address) or that pass by themselves: the spans wait, none is set aside (promise 9)."""
 READ_TRIES, READ_PAUSE_S = 20, 0.5  # a collector may batch for some seconds
 
 
