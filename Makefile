@@ -21,7 +21,7 @@ install: $(VENV)/.installed ## the .venv with .venv/bin/backout in it
 demo: $(VENV)/.installed ## play the story on this machine, against the sandbox
 	@$(BIN)/backout demo
 
-test: $(VENV)/.installed ## everything that needs nothing but Python
+test: $(VENV)/.installed ## everything that needs nothing but Python (and PostgreSQL, or those tests are skipped)
 	@$(BIN)/python -m pytest
 
 test-contract: $(VENV)/.installed ## the contract suites: against the sandbox, and against the real servers where they run
