@@ -27,7 +27,7 @@ from service.store.operations import OperationStore, new_id
 from service.store.outbox import OutboxStore
 from service.store.records import AnswerStore, PlanStore, StopStore
 from service.store.targets import TargetStore
-from service.wiring.parts import TRACE, LateEncoder, outside
+from service.wiring.parts import TRACE, LateEncoder, Outside, outside
 from service.workflow import messages
 from service.workflow.correlate import Correlator
 from service.workflow.desk import Desk
@@ -42,16 +42,28 @@ log = structlog.get_logger()
 
 
 class Service:
-    """The running service but for its HTTP edge: stores, engine, story, loops."""
+    """The running service but for its HTTP edge: stores, engine, story, loops.
 
-    def __init__(self, settings: Settings, clock: Clock, *, count: Callable[[str, str], None] = lambda _a, _b: None) -> None:
+    `database`, `engine` and `edges` (everything that speaks to the outside) are made from the settings; tests bring their own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        count: Callable[[str, str], None] = lambda _a, _b: None,
+        database: Database | None = None,
+        engine: Engine | None = None,
+        edges: Outside | None = None,
+    ) -> None:
         self.settings, self.clock = settings, clock
-        self.database = Database(settings.store)
-        self.outside = outside(settings, clock)
+        self.database = database or Database(settings.store)
+        self.outside = edges or outside(settings, clock)
         self.told = Told(
             channels=tuple(f"notify:{name}" for name in self.outside.notifiers), public_url=settings.public_url, trace_link=settings.audit.trace_link
         )
-        self.engine = Engine(url=settings.store)
+        self.engine = engine or Engine(url=settings.store)
         self.alerts = AlertStore(self.database)
         self.encoder = LateEncoder(settings.audit.environment)
         self.operations = OperationStore(self.database, spans=self.encoder, link=link, hand_over=self.engine)
