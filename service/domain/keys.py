@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from service.domain.difference import Rendered
 from service.domain.facts import Key
 from service.domain.model import Actor, Image, Json, ObjectRef, Release, ReleaseRecord, TargetId
 
@@ -141,6 +142,16 @@ def images(target: TargetId, release: str, handle: str) -> Key[tuple[Image, ...]
 def desired_images(target: TargetId) -> Key[tuple[Image, ...]]:
     """Images that the delivery system would deploy if it were let, as it renders them today; references only carry digests that they name."""
     return Key("desired images", target)
+
+
+def manifests(target: TargetId, release: str, handle: str) -> Key[tuple[Rendered, ...]]:
+    """A past release's objects as the delivery system renders them today, told by digests; `handle` is "" for one that is in no history."""
+    return Key("rendered manifests", (target, release, handle))
+
+
+def desired_manifests(target: TargetId) -> Key[tuple[Rendered, ...]]:
+    """The objects that the delivery system would deploy if it were let, as it renders them today, told by digests."""
+    return Key("desired manifests", target)
 
 
 def leftovers(target: TargetId, handle: str) -> Key[tuple[ObjectRef, ...]]:

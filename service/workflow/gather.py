@@ -20,7 +20,7 @@ ROUNDS = 6
 
 READ_SECONDS = 15.0
 
-STABLE = frozenset({"image labels", "source change", "image manifest", "rendered images"})
+STABLE = frozenset({"image labels", "source change", "image manifest", "rendered images", "rendered manifests"})
 """Kinds that are kept between verdicts while they hold; everything else is read again for each."""
 
 

@@ -11,7 +11,9 @@ from typing import Any
 from integrations.delivery.argocd import owner as owners
 from integrations.delivery.argocd import reading
 from integrations.delivery.argocd.client import AppRef, Client, GoneError, Reply
+from integrations.delivery.argocd.rendering import rendered_of
 from integrations.delivery.argocd.settings import Settings
+from service.domain.difference import Rendered
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import Act, Owner, Permissions, Pod, TargetState, Window
@@ -38,6 +40,17 @@ class Looked:
     reply: Reply
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Render:
+    """What some revisions of an application render to today; `key` is the release's, "" for the desired one."""
+
+    looked: Looked
+    manifests: Sequence[reading.Body]
+    revisions: Sequence[str]
+    reply: Reply
+    key: str = ""
+
+
 class Reader:
     """Inventory, looks and facts of one Argo CD. Remembers only what cannot mislead: projects of applications, and for minutes version and rights."""
 
@@ -55,6 +68,8 @@ class Reader:
             "permissions": self._permissions,
             "rendered images": self._images,
             "desired images": self._desired_images,
+            "rendered manifests": self._manifests,
+            "desired manifests": self._desired_manifests,
             "leftovers": self._leftovers,
         }
 
@@ -242,13 +257,27 @@ class Reader:
 
     async def _images(self, subject: tuple[TargetId, str, str]) -> Known[tuple[Image, ...]]:
         target, key, handle = subject
-        manifests, reply, release = await self._render(target, handle)
-        if release != key:
+        found = await self._render(target, handle)
+        if found.key != key:
             raise PermanentError(f"history entry {handle} is another release now")
-        images = reading.images_of(manifests)
-        return self._known(images, reply, SLOW)
+        return self._known(reading.images_of(found.manifests), found.reply, SLOW)
+
+    async def _manifests(self, subject: tuple[TargetId, str, str]) -> Known[tuple[Rendered, ...]]:
+        target, key, handle = subject
+        found = await self._render(target, handle)
+        if found.key != key:
+            raise PermanentError(f"history entry {handle} is another release now")
+        return self._known(_digests(found), found.reply, SLOW)
+
+    async def _desired_manifests(self, target: TargetId) -> Known[tuple[Rendered, ...]]:
+        found = await self._render_desired(target)
+        return self._known(_digests(found), found.reply, VOLATILE)
 
     async def _desired_images(self, target: TargetId) -> Known[tuple[Image, ...]]:
+        found = await self._render_desired(target)
+        return self._known(reading.images_of(found.manifests), found.reply, VOLATILE)
+
+    async def _render_desired(self, target: TargetId) -> Render:
         looked = await self.get(target)
         revisions = reading.revisions_of(reading.part(looked.app, "status", "sync"))
         if not revisions:
@@ -257,16 +286,14 @@ class Reader:
         manifests = reading.manifests_of(reply.body)
         if not manifests:
             raise PermanentError(f"the desired revision {', '.join(revisions)} renders to nothing")
-        return self._known(reading.images_of(manifests), reply, VOLATILE)
+        return Render(looked=looked, manifests=manifests, revisions=revisions, reply=reply)
 
     async def _leftovers(self, subject: tuple[TargetId, str]) -> Known[tuple[ObjectRef, ...]]:
         target, handle = subject
-        manifests, reply, _ = await self._render(target, handle)
-        looked = await self.get(target)
-        destination = reading.text(reading.part(looked.app, "spec", "destination").get("namespace"))
-        return self._known(reading.missing_in(manifests, reading.objects_of(looked.app), destination), reply, SLOW)
+        found = await self._render(target, handle)
+        return self._known(reading.missing_in(found.manifests, reading.objects_of(found.looked.app), _destination(found.looked.app)), found.reply, SLOW)
 
-    async def _render(self, target: TargetId, handle: str) -> tuple[Sequence[reading.Body], Reply, str]:
+    async def _render(self, target: TargetId, handle: str) -> Render:
         """What a past release renders to today, and its key; only where nothing but the revision differs from the current sources (decision 17)."""
         looked = await self.get(target)
         entry = next((e for e in reading.history_of(looked.app) if str(e.get("id", 0)) == handle), None)
@@ -281,7 +308,7 @@ class Reader:
         manifests = reading.manifests_of(reply.body)
         if not manifests:
             raise PermanentError(f"release {handle} renders to nothing")
-        return manifests, reply, reading.release_of(entry, target, looked.me).key
+        return Render(looked=looked, manifests=manifests, revisions=revisions, reply=reply, key=reading.release_of(entry, target, looked.me).key)
 
     # --- small things ---
 
@@ -304,6 +331,15 @@ class Reader:
 def policy_line(account: str, verb: str, ref: AppRef) -> str:
     """The line of policy.csv that gives our account the verb on all of the application's project."""
     return f"p, {account}, applications, {verb}, {ref.project}/*, allow"
+
+
+def _destination(app: reading.Body) -> str:
+    return reading.text(reading.part(app, "spec", "destination").get("namespace"))
+
+
+def _digests(found: Render) -> tuple[Rendered, ...]:
+    app = found.looked.app
+    return rendered_of(found.manifests, own=reading.objects_of(app), destination=_destination(app), revisions=found.revisions)
 
 
 def _json(raw: Any) -> reading.Body:

@@ -253,6 +253,13 @@ def object_ref(body: Body) -> ObjectRef:
     return ObjectRef(group=text(body.get("group")), kind=text(body.get("kind")), namespace=text(body.get("namespace")), name=text(body.get("name")))
 
 
+def object_of(manifest: Body) -> ObjectRef:
+    """A manifest as an object; without a namespace where it names none."""
+    metadata = part(manifest, "metadata")
+    group = text(manifest.get("apiVersion")).rpartition("/")[0]
+    return ObjectRef(group=group, kind=text(manifest.get("kind")), namespace=text(metadata.get("namespace")), name=text(metadata.get("name")))
+
+
 def warnings_of(app: Body, *, can_stop: bool) -> tuple[str, ...]:
     """What a person should know: conditions, deletion, a leftover operation, a server too old to stop auto-sync."""
     found = [f"{text(c.get('type'))}: {said(c.get('message'))}" for c in entries(part(app, "status").get("conditions"))]

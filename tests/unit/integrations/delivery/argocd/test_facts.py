@@ -231,6 +231,33 @@ async def test_the_desired_images_are_absent_when_nothing_renders_or_no_revision
     assert "does not say which revision" in await absent(plain, keys.desired_images(plain.target("web")))
 
 
+async def test_manifests_of_a_past_release_and_of_the_desired_one_are_told_by_digests(plain: Stage) -> None:
+    state = await plain.argo.look(plain.target("web"))
+    live, past = state.history
+    now = await value(plain, keys.manifests(state.target, live.key, live.handle))
+    before = await value(plain, keys.manifests(state.target, past.key, past.handle))
+    assert [str(one.object) for one in now] == ["apps/Deployment web/web"]
+    assert now[0].digest != before[0].digest
+    assert now[0].fields == before[0].fields
+    assert await value(plain, keys.desired_manifests(state.target)) == now
+    assert "is another release now" in await absent(plain, keys.manifests(state.target, "other-key", "0"))
+    plain.sandbox.faults.repo_server_down = True
+    assert "503" in await absent(plain, keys.desired_manifests(state.target))
+
+
+async def test_promise_12_a_secret_in_the_manifests_leaves_no_trace_of_its_values(plain: Stage) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "stringData": {"token": "hunter2"}}
+    plain.commit("web", "registry.example/web:3.0", {"deploy/key.json": json.dumps(secret)})
+    await plain.person("GET", "/applications/web?refresh=normal")
+    found = await value(plain, keys.desired_manifests(plain.target("web")))
+    (hidden,) = [one for one in found if one.hidden]
+    secret["stringData"] = {"token": "hunter3"}
+    plain.commit("web", "registry.example/web:3.0", {"deploy/key.json": json.dumps(secret)})
+    await plain.person("GET", "/applications/web?refresh=normal")
+    assert "hunter" not in repr(found)
+    assert [one for one in await value(plain, keys.desired_manifests(plain.target("web"))) if one.hidden] == [hidden]
+
+
 async def test_leftovers_are_what_the_past_release_does_not_have(plain: Stage) -> None:
     cleanup = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "added"}, "data": {}}
     plain.commit("web", "registry.example/web:3.0", {"deploy/added.json": json.dumps(cleanup)})
