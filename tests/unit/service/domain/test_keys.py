@@ -23,6 +23,8 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "permissions": (keys.permissions(CHECKOUT), keys.permissions(ORDERS)),
     "images": (keys.images(CHECKOUT, "key-41", "41"), keys.images(CHECKOUT, "key-42", "42")),
     "desired_images": (keys.desired_images(CHECKOUT), keys.desired_images(ORDERS)),
+    "manifests": (keys.manifests(CHECKOUT, "key-41", "41"), keys.manifests(CHECKOUT, "key-42", "42")),
+    "desired_manifests": (keys.desired_manifests(CHECKOUT), keys.desired_manifests(ORDERS)),
     "leftovers": (keys.leftovers(CHECKOUT, "41"), keys.leftovers(CHECKOUT, "42")),
     "record": (keys.record(CHECKOUT, "key-41"), keys.record(CHECKOUT, "key-42")),
     "baseline": (keys.baseline(CHECKOUT, NOON), keys.baseline(CHECKOUT)),
