@@ -1,0 +1,17 @@
+"""Every step that Argo CD knows, a file each. A new one gets its line here."""
+
+from collections.abc import Mapping
+
+from integrations.delivery.argocd.steps.clear_slot import ClearSlot
+from integrations.delivery.argocd.steps.mark_hold import MarkHold
+from integrations.delivery.argocd.steps.prove_controller import ProveController
+from integrations.delivery.argocd.steps.restore_auto_sync import RestoreAutoSync
+from integrations.delivery.argocd.steps.roll_back import RollBack
+from integrations.delivery.argocd.steps.step import ArgoStep
+from integrations.delivery.argocd.steps.stop_auto_sync import StopAutoSync
+from integrations.delivery.argocd.steps.unmark_hold import UnmarkHold
+
+KINDS: tuple[type[ArgoStep], ...] = (StopAutoSync, ProveController, ClearSlot, RollBack, MarkHold, UnmarkHold, RestoreAutoSync)
+
+STEPS: Mapping[str, type[ArgoStep]] = {kind.name: kind for kind in KINDS}
+"""By the name that plans and intents carry."""

@@ -1,0 +1,18 @@
+"""The command lines that a person could type instead of us, quoted for a shell."""
+
+import json
+import shlex
+
+from integrations.delivery.argocd.client import AppRef
+from service.domain.model import Json
+
+
+def argocd(ref: AppRef, *verb: str, then: tuple[str, ...] = ()) -> str:
+    """`argocd app VERB APP …`; an application outside the control plane's namespace is named with its own."""
+    name = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+    return shlex.join(["argocd", "app", *verb, name, *then])
+
+
+def patch(ref: AppRef, kind: str, body: Json) -> str:
+    """`argocd app patch` with a JSON or merge patch."""
+    return argocd(ref, "patch", then=("--type", kind, "--patch", json.dumps(body)))

@@ -1,0 +1,107 @@
+"""What a step of a plan is to Argo CD, and what all steps share: reading the application again, patching it, and looking at who else acts.
+
+A step stands in a file of its own with everything about it: its order in words (`plan`), what must hold before (`may`), the one request (`act`), and
+how its effect is recognised afterwards (`see`). A new one costs its file, its test, and its line in `STEPS`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from integrations.delivery.argocd import reading
+from integrations.delivery.argocd.client import Client, ServerRefusedError
+from integrations.delivery.argocd.facts import Looked, Reader
+from integrations.delivery.argocd.settings import Settings
+from integrations.delivery.argocd.steps import judging, patches
+from service.domain.errors import RefusedError
+from service.domain.model import Json, TargetId
+from service.domain.planning.plan import Step
+from service.domain.ports import Clock, Guard, Intention, Observation, Seen
+
+SETTLED_AFTER = timedelta(seconds=30)
+"""An effect not seen this long after the last request ended never happened; one accepted and not picked up this long after its intent is stuck."""
+POLL = 0.25
+ONE_SECOND = timedelta(seconds=1)
+PATCH_TRIES = 5
+
+Intent = Mapping[str, Json]
+"""What `intend` remembered: plain JSON, all that `see` needs, also after a crash."""
+
+Operations = Callable[[reading.Body], Sequence[Mapping[str, Json]]]
+"""The JSON patch for an application as it was just read; raises RefusedError where it must not be written any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every step works with."""
+
+    settings: Settings
+    client: Client
+    reader: Reader
+    clock: Clock
+
+    async def get(self, intent: Intent) -> Looked:
+        """The application now; OtherApplicationError when it is not the one that was meant."""
+        looked = await self.reader.get(TargetId.parse(str(intent["target"])), project=str(intent["project"]))
+        judging.same_application(looked.app, str(intent["uid"]), str(intent["target"]))
+        return looked
+
+    async def patch(self, intent: Intent, operations: Operations, guard: Guard) -> None:
+        """Read, judge, patch. Where the patch had to test the resource version, any status write in between fails it: then all of it again."""
+        for last in (*[False] * (PATCH_TRIES - 1), True):
+            looked = await self.get(intent)
+            try:
+                await self.client.patch(looked.ref, operations(looked.app), guard)
+            except ServerRefusedError as error:
+                if last or patches.RESOURCE_VERSION not in error.words:
+                    raise
+            else:
+                return
+
+    async def patch_or_refuse(self, intent: Intent, operations: Operations, guard: Guard) -> None:
+        """The same; what the server refuses becomes RefusedError with its words."""
+        try:
+            await self.patch(intent, operations, guard)
+        except ServerRefusedError as error:
+            raise RefusedError(patches.refusal_of(error)) from error
+
+    def not_seen(self, intent: Intent, says: str) -> Observation:
+        """Nothing of ours is seen; from `certain_at` on that means that it never happened."""
+        return Observation(seen=Seen.NOT_SEEN, says=says, not_seen_until=datetime.fromisoformat(str(intent["certain_at"])))
+
+    async def nobody_else(self, looked: Looked, intention: Intention) -> None:
+        """Promise 5: an act of a person since the trouble began means hands off. Stamps have no fractions, so the same second counts."""
+        if intention.not_before is None:
+            return
+        for act in await self.reader.acts(looked):
+            own_deploy = act.what != "spec_edit" and abs(act.at - intention.suspect.started_at) <= ONE_SECOND
+            if act.by.kind == "user" and act.at + ONE_SECOND > intention.not_before and not own_deploy:
+                raise RefusedError(f"{act.by.name} is acting on it: {act.says}, at {act.at.isoformat()}")
+
+    async def window_is_open(self, looked: Looked) -> None:
+        """RefusedError while a sync window is in the way: the server would accept, hang, and fire later."""
+        window = await self.reader.window_open(looked.ref)
+        judging.refuse_when(not window.open, f"{window.says}: a rollback would hang and fire when it opens")
+
+
+class ArgoStep(ABC):
+    """One kind of step. `name` is what plans and intents call it, for ever."""
+
+    name: ClassVar[str]
+
+    def __init__(self, tools: Tools) -> None:
+        self.t = tools
+
+    @abstractmethod
+    async def may(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:
+        """What must hold before; RefusedError in one sentence when it does not. The answer is added to the intent."""
+
+    @abstractmethod
+    async def act(self, intent: Intent, guard: Guard) -> None:
+        """Look whether it happened already, then send once. TemporaryError: nobody knows. RefusedError: it did not and will not happen."""
+
+    @abstractmethod
+    async def see(self, intent: Intent) -> Observation:
+        """What became of it, as seen from the application."""
