@@ -1,10 +1,13 @@
 """What any test may ask for."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests import postgres as server
+from tests.fakes import store
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +17,29 @@ def postgres() -> Iterator[server.Postgres]:
         pytest.skip(server.MISSING)
     with server.Postgres() as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of the newest schema, to be copied."""
+    return store.migrated(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def postgres_stores(postgres: server.Postgres) -> store.Recycled:
+    """Stores of the newest schema on it."""
+    return store.Recycled(postgres)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a fresh store of the newest schema: each test that asks runs on both databases."""
+    if request.param == "sqlite":
+        path = tmp_path / "store.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    stores: store.Recycled = request.getfixturevalue("postgres_stores")
+    url = stores.take()
+    yield url
+    stores.give_back(url)

@@ -59,13 +59,13 @@ class Postgres:
             raise FileNotFoundError(MISSING)
         self._binaries = found
         self._user = _unprivileged()
-        self._password = uuid.uuid4().hex
         self._settings = _SETTINGS | ({} if durable else _SPEEDY)
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
         self.folder = Path(tempfile.mkdtemp(prefix="backout-postgres-"))
         self.port = _free_port()
         self._log = self.folder / "server.log"
+        self._passfile = self.folder / "passfile"
         self._data = self.folder / "data"
         if self._user is not None:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
@@ -104,8 +104,8 @@ class Postgres:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str) -> str:
-        """The address of one of its databases, as `store:` takes it."""
-        return f"postgresql://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
+        """The address of one of its databases, as `store:` takes it: the password is in a file."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}?passfile={self._passfile}"
 
     def create(self, template: str = TEMPLATE) -> str:
         """The address of a new database, a copy of `template` (to which nobody may be connected)."""
@@ -118,7 +118,7 @@ class Postgres:
     def drop(self, url: str) -> None:
         """Take a database away, whoever is connected."""
         with self._administrator() as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(url.rpartition("/")[2])))
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name_of(url))))
 
     def _administrator(self) -> psycopg.Connection:
         return psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=5)
@@ -131,8 +131,10 @@ class Postgres:
         return True
 
     def _initialise(self) -> None:
-        secret = self.folder / "password"
-        secret.write_text(self._password, encoding="utf-8")
+        password, secret = uuid.uuid4().hex, self.folder / "password"
+        secret.write_text(password, encoding="utf-8")
+        self._passfile.touch(mode=0o600)
+        self._passfile.write_text(f"127.0.0.1:{self.port}:*:postgres:{password}\n", encoding="utf-8")
         options = ["--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync"]
         secret.chmod(0o644)  # its folder is closed
         made = subprocess.run([*self._as_user(), str(self._binaries / "initdb"), "-D", str(self._data), *options], capture_output=True, text=True, check=False)
@@ -151,6 +153,11 @@ class Postgres:
             return
         process.send_signal(sig)
         process.wait(STOP_SECONDS)
+
+
+def name_of(url: str) -> str:
+    """The database that an address names."""
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

@@ -200,7 +200,7 @@ class AlertStore:
             rows = await connection.execute(
                 sa.select(t.episode.c.delivery_id, sa.func.min(t.episode.c.received_at)).where(t.episode.c.disposition == "").group_by(t.episode.c.delivery_id)
             )
-            return tuple(row.delivery_id for row in sorted(rows, key=lambda r: str(r[1])))
+            return tuple(row.delivery_id for row in sorted(rows, key=lambda r: (str(r[1]), r[0])))
 
     async def place(self, episode: Episode, *, disposition: str, says: str, target: TargetId | None, rung: str, at: datetime) -> Incident | None:
         """Record where the episode belongs; with a target it opens or joins the target's open incident."""
@@ -246,9 +246,8 @@ class AlertStore:
     async def open_incidents(self) -> Sequence[Incident]:
         """All open incidents, oldest first."""
         async with self._database.read() as connection:
-            ids = (
-                (await connection.execute(sa.select(t.incident.c.id).where(t.incident.c.closed_at.is_(None)).order_by(t.incident.c.opened_at))).scalars().all()
-            )
+            query = sa.select(t.incident.c.id).where(t.incident.c.closed_at.is_(None)).order_by(t.incident.c.opened_at, t.incident.c.id)
+            ids = (await connection.execute(query)).scalars().all()
             found = [await _incident(connection, one) for one in ids]
             return tuple(i for i in found if i is not None)
 

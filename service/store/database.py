@@ -1,4 +1,7 @@
-"""The connection to the store: SQLite embedded (WAL, one process, power-loss safe) or PostgreSQL; transactions; its errors mapped once."""
+"""The connection to the store: SQLite embedded (WAL, one process, power-loss safe) or PostgreSQL (replicas); transactions; its errors mapped once.
+
+On both databases one transaction writes at a time and a read sees one moment, so what is safe on one is safe on the other.
+"""
 
 import asyncio
 import contextlib
@@ -19,6 +22,17 @@ BUSY_MILLISECONDS = 100
 
 BUSY_PAUSE = 0.02
 
+SCHEMA = "backout"
+"""Where our tables are on PostgreSQL; the engine's are in `dbos`."""
+
+WRITING = 0x6261636B6F7574
+"""The key of PostgreSQL's advisory lock that one writer holds until its commit, as SQLite's write lock is held."""
+
+FROZEN_SECONDS = 5
+"""A process that was frozen in the middle of a transaction holds the others up for so long; then PostgreSQL ends its session."""
+
+_EXPECTED = "store: expected sqlite:////absolute/path.db (a file, so that nothing is lost) or postgresql://…"
+
 
 class Database:
     """An open store. `url` is `sqlite:////absolute/path.db` or `postgresql://…`; errors of the driver become UnavailableError.
@@ -34,18 +48,18 @@ class Database:
         try:
             parsed = make_url(url)
         except sa.exc.ArgumentError as error:
-            raise SettingsError("store: expected sqlite:////absolute/path.db or postgresql://…") from error
+            raise SettingsError(_EXPECTED) from error
         self.sqlite = parsed.get_backend_name() == "sqlite"
         if self.sqlite:
             if not parsed.database or parsed.database == ":memory:":
-                raise SettingsError("store: expected sqlite:////absolute/path.db (a file, so that nothing is lost) or postgresql://…")
+                raise SettingsError(_EXPECTED)
             self.path = Path(parsed.database)
             self.engine = _sqlite_engine(url)
         elif parsed.get_backend_name() == "postgresql":
             self.path = Path()
-            self.engine = create_async_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=8, max_overflow=0, pool_pre_ping=True)
+            self.engine = _postgres_engine(parsed)
         else:
-            raise SettingsError("store: expected sqlite:////absolute/path.db or postgresql://…")
+            raise SettingsError(_EXPECTED)
 
     def lock(self) -> None:
         """Hold the file for this process; SettingsError if another process holds it."""
@@ -69,15 +83,17 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def write(self, *, patience: float | None = None) -> AsyncIterator[AsyncConnection]:
-        """One transaction that takes the write lock at once; commits at the end of the block, rolls back on any error.
+        """One transaction that takes the write lock at once, so that it sees all that others wrote; commits at the end of the block, rolls back on any error.
 
         `patience`: seconds after which UnavailableError is raised instead of waiting on.
         """
         with _mapped():
             async with asyncio.timeout(patience or self._patience), contextlib.AsyncExitStack() as stack:
-                if self.sqlite:  # one writer at a time anyway: those who wait hold no connection that a reader could use
-                    await stack.enter_async_context(self._writing)
-                yield await self._begun(stack)
+                await stack.enter_async_context(self._writing)  # those who wait hold no connection that a reader could use
+                connection = await self._begun(stack)
+                if not self.sqlite:
+                    await connection.execute(_WAIT_FOR_THE_LOCK)
+                yield connection
 
     async def _begun(self, stack: contextlib.AsyncExitStack) -> AsyncConnection:
         while True:
@@ -90,10 +106,10 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A consistent read; never waits for a writer on SQLite (WAL)."""
+        """A read of one moment; never waits for a writer."""
         with _mapped():
             async with asyncio.timeout(self._patience), self.engine.connect() as connection:
-                yield await connection.execution_options(backout_read=True)
+                yield await connection.execution_options(**(_READS_SQLITE if self.sqlite else _READS_POSTGRES))
 
 
 @contextlib.contextmanager
@@ -102,7 +118,7 @@ def _mapped() -> Any:
         yield
     except TimeoutError as error:
         raise UnavailableError("the store did not answer in time") from error
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError, sa.exc.TimeoutError) as error:  # internal: PostgreSQL ended the session
         raise UnavailableError(f"the store cannot be used ({type(error.__cause__ or error).__name__}: {_reason(error)})") from error
     except sa.exc.DBAPIError as error:
         if error.connection_invalidated:
@@ -116,10 +132,52 @@ def _reason(error: BaseException) -> str:
     return str(getattr(error, "orig", error)).splitlines()[0][:120]
 
 
+_WAIT_FOR_THE_LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.literal(WRITING, sa.BigInteger)))
+_READS_SQLITE = {"backout_read": True}
+_READS_POSTGRES = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+
+def postgres_arguments(url: sa.URL) -> dict[str, Any]:
+    """What every connection of ours to PostgreSQL is opened with, beside what the address itself says."""
+    options = f"-c search_path={SCHEMA} -c idle_in_transaction_session_timeout={FROZEN_SECONDS}s"
+    own = url.query.get("options", "")
+    return {
+        "application_name": "backout",
+        "connect_timeout": 5,
+        "options": f"{own if isinstance(own, str) else ' '.join(own)} {options}".strip(),
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 8000,
+    }
+
+
+def _postgres_engine(url: sa.URL) -> AsyncEngine:
+    arguments = postgres_arguments(url)
+    return create_async_engine(url.set(drivername="postgresql+psycopg"), connect_args=arguments, pool_size=8, max_overflow=0, pool_pre_ping=True)
+
+
+def engine_to_migrate(url: str) -> sa.Engine:
+    """An engine for one thread and one transaction, in which the schema changes as a whole or not at all. On SQLite too: the driver is told so."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), connect_args=postgres_arguments(parsed), poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(parsed.set(drivername="sqlite"), poolclass=sa.pool.NullPool)
+    _begins_itself(engine)
+    return engine
+
+
 def _sqlite_engine(url: str) -> AsyncEngine:
     engine = create_async_engine(make_url(url).set(drivername="sqlite+aiosqlite"), pool_size=5, max_overflow=0)
 
-    @sa.event.listens_for(engine.sync_engine, "connect")
+    _begins_itself(engine.sync_engine)
+    return engine
+
+
+def _begins_itself(engine: sa.Engine) -> None:
+    """Transactions of SQLite begin where SQLAlchemy begins them."""
+
+    @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions behind our back
         cursor = connection.cursor()
@@ -127,9 +185,7 @@ def _sqlite_engine(url: str) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @sa.event.listens_for(engine.sync_engine, "begin")
+    @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         reads = connection.get_execution_options().get("backout_read", False)
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")  # immediate: two writers wait instead of failing at their first write
-
-    return engine

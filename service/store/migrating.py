@@ -7,10 +7,38 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from service.domain.errors import SettingsError
-from service.store.database import Database
+from service.store.database import SCHEMA, WRITING, Database
 
-HEAD = "0001"
-"""The newest migration; a test compares it with the files."""
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+HEAD = max(file.name[1:5] for file in (MIGRATIONS / "versions").glob("v*.py"))
+"""The newest migration, by the names of the files: `v0002_what.py` has the revision `0002`."""
+
+FIRST_TABLES = frozenset(
+    {
+        "alembic_version",
+        "approval",
+        "blob",
+        "delivery",
+        "effect",
+        "episode",
+        "event",
+        "held_release",
+        "hold",
+        "idempotency",
+        "incident",
+        "operation",
+        "outbox",
+        "plan",
+        "release",
+        "span",
+        "spec_seen",
+        "stop",
+        "target",
+        "target_object",
+    }
+)
+"""The tables of 0.1.0."""
 
 
 async def migrate(database: Database) -> None:
@@ -29,13 +57,28 @@ def _current(connection: Connection) -> str:
     return str(row[0]) if row else ""
 
 
+def prepare(connection: Connection) -> None:
+    """On PostgreSQL: wait for those who write or migrate, and make the schema. Tables of 0.1.0, which knew no schema, move into it."""
+    if connection.dialect.name != "postgresql":
+        return
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.literal(WRITING, sa.BigInteger))))
+    inspector = sa.inspect(connection)
+    if SCHEMA in inspector.get_schema_names():  # asked first, for making it needs a right that the service may not have
+        return
+    connection.execute(sa.schema.CreateSchema(SCHEMA))
+    old = set(inspector.get_table_names("public"))
+    if old >= FIRST_TABLES and connection.exec_driver_sql("SELECT version_num FROM public.alembic_version").scalars().all() == ["0001"]:
+        for name in sorted(FIRST_TABLES):
+            connection.exec_driver_sql(f'ALTER TABLE public."{name}" SET SCHEMA "{SCHEMA}"')
+
+
 def _upgrade(url: str, current: str) -> None:
     from alembic import command  # noqa: PLC0415  0.2 s, and only when there is something to do
     from alembic.config import Config  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if current and current not in known:

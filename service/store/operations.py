@@ -55,7 +55,7 @@ class OperationStore:
     async def alive(self) -> Sequence[Operation]:
         """All operations that have not ended, oldest first."""
         async with self._database.read() as connection:
-            rows = await connection.execute(sa.select(t.operation).where(t.operation.c.done_at.is_(None)).order_by(t.operation.c.created_at))
+            rows = await connection.execute(sa.select(t.operation).where(t.operation.c.done_at.is_(None)).order_by(t.operation.c.created_at, t.operation.c.id))
             return tuple(_operation(row) for row in rows.mappings())
 
     async def due(self, at: datetime) -> Sequence[Operation]:
@@ -64,7 +64,7 @@ class OperationStore:
             rows = await connection.execute(
                 sa.select(t.operation)
                 .where(t.operation.c.done_at.is_(None), sa.or_(t.operation.c.wake_at.is_(None), t.operation.c.wake_at < at))
-                .order_by(t.operation.c.created_at)
+                .order_by(t.operation.c.created_at, t.operation.c.id)
             )
             return tuple(_operation(row) for row in rows.mappings())
 
@@ -247,7 +247,7 @@ class OperationStore:
                     t.operation.c.incident_id.like(like, escape="\\"),
                 )
             )
-            return tuple(_operation(row) for row in (await connection.execute(query.order_by(t.operation.c.created_at))).mappings())
+            return tuple(_operation(row) for row in (await connection.execute(query.order_by(t.operation.c.created_at, t.operation.c.id))).mappings())
 
     async def append(
         self,

@@ -126,7 +126,11 @@ class TargetStore:
     async def handles_made_by_backout(self, target: TargetId) -> Sequence[str]:
         """Handles of releases that Backout itself put live."""
         async with self._database.read() as connection:
-            return tuple((await connection.execute(sa.select(t.effect.c.handle).where(t.effect.c.target == str(target)).order_by(t.effect.c.at))).scalars())
+            return tuple(
+                (
+                    await connection.execute(sa.select(t.effect.c.handle).where(t.effect.c.target == str(target)).order_by(t.effect.c.at, t.effect.c.handle))
+                ).scalars()
+            )
 
     async def note_made(self, target: TargetId, operation_id: str, handle: str, at: datetime) -> None:
         """Note that the operation put the release `handle` live."""

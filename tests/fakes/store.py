@@ -8,16 +8,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg import sql
+
 from service.audit.chain import link
 from service.audit.encoding import OtlpEncoder
 from service.domain import spans
 from service.domain.model import Actor, AlertNotice, Mode, Operation, OperationKind, RawDelivery, TargetId
 from service.domain.ports import HandOver
 from service.store.database import Database
-from service.store.migrating import migrate
+from service.store.migrating import HEAD, migrate
 from service.store.operations import OperationStore
 from tests.fakes import inline_sqlite
 from tests.fakes.clock import START
+from tests.postgres import Postgres, name_of
 
 TARGET = TargetId("prod", "checkout")
 
@@ -38,14 +42,82 @@ def migrated(folder: Path) -> Path:
     return path
 
 
+def migrated_in(server: Postgres) -> str:
+    """The name of a database of the newest schema, to be copied for each test; nobody is connected to it."""
+    url = server.create()
+
+    async def make() -> None:
+        database = Database(url)
+        await migrate(database)
+        await database.close()
+
+    asyncio.run(make())
+    return name_of(url)
+
+
+class Recycled:
+    """Databases of a server: emptied and lent again, which is far quicker than making one for each test."""
+
+    def __init__(self, server: Postgres) -> None:
+        self._server = server
+        self._template = migrated_in(server)
+        self._idle: list[str] = []
+
+    def take(self) -> str:
+        """The address of an empty store of the newest schema."""
+        return self._idle.pop() if self._idle else self._server.create(self._template)
+
+    def give_back(self, url: str) -> None:
+        """Empty it, whoever is connected still; one whose schema a test has changed is taken away."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+            changed = connection.execute(
+                "SELECT 1 FROM pg_trigger WHERE NOT tgisinternal AND tgname = 'broken' UNION ALL SELECT 1 FROM backout.alembic_version WHERE version_num <> %s",
+                (HEAD,),
+            ).fetchone()
+            if changed is None:
+                kept = "('alembic_version', 'dbos_migrations')"
+                tables = connection.execute(
+                    f"SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('backout', 'dbos') AND tablename NOT IN {kept}"  # noqa: S608  a constant
+                ).fetchall()
+                sequences = connection.execute("SELECT schemaname, sequencename FROM pg_sequences WHERE schemaname = 'backout'").fetchall()
+                with connection.transaction():
+                    for name in tables:
+                        connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(*name)))
+                    for name in sequences:
+                        connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(*name)))
+        if changed is None:
+            self._idle.append(url)
+        else:
+            self._server.drop(url)
+
+
+def opened(url: str, *, patience: float = 20.0, inline: bool = False) -> Database:
+    """An open store; `inline` works without the driver's thread on SQLite, which is quick (see `inline_sqlite`)."""
+    database = Database(url, patience=patience)
+    if inline and database.sqlite:
+        database.engine = inline_sqlite.engine(database.path)
+    return database
+
+
 def copied(template: Path, folder: Path, *, patience: float = 20.0, inline: bool = False) -> Database:
     """An open store of its own; `inline` works without the driver's thread, which is quick (see `inline_sqlite`)."""
     path = folder / "store.db"
     shutil.copyfile(template, path)
-    database = Database(f"sqlite:///{path}", patience=patience)
-    if inline:
-        database.engine = inline_sqlite.engine(path)
-    return database
+    return opened(f"sqlite:///{path}", patience=patience, inline=inline)
+
+
+async def breaks(database: Database, table: str, verb: str) -> None:
+    """From now on the table refuses each INSERT or UPDATE, as a constraint would."""
+    refuse = f"BEFORE {verb} ON {table}"
+    statements = [f"CREATE TRIGGER broken {refuse} BEGIN SELECT RAISE(ABORT, 'broken'); END"]
+    if not database.sqlite:
+        raises = "BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'integrity_constraint_violation'; END"
+        function = f"CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ {raises} $$"
+        statements = [function, f"CREATE TRIGGER broken {refuse} FOR EACH ROW EXECUTE FUNCTION broken()"]
+    async with database.write() as connection:
+        for one in statements:
+            await connection.exec_driver_sql(one)
 
 
 async def closed(database: Database) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.postgres import Postgres
+from tests.postgres import Postgres, name_of
 
 HANG = 10
 """Seconds after which a server that should have ended is given up; nothing is measured by it."""
@@ -26,7 +26,7 @@ def test_each_database_is_a_copy_of_its_template_and_knows_nothing_of_the_others
     first = postgres.create()
     with psycopg.connect(first) as connection:
         connection.execute("CREATE TABLE here (x int)")
-    second = postgres.create(template=first.rpartition("/")[2])
+    second = postgres.create(template=name_of(first))
     third = postgres.create()
     assert rows(second, "SELECT to_regclass('here') IS NOT NULL") == [(True,)]
     assert rows(third, "SELECT to_regclass('here') IS NOT NULL") == [(False,)]

@@ -1,17 +1,15 @@
-"""Runs the migrations in one transaction on the store's address, given by `service.store.migrating`."""
+"""Runs the missing migrations in one transaction: all of them or none. On PostgreSQL one process does it, and the others find it done."""
 
-import sqlalchemy as sa
 from alembic import context
-from sqlalchemy.engine import make_url
 
+from service.store.database import engine_to_migrate
+from service.store.migrating import prepare
 from service.store.tables import metadata
 
-url = make_url(context.config.attributes["url"])
-driver = "postgresql+psycopg" if url.get_backend_name() == "postgresql" else "sqlite"
-engine = sa.create_engine(url.set(drivername=driver))
-with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+engine = engine_to_migrate(context.config.attributes["url"])
+with engine.begin() as connection:
+    prepare(connection)
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()
-    connection.commit()
 engine.dispose()

@@ -1,4 +1,4 @@
-"""An empty store for each test, and one shared template."""
+"""An empty store for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,25 +11,20 @@ from tests.fakes import store
 from tests.fakes.hand_over import FakeEngine
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return store.migrated(tmp_path_factory.mktemp("store"))
-
-
 @pytest.fixture
-async def database(template: Path, tmp_path: Path) -> AsyncIterator[Database]:
-    """Without the driver's thread; what is about locks and outages asks for the `real` one."""
-    opened = store.copied(template, tmp_path, inline=True)
+async def database(store_url: str) -> AsyncIterator[Database]:
+    """On both databases. SQLite without the driver's thread; what is about its locks and outages asks for the `real` one."""
+    opened = store.opened(store_url, inline=True)
     yield opened
     await store.closed(opened)
 
 
 @pytest.fixture
-async def real(template: Path, tmp_path: Path) -> AsyncIterator[Database]:
-    """On the driver that production uses."""
+async def real(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Database]:
+    """SQLite on the driver that production uses."""
     folder = tmp_path / "real"
     folder.mkdir()
-    opened = store.copied(template, folder)
+    opened = store.copied(sqlite_template, folder)
     yield opened
     await store.closed(opened)
 

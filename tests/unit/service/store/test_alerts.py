@@ -71,7 +71,7 @@ async def test_promise_2_nothing_is_half_kept_when_one_episode_cannot_be(alerts:
     """The last of many alerts cannot be stored: neither the body nor the first ones stay."""
     many = [notice(f"{n:04}") for n in range(CHUNK + 1)]
     broken = replace(notice("zz"), labels={"alertname": "A", "number": 1 + 2j})  # type: ignore[dict-item]  # what no JSON can hold
-    with pytest.raises(sa.exc.StatementError):
+    with pytest.raises((sa.exc.StatementError, TypeError)):
         await alerts.accept(delivery(*many, broken))
     assert (await number(database, t.delivery), await number(database, t.blob), await number(database, t.episode)) == (0, 0, 0)
 

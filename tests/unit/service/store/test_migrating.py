@@ -1,17 +1,20 @@
 import sqlite3
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from service.domain.errors import SettingsError
 from service.store import migrating
-from service.store.database import Database
+from service.store.database import Database, engine_to_migrate
 from service.store.migrating import HEAD, migrate
 from service.store.tables import metadata
-from tests.fakes.store import closed
+from tests.fakes.store import Recycled, closed
 
 
 def objects(path: Path) -> dict[str, str]:
@@ -21,43 +24,54 @@ def objects(path: Path) -> dict[str, str]:
     return dict(rows)
 
 
-def test_migrations_give_the_schema_that_the_code_uses(template: Path, tmp_path: Path) -> None:
+def test_migrations_give_the_schema_that_the_code_uses(sqlite_template: Path, tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'made.db'}")
     metadata.create_all(engine)
     engine.dispose()
-    assert objects(template) == objects(tmp_path / "made.db")
+    assert objects(sqlite_template) == objects(tmp_path / "made.db")
 
 
-def test_the_comparison_of_alembic_finds_no_difference_either(template: Path) -> None:
-    engine = create_engine(f"sqlite:///{template}")
+def test_the_comparison_of_alembic_finds_no_difference_either(store_url: str) -> None:
+    engine = engine_to_migrate(store_url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
 
 
-def test_the_partial_indexes_of_single_flight_are_in_the_store(template: Path) -> None:
-    sql = objects(template)
+def test_on_postgresql_our_tables_are_in_a_schema_of_their_own(postgres_stores: Recycled) -> None:
+    url = postgres_stores.take()
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT DISTINCT schemaname FROM pg_tables WHERE tablename IN ('operation', 'alembic_version')").fetchall()
+    assert rows == [("backout",)]
+    postgres_stores.give_back(url)
+
+
+def test_the_partial_indexes_of_single_flight_are_in_the_store(sqlite_template: Path) -> None:
+    sql = objects(sqlite_template)
     assert "WHERE done_at IS NULL" in sql["operation_alive_target"]
     assert "first_effect_at IS NOT NULL" in sql["operation_automatic_effect"]
     assert "WHERE closed_at IS NULL" in sql["incident_open_target"]
     assert "WHERE closed_at IS NULL" in sql["hold_open_target"]
 
 
-def test_head_is_the_newest_of_the_files() -> None:
-    versions = Path(migrating.__file__).parent / "migrations" / "versions"
-    assert max(file.name[1:5] for file in versions.glob("v*.py")) == HEAD
+def test_the_migrations_are_one_line_and_their_files_are_named_by_their_revisions() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrating.MIGRATIONS))
+    line = list(ScriptDirectory.from_config(config).walk_revisions())[::-1]
+    assert [one.revision for one in line] == [f"{number:04}" for number in range(1, len(line) + 1)]
+    assert [Path(one.path).name[1:5] for one in line] == [one.revision for one in line]
+    assert line[-1].revision == HEAD
 
 
-async def test_a_store_that_is_up_to_date_is_left_alone(database: Database) -> None:
-    before = database.path.read_bytes()
-    await migrate(database)
-    assert database.path.read_bytes() == before
+async def test_a_store_that_is_up_to_date_is_left_alone(real: Database) -> None:
+    before = real.path.read_bytes()
+    await migrate(real)
+    assert real.path.read_bytes() == before
 
 
 async def test_a_store_that_a_newer_version_wrote_is_refused(database: Database) -> None:
-    with sqlite3.connect(database.path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
+    async with database.write() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(SettingsError, match="written by a newer Backout"):
         await migrate(database)
 

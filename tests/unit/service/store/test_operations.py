@@ -16,7 +16,7 @@ from service.store.holds import HoldStore
 from service.store.operations import OperationStore, new_id
 from tests.fakes.clock import START
 from tests.fakes.hand_over import FakeEngine
-from tests.fakes.store import TARGET, delivery, notice, operation
+from tests.fakes.store import TARGET, breaks, delivery, notice, operation
 
 JANE = Actor(kind="user", name="jane")
 LATER = START + timedelta(minutes=1)
@@ -257,9 +257,7 @@ async def test_promise_9_trouble_at_any_part_of_a_transition_takes_all_of_it_bac
     if at == "hand over":
         engine.broken = UnavailableError("the engine is not running")
     else:
-        verb = "UPDATE" if at == "incident" else "INSERT"
-        async with database.write() as connection:
-            await connection.exec_driver_sql(f"CREATE TRIGGER broken BEFORE {verb} ON {at} BEGIN SELECT RAISE(ABORT, 'broken'); END")
+        await breaks(database, at, "UPDATE" if at == "incident" else "INSERT")
     before = await everything(database)
     waits = {"wait": timedelta(minutes=1)} if at == "hand over" else {"done": Outcome.RECOVERED, "incident_outcome": "recovered"}
     told = step(events=(event(),), spans=(span(),), messages=(Message(channel="notify:x", key="k", body={}),), hold=hold(), **waits)

@@ -8,7 +8,6 @@ from service.domain.errors import ConflictError
 from service.store.database import Database
 from service.store.records import KEEP_ANSWERS, AnswerStore, PlanStore, StopStore
 from tests.fakes.clock import START
-from tests.fakes.store import closed, copied
 
 # --- plans and answers -----------------------------------------------------------------------------------------------------
 
@@ -93,13 +92,11 @@ async def test_promise_10_a_stop_file_whose_folder_is_not_there_stops(database: 
     assert await StopStore(database, tmp_path / "unmounted" / "STOP").reason() == "the folder of the stop file STOP is not there, so nothing is done"
 
 
-async def test_promise_10_a_store_that_cannot_be_read_stops_and_the_file_still_tells(template: Path, tmp_path: Path) -> None:
-    database = copied(template, tmp_path, patience=0.1)
-    with sqlite3.connect(database.path) as other:
+async def test_promise_10_a_store_that_cannot_be_read_stops_and_the_file_still_tells(real: Database, tmp_path: Path) -> None:
+    with sqlite3.connect(real.path) as other:
         other.execute("DROP TABLE stop")
     other.close()
     file = tmp_path / "STOP"
-    assert "the stop switch cannot be read" in await StopStore(database, file).reason()
+    assert "the stop switch cannot be read" in await StopStore(real, file).reason()
     file.write_text("store is down", encoding="utf-8")
-    assert await StopStore(database, file).reason() == "the stop file is there: store is down"
-    await closed(database)
+    assert await StopStore(real, file).reason() == "the stop file is there: store is down"
