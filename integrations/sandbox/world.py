@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from integrations.sandbox.alertmanager import AlertSender, Route
+from integrations.sandbox.alertmanager import AlertSender, Route, webhook_body
 from integrations.sandbox.argocd import SandboxArgoCD, Timings
 from integrations.sandbox.collector import TraceCollector
 from integrations.sandbox.git import GitServer
@@ -46,6 +46,18 @@ class Shipped:
     source: str
     digest: str
     config: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """A credential with which alerts come: its name in the settings, and its file in the world's folder."""
+
+    name: str
+    token_file: str
+
+
+SENDERS = (Sender(name="main", token_file="alert-token"), Sender(name="second", token_file="alert-token-2"))  # noqa: S106  names of files
+"""The world's own Alertmanager is the first; a second one, as in a pair for high availability, may send the same."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,7 +92,9 @@ class World:
             group_interval=timedelta(seconds=1),
             repeat_interval=timedelta(seconds=30),
         )
-        self.alertmanager = AlertSender(webhook, folder / "alert-token", clock=clock, route=route)
+        self.senders = SENDERS
+        self._route = route
+        self.alertmanager = AlertSender(webhook, folder / SENDERS[0].token_file, clock=clock, route=route)
         self._session: aiohttp.ClientSession | None = None
         self._token = ""
         self._human = ""
@@ -89,7 +103,8 @@ class World:
         """Start every part; the shared expressions and the alerting rule are known from the first sample on."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "git").mkdir(exist_ok=True)
-        self._write("alert-token", secrets.token_urlsafe(24))
+        for sender in SENDERS:
+            self._write(sender.token_file, secrets.token_urlsafe(24))
         self._write("notify-token", secrets.token_urlsafe(24))
         self._selector("up", lambda _at: [({"__name__": "up", "job": "shops"}, 1.0)])
         self._selector("http_requests_total", self._counters)
@@ -198,6 +213,14 @@ class World:
             await self._clock.sleep(0.05)
         raise TemporaryError(f"{app} {shipped.version} did not go live within {seconds:g} s")
 
+    def webhook_about(self, app: str) -> bytes | None:
+        """The webhook that Alertmanager would send about the shop's firing alert now; None while nothing fires."""
+        alert = next((one for one in self.prometheus.outgoing_alerts() if one.labels.get("argocd_app") == app), None)
+        if alert is None:
+            return None
+        group = {name: alert.labels[name] for name in self._route.group_by or () if name in alert.labels}
+        return webhook_body(self._route, group, [alert], self._clock.now())
+
     async def live(self, app: str) -> frozenset[str]:
         """The digests that the shop's ready pods run."""
         return frozenset(digest for digest, ready in self._pods(app) if ready)
@@ -294,7 +317,7 @@ class World:
             "stop_file": str(self.folder / "STOP"),
             "public_url": f"http://{listen}",
             "auth": {"keys_file": str(self.folder / "keys.json")},
-            "alerts": {"alertmanager": [{"name": "main", "token_file": str(self.folder / "alert-token"), "targets": "sandbox:*"}]},
+            "alerts": {"alertmanager": [{"name": one.name, "token_file": str(self.folder / one.token_file), "targets": "sandbox:*"} for one in SENDERS]},
             "notify": [{"kind": "webhook", "name": "on-call", "url": f"{self.sink.url}/hook", "token_file": str(self.folder / "notify-token")}],
             "delivery": [{"kind": "argocd", "name": "sandbox", "url": self.argocd.url, "token_file": str(self.folder / "argocd-token")}],
             "evidence": {

@@ -6,6 +6,8 @@ A handler gets a `Call` and returns the JSON body or raises `RefusedError`; it n
 import asyncio
 import json
 import re
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -42,6 +44,19 @@ class Call:
         return self.query.get(name, [default])[0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One request that was served: `user` is whose token it carried ("" for none), `began` in seconds of the monotonic clock, `seconds` until the answer."""
+
+    method: str
+    path: str
+    user: str
+    began: float
+    seconds: float
+
+
+SERVED_KEPT: Final = 100_000
+
 Handler = Callable[[Call], Awaitable[Json]]
 
 
@@ -51,6 +66,7 @@ class Edge:
     def __init__(self, access: Access, faults: Faults) -> None:
         self._access = access
         self._faults = faults
+        self.served: deque[Served] = deque(maxlen=SERVED_KEPT)
 
     def unary(
         self, handle: Handler, *, message: Message = ANY, anonymous: bool = False, cookie: bool = False
@@ -88,6 +104,22 @@ class Edge:
         for name, value in request.query.items():
             query.setdefault(name, []).append(value)
         return Call(parts=dict(request.match_info), query=query, body=body, known_caller=caller)
+
+    @web.middleware
+    async def note(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        """Write down who asked for what and how long it took, whatever the answer was."""
+        began = time.perf_counter()
+        try:
+            return await handler(request)
+        finally:
+            seconds = time.perf_counter() - began
+            self.served.append(Served(method=request.method, path=request.path, user=self._user(request), began=began, seconds=seconds))
+
+    def _user(self, request: web.Request) -> str:
+        try:
+            return self._access.authenticate(self._access.find_token(request.headers, request.cookies)).subject
+        except RefusedError:
+            return ""
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:

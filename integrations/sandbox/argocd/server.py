@@ -3,7 +3,7 @@
 The only module that knows every other; behaviour is in them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from integrations.sandbox.argocd.application_calls import ApplicationCalls
 from integrations.sandbox.argocd.background import Background
 from integrations.sandbox.argocd.cluster import Cluster
 from integrations.sandbox.argocd.controller import Controller
-from integrations.sandbox.argocd.edge import Edge
+from integrations.sandbox.argocd.edge import Edge, Served
 from integrations.sandbox.argocd.lookup import Lookup
 from integrations.sandbox.argocd.messages import PATCH, ROLLBACK, SESSION, SYNC, TOKEN
 from integrations.sandbox.argocd.operations import Machinery
@@ -74,7 +74,7 @@ class SandboxArgoCD:
         lookup = Lookup(tools, self._access)
         self._calls = ApplicationCalls(tools, self._access, lookup)
         reads = ReadCalls(tools, self._access, lookup, controller, versions)
-        edge = Edge(self._access, self.faults)
+        self._edge = edge = Edge(self._access, self.faults)
         self._streams = Streams(edge, tools, reads)
         self._app = _routes(edge, self._calls, reads, OtherCalls(tools, self._access, self._sets, owners), self._streams)
         self._runner: web.AppRunner | None = None
@@ -85,6 +85,11 @@ class SandboxArgoCD:
     def url(self) -> str:
         """Base URL, once started."""
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def served(self) -> Sequence[Served]:
+        """The newest requests that ended, oldest first, faults included."""
+        return tuple(self._edge.served)
 
     async def start(self, port: int = 0) -> str:
         """Listen on loopback; port 0 takes a free one. Returns the base URL."""
@@ -131,7 +136,7 @@ class SandboxArgoCD:
 
 
 def _routes(edge: Edge, calls: ApplicationCalls, reads: ReadCalls, others: OtherCalls, streams: Streams) -> web.Application:
-    app = web.Application(middlewares=[edge.guard], client_max_size=16 * 1024 * 1024)
+    app = web.Application(middlewares=[edge.note, edge.guard], client_max_size=16 * 1024 * 1024)
     v1, one = "/api/v1", "/api/v1/applications/{name}"
     project, unary = f"{v1}/projects/{{name}}", edge.unary
     app.router.add_routes(

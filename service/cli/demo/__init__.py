@@ -1,0 +1,130 @@
+"""`backout demo`: plays the story on this machine with the real service against the sandbox, tells it live, and checks that all of it really happened.
+
+Every line that is told is read from the service's API, the sandbox's own state or what the sandbox received; nothing is told that was not seen.
+A scene is a file.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from service.cli.demo import no_way_back, storm, taken_back
+from service.cli.demo.telling import Story, seconds_of
+from service.domain.errors import BackoutError
+from service.wiring.parts import SystemClock
+from service.wiring.playground import Playground
+
+SHOPS: Mapping[str, str] = {"checkout": "v2.4.6", "orders": "v3.0.4", "catalog": "v1.8.0", "payments": "v5.2.1"}
+SCENES = (taken_back.play, no_way_back.play, storm.play)
+OUTCOMES = ("recovered", "refused", "recovered")
+
+
+async def play(*, keep: bool, as_json: bool) -> int:
+    """Play all scenes; 0 only if all of it really happened. With `keep` it stays up until Ctrl-C, and says how to use it."""
+    clock = SystemClock()
+    console = Console(highlight=False, quiet=as_json, soft_wrap=True)
+    story = Story(console=console, clock=clock)
+    began = clock.now()
+    with tempfile.TemporaryDirectory(prefix="backout-demo-") as folder:
+        ground = Playground(Path(folder), clock)
+        try:
+            console.print(Text("Backout · sandbox Argo CD, Prometheus, Alertmanager, registry, Git, notification sink and trace collector, all on loopback"))
+            console.print(
+                Text("          the service is the real one, a process of its own, store: SQLite. Bake times are shortened: 3 s instead of 3 min.", style="dim")
+            )
+            await ground.start(SHOPS)
+            story.tell("ready", f"{len(SHOPS)} shops are live and healthy, and Backout watches them ({(clock.now() - began).total_seconds():.0f} s)")
+            operations = [await scene(story, ground) for scene in SCENES]
+            await _told_and_traced(story, ground, operations)
+            took = (clock.now() - began).total_seconds()
+            _summary(story, operations, took)
+            if as_json:
+                sys.stdout.write(json.dumps(_document(story, operations, took), indent=2) + "\n")
+            if keep:
+                await _stay(console, ground)
+        except BackoutError as error:
+            if as_json:
+                sys.stdout.write(json.dumps({"ok": False, "error": str(error), "checks": story.checks}, indent=2) + "\n")
+            console.print(Text(f"\nThe demo failed: {error}", style="bold red"))
+            return 1
+        finally:
+            await ground.stop()
+    return story.exit_code
+
+
+# --- what left the service -------------------------------------------------------------------------------------------------
+
+
+async def _told_and_traced(story: Story, ground: Playground, operations: Sequence[Mapping[str, Any]]) -> None:
+    collector, sink = ground.world.collector, ground.world.sink
+
+    async def all_there() -> bool:
+        ended = {o["trace_id"] for o in operations}
+        complete = all(any(not s.parent_span_id for s in collector.spans(one)) for one in ended if one in collector.traces())
+        return ended <= set(collector.traces()) and complete and len(sink.received) >= len(operations)
+
+    with contextlib.suppress(BackoutError):
+        await ground.until(all_there, 10, "traces and notifications")
+    told = sorted(str(one.body["outcome"]) for one in sink.received if isinstance(one.body, dict))
+    story.check("a person was told, once for each", told == sorted(OUTCOMES))
+    story.check("every trace arrived whole", all(o["trace_id"] in collector.traces() for o in operations))
+    story.check("the traces break no rule of Jaeger's", not collector.violations() and not collector.violations_at_end())
+    text = await ground.get(f"/v1/operations/{operations[0]['id']}/trace", accept="text/plain")
+    story.scene("The audit record of scene 1, as `backout audit` and Jaeger show it")
+    for line in text.rstrip().splitlines():
+        story.console.print(Text(line))
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------------
+
+
+def _summary(story: Story, operations: Sequence[Mapping[str, Any]], took: float) -> None:
+    story.scene("Seen to be so")
+    for name, held in story.checks.items():
+        story.console.print(Text(f"  {'yes' if held else 'NO '}  {name}", style="" if held else "bold red"))
+    words = "All of it happened" if story.ok else "Something did not happen"
+    ended = ", ".join(f"{one['target'].partition(':')[2]} {one['outcome']}" for one in operations)
+    story.console.print(Text(f"\n{words}: {ended}; {took:.0f} s in all.", style="bold green" if story.ok else "bold red"))
+
+
+def _document(story: Story, operations: Sequence[Mapping[str, Any]], took: float) -> Mapping[str, Any]:
+    scenes = [
+        {"target": one["target"], "outcome": one["outcome"], "says": one["says"], "operation": one["id"], "trace_id": one["trace_id"]}
+        | {"seconds": seconds_of(one)}
+        for one in operations
+    ]
+    return {"ok": story.ok, "seconds": round(took, 1), "scenes": scenes, "checks": story.checks}
+
+
+async def _stay(console: Console, ground: Playground) -> None:
+    lines = (
+        "",
+        "It stays up until Ctrl-C. In another terminal:",
+        f"  export BACKOUT_SERVER={ground.url} BACKOUT_TOKEN_FILE={ground.token_file}",
+        "  backout targets",
+        "  backout check sandbox:orders",
+        "  backout operations              # then: backout audit ID, backout watch ID",
+        "  backout holds",
+        f"Settings: {ground.config}   Argo CD: {ground.world.argocd.url}   Prometheus: {ground.world.prometheus.url}",
+    )
+    for line in lines:
+        console.print(Text(line))
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    await ended.wait()
+
+
+def run(*, keep: bool, as_json: bool) -> int:
+    """Play it."""
+    return asyncio.run(play(keep=keep, as_json=as_json))

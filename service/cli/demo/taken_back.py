@@ -1,0 +1,40 @@
+"""Scene 1: a bad release is taken back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.cli.demo.telling import Story, follow, seconds_of
+from service.wiring.playground import Playground
+
+
+async def play(story: Story, ground: Playground) -> Mapping[str, Any]:
+    """Play it; the operation as it ended."""
+    story.scene("Scene 1  A bad release is taken back")
+    good = await ground.world.live("checkout")
+    shipped = await ground.world.release("checkout", "v2.5.0", errors=0.31)
+    await ground.world.until_live("checkout", shipped)
+    story.tell("checkout", f"release v2.5.0 · {shipped.config[:7]} goes live")
+    operation = await follow(story, ground, "checkout")
+    app = await ground.world.call("GET", "/api/v1/applications/checkout")
+    mine = [one for one in (await ground.get("/v1/holds"))["holds"] if one["target"] == "sandbox:checkout"]
+    check(story, operation, app, mine, same_pods=await ground.world.live("checkout") == good)
+    if mine:
+        story.tell("hold", f"v2.5.0 stays away; review by {mine[0]['review_at'][:10]}; only a person ends it: backout holds end {mine[0]['id']}")
+    seconds = seconds_of(operation)
+    story.more(f"{operation['outcome']} in {seconds:.1f} s from the alert", "bold green" if operation["outcome"] == "recovered" else "bold red")
+    return operation
+
+
+def check(story: Story, operation: Mapping[str, Any], app: Mapping[str, Any], holds: Sequence[Mapping[str, Any]], *, same_pods: bool) -> None:
+    """What has to be so of a release that was taken back: the operation, the Application as Argo CD has it, its open holds, and what the pods run."""
+    story.check("scene 1 ended recovered", operation["outcome"] == "recovered")
+    story.check("the pods run v2.4.6 again, by digest", same_pods)
+    automated = app["spec"]["syncPolicy"]["automated"]
+    story.check(
+        "auto-sync is off, its settings kept",
+        {name: value for name, value in automated.items() if name == "enabled" or value} == {"selfHeal": True, "enabled": False},
+    )
+    story.check("the hold is marked on the Application", "backout.dev/hold" in app["metadata"].get("annotations", {}))
+    rollbacks = [one for one in app["status"]["history"] if one.get("initiatedBy", {}).get("username") == "backout"]
+    story.check("exactly one rollback was made", len(rollbacks) == 1)
+    story.check("the hold is open", len(holds) == 1)

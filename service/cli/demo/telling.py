@@ -1,0 +1,119 @@
+"""Tells a demo: lines with their times, an operation followed from its audit events, and what has to be so for the demo to count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from service.domain.errors import TemporaryError
+from service.wiring.parts import SystemClock
+from service.wiring.playground import Playground
+
+PAUSE = 0.15
+PATIENCE = timedelta(seconds=60)
+"""How long a service that does not answer is waited for."""
+
+
+@dataclass(slots=True)
+class Story:
+    """What is told, and what was checked: name -> whether it was seen to hold."""
+
+    console: Console
+    clock: SystemClock
+    checks: dict[str, bool] = field(default_factory=dict)
+
+    def scene(self, title: str) -> None:
+        """A scene begins."""
+        self.console.print(Text(f"\n{title}", style="bold"))
+
+    def tell(self, what: str, says: str, style: str = "", at: datetime | None = None) -> None:
+        """One line: time, what, and the sentence."""
+        moment = at or self.clock.now()
+        line = Text(f"  {moment:%H:%M:%S}  ", style="dim")
+        line.append(f"{what:<10} ", style="cyan")
+        line.append(says, style=style)
+        self.console.print(line)
+
+    def more(self, says: str, style: str = "") -> None:
+        """A line that belongs to the one above."""
+        self.console.print(Text(f"            {'':<10} {says}", style=style))
+
+    def check(self, name: str, held: object) -> None:
+        """Something that has to be so for the demo to count."""
+        self.checks[name] = bool(held)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was seen to hold; nothing looked at is nothing seen."""
+        return bool(self.checks) and all(self.checks.values())
+
+    @property
+    def exit_code(self) -> int:
+        """The process's: 0 only if all of it really happened."""
+        return 0 if self.ok else 1
+
+
+async def follow(story: Story, ground: Playground, app: str) -> Mapping[str, Any]:
+    """Tell the operation of a shop from its audit events, as they are committed, until it ends; a service that is away for a while is waited for."""
+
+    async def begun() -> Mapping[str, Any] | None:
+        found = await ground.operation_of(app)
+        return found if found and found["target"] == f"sandbox:{app}" else None
+
+    operation: Mapping[str, Any] = await ground.until(begun, 20, f"an operation of {app}")
+    seen, give_up = 0, story.clock.now() + PATIENCE
+    while True:
+        try:
+            page = await ground.get(f"/v1/operations/{operation['id']}/events?after={seen}")
+        except TemporaryError:
+            if story.clock.now() >= give_up:
+                raise
+            await story.clock.sleep(PAUSE)
+            continue
+        for event in page["events"]:
+            seen = event["number"]
+            tell_event(story, event)
+        if page["state"] == "ended" and not page["events"]:
+            break
+        await story.clock.sleep(PAUSE)
+    found = await ground.operation_of(app)
+    return found or operation
+
+
+def tell_event(story: Story, event: Mapping[str, Any]) -> None:
+    """One audit event, if it says something to a person."""
+    at = datetime.fromisoformat(event["at"])
+    body = event["body"]
+    match event["kind"]:
+        case "accepted":
+            story.tell("alert", event["says"].partition(" — ")[0], at=at)
+        case "suspect":
+            story.tell("blame", event["says"], at=at)
+        case "verdict":
+            findings = body["findings"]
+            good = sum(1 for one in findings if one["answer"] == "pass")
+            bad = next((one for one in findings if one["answer"] == "block"), None)
+            cause = next((one for one in findings if one["rule"] == "deploy_caused_the_alert"), None)
+            if cause:
+                story.more(cause["says"], "dim")
+            says = f"no — {bad['says']}" if bad else f"{good} of {len(findings)} questions: yes"
+            story.tell("safe?", says, "bold red" if bad else "green", at)
+        case "decision" if body.get("do") != "refuse":
+            story.tell("decide", event["says"], at=at)
+        case "step_done":
+            step, seen = str(body.get("step", "")).replace("_", " "), event["says"].rpartition(" — ")[2]
+            story.tell("act", f"{step}: {seen}", at=at)
+        case "verified":
+            story.tell("verified", event["says"], "green", at)
+        case "taking_back" | "taken_back" | "not_taken_back" | "stuck" | "answer_lost" | "late":
+            story.tell(event["kind"].replace("_", " ")[:10], event["says"], "yellow", at)
+        case _:
+            pass
+
+
+def seconds_of(operation: Mapping[str, Any]) -> float:
+    """From its beginning to its end."""
+    return (datetime.fromisoformat(operation["done_at"]) - datetime.fromisoformat(operation["created_at"])).total_seconds()
