@@ -74,6 +74,10 @@ class Call:
         """`?limit=`, 1 to 500."""
         return number(self.query, "limit", default=50, low=1, high=500)
 
+    def after(self) -> int:
+        """`?after=`: the number of the last event that the caller knows."""
+        return number(self.query, "after", default=0, low=0, high=2**53)
+
     def word(self, name: str, *words: str) -> str:
         """A query parameter out of a closed list, "" when it was not given."""
         value = self.query.get(name, "")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.api.auth import Verifier
 from service.api.metrics import ApiMetrics
-from service.api.reads import AlertRecords, AnswerShelf, HoldReads, OperationReads, PlanShelf, ReadinessCheck, StopSwitch, TargetReads, UseCases
+from service.api.reads import AlertRecords, AnswerShelf, EventReads, HoldReads, OperationReads, PlanShelf, ReadinessCheck, StopSwitch, TargetReads, UseCases
 from service.api.senders import Senders
 from service.domain.model import Json
 from service.domain.policy import Policies
@@ -37,6 +37,7 @@ class Parts:
     desk: UseCases
     targets: TargetReads
     operations: OperationReads
+    events: EventReads
     alerts: AlertRecords
     holds: HoldReads
     plans: PlanShelf

@@ -73,12 +73,19 @@ class AnswerShelf(Protocol):
     async def give_up(self, key: str, caller: str) -> None: ...  # noqa: D102
 
 
+class EventReads(Protocol):
+    """The audit rows of any subject: an operation, an incident, the stop switch (`stop`). Numbered from 1 without a gap."""
+
+    async def of(self, subject: str) -> Sequence[AuditEvent]: ...  # noqa: D102
+    async def newer(self, known: Mapping[str, int]) -> Mapping[str, Sequence[AuditEvent]]: ...  # noqa: D102
+
+
 class StopSwitch(Protocol):
     """The stop switch, with the means to turn it."""
 
     async def reason(self) -> str: ...  # noqa: D102
     async def stop(self, *, by: str, reason: str, at: datetime) -> None: ...  # noqa: D102
-    async def resume(self) -> None: ...  # noqa: D102
+    async def resume(self, *, by: str, at: datetime) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -399,18 +399,19 @@ def _tried(one: record.Tried, data: record.Rollback) -> View:
     }
 
 
+def event(number: int, row: AuditEvent) -> View:
+    """One audit row."""
+    return {"number": number, "kind": row.kind, "says": row.says, "at": utc(row.at), "body": dict(row.body)}
+
+
+def newer(rows: Sequence[AuditEvent], after: int) -> list[View]:
+    """The audit rows with a number above `after`."""
+    return [event(number, row) for number, row in enumerate(rows, start=1) if number > after]
+
+
 def events(one: Operation, rows: Sequence[AuditEvent], after: int) -> View:
-    """The audit events with a number above `after`."""
-    return {
-        "operation": one.id,
-        "state": "alive" if one.done_at is None else "ended",
-        "rev": one.rev,
-        "events": [
-            {"number": number, "kind": row.kind, "says": row.says, "at": utc(row.at), "body": dict(row.body)}
-            for number, row in enumerate(rows, start=1)
-            if number > after
-        ],
-    }
+    """The operation's audit rows with a number above `after`."""
+    return {"operation": one.id, "state": "alive" if one.done_at is None else "ended", "rev": one.rev, "events": newer(rows, after)}
 
 
 def traces(one: Operation, trees: Sequence[Mapping[str, Json]], addresses: Addresses) -> View:
@@ -457,13 +458,18 @@ def incident(one: Incident, *, addresses: Addresses) -> View:
         "outcome": one.outcome,
         "group": one.group_id,
         "episodes": [episode(each) for each in one.episodes],
-        "links": links(self=addresses.at("incidents", one.id), target=addresses.target(one.target)),
+        "links": links(self=addresses.at("incidents", one.id), events=f"{addresses.at('incidents', one.id)}/events", target=addresses.target(one.target)),
     }
 
 
 def incident_detail(one: Incident, operations: Sequence[View], *, addresses: Addresses) -> View:
     """An incident with its operations, newest first."""
     return tagged(incident(one, addresses=addresses) | {"operations": list(operations)})
+
+
+def incident_events(one: Incident, rows: Sequence[AuditEvent], after: int) -> View:
+    """The incident's audit rows with a number above `after`."""
+    return {"incident": one.id, "state": "open" if one.closed_at is None else "closed", "events": newer(rows, after)}
 
 
 def hold(one: Hold, *, now: datetime, allowed: Sequence[str], addresses: Addresses) -> View:
@@ -492,4 +498,14 @@ def hold(one: Hold, *, now: datetime, allowed: Sequence[str], addresses: Address
 
 def stop(reason: str, *, allowed: Sequence[str], addresses: Addresses) -> View:
     """The stop switch."""
-    return {"stopped": bool(reason), "reason": reason, "allowed_actions": list(allowed), "links": links(self=addresses.at("stop"))}
+    return {
+        "stopped": bool(reason),
+        "reason": reason,
+        "allowed_actions": list(allowed),
+        "links": links(self=addresses.at("stop"), events=f"{addresses.at('stop')}/events"),
+    }
+
+
+def stop_events(rows: Sequence[AuditEvent], after: int) -> View:
+    """Who turned the stop switch, when and why."""
+    return {"events": newer(rows, after)}

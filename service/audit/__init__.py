@@ -1,1 +1,1 @@
-"""The trace as the audit record: names, encoding, hash chain, and the tree that people read."""
+"""The trace as the audit record: names, encoding, and the tree that people read."""

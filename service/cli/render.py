@@ -431,6 +431,16 @@ def stop(document: Doc) -> RenderableType:
     return Text("not stopped: Backout may act again, as its modes allow", style="bold green")
 
 
+def stop_history(switch: Doc, events: Doc) -> RenderableType:
+    """Who turned the switch, newest last, and how it stands now."""
+    table = _table("when", "what")
+    for one in _docs(events.get("events")):
+        at = moment(one.get("at"))
+        table.add_row(f"{at:%Y-%m-%d %H:%M:%S}Z" if at else text(one.get("at")), text(one.get("says")))
+    told = table if table.row_count else Text("the switch was never turned")
+    return Group(told, "", stop(switch) if switch.get("stopped") else Text("now: not stopped", style="green"))
+
+
 # --- the trace -----------------------------------------------------------------------------------------------------------
 
 

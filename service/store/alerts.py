@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.domain.errors import ConflictError
 from service.domain.model import AlertNotice, Episode, Incident, RawDelivery, TargetId
+from service.store import incidents
 from service.store import tables as t
 from service.store.database import Database
 
@@ -205,7 +206,7 @@ class AlertStore:
     async def place(self, episode: Episode, *, disposition: str, says: str, target: TargetId | None, rung: str, at: datetime) -> Incident | None:
         """Record where the episode belongs; with a target it opens or joins the target's open incident."""
         async with self._database.write() as connection:
-            incident_id = None
+            incident_id, opens = None, False
             if target is not None:
                 open_one = (
                     (await connection.execute(sa.select(t.incident).where(t.incident.c.target == str(target), t.incident.c.closed_at.is_(None))))
@@ -219,6 +220,7 @@ class AlertStore:
                             id=incident_id, target=str(target), opened_at=at, began_at=episode.starts_at, outcome="", group_id=incident_id
                         )
                     )
+                    opens = True
                 else:
                     incident_id = open_one["id"]
                     if episode.starts_at < open_one["began_at"]:
@@ -236,6 +238,9 @@ class AlertStore:
             )
             if not done.rowcount:
                 raise ConflictError(f"episode {episode.id} already has a disposition")
+            if incident_id is not None:
+                opens_for = target if opens else None
+                await incidents.episode_joined(connection, incident_id, episode, says=says, rung=rung, opens_for=opens_for, at=at)
             return None if incident_id is None else await _incident(connection, incident_id)
 
     async def incident(self, incident_id: str) -> Incident | None:
@@ -262,9 +267,7 @@ class AlertStore:
     async def close_incident(self, incident_id: str, *, outcome: str, at: datetime) -> None:
         """Close it; closing a closed one changes nothing."""
         async with self._database.write() as connection:
-            await connection.execute(
-                t.incident.update().where(t.incident.c.id == incident_id, t.incident.c.closed_at.is_(None)).values(closed_at=at, outcome=outcome)
-            )
+            await incidents.close(connection, incident_id, outcome=outcome, at=at)
 
     async def last_delivery(self) -> tuple[datetime, int] | None:
         """When the newest delivery came, and how many alerts it held."""

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.model import Actor, Episode, Json, Mode, Operation, OperationKind, Outcome, TargetId
 from service.domain.ports import AuditEvent, HandOver, HoldChange, Message, SpanDraft, SpanEncoder, Transition, Work
+from service.store import incidents
 from service.store import tables as t
 from service.store.database import Database
+from service.store.events import EventStore, append
 
 SHORT_WAIT = timedelta(seconds=5)
 """Up to this a segment sleeps itself; a longer wait is a delayed segment of its own and holds nothing meanwhile."""
@@ -21,17 +23,14 @@ SHORT_WAIT = timedelta(seconds=5)
 WAITING = "awaiting_approval"
 """The one phase in which a person's decision is taken."""
 
-Link = Callable[[str, AuditEvent], str]
-"""The hash chain: digest of the previous row, this row -> digest of this row."""
-
 
 class OperationStore:
     """Implements `Journal` and `Starting` of `service.domain.ports`."""
 
-    def __init__(self, database: Database, *, spans: SpanEncoder, link: Link, hand_over: HandOver) -> None:
+    def __init__(self, database: Database, *, spans: SpanEncoder, hand_over: HandOver) -> None:
         self._database = database
         self._spans = spans
-        self._link = link
+        self._events = EventStore(database)
         self._hand_over = hand_over
 
     async def begin(self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], covers: Sequence[Episode] = ()) -> Operation:
@@ -41,6 +40,7 @@ class OperationStore:
                 await connection.execute(t.operation.insert().values(**_values(operation)))
                 await _cover(connection, operation.id, covers)
                 await self._append(connection, operation, events, spans, (), operation.created_at)
+                await incidents.operation_begun(connection, operation, events[0].says if events else "")
         except sa.exc.IntegrityError as error:
             alive = await self.alive_for(operation.target)
             raise ConflictError(alive.id if alive else "another operation") from error
@@ -141,12 +141,8 @@ class OperationStore:
                 await self._append(connection, after, transition.events, transition.spans, transition.messages, at)
                 if transition.hold is not None:
                     await _change_hold(connection, operation, transition.hold, at)
-                if transition.done is not None and transition.incident_outcome and operation.incident_id:
-                    await connection.execute(
-                        t.incident.update()
-                        .where(t.incident.c.id == operation.incident_id, t.incident.c.closed_at.is_(None))
-                        .values(closed_at=at, outcome=transition.incident_outcome)
-                    )
+                if transition.done is not None:
+                    await incidents.operation_ended(connection, after, closes_with=transition.incident_outcome, at=at)
                 if waits and wake is not None:
                     await self._hand_over.later(connection, Work(kind="operation", id=operation.id, seq=seq), wake - at)
         except sa.exc.IntegrityError as error:
@@ -219,15 +215,11 @@ class OperationStore:
 
     async def events(self, operation_id: str) -> Sequence[AuditEvent]:
         """All audit rows of the operation, in the order of their commits."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(sa.select(t.event).where(t.event.c.subject == operation_id).order_by(t.event.c.number))
-            return tuple(AuditEvent(kind=r.kind, says=r.says, at=r.at, body=r.body) for r in rows)
+        return await self._events.of(operation_id)
 
     async def chain(self, operation_id: str) -> Sequence[tuple[AuditEvent, str]]:
         """The audit rows with their digests, to be checked."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(sa.select(t.event).where(t.event.c.subject == operation_id).order_by(t.event.c.number))
-            return tuple((AuditEvent(kind=r.kind, says=r.says, at=r.at, body=r.body), r.digest) for r in rows)
+        return await self._events.chain(operation_id)
 
     async def span_bodies(self, operation_id: str) -> Sequence[bytes]:
         """The encoded spans of the operation's trace, as exported."""
@@ -275,20 +267,7 @@ class OperationStore:
         messages: Sequence[Message],
         at: datetime,
     ) -> None:
-        if events:
-            last = (
-                await connection.execute(
-                    sa.select(t.event.c.number, t.event.c.digest).where(t.event.c.subject == operation.id).order_by(t.event.c.number.desc()).limit(1)
-                )
-            ).first()
-            number, digest = (last.number, last.digest) if last else (0, "")
-            rows: list[dict[str, Any]] = []
-            for one in events:
-                number, digest = number + 1, self._link(digest, one)
-                rows.append(
-                    {"subject": operation.id, "number": number, "kind": one.kind, "says": one.says, "at": one.at, "body": dict(one.body), "digest": digest}
-                )
-            await connection.execute(t.event.insert(), rows)
+        await append(connection, operation.id, events)
         encoded: list[Message] = []
         if spans:
             known = set((await connection.execute(sa.select(t.span.c.span_id).where(t.span.c.operation_id == operation.id))).scalars())

@@ -8,8 +8,10 @@ import sqlalchemy as sa
 
 from service.domain.errors import ConflictError, UnavailableError
 from service.domain.model import Json
+from service.domain.ports import AuditEvent
 from service.store import tables as t
 from service.store.database import Database
+from service.store.events import STOP, append
 
 KEEP_ANSWERS = timedelta(hours=48)
 
@@ -94,17 +96,22 @@ class StopStore:
         return "" if row is None else f"stopped by {row.by}: {row.reason}"
 
     async def stop(self, *, by: str, reason: str, at: datetime) -> None:
-        """Stop everything; stopping twice keeps the newer reason."""
+        """Stop everything; stopping twice keeps the newer reason. Who turned the switch stays in its audit rows."""
         async with self._database.write() as connection:
             await connection.execute(t.stop.delete())
             await connection.execute(t.stop.insert().values(id=1, reason=reason, by=by, at=at))
+            row = AuditEvent(kind="stopped", says=f"stopped by {by}: {reason}", at=at, body={"actor": by, "reason": reason})
+            await append(connection, STOP, (row,))
 
-    async def resume(self) -> None:
-        """Take the stop back, row and file."""
+    async def resume(self, *, by: str, at: datetime) -> None:
+        """Take the stop back, row and file; OSError when the file cannot be removed, and then everything stays as it was."""
+        was = await self.reason()
         async with self._database.write() as connection:
             await connection.execute(t.stop.delete())
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
+            says = f"resumed by {by}; it was {was}" if was else f"resumed by {by}; it was not stopped"
+            await append(connection, STOP, (AuditEvent(kind="resumed", says=says, at=at, body={"actor": by, "was": was}),))
+            if self._file is not None:  # last before the commit: what was not recorded is not resumed
+                self._file.unlink(missing_ok=True)
 
 
 def _stop_file_says(file: Path) -> str:

@@ -18,7 +18,7 @@ async def audit_from_store(store: str, identity: str) -> Mapping[str, Any]:
     try:
         if database.sqlite and not database.path.exists():
             raise NotFoundError(f"there is no store {database.path.name}")
-        operations = OperationStore(database, spans=_NoSpans(), link=lambda previous, _event: previous, hand_over=_NoHandOver())
+        operations = OperationStore(database, spans=_NoSpans(), hand_over=_NoHandOver())
         found = await operations.by_trace(identity)
         if len(found) != 1:
             listed = ", ".join(one.id for one in found[:5])

@@ -7,7 +7,6 @@ from functools import partial
 
 import structlog
 
-from service.audit.chain import link
 from service.domain import spans
 from service.domain.errors import BackoutError
 from service.domain.model import Operation, OperationKind
@@ -21,6 +20,7 @@ from service.engine.tasks import Tasks
 from service.settings import Settings
 from service.store.alerts import AlertStore
 from service.store.database import Database
+from service.store.events import EventStore
 from service.store.holds import HoldStore
 from service.store.migrating import migrate
 from service.store.operations import OperationStore, new_id
@@ -66,7 +66,8 @@ class Service:
         self.engine = engine or Engine(url=settings.store)
         self.alerts = AlertStore(self.database)
         self.encoder = LateEncoder(settings.audit.environment)
-        self.operations = OperationStore(self.database, spans=self.encoder, link=link, hand_over=self.engine)
+        self.operations = OperationStore(self.database, spans=self.encoder, hand_over=self.engine)
+        self.events = EventStore(self.database)
         self.targets = TargetStore(self.database)
         self.holds = HoldStore(self.database)
         self.outbox = OutboxStore(self.database)

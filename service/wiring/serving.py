@@ -108,6 +108,7 @@ def parts(service: Service, registry: CollectorRegistry, drain: Drain) -> Parts:
         desk=service.desk,
         targets=service.targets,
         operations=service.operations,
+        events=service.events,
         alerts=service.alerts,
         holds=service.holds,
         plans=service.plans,

@@ -11,7 +11,6 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from service.audit.chain import link
 from service.audit.encoding import OtlpEncoder
 from service.domain import spans
 from service.domain.model import Actor, AlertNotice, Mode, Operation, OperationKind, RawDelivery, TargetId
@@ -129,7 +128,7 @@ async def closed(database: Database) -> None:
 
 def operations(database: Database, hand_over: HandOver) -> OperationStore:
     """With the real encoder and the real chain."""
-    return OperationStore(database, spans=OtlpEncoder("test"), link=link, hand_over=hand_over)
+    return OperationStore(database, spans=OtlpEncoder("test"), hand_over=hand_over)
 
 
 def operation(identity: str = "op_1", **changes: Any) -> Operation:

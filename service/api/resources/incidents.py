@@ -4,6 +4,7 @@ from service.api import views
 from service.api.edge import Answer, Call, Route
 from service.api.problems import ProblemError
 from service.api.resources.operations import DEEP, summary
+from service.domain.model import Incident
 
 
 async def list_incidents(call: Call) -> Answer:
@@ -19,14 +20,26 @@ async def list_incidents(call: Call) -> Answer:
 
 async def get_incident(call: Call) -> Answer:
     """One incident."""
+    found = await _load(call)
+    operations = await call.parts.operations.find(incident_id=found.id)
+    return Answer(body=views.incident_detail(found, [summary(call, one) for one in operations], addresses=call.addresses))
+
+
+async def list_events(call: Call) -> Answer:
+    """What happened to it, in the order of the commits."""
+    after, found = call.after(), await _load(call)
+    return Answer(body=views.incident_events(found, await call.parts.events.of(found.id), after))
+
+
+async def _load(call: Call) -> Incident:
     found = await call.parts.alerts.incident(call.id)
     if found is None or not call.caller.sees(found.target):
         raise ProblemError("not_found", f"there is no incident {call.id} that this token may see")
-    operations = await call.parts.operations.find(incident_id=found.id)
-    return Answer(body=views.incident_detail(found, [summary(call, one) for one in operations], addresses=call.addresses))
+    return found
 
 
 ROUTES = (
     Route(method="GET", path="/v1/incidents", handler=list_incidents, scope="operations:read", query=("target", "state", "limit")),
     Route(method="GET", path="/v1/incidents/{id}", handler=get_incident, scope="operations:read"),
+    Route(method="GET", path="/v1/incidents/{id}/events", handler=list_events, scope="operations:read", query=("after",)),
 )

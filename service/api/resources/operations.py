@@ -81,9 +81,8 @@ async def get_operation(call: Call) -> Answer:
 
 async def list_events(call: Call) -> Answer:
     """The audit events, in the order of their commits."""
-    after = number(call.query, "after", default=0, low=0, high=2**53)
-    operation = call.about(await _load(call))
-    return Answer(body=views.events(operation, await call.parts.operations.events(operation.id), after))
+    after, operation = call.after(), call.about(await _load(call))
+    return Answer(body=views.events(operation, await call.parts.events.of(operation.id), after))
 
 
 async def get_trace(call: Call) -> Answer | web.Response:

@@ -7,6 +7,9 @@ from service.api.bodies import Stop
 from service.api.edge import Answer, Call, Route
 from service.api.problems import RETRY_AFTER, ProblemError
 
+STOP = "stop"
+"""The switch as a subject of audit rows."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -26,11 +29,17 @@ async def resume(call: Call) -> Answer:
     """Take the stop back, row and file."""
     call.caller.need_all_targets()
     try:
-        await call.parts.stop.resume()
+        await call.parts.stop.resume(by=str(call.caller.actor), at=call.parts.clock.now())
     except OSError as error:
         raise ProblemError("stop_file", f"the stop file cannot be removed ({error.strerror}); everything stays stopped", retry_after=RETRY_AFTER) from error
     _log.warning("the stop was taken back", by=str(call.caller.actor))
     return await _now(call)
+
+
+async def list_events(call: Call) -> Answer:
+    """Who turned the switch, when and why, in order."""
+    after = call.after()
+    return Answer(body=views.stop_events(await call.parts.events.of(STOP), after))
 
 
 async def _now(call: Call) -> Answer:
@@ -40,6 +49,7 @@ async def _now(call: Call) -> Answer:
 
 ROUTES = (
     Route(method="GET", path="/v1/stop", handler=get_stop, scope="operations:read"),
+    Route(method="GET", path="/v1/stop/events", handler=list_events, scope="operations:read", query=("after",)),
     Route(method="PUT", path="/v1/stop", handler=stop, scope="stop:write", body=Stop),
     Route(method="DELETE", path="/v1/stop", handler=resume, scope="stop:write"),
 )

@@ -179,11 +179,17 @@ def stop(
     config: Annotated[
         Path, typer.Option("--config", metavar="FILE", help="If the service is away: write the stop file of these settings.", show_default=False)
     ] = NO_FILE,
+    history: Annotated[bool, typer.Option("--history", help="Only show who stopped and resumed, when and why.")] = False,
     server: Server = "",
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Stop everything: Backout changes nothing any more, on any target."""
+    """Stop everything: Backout changes nothing any more, on any target. `--history` only looks."""
+    if history:
+        looks = session(ctx, server, as_json=as_json, no_color=no_color)
+        switch, told = get(looks.service, "/v1/stop"), get(looks.service, "/v1/stop/events")
+        looks.terminal.answer({**switch, "events": told.get("events")}, render.stop_history(switch, told))
+        return
     terminal = terminal_of(ctx, as_json=as_json, no_color=no_color)
     given = config if config != NO_FILE else Path(terminal.environment.get("BACKOUT_CONFIG", ""))
     try:

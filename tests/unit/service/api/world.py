@@ -33,6 +33,7 @@ from service.domain.rule import Case, Rule, Trigger
 from service.domain.verdict import Finding, passes
 from service.store.alerts import AlertStore
 from service.store.database import Database
+from service.store.events import EventStore
 from service.store.holds import HoldStore
 from service.store.operations import OperationStore, new_id
 from service.store.records import AnswerStore, PlanStore, StopStore
@@ -176,10 +177,6 @@ class FakeDelivery:
         return
 
 
-def _chain(previous: str, event: AuditEvent) -> str:
-    return hashlib.sha256(f"{previous}{event.kind}{event.says}".encode()).hexdigest()
-
-
 class World:
     """The parts of an edge, and the means to make things happen behind it."""
 
@@ -190,7 +187,8 @@ class World:
         self.delivery = FakeDelivery("prod")
         self.finding: Finding = passes("No migration lies between the two releases.")
         self.targets = TargetStore(database)
-        self.operations = OperationStore(database, spans=OtlpEncoder(version="test"), link=_chain, hand_over=self.engine)
+        self.operations = OperationStore(database, spans=OtlpEncoder(version="test"), hand_over=self.engine)
+        self.events = EventStore(database)
         self.alerts = AlertStore(database)
         self.holds = HoldStore(database)
         self.answers = AnswerStore(database)
@@ -228,6 +226,7 @@ class World:
             desk=self.desk,
             targets=self.targets,
             operations=self.operations,
+            events=self.events,
             alerts=self.alerts,
             holds=self.holds,
             plans=PlanStore(database),

@@ -307,6 +307,11 @@ def switch(reason: str = "") -> Doc:
     return {"stopped": bool(reason), "reason": reason, "allowed_actions": ["stop"], "links": {}}
 
 
+def stop_events() -> Doc:
+    told = [("stopped", "stopped by user:alice: storm"), ("resumed", "resumed by user:bob; it was stopped by user:alice: storm")]
+    return {"events": [event(number, kind, says) for number, (kind, says) in enumerate(told, start=1)]}
+
+
 def span(name: str, says: str = "", **more: Any) -> Doc:
     about: Doc = {"span_id": "00", "answer": "", "failed": False, "started_ns": "1", "ended_ns": "2", "seconds": 0.0, "attributes": {}, "links": []}
     return {"name": name, "says": says, "children": [], **about, **more}

@@ -169,6 +169,10 @@ class FakeService:
                 return {"holds": self.holds}
             case "POST", ["holds", documents.HOLD, "end"]:
                 return documents.ended_hold()
+            case "GET", ["stop"]:
+                return documents.switch(f"stopped by user:alice: {self.reason}" if self.reason else "")
+            case "GET", ["stop", "events"]:
+                return documents.stop_events()
             case "PUT", ["stop"]:
                 self.reason = heard.body["reason"]
                 return documents.switch(f"stopped by user:alice: {self.reason}")

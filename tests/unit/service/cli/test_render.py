@@ -147,6 +147,14 @@ def test_the_stop_switch_says_how_to_go_on(golden: Golden) -> None:
     golden("stop", render.stop(documents.switch("stopped by user:alice: storm")), render.stop(documents.switch()))
 
 
+def test_the_history_of_the_stop_switch_ends_with_how_it_stands(golden: Golden) -> None:
+    golden(
+        "stop-history",
+        render.stop_history(documents.switch("stopped by user:alice: storm"), documents.stop_events()),
+        render.stop_history(documents.switch(), {"events": []}),
+    )
+
+
 def test_a_trace_is_a_tree_with_answers_and_durations(golden: Golden) -> None:
     golden("trace", render.trace(documents.trace()))
 

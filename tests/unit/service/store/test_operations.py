@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from service.audit.chain import verify
+from service.domain.chain import verify
 from service.domain.errors import ConflictError, NotFoundError, UnavailableError
 from service.domain.model import Actor, Hold, Operation, Outcome, TargetId
 from service.domain.ports import AuditEvent, HoldChange, Message, SpanDraft, Transition, Work

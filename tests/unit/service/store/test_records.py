@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.chain import verify
 from service.domain.errors import ConflictError
 from service.store.database import Database
+from service.store.events import STOP, EventStore
 from service.store.records import KEEP_ANSWERS, AnswerStore, PlanStore, StopStore
 from tests.fakes.clock import START
 
@@ -60,7 +62,7 @@ async def test_promise_10_the_row_stops_until_it_is_taken_back(database: Databas
     await switch.stop(by="user:jane", reason="freeze", at=START)
     await switch.stop(by="user:joe", reason="still", at=START)
     assert await switch.reason() == "stopped by user:joe: still"
-    await switch.resume()
+    await switch.resume(by="user:joe", at=START)
     assert await switch.reason() == ""
 
 
@@ -72,9 +74,36 @@ async def test_promise_10_the_file_stops_by_being_there(database: Database, tmp_
     assert await switch.reason() == "the stop file is there: no reason given"
     file.write_bytes(b" all hands \xff\n")
     assert await switch.reason() == "the stop file is there: all hands �"
-    await switch.resume()
+    await switch.resume(by="user:joe", at=START)
     assert await switch.reason() == ""
     assert not file.exists()
+
+
+async def test_who_turned_the_switch_when_and_why_stays(database: Database, tmp_path: Path) -> None:
+    file = tmp_path / "STOP"
+    switch, events = StopStore(database, file), EventStore(database)
+    await switch.stop(by="user:jane", reason="freeze", at=START)
+    file.write_text("all hands", encoding="utf-8")
+    await switch.resume(by="user:joe", at=START + timedelta(hours=1))
+    await switch.resume(by="user:joe", at=START + timedelta(hours=2))
+    told = [(one.kind, one.says, one.at) for one in await events.of(STOP)]
+    assert told == [
+        ("stopped", "stopped by user:jane: freeze", START),
+        ("resumed", "resumed by user:joe; it was the stop file is there: all hands", START + timedelta(hours=1)),
+        ("resumed", "resumed by user:joe; it was not stopped", START + timedelta(hours=2)),
+    ]
+    assert verify(await events.chain(STOP)) is None
+
+
+async def test_promise_10_a_file_that_cannot_be_removed_resumes_nothing_and_is_not_recorded_as_resumed(database: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "STOP"
+    folder.mkdir()  # no file that could be unlinked
+    switch, events = StopStore(database, folder), EventStore(database)
+    await switch.stop(by="user:jane", reason="freeze", at=START)
+    with pytest.raises(OSError):  # noqa: PT011  whichever of them the system raises
+        await switch.resume(by="user:joe", at=START)
+    assert await StopStore(database, None).reason() == "stopped by user:jane: freeze"
+    assert [one.kind for one in await events.of(STOP)] == ["stopped"]
 
 
 async def test_promise_10_a_stop_file_that_cannot_be_read_stops(database: Database, tmp_path: Path) -> None:

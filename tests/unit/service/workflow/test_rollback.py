@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.audit.chain import verify
 from service.domain import keys, spans
+from service.domain.chain import verify
 from service.domain.errors import ConflictError, PermanentError, RefusedError, TemporaryError, UnavailableError
 from service.domain.facts import Absent
 from service.domain.keys import Act, Owner

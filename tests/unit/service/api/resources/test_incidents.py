@@ -45,3 +45,21 @@ async def test_open_incidents_come_newest_first_and_of_one_target_on_request(wor
     kept = await world.alerts.incident(incident)
     assert isinstance(kept, Incident)
     assert kept.target == CHECKOUT
+
+
+async def test_an_incident_tells_its_story_in_numbered_events(world: World, api: Api) -> None:
+    incident = await world.incident()
+    await world.alerts.close_incident(incident, outcome="resolved", at=NOW)
+    got = await api.get(f"/v1/incidents/{incident}/events")
+    assert (got.body["incident"], got.body["state"]) == (incident, "closed")
+    assert [(one["number"], one["kind"]) for one in got.body["events"]] == [(1, "opened"), (2, "episode_joined"), (3, "closed")]
+    newer = await api.get(f"/v1/incidents/{incident}/events?after=2")
+    assert [one["says"] for one in newer.body["events"]] == ["closed: resolved"]
+    assert (await api.get(f"/v1/incidents/{incident}")).body["links"]["events"] == f"/v1/incidents/{incident}/events"
+
+
+async def test_the_events_of_a_hidden_incident_are_not_there(world: World, api: Api) -> None:
+    incident = await world.incident()
+    token = world.token("operations:read", targets=["staging:*"])
+    assert (await api.get(f"/v1/incidents/{incident}/events", token=token)).code == "not_found"
+    assert (await api.get(f"/v1/incidents/{incident}/events", token=world.token("targets:read"))).code == "missing_scope"

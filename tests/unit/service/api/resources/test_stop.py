@@ -5,7 +5,12 @@ from tests.unit.service.api.world import World
 
 
 async def test_stopping_and_resuming_show_the_switch_as_it_is(world: World, api: Api) -> None:
-    assert (await api.get("/v1/stop")).body == {"stopped": False, "reason": "", "allowed_actions": ["stop"], "links": {"self": "/v1/stop"}}
+    assert (await api.get("/v1/stop")).body == {
+        "stopped": False,
+        "reason": "",
+        "allowed_actions": ["stop"],
+        "links": {"self": "/v1/stop", "events": "/v1/stop/events"},
+    }
     stopped = await api("PUT", "/v1/stop", {"reason": "maintenance"})
     assert (stopped.status, stopped.body["stopped"], stopped.body["reason"]) == (200, True, "stopped by user:alice: maintenance")
     assert stopped.body["allowed_actions"] == ["stop", "resume"]
@@ -19,6 +24,18 @@ async def test_a_stop_file_stops_too_and_is_taken_away_by_resuming(world: World,
     assert (await api.get("/v1/stop")).body["reason"] == "the stop file is there: hands off"
     assert (await api("DELETE", "/v1/stop")).body["stopped"] is False
     assert not world.stop_file.exists()
+
+
+async def test_who_turned_the_switch_is_told_in_order(world: World, api: Api) -> None:
+    await api("PUT", "/v1/stop", {"reason": "maintenance"})
+    await api("DELETE", "/v1/stop", token=world.token(subject="bob"))
+    got = await api.get("/v1/stop/events")
+    assert [(one["number"], one["kind"], one["says"]) for one in got.body["events"]] == [
+        (1, "stopped", "stopped by user:alice: maintenance"),
+        (2, "resumed", "resumed by user:bob; it was stopped by user:alice: maintenance"),
+    ]
+    assert [one["number"] for one in (await api.get("/v1/stop/events?after=1")).body["events"]] == [2]
+    assert (await api.get("/v1/stop/events", token=world.token("stop:write"))).code == "missing_scope"
 
 
 async def test_stopping_needs_a_reason_and_the_scope(world: World, api: Api) -> None:
@@ -47,7 +64,8 @@ class StuckSwitch:
     async def stop(self, *, by: str, reason: str, at: datetime) -> None:
         del by, reason, at
 
-    async def resume(self) -> None:
+    async def resume(self, *, by: str, at: datetime) -> None:
+        del by, at
         raise PermissionError(13, "Permission denied", "/somewhere/STOP")
 
 

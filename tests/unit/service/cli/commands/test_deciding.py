@@ -217,6 +217,14 @@ def test_stop_sends_the_reason_and_resume_takes_it_back(service: FakeService, sh
     assert service.reason == ""
 
 
+def test_the_history_of_the_switch_turns_nothing(service: FakeService, shell: Shell) -> None:
+    ran = shell("stop", "--history")
+    assert "resumed by user:bob; it was stopped by user:alice: storm" in ran.out
+    assert ran.out.rstrip().endswith("now: not stopped")
+    assert shell("stop", "--history", "--json").document["events"] == documents.stop_events()["events"]
+    assert {one.method for one in service.heard} == {"GET"}
+
+
 def test_stop_needs_no_reason_for_it_must_always_work(service: FakeService, shell: Shell) -> None:
     assert shell("stop", "--json").document == {**documents.switch("stopped by user:alice: no reason given"), "by": "service"}
     assert service.reason == "no reason given"

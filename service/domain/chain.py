@@ -1,4 +1,4 @@
-"""The hash chain over an operation's audit events: each event's digest covers the one before it, so that a row changed, taken out or put in later shows.
+"""The hash chain over the audit rows of a subject: each row's digest covers the one before it, so that a row changed, taken out or put in later shows.
 
 It proves order and content against whoever can write single rows. Whoever can rewrite all of them can also compute a new chain: only a head kept
 elsewhere (a notification, an export) tells, and `verify` takes it. Storing the digests is left to the store.

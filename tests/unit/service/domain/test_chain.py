@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.audit.chain import Broken, canonical, link, verify
+from service.domain.chain import Broken, canonical, link, verify
 from service.domain.model import Mode
 from service.domain.ports import AuditEvent
 
