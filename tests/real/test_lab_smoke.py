@@ -214,3 +214,12 @@ async def test_an_image_the_registry_does_not_have_is_not_pulled(client: LabClie
         return json.dumps(statuses[0]["state"]) if statuses else None
 
     assert "ImagePullBackOff" in str(await until(waits, 10, what="the kubelet's report"))
+
+
+async def test_argo_rollouts_starts_when_a_test_asks_for_it_and_only_once(client: LabClient) -> None:
+    first = await client.argo_rollouts()
+    second = await client.argo_rollouts()
+
+    assert first == second
+    assert (await client.kube.must("GET", "/apis/argoproj.io/v1alpha1/rollouts"))["kind"] == "RolloutList"
+    assert "version=v1.10.1" in (client.lab.work / "log" / "argo-rollouts.log").read_text()

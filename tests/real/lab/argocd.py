@@ -17,6 +17,7 @@ from tests.real.lab.api import HttpApi
 from tests.real.lab.cache import Cache
 from tests.real.lab.kubernetes import APPLY, NAMESPACE, apply, kubeconfig
 from tests.real.lab.processes import Processes
+from tests.real.lab.programs import ARGOCD
 
 _CRDS = {"application": "applications", "appproject": "appprojects", "applicationset": "applicationsets"}
 _CONFIG = ("cm", "rbac-cm", "cmd-params-cm", "secret", "gpg-keys-cm", "ssh-known-hosts-cm", "tls-certs-cm")
@@ -34,6 +35,8 @@ _POLICY = """\
 p, role:backout, applications, get, */*, allow
 p, role:backout, applications, sync, */*, allow
 p, role:backout, applications, update, */*, allow
+p, role:backout, applications, action/argoproj.io/Rollout/abort, */*, allow
+p, role:backout, applications, action/argoproj.io/Rollout/promote-full, */*, allow
 p, role:backout, projects, get, *, allow
 p, role:backout, applicationsets, get, */*, allow
 p, role:reader, applications, get, */*, allow
@@ -58,11 +61,11 @@ async def create_objects(processes: Processes, cache: Cache, kube: HttpApi) -> N
     """The CRDs and the base configuration, with the lab's settings in it; waits until the API knows the kinds."""
     for short, plural in _CRDS.items():
         # as text: the largest has a megabyte, and only server-side apply takes it
-        text = _read(cache.argocd_manifests / "crds" / f"{short}-crd.yaml")
+        text = _read(cache.manifests(ARGOCD) / "crds" / f"{short}-crd.yaml")
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.argoproj.io?fieldManager=lab&force=true"
         await kube.must("PATCH", path, text, content_type=APPLY)
     for name in _CONFIG:
-        thing = yaml.safe_load(_read(cache.argocd_manifests / "base" / "config" / f"argocd-{name}.yaml"))
+        thing = yaml.safe_load(_read(cache.manifests(ARGOCD) / "base" / "config" / f"argocd-{name}.yaml"))
         if own := _OWN_SETTINGS.get(thing["metadata"]["name"]):
             thing["data"] = (thing.get("data") or {}) | own
         await apply(kube, f"/api/v1/namespaces/{NAMESPACE}/{_COLLECTIONS[thing['kind']]}", thing)

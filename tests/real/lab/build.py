@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.real.lab.cache import Cache
 from tests.real.lab.output import say
-from tests.real.lab.programs import ARGOCD, PACKAGED, DebianProgram, GoProgram
+from tests.real.lab.programs import PACKAGED, DebianProgram, GoProgram
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _APT = {"DEBIAN_FRONTEND": "noninteractive"}
@@ -85,11 +85,12 @@ def _services_stay_down() -> Iterator[None]:
 
 def compile_programs(cache: Cache) -> list[str]:
     """The part of `build` that needs Go: all that is outdated, one after the other; one failure does not stop the rest."""
-    outdated = cache.outdated()
-    if not outdated and not cache.manifests_outdated():
+    outdated, without_manifests = cache.outdated(), cache.manifests_outdated()
+    if not outdated and not without_manifests:
         return []
     if shutil.which("go") is None:
-        return [f"{', '.join(p.name for p in outdated) or 'the manifests of Argo CD'}: go is not on PATH; Go 1.26 or newer is needed"]
+        wanted = [*(p.name for p in outdated), *(f"the manifests of {p.name}" for p in without_manifests)]
+        return [f"{', '.join(wanted)}: go is not on PATH; Go 1.26 or newer is needed"]
     cache.binary("").mkdir(parents=True, exist_ok=True)
     problems = []
     for program in outdated:
@@ -102,9 +103,8 @@ def compile_programs(cache: Cache) -> list[str]:
         else:
             say(f"{program.name} {program.version}: failed after {time.monotonic() - began:.0f} s")
             problems.append(f"{program.name} {program.version}: {failure}")
-    if cache.manifests_outdated() and (failure := _copy_manifests(cache)) is not None:
-        problems.append(f"the manifests of Argo CD {ARGOCD.version}: {failure}")
-    return problems
+    copies = ((program, _copy_manifests(program, cache)) for program in without_manifests)
+    return [*problems, *(f"the manifests of {program.name} {program.version}: {failure}" for program, failure in copies if failure is not None)]
 
 
 def _compile(program: GoProgram, cache: Cache) -> str | None:
@@ -117,11 +117,11 @@ def _compile(program: GoProgram, cache: Cache) -> str | None:
     return failure
 
 
-def _copy_manifests(cache: Cache) -> str | None:
+def _copy_manifests(program: GoProgram, cache: Cache) -> str | None:
     # fetches the module again when Go's own cache was emptied since the binary was built
     asked = subprocess.run(
-        ["go", "mod", "download", "-json", ARGOCD.source],
-        cwd=ARGOCD.module,
+        ["go", "mod", "download", "-json", program.source],
+        cwd=program.module,
         env={**os.environ, "GOWORK": "off"},
         capture_output=True,
         text=True,
@@ -130,12 +130,12 @@ def _copy_manifests(cache: Cache) -> str | None:
     if asked.returncode != 0:
         return f"go mod download: {(asked.stderr or asked.stdout).strip()[-300:]}"
     source = Path(json.loads(asked.stdout)["Dir"]) / "manifests"
-    shutil.rmtree(cache.argocd_manifests, ignore_errors=True)
-    for part in ("crds", "base/config"):
-        folder = cache.argocd_manifests / part
+    shutil.rmtree(cache.manifests(program), ignore_errors=True)
+    for part in program.manifests:
+        folder = cache.manifests(program) / part
         folder.mkdir(parents=True)
         for file in (source / part).glob("*.yaml"):
             # only the text: files of the module cache are read-only, a copy of their modes could not be replaced later
             (folder / file.name).write_text(file.read_text())
-    cache.remember("argocd-manifests", version=ARGOCD.version, recipe=ARGOCD.recipe)
+    cache.remember(cache.manifests(program).name, version=program.version, recipe=program.recipe)
     return None

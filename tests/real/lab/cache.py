@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.real.lab.programs import ARGOCD, COMPILED, GoProgram
+from tests.real.lab.programs import COMPILED, GoProgram
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -21,7 +21,7 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """The folder and what is in it: `bin/NAME`, `argocd-manifests/{crds,base/config}`, `manifest.json`."""
+    """The folder and what is in it: `bin/NAME`, `NAME-manifests/FOLDER`, `manifest.json`."""
 
     root: Path
 
@@ -29,10 +29,9 @@ class Cache:
         """The path of a compiled program, whether it is there or not."""
         return self.root / "bin" / name
 
-    @property
-    def argocd_manifests(self) -> Path:
-        """The CRDs and the base configuration of the compiled Argo CD version."""
-        return self.root / "argocd-manifests"
+    def manifests(self, program: GoProgram) -> Path:
+        """The manifests of the compiled version of a program, whether they are there or not."""
+        return self.root / f"{program.name}-manifests"
 
     @property
     def started(self) -> Path:
@@ -59,9 +58,11 @@ class Cache:
         record = self.record()
         return [p for p in COMPILED if not self.binary(p.name).is_file() or record.get(p.name, {}).get("recipe") != p.recipe]
 
-    def manifests_outdated(self) -> bool:
-        """Whether Argo CD's manifests are missing or those of another version."""
-        return not self.argocd_manifests.is_dir() or self.record().get("argocd-manifests", {}).get("version") != ARGOCD.version
+    def manifests_outdated(self) -> list[GoProgram]:
+        """The programs whose manifests are missing or those of another version."""
+        record = self.record()
+        wanted = [program for program in COMPILED if program.manifests]
+        return [p for p in wanted if not self.manifests(p).is_dir() or record.get(self.manifests(p).name, {}).get("version") != p.version]
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -22,6 +22,7 @@ import yaml
 
 from tests.real.lab.api import Answer, ApiError, HttpApi
 from tests.real.lab.images import ERRORS, READY, VERSION, Registry, build_image
+from tests.real.lab.rollouts import answered, asked_for
 
 T = TypeVar("T")
 
@@ -390,6 +391,17 @@ class LabClient:
             raise ApiError("GET", f"/api/v3/traces/{trace_id}", answer.status, answer.body)
         return [span for group in answer.body["result"]["resourceSpans"] for scope in group["scopeSpans"] for span in scope["spans"]]
 
+    # --- Argo Rollouts ----------------------------------------------------------------------------------------------
+
+    async def argo_rollouts(self) -> int:
+        """Have the lab start Argo Rollouts, if no test has asked for it yet; answers its process id once it is ready."""
+        asked_for(self.lab.work).touch()
+
+        async def ready() -> int:
+            return int(_read(answered(self.lab.work)) or 0)
+
+        return await until(ready, what="Argo Rollouts")
+
     # --- faults -----------------------------------------------------------------------------------------------------
 
     def pause(self, server: str) -> None:
@@ -399,6 +411,10 @@ class LabClient:
     def resume(self, server: str) -> None:
         """Let a paused server go on."""
         os.kill(self.lab.pids[server], signal.SIGCONT)
+
+
+def _read(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
 
 
 def _make(folder: Path) -> None:

@@ -19,7 +19,8 @@ class GoProgram:
     """A program compiled from the Go proxy.
 
     `stamps` are linker variables; in their values `{version}` is the version without its "v", `{major}` and `{minor}`
-    its parts. Without them Argo CD and Kubernetes report made-up versions, and clients believe those.
+    its parts. Without them Argo CD and Kubernetes report made-up versions, and clients believe those. `manifests` are
+    the folders below `manifests/` of its module that the lab applies.
     """
 
     name: str
@@ -27,6 +28,7 @@ class GoProgram:
     source: str
     package: str
     stamps: Mapping[str, str] = field(default_factory=dict)
+    manifests: tuple[str, ...] = ()
 
     @property
     def module(self) -> Path:
@@ -77,6 +79,16 @@ ARGOCD = GoProgram(
     source="github.com/argoproj/argo-cd/v3",
     package="github.com/argoproj/argo-cd/v3/cmd",
     stamps={"github.com/argoproj/argo-cd/v3/common.version": "{version}"},
+    manifests=("crds", "base/config"),
+)
+
+ROLLOUTS = GoProgram(
+    name="argo-rollouts",
+    folder="rollouts",
+    source="github.com/argoproj/argo-rollouts",
+    package="github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+    stamps={"github.com/argoproj/argo-rollouts/utils/version.version": "{version}"},
+    manifests=("crds",),
 )
 
 # In the order in which they are compiled: each is quicker for the packages the one before it has left in Go's cache.
@@ -96,6 +108,7 @@ COMPILED = (
         package="k8s.io/kubernetes/cmd/kube-controller-manager",
         stamps=_KUBERNETES_STAMPS,
     ),
+    ROLLOUTS,
     GoProgram(
         name="alertmanager",
         folder="alertmanager",

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.real.lab import argocd, kubernetes, neighbours
+from tests.real.lab import argocd, kubernetes, neighbours, rollouts
 from tests.real.lab.addresses import LOOPBACK, Port
 from tests.real.lab.api import HttpApi
 from tests.real.lab.cache import Cache
@@ -46,7 +46,11 @@ async def serve(cache: Cache, work: Path, use: Callable[[Path], Awaitable[int]])
             lab_json = _write(work / "lab.json", _about(work, tokens=tokens, version=version, pids=processes.pids, ready_s=ready_s))
             registry = Registry(session, url=Port.REGISTRY.url, host=Port.REGISTRY.at)
             async with asyncio.TaskGroup() as loops:
-                background = [loops.create_task(FakeKubelet(kube, registry, traffic).run()), loops.create_task(processes.watch())]
+                background = [
+                    loops.create_task(FakeKubelet(kube, registry, traffic).run()),
+                    loops.create_task(processes.watch()),
+                    loops.create_task(rollouts.start_when_asked(processes, cache, work, kube, session)),
+                ]
                 try:
                     return await use(lab_json)
                 finally:

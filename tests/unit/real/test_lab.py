@@ -32,7 +32,7 @@ from tests.real.lab.images import ERRORS, READY, VERSION, FoundImage, Registry, 
 from tests.real.lab.kubelet import ContainerImage, FakeKubelet, report, serving
 from tests.real.lab.output import tail
 from tests.real.lab.processes import Processes, StartError, run_command
-from tests.real.lab.programs import ARGOCD, COMPILED, GO_MODULES
+from tests.real.lab.programs import ARGOCD, COMPILED, GO_MODULES, ROLLOUTS
 from tests.real.lab.traffic import RATE_PER_S, ServingPod, Traffic
 
 NOW = "2026-01-02T03:04:05Z"
@@ -47,6 +47,7 @@ def test_versions_stand_in_the_go_modules_and_nowhere_else() -> None:
         "argocd": "v3.2.11",
         "kube-apiserver": "v1.34.2",
         "kube-controller-manager": "v1.34.2",
+        "argo-rollouts": "v1.10.1",
         "alertmanager": "v0.31.1",
         "jaeger": "v1.76.0",
     }
@@ -112,14 +113,16 @@ def test_a_broken_record_means_build_again_not_fail(tmp_path: Path) -> None:
     assert "argocd" in [program.name for program in cache.outdated()]
 
 
-def test_manifests_of_another_argo_cd_are_copied_again(tmp_path: Path) -> None:
+def test_manifests_of_another_version_are_copied_again(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    cache.argocd_manifests.mkdir()
-    assert cache.manifests_outdated()
+    for program in (ARGOCD, ROLLOUTS):
+        cache.manifests(program).mkdir()
+    assert cache.manifests_outdated() == [ARGOCD, ROLLOUTS]
     cache.remember("argocd-manifests", version=ARGOCD.version, recipe="any")
-    assert not cache.manifests_outdated()
+    cache.remember("argo-rollouts-manifests", version=ROLLOUTS.version, recipe="any")
+    assert cache.manifests_outdated() == []
     cache.remember("argocd-manifests", version="v3.2.10", recipe="any")
-    assert cache.manifests_outdated()
+    assert cache.manifests_outdated() == [ARGOCD]
 
 
 FAKE_GO = """\
@@ -155,8 +158,8 @@ def test_a_build_leaves_nothing_outdated_and_a_second_one_has_nothing_to_do(tmp_
     for _ in range(2):
         assert compile_programs(cache) == []
     assert cache.outdated() == []
-    assert not cache.manifests_outdated()
-    assert (cache.argocd_manifests / "base/config/argocd-cm.yaml").read_text() == "base/config/argocd-cm.yaml"
+    assert cache.manifests_outdated() == []
+    assert (cache.manifests(ARGOCD) / "base/config/argocd-cm.yaml").read_text() == "base/config/argocd-cm.yaml"
     assert len(re.findall(r"^lab: \S+ v\S+: \d+ s$", capfd.readouterr().err, re.MULTILINE)) == len(COMPILED)
 
 
