@@ -4,12 +4,14 @@ What an answer means is the adapter's; here only "nobody answered" becomes Tempo
 """
 
 import asyncio
+import contextlib
 import json as json_module
+import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,6 +22,14 @@ from service.domain.errors import PermanentError, TemporaryError
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer that are read at most; a longer one is an error, never a truncated value."""
+MAX_LINE = 4 * 1024 * 1024
+"""Bytes of one line of a stream."""
+PROBE_AFTER, PROBE_EVERY, PROBES = 15, 15, 3
+"""TCP keep-alive of a stream's connection, in seconds: a peer that is gone is noticed after a minute, also before it sent anything."""
+
+
+class UnreachedError(TemporaryError):
+    """No connection was made (refused, no route, no such host): nothing was sent, so whatever was asked for did not happen."""
 
 
 def address(text: str) -> str:
@@ -148,8 +158,24 @@ class Http:
             raise PermanentError(f"{shown}: TLS failed ({type(error).__name__}); check the certificate or set ca_file") from error
         except TimeoutError as error:
             raise TemporaryError(f"{shown} did not answer within {timeout or self._timeout:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise UnreachedError(f"{shown} could not be reached ({type(error).__name__})") from error
         except (aiohttp.ClientError, OSError) as error:
             raise TemporaryError(f"{shown} could not be reached ({type(error).__name__})") from error
+
+    def stream(self, path: str, *, params: Mapping[str, str] | list[tuple[str, str]] | None = None, headers: Mapping[str, str] | None = None) -> "Stream":
+        """A GET whose answer does not end; nothing is sent before it is entered. It has a connection of its own and no deadline but `lines`' own."""
+
+        def session() -> aiohttp.ClientSession:
+            return aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._context() if self._tls else True, limit=1, force_close=True, socket_factory=_probed_socket),
+                trust_env=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout),
+                headers={**self._headers, **self._credential(), **(headers or {})},
+            )
+
+        url = self.base_url + path
+        return Stream(session, URL(url, encoded=True), params, shown=self._shown or url.partition("?")[0])
 
     async def connect(self) -> None:
         """Resolve and connect, TLS included, and send nothing. Raises as `request` does."""
@@ -191,3 +217,111 @@ class Http:
 
     def _credential(self) -> dict[str, str]:
         return {"Authorization": f"{self._scheme} {credential(self._token_file)}"} if self._token_file is not None else {}
+
+
+class Stream:
+    """An answer without an end, read line by line inside `async with`. `close`, from anywhere, ends it: whoever reads then gets TemporaryError."""
+
+    def __init__(
+        self, make_session: Callable[[], aiohttp.ClientSession], url: URL, params: Mapping[str, str] | list[tuple[str, str]] | None, *, shown: str
+    ) -> None:
+        self._make_session, self._url, self._params, self._shown = make_session, url, params, shown
+        self._session: aiohttp.ClientSession | None = None
+        self._answer: aiohttp.ClientResponse | None = None
+        self._waiting: asyncio.Timeout | None = None
+        self._why_closed = ""
+
+    async def __aenter__(self) -> Self:
+        """Send the request and wait for the headers, however long they take. Raises as `Http.request` does, but for the deadline."""
+        session = self._session = self._make_session()
+        try:
+            async with self._interruptible(None):
+                self._answer = await session.get(self._url, params=self._params, allow_redirects=False)
+        except BaseException:
+            await session.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._answer is not None:
+            self._answer.close()
+        if self._session is not None:
+            await self._session.close()
+
+    def close(self, why: str) -> None:
+        """End it from outside; `why` completes "the stream was closed: …"."""
+        self._why_closed = self._why_closed or why
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server began to stream; if not, `answer` is what it said instead."""
+        return self._response.status == 200  # noqa: PLR2004  HTTP's OK
+
+    @property
+    def media_type(self) -> str:
+        """What the server sends, such as text/event-stream."""
+        return self._response.headers.get("Content-Type", "").partition(";")[0].strip()
+
+    async def answer(self, *, within: float) -> Answer:
+        """The whole answer of a server that did not begin to stream."""
+        async with self._interruptible(within):
+            body = await self._response.content.read(MAX_LINE)
+        response = self._response
+        return Answer(status=response.status, headers={k.lower(): v for k, v in response.headers.items()}, body=body, url=self._shown)
+
+    async def lines(self, *, silence: float) -> AsyncIterator[bytes]:
+        """Lines without their ends, empty ones and comments too, until the server ends the stream. TemporaryError after `silence` seconds without a byte."""
+        rest = bytearray()
+        while True:
+            async with self._interruptible(silence):
+                chunk = await self._response.content.readany()
+            if not chunk:
+                return
+            rest += chunk
+            if b"\n" in chunk:
+                *lines, tail = rest.split(b"\n")
+                rest = bytearray(tail)
+                for line in lines:
+                    yield bytes(line)
+            if len(rest) > MAX_LINE:
+                raise PermanentError(f"{self._shown} sent a line of more than {MAX_LINE} bytes")
+
+    @property
+    def _response(self) -> aiohttp.ClientResponse:
+        if self._answer is None:
+            raise RuntimeError("enter the stream first")
+        return self._answer
+
+    @contextlib.asynccontextmanager
+    async def _interruptible(self, seconds: float | None) -> AsyncIterator[None]:
+        """One wait, which ends by itself, after `seconds`, or by `close`; no wait spans a `yield`, so a close never hits whoever uses the lines."""
+        try:
+            async with asyncio.timeout(0 if self._why_closed else seconds) as self._waiting:
+                yield
+        except TimeoutError as error:
+            raise TemporaryError(self._ended_because(f"{self._shown} was silent for {seconds} s")) from error
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+            raise PermanentError(f"{self._shown}: TLS failed ({type(error).__name__}); check the certificate or set ca_file") from error
+        except aiohttp.ClientConnectorError as error:
+            raise UnreachedError(f"{self._shown} could not be reached ({type(error).__name__})") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise TemporaryError(f"{self._shown} was cut off ({type(error).__name__})") from error
+        finally:
+            self._waiting = None
+
+    def _ended_because(self, otherwise: str) -> str:
+        return f"the stream was closed: {self._why_closed}" if self._why_closed else otherwise
+
+
+def _probed_socket(address: Any) -> socket.socket:
+    """A socket whose peer the kernel asks now and then whether it is still there."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", PROBE_AFTER), ("TCP_KEEPINTVL", PROBE_EVERY), ("TCP_KEEPCNT", PROBES)):
+        if hasattr(socket, option):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return made

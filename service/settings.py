@@ -99,7 +99,9 @@ class AuditSettings(_Model):
 class WatchSettings(_Model):
     """How closely targets are watched."""
 
-    every: Duration = Field(default=timedelta(seconds=10), description="Between two lists of an instance. Default: 10s.")
+    every: Duration = Field(
+        default=timedelta(seconds=10), description="Between two lists of an instance; three times as long while it streams changes. Default: 10s."
+    )
     beat: Duration = Field(default=timedelta(seconds=15), description="How often `healthy while Backout watched` is written down. Default: 15s.")
 
 

@@ -155,6 +155,9 @@ def instance(name: str, freshness: Freshness, now: datetime) -> View:
         "age_s": None if freshness.listed_at is None else round((now - freshness.listed_at).total_seconds(), 3),
         "complete": freshness.complete and freshness.listed_at is not None and not freshness.trouble,
         "trouble": freshness.trouble or ("" if freshness.listed_at else "not listed yet"),
+        "stream": freshness.stream.value,
+        "stream_since": maybe(freshness.stream_since),
+        "stream_trouble": freshness.stream_trouble,
     }
 
 

@@ -141,6 +141,11 @@ def targets(document: Doc, now: datetime) -> RenderableType:
         if not instance.get("complete") or instance.get("trouble"):
             why = text(instance.get("trouble")) or "it has not been listed in full yet"
             parts.append(Text(f"! {text(instance.get('instance'))}: {why}; a target that is missing below may exist all the same", style="yellow"))
+        elif instance.get("stream") == "down":
+            why = text(instance.get("stream_trouble"))
+            parts.append(
+                Text(f"! {text(instance.get('instance'))} does not tell its changes, so they are noticed by the next list only: {why}", style="yellow")
+            )
     if not document.get("complete") and not parts:
         parts.append(Text("! not every instance could be listed; a target that is missing below may exist all the same", style="yellow"))
     if not listed:

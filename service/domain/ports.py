@@ -3,7 +3,7 @@
 Every call may raise TemporaryError (nobody knows), PermanentError (a person is needed) or RefusedError (it said no); nothing else.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -125,11 +125,17 @@ Guard = Callable[[], Awaitable[None]]
 
 
 class Inventory(Protocol):
-    """The targets of one instance, cheaply."""
+    """The targets of one instance, cheaply.
+
+    `changes` gives hints, never facts, over one connection: a target that deserves a closer look now, or None for "anything may have changed, list
+    again", which is always the first. It ends, or raises, when the connection ends; whoever asks again must list. Without a single hint while nothing
+    changes. None instead of an iterator: this system tells nothing by itself, so it is polled.
+    """
 
     @property
     def instance(self) -> str: ...
     async def targets(self) -> Listing: ...
+    def changes(self) -> AsyncIterator[TargetId | None] | None: ...
 
 
 class Hands(Protocol):

@@ -1,4 +1,4 @@
-"""Background loops with a name: a reference is kept, a failure is seen and the loop goes on, and stopping waits for the round in progress."""
+"""Background work with a name: a reference is kept, a failure is seen and it goes on. Stopping waits for a loop's round in progress."""
 
 import asyncio
 import contextlib
@@ -8,12 +8,16 @@ import structlog
 
 log = structlog.get_logger()
 
+AGAIN_AFTER = 1.0
+"""Seconds until what is kept going and failed is run again."""
+
 
 class Tasks:
     """Loops that run a round, then wait. `failed` counts rounds that raised, by name."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._kept: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self.failed: dict[str, int] = {}
 
@@ -32,6 +36,23 @@ class Tasks:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), seconds)
 
+    def keep(self, name: str, one: Callable[[], Awaitable[None]]) -> None:
+        """Run `one`, which goes on by itself; run it again a second after a failure, and not again when it returns: then there is nothing to do.
+
+        `stop` cancels it at once, so it must hold nothing that wants an end.
+        """
+        self.failed[name] = 0
+        self._kept[name] = asyncio.get_running_loop().create_task(self._keep(name, one), name=name)
+
+    async def _keep(self, name: str, one: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await one()
+            except Exception as error:
+                self.failed[name] += 1
+                log.exception("background task failed", task=name, error=str(error), kind=type(error).__name__)
+            await asyncio.sleep(AGAIN_AFTER)
+
     def alive(self) -> dict[str, bool]:
         """Whether each loop still runs."""
         return {name: not task.done() for name, task in self._tasks.items()}
@@ -39,6 +60,10 @@ class Tasks:
     async def stop(self, *, patience: float = 5.0) -> None:
         """End all loops after their round; one that takes longer than `patience` seconds is cancelled in it."""
         self._stopping.set()
+        for task in self._kept.values():
+            task.cancel()
+        await asyncio.gather(*self._kept.values(), return_exceptions=True)
+        self._kept.clear()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks.values(), timeout=patience)
             for task in late:

@@ -82,7 +82,13 @@ class Service:
             gatherer=self.gatherer, deliveries=self.outside.deliveries, targets=self.targets, rules=RULES, policies=self.policies, clock=clock
         )
         self.watcher = Watcher(
-            deliveries=self.outside.deliveries, targets=self.targets, gatherer=self.gatherer, clock=clock, beat=settings.watch.beat, freshness=freshness
+            deliveries=self.outside.deliveries,
+            targets=self.targets,
+            gatherer=self.gatherer,
+            clock=clock,
+            every=settings.watch.every,
+            beat=settings.watch.beat,
+            freshness=freshness,
         )
         self.correlator = Correlator(
             alerts=self.alerts,
@@ -157,6 +163,9 @@ class Service:
         await self.engine.launch()
         await self.reconciler.round(patience=timedelta(0))
         self.tasks.every(self.settings.watch.every.total_seconds(), "watch", self.watcher.round)
+        for name in self.outside.deliveries:
+            self.tasks.keep(f"hear {name}", partial(self.watcher.hear, name))
+            self.tasks.every(0.25, f"heed {name}", partial(self.watcher.heed, name))
         self.tasks.every(0.5, "outbox", self.sender.round)
         self.tasks.every(5, "reconcile", self.reconciler.round)
         self.tasks.every(10, "incidents", self.correlator.sweep)

@@ -26,6 +26,7 @@ from service.domain.model import Json
 from service.settings import Settings, load
 from service.wiring.parts import VERSION, SystemClock, kinds
 from service.wiring.service import Service
+from service.workflow.watch import Stream
 
 log = structlog.get_logger()
 
@@ -158,6 +159,12 @@ class _Gauges:
         self._parked = Gauge("backout_outbox_parked", "Messages that were set aside for a person.", ("channel",), registry=registry)
         self._alive = Gauge("backout_operations_in_progress", "Operations that have not ended.", registry=registry)
         self._failed = Gauge("backout_background_failed_rounds", "Rounds of background loops that failed since the start.", ("loop",), registry=registry)
+        self._listed = Gauge(
+            "backout_instance_listed_age_seconds", "Since the last list of an instance; -1 before the first.", ("instance",), registry=registry
+        )
+        self._stream = Gauge(
+            "backout_instance_stream_up", "1 while the instance streams its changes, 0 while it should and does not.", ("instance",), registry=registry
+        )
         Gauge("backout_build_info", "The version.", ("version",), registry=registry).labels(VERSION).set(1)
 
     async def round(self) -> None:
@@ -169,6 +176,10 @@ class _Gauges:
             self._oldest.labels(channel).set((now - waiting.oldest).total_seconds() if waiting.oldest else 0)
             self._parked.labels(channel).set(waiting.parked)
         self._alive.set(len(await self._service.operations.alive()))
+        for name, fresh in self._service.watcher.freshness.items():
+            self._listed.labels(name).set((now - fresh.listed_at).total_seconds() if fresh.listed_at else -1)
+            if fresh.stream is not Stream.OFF:
+                self._stream.labels(name).set(fresh.stream is Stream.UP)
         for name, count in self._service.tasks.failed.items():
             self._failed.labels(name).set(count)
 

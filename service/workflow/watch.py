@@ -1,13 +1,16 @@
-"""Watches the targets of each instance: the list cheaply and often, a target closely when its stamp changed; records releases while they live.
+"""Watches the targets of each instance: the list cheaply, a target closely when its stamp changed or a hint names it; records releases while they live.
 
-Image digests and health can only be had while a release lives, so they are written down now, for the day they are needed. Polls behind the port that a
-watch stream will use later.
+Image digests and health can only be had while a release lives, so they are written down now, for the day they are needed. Hints (`Delivery.changes`) make
+it look sooner; what is believed is only ever what was then read, and the list goes on as the safety net under a stream that loses what it likes.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from service.domain import keys
 from service.domain.errors import BackoutError
@@ -20,20 +23,82 @@ HEALTHY = "Healthy"
 AT_ONCE = 8
 GAP = timedelta(minutes=2)
 """Longer than this between two looks counts as not watched."""
+SELDOM = 3
+"""So many times `every` lie between two lists while hints come."""
+CALM = timedelta(seconds=1)
+"""A target is not looked at again sooner than this for a hint; a list is read once hints for one have been silent this long."""
+PATIENCE = timedelta(seconds=5)
+"""A list that hints ask for is not put off longer than this."""
+FIRST_PAUSE, LONGEST_PAUSE, LIVED = timedelta(seconds=1), timedelta(seconds=60), timedelta(seconds=60)
+"""Before hints are asked for again: the first pause doubles up to the longest; a connection that lived long begins anew with the first."""
+
+
+class Stream(StrEnum):
+    """Whether an instance tells by itself what changes: `off` = no, it is only polled; `up` = it does; `down` = it should and does not."""
+
+    OFF = "off"
+    UP = "up"
+    DOWN = "down"
 
 
 @dataclass(slots=True)
 class Freshness:
-    """When an instance was last listed in full, and why not since then ("" = all is well)."""
+    """When an instance was last listed in full, and why not since then ("" = all is well); whether it streams hints, since when, and why not."""
 
     listed_at: datetime | None = None
     complete: bool = False
     trouble: str = ""
     beaten_at: datetime | None = None
+    stream: Stream = Stream.OFF
+    stream_since: datetime | None = None
+    stream_trouble: str = ""
+
+    def stream_is(self, stream: Stream, now: datetime, trouble: str = "") -> None:
+        """Note that hints come from now on, or not."""
+        if stream is not self.stream:
+            self.stream, self.stream_since = stream, now
+        self.stream_trouble = trouble
+
+
+@dataclass(slots=True)
+class _Hints:
+    """What hints ask for: a list, with the time of the first and the newest wish; targets, with the time from which each may be looked at."""
+
+    list_first: datetime | None = None
+    list_newest: datetime | None = None
+    targets: dict[TargetId, datetime] = field(default_factory=dict)
+    looked: dict[TargetId, datetime] = field(default_factory=dict)
+
+    def want_list(self, now: datetime) -> None:
+        self.list_first, self.list_newest = self.list_first or now, now
+
+    def want(self, target: TargetId, now: datetime) -> None:
+        self.targets.setdefault(target, max(now, self.looked.get(target, now - CALM) + CALM))
+
+    def list_is_due(self, now: datetime) -> bool:
+        first, newest = self.list_first, self.list_newest
+        return first is not None and newest is not None and (_passed(newest, CALM, now) or _passed(first, PATIENCE, now))
+
+    def take(self, now: datetime, longest: timedelta) -> list[TargetId]:
+        """The targets that are due, put off by `longest` at most; none of them is due again before `CALM` has passed."""
+        due = [target for target, at in self.targets.items() if _passed(at - longest, longest, now)]
+        for target in due:
+            del self.targets[target]
+        self.looked = {target: at for target, at in self.looked.items() if not _passed(at, CALM, now)} | dict.fromkeys(due, now)
+        return due
+
+
+def _passed(since: datetime, time: timedelta, now: datetime) -> bool:
+    """Whether that much time has passed since then; a clock that was set back before it counts as yes, or nothing would be looked at for as long."""
+    return not since <= now < since + time
 
 
 class Watcher:
-    """Keeps `Targets` true to the delivery instances. One `round` a poll; trouble with one instance or target never stops the others."""
+    """Keeps `Targets` true to the delivery instances. One `round` a poll; trouble with one instance or target never stops the others.
+
+    `hear` and `heed` belong together, one pair an instance: the first only takes hints down, so that it can be cancelled at any time; the second acts on
+    them.
+    """
 
     def __init__(
         self,
@@ -42,10 +107,17 @@ class Watcher:
         targets: Targets,
         gatherer: Gatherer,
         clock: Clock,
+        every: timedelta = timedelta(seconds=10),
         beat: timedelta = timedelta(seconds=15),
         freshness: dict[str, Freshness] | None = None,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._deliveries = deliveries
+        self._every = every
+        self._jitter = jitter
+        self._hints = {name: _Hints() for name in deliveries}
+        self._places = {name: asyncio.Semaphore(AT_ONCE) for name in deliveries}
+        self._listing = {name: asyncio.Lock() for name in deliveries}
         self._gatherer = gatherer
         self._targets = targets
         self._clock = clock
@@ -55,10 +127,67 @@ class Watcher:
             self.freshness.setdefault(name, Freshness())
 
     async def round(self) -> None:
-        """List every instance once and look closely at what changed."""
-        await asyncio.gather(*(self._instance(name, delivery) for name, delivery in self._deliveries.items()))
+        """List every instance once and look closely at what changed; more seldom those whose hints come."""
+        await asyncio.gather(*(self._instance(name) for name in self._deliveries if self._is_due(name)))
 
-    async def _instance(self, name: str, delivery: Delivery) -> None:
+    def _is_due(self, name: str) -> bool:
+        fresh = self.freshness[name]
+        if fresh.stream is not Stream.UP or fresh.listed_at is None or fresh.trouble:
+            return True
+        return _passed(fresh.listed_at, (SELDOM - 0.5) * self._every, self._clock.now())
+
+    async def hear(self, name: str) -> None:
+        """Take the instance's hints down, over one connection after another; returns only if it tells nothing. Never more than one connection is open."""
+        fresh, pause = self.freshness[name], FIRST_PAUSE
+        while (changes := self._deliveries[name].changes()) is not None:
+            began, why = self._clock.now(), "it ended"
+            if fresh.stream is Stream.OFF:
+                fresh.stream_is(Stream.DOWN, began, "not connected yet")
+            try:
+                async with aclosing(changes) as hints:  # type: ignore[type-var]  # an iterator that the port promises to be closable
+                    async for hint in hints:
+                        self._hear_one(name, hint)
+            except BackoutError as error:
+                why = str(error)
+            now = self._clock.now()
+            fresh.stream_is(Stream.DOWN, now, why)
+            pause = FIRST_PAUSE if now - began >= LIVED else pause
+            await self._clock.sleep(pause.total_seconds() * (0.5 + self._jitter()))
+            pause = min(2 * pause, LONGEST_PAUSE)
+        fresh.stream_is(Stream.OFF, self._clock.now())
+
+    def _hear_one(self, name: str, hint: TargetId | None) -> None:
+        now = self._clock.now()
+        self.freshness[name].stream_is(Stream.UP, now)
+        if hint is None:
+            self._hints[name].want_list(now)
+        else:
+            self._hints[name].want(hint, now)
+
+    async def heed(self, name: str) -> None:
+        """Look at what hints asked for and is due."""
+        hints, fresh = self._hints[name], self.freshness[name]
+        if hints.list_is_due(self._clock.now()):
+            hints.list_first = hints.list_newest = None
+            await self._instance(name)
+
+        async def one(target: TargetId) -> None:
+            async with self._places[name]:
+                try:
+                    if await self._targets.listed(target) is None:
+                        hints.want_list(self._clock.now())
+                    elif not (await self.look(target)).settled:
+                        hints.targets.setdefault(target, self._clock.now() + self._every)
+                except BackoutError as error:
+                    fresh.trouble = f"{target}: {error}"
+
+        await asyncio.gather(*(one(target) for target in hints.take(self._clock.now(), max(self._every, CALM))))
+
+    async def _instance(self, name: str) -> None:
+        async with self._listing[name]:  # a list that hints ask for and the poll's own must not overtake each other
+            await self._list(name, self._deliveries[name])
+
+    async def _list(self, name: str, delivery: Delivery) -> None:
         fresh = self.freshness[name]
         now = self._clock.now()
         try:
@@ -69,10 +198,9 @@ class Watcher:
         fresh.complete, fresh.trouble = listing.complete, "" if listing.complete else listing.says
         changed = await self._targets.remember(listing, name, now)
         fresh.listed_at = now
-        places = asyncio.Semaphore(AT_ONCE)
 
         async def one(listed: ListedTarget) -> None:
-            async with places:
+            async with self._places[name]:
                 try:
                     await self._look(delivery, listed)
                 except BackoutError as error:

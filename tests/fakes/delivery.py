@@ -4,7 +4,8 @@ Steps as Argo CD has them: stop_auto_sync (undo: restore_auto_sync), prove (no e
 mark_hold (optional). A test says per step how the next acts fare (`fares`): lost, dropped, refused, permanent, running, failed, foreign, stuck.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,6 +72,31 @@ class FakeDelivery:
         self.before_send: Callable[[str], None] = lambda _step: None
         self.trouble: dict[str, Exception] = {}
         self.complete = True
+        self.looks = 0
+        self.lists = 0
+        self.streams = 0
+        self.hints: asyncio.Queue[TargetId | Exception | None] | None = None
+
+    def tell(self, *hints: TargetId | Exception | None) -> None:
+        """Open the stream for whoever asks for changes, and put these on it; an exception ends it."""
+        self.hints = self.hints or asyncio.Queue()
+        for hint in hints:
+            self.hints.put_nowait(hint)
+
+    def changes(self) -> AsyncIterator[TargetId | None] | None:
+        """What `tell` put there, after the first None; nothing to be had before the first `tell`."""
+        return self._changes(self.hints) if self.hints is not None else None
+
+    async def _changes(self, hints: "asyncio.Queue[TargetId | Exception | None]") -> AsyncIterator[TargetId | None]:
+        self.streams += 1
+        if "changes" in self.trouble:
+            raise self.trouble["changes"]
+        yield None
+        while True:
+            hint = await hints.get()
+            if isinstance(hint, Exception):
+                raise hint
+            yield hint
 
     @property
     def instance(self) -> str:
@@ -86,6 +112,7 @@ class FakeDelivery:
         """The one target."""
         if "targets" in self.trouble:
             raise self.trouble["targets"]
+        self.lists += 1
         app = self.app
         listed = ListedTarget(
             target=self.target,
@@ -102,6 +129,7 @@ class FakeDelivery:
         """The application now."""
         if "look" in self.trouble:
             raise self.trouble["look"]
+        self.looks += 1
         app = self.app
         return keys.TargetState(
             target=target,

@@ -4,7 +4,8 @@ It proves that the port is shaped by the story and not by one system: acts are a
 Nothing here moves by itself: a test says when the forge merges and when the deployer deploys.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,12 +48,18 @@ class Forge:
     lose_answers: int = 0
     drop_requests: int = 0
     requests: int = 0
+    listeners: list[asyncio.Event] = field(default_factory=list)
+
+    def _tell(self) -> None:
+        for listener in self.listeners:
+            listener.set()
 
     def push(self, tree: str, by: Actor, mark: str = "") -> Commit:
         """A commit straight onto the branch, deployed at once (how releases come to be)."""
         commit = Commit(number=len(self.commits), tree=tree, by=by, mark=mark)
         self.commits.append(commit)
         self.deployed = commit.number
+        self._tell()
         return commit
 
     def propose_revert(self, tree: str, by: Actor, mark: str) -> None:
@@ -71,6 +78,7 @@ class Forge:
         for commit in self.waiting:
             self.commits.append(replace(commit, number=len(self.commits)))
         self.waiting.clear()
+        self._tell()
 
     def reject(self) -> None:
         """The checks of what waits fail."""
@@ -80,6 +88,7 @@ class Forge:
     def deploy(self) -> None:
         """The deployer takes the head of the branch."""
         self.deployed = len(self.commits) - 1
+        self._tell()
 
 
 class GitRevertDelivery:
@@ -112,6 +121,19 @@ class GitRevertDelivery:
             objects=(),
         )
         return Listing(targets=(listed,), complete=True)
+
+    async def changes(self) -> AsyncIterator[TargetId | None]:
+        """What the forge's webhook says: that something happened, not what."""
+        heard = asyncio.Event()
+        self._forge.listeners.append(heard)
+        try:
+            yield None
+            while True:
+                await heard.wait()
+                heard.clear()
+                yield self.target
+        finally:
+            self._forge.listeners.remove(heard)
 
     def _release(self, commit: Commit) -> Release:
         sources = (Source(repository="forge/shop", path="deploy", revision=commit.tree),)

@@ -1,6 +1,6 @@
 """One Argo CD as a `Delivery`: joins inventory, facts, hands and doctor, each in a file of its own, over one client."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from integrations.delivery.argocd.check import check
@@ -24,7 +24,8 @@ class ArgoCD:
         self._clock = clock
         self._client = Client(settings, clock, traceparent=traceparent)
         self._reader = Reader(settings, self._client, clock)
-        self._hands = ArgoHands(settings, self._client, self._reader, clock)
+        patient = self._client.patiently()
+        self._hands = ArgoHands(settings, patient, Reader(settings, patient, clock), clock)
 
     @property
     def instance(self) -> str:
@@ -39,6 +40,10 @@ class ArgoCD:
     async def targets(self) -> Listing:
         """All applications the token may read."""
         return await self._reader.targets()
+
+    def changes(self) -> AsyncIterator[TargetId | None] | None:
+        """Hints from one watch, or None when it is switched off."""
+        return self._reader.changes()
 
     async def look(self, target: TargetId) -> TargetState:
         """The application now."""

@@ -1,5 +1,7 @@
 """`backout doctor` for one Argo CD: one line each for what the service will need, with the fix. Reads only."""
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -15,6 +17,8 @@ from service.domain.ports import Checked, Clock
 PROVEN = (3, 2)
 """The contract suite ran against this version."""
 SKEW = timedelta(seconds=5)
+FIRST_WORD = 3.0
+"""Seconds in which a watch must have told of the first application; recorded: 0.01 s."""
 WHAT_FOR = {"get": "read", "sync": "roll back", "update": "stop auto-sync"}
 
 
@@ -26,7 +30,8 @@ async def check(settings: Settings, client: Client, reader: Reader, clock: Clock
         lines += await _version(name, client, clock)
         account, line = await _account(name, client)
         lines += [line, *await _namespace(name, settings, client)]
-        lines += await _applications(name, settings, client, reader, account)
+        applications = await _applications(name, settings, client, reader, account)
+        lines += [*applications, await _watch(name, reader)]
     except BackoutError as error:
         lines.append(Checked(what=name, well="no", says=str(error), fix=f"check url, token_file and ca_file of {settings.name}"))
     return lines
@@ -90,6 +95,23 @@ async def _applications(name: str, settings: Settings, client: Client, reader: R
             says = f"may {'' if yes else 'not '}{WHAT_FOR[verb]} on {project}/*"
             lines.append(Checked(what=f"{name} rights", well="ok" if yes else "no", says=says, fix="" if yes else f"add to policy.csv:  {line}"))
     return [*lines, *await _owned(name, client, projects)]
+
+
+async def _watch(name: str, reader: Reader) -> Checked:
+    """Opens the watch for a moment."""
+    what, fix = f"{name} watch", "let the proxy before Argo CD pass streams without buffering, or set watch: false"
+    changes = reader.changes()
+    if changes is None:
+        return Checked(what=what, well="ok", says="switched off: a change is noticed by the next list")
+    try:
+        async with contextlib.aclosing(changes) as hints, asyncio.timeout(FIRST_WORD):  # type: ignore[type-var]  # it is a generator
+            await anext(hints)
+    except TimeoutError:
+        says = f"nothing came within {FIRST_WORD:g} s; without a single application that is so, else changes are noticed by the next list only"
+        return Checked(what=what, well="warn", says=says, fix=fix)
+    except BackoutError as error:
+        return Checked(what=what, well="warn", says=f"{error}; changes are noticed by the next list only", fix=fix)
+    return Checked(what=what, well="ok", says="open: a change is noticed within a second")
 
 
 async def _owned(name: str, client: Client, projects: Sequence[str]) -> list[Checked]:

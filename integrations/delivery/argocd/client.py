@@ -4,17 +4,20 @@ Wire rules kept here (contract sections 1 and 2): exactly `application/json` on 
 POST and PATCH where it belongs in the body, a bare 403 that may be a dead Kubernetes API, answers that are no JSON.
 """
 
+import contextlib
+import copy
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import quote
 
 from integrations.delivery.argocd.settings import Settings
-from integrations.http import Answer, Http
+from integrations.http import Answer, Http, Stream, UnreachedError
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
 from service.domain.model import Json
 from service.domain.ports import Clock, Guard
@@ -25,6 +28,10 @@ BARE_DENIED = "permission denied"
 BARE_DENIED_MEANS = "the token lacks the right, or there is no such application, or Argo CD cannot reach Kubernetes"
 DENIED_PAUSE = 3.0
 """Seconds between two tries of a write that was answered by a bare 403."""
+AWAY_PAUSE = 1.0
+"""Seconds between two tries of what nobody answered."""
+SILENCE = 50.0
+"""Seconds without a byte after which a watch counts as dead: three of its keep-alives (15 s, recording 03) and a margin."""
 WORDS_KEPT = 500
 _USER = re.compile(r"(?<=://)[^/\s\"'<>]*@")
 LIST_FIELDS = (
@@ -47,6 +54,30 @@ LIST_FIELDS = (
 
 `status.sync.revision` is dropped by a real v3.2.11 too, whatever its catalogue says: then a listed target's desired revision is "".
 """
+WATCH_FIELDS = (
+    "result.type",
+    *(
+        f"result.application.{field}"
+        for field in (
+            "metadata.name",
+            "metadata.namespace",
+            "metadata.deletionTimestamp",
+            "spec.source.targetRevision",
+            "spec.sources",
+            "spec.syncPolicy.automated",
+            "operation.sync.revision",
+            "status.sync.status",
+            "status.sync.revision",
+            "status.sync.revisions",
+            "status.health.status",
+            "status.summary.images",
+            "status.operationState.phase",
+            "status.operationState.startedAt",
+            "status.operationState.finishedAt",
+        )
+    ),
+)
+"""What is worth a closer look. Nothing that changes by itself (reconciledAt, resourceVersion): the server sends no message that these fields do not change."""
 
 
 def without_user(text: str) -> str:
@@ -109,13 +140,25 @@ class Reply:
 
 
 class Client:
-    """One Argo CD. Reads raise TemporaryError, PermanentError or RefusedError; so do writes, which are sent once unless answered by a bare 403."""
+    """One Argo CD. Reads raise TemporaryError, PermanentError or RefusedError; so do writes.
+
+    A write is sent again only when it is certain that nothing happened: no connection was made, or it was answered by a bare 403.
+    """
 
     def __init__(self, settings: Settings, clock: Clock, *, traceparent: Callable[[], str]) -> None:
         self._http = Http(base_url=settings.url, token_file=settings.token_file, ca_file=settings.ca_file, timeout=settings.timeout_seconds)
         self._clock = clock
         self._denied_for = timedelta(seconds=settings.denied_for_seconds)
+        self._timeout = settings.timeout_seconds
         self._traceparent = traceparent
+        self._patient = False
+        self._watches: set[Stream] = set()
+
+    def patiently(self) -> "Client":
+        """The same client for acting: a read that nobody answers is tried again as long as a write is, for an act must not fail of a restart."""
+        other = copy.copy(self)
+        other._patient = True  # noqa: SLF001  our own copy
+        return other
 
     # --- reads ---
 
@@ -186,6 +229,29 @@ class Client:
         """An ApplicationSet."""
         return await self._get(f"/api/v1/applicationsets/{quote(name, safe='')}", [("appsetNamespace", namespace)])
 
+    async def watch(self, projects: Sequence[str]) -> AsyncIterator[tuple[str, Mapping[str, Json]]]:
+        """(type, application with `WATCH_FIELDS`) of every change, as long as the connection lasts; at first each application that is there, as ADDED.
+
+        Ends, or raises as reads do, when the connection ends. Close the iterator, or the connection stays. One at a time: a second is a PermanentError.
+        """
+        path = "/api/v1/stream/applications"
+        if self._watches:
+            raise PermanentError("this Argo CD is watched already")
+        query = [("fields", ",".join(WATCH_FIELDS)), *(("projects", project) for project in projects)]
+        stream = self._http.stream(path, params=query, headers={"Accept": "text/event-stream"})
+        self._watches.add(stream)
+        try:
+            async with stream:
+                if not stream.ok or stream.media_type != "text/event-stream":
+                    judge(await stream.answer(within=self._timeout), f"GET {path}")
+                    raise PermanentError(f"GET {path} answered no stream of events")
+                async with contextlib.aclosing(stream.lines(silence=SILENCE)) as lines:  # type: ignore[type-var]  # it is a generator
+                    async for line in lines:
+                        if line.startswith(b"data:"):
+                            yield _change(line[5:])
+        finally:
+            self._watches.discard(stream)
+
     # --- writes ---
 
     async def refresh(self, app: AppRef, guard: Guard, *, seconds: int) -> Reply:
@@ -196,7 +262,7 @@ class Client:
         query = [("refresh", "normal"), *app.scope.items()]
 
         async def send() -> Answer:
-            return await self._http.request("GET", app.path, params=query, headers=self._headers() | {"Grpc-Timeout": f"{seconds}S"}, timeout=seconds + 2.0)
+            return await self._request("GET", app.path, params=query, headers=self._headers() | {"Grpc-Timeout": f"{seconds}S"}, timeout=seconds + 2.0)
 
         return await self._write(f"GET {app.path}?refresh=normal", send, guard)
 
@@ -226,12 +292,27 @@ class Client:
         traceparent = self._traceparent()
         return {"traceparent": traceparent} if traceparent else {}
 
-    async def _get(self, path: str, query: list[tuple[str, str]] | None = None) -> Reply:
-        answer = await self._http.request("GET", path, params=query or None, headers=self._headers())
+    async def _request(self, method: str, path: str, **more: Any) -> Answer:
+        """One exchange. A server that refuses connections may be waiting, up to 20 s, for our own watch to end (contract 2.4): then it ends."""
         try:
-            return judge(answer, f"GET {path}")
-        except DeniedError as error:
-            raise TemporaryError(str(error)) from error
+            return await self._http.request(method, path, **more)
+        except UnreachedError:
+            for stream in self._watches:
+                stream.close("argocd-server refuses connections, and does so as long as a watch is open if it is restarting itself")
+            raise
+
+    async def _get(self, path: str, query: list[tuple[str, str]] | None = None) -> Reply:
+        until = self._clock.now() + self._denied_for
+        while True:
+            try:
+                return judge(await self._request("GET", path, params=query or None, headers=self._headers()), f"GET {path}")
+            except DeniedError as error:
+                if not self._patient or self._clock.now() >= until:
+                    raise TemporaryError(str(error)) from error
+            except TemporaryError:
+                if not self._patient or self._clock.now() >= until:
+                    raise
+            await self._clock.sleep(AWAY_PAUSE)
 
     async def _send(self, method: str, path: str, guard: Guard, *, query: list[tuple[str, str]] | None = None, body: Mapping[str, Json] | None = None) -> Reply:
         # The header stands here for the DELETE without a body too: without it the answer is 415.
@@ -239,7 +320,7 @@ class Client:
         data = json.dumps(body).encode() if body is not None else None
 
         async def send() -> Answer:
-            return await self._http.request(method, path, params=query or None, data=data, headers=headers)
+            return await self._request(method, path, params=query or None, data=data, headers=headers)
 
         return await self._write(f"{method} {path}", send, guard)
 
@@ -247,13 +328,32 @@ class Client:
         until = self._clock.now() + self._denied_for
         while True:
             await guard()
-            answer = await send()
             try:
-                return judge(answer, what)
+                return judge(await send(), what)
+            except UnreachedError:
+                if self._clock.now() >= until:
+                    raise
+                pause = AWAY_PAUSE
             except DeniedError as error:
                 if self._clock.now() >= until:
                     raise RefusedError(f"{error}; asked again for {int(self._denied_for.total_seconds())} s") from error
-            await self._clock.sleep(DENIED_PAUSE)
+                pause = DENIED_PAUSE
+            await self._clock.sleep(pause)
+
+
+def _change(raw: bytes) -> tuple[str, Mapping[str, Json]]:
+    """One message of a watch. The error object at the end of a stream is reduced by our field filter too, down to `{}` (contract 2.4)."""
+    try:
+        message = json.loads(raw)
+    except ValueError as error:
+        raise TemporaryError("Argo CD sent a message of the watch that is no JSON") from error
+    result = message.get("result") if isinstance(message, dict) else None
+    app = result.get("application") if isinstance(result, dict) else None
+    if not isinstance(result, dict) or not isinstance(app, dict):
+        inner = message.get("error") if isinstance(message, dict) else None
+        words = without_user(str(inner.get("message", "")))[:WORDS_KEPT] if isinstance(inner, dict) else ""
+        raise TemporaryError(f"Argo CD ended the watch{f': {words}' if words else ' with an error'}")
+    return str(result.get("type", "")), app
 
 
 def judge(answer: Answer, what: str) -> Reply:

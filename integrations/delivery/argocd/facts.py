@@ -1,9 +1,10 @@
 """Reads facts about applications, live. An outside failure is an Absent with the server's words; nothing here writes."""
 
 import asyncio
+import contextlib
 import functools
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -104,6 +105,23 @@ class Reader:
         self._projects.update({listed.target.name: listed.project for listed in found if listed.project})
         says = f"the token may not read all of {', '.join(short)}: what is not listed may exist all the same" if short else ""
         return Listing(targets=tuple(found), complete=not short, says=says)
+
+    def changes(self) -> AsyncIterator[TargetId | None] | None:
+        """Hints of one watch, or None when it is switched off."""
+        return self._hints() if self._settings.watch else None
+
+    async def _hints(self) -> AsyncIterator[TargetId | None]:
+        """An application that changed where it matters; None at first, and when one came or went."""
+        first = True
+        async with contextlib.aclosing(self._client.watch(self._settings.projects)) as messages:  # type: ignore[type-var]  # it is a generator
+            async for kind, app in messages:
+                metadata = reading.part(app, "metadata")
+                known = kind == "MODIFIED" and bool(metadata.get("name"))
+                if first or not known:
+                    yield None
+                if known:
+                    yield reading.target_of(self._settings.name, self._settings.namespace, metadata)
+                first = False
 
     # --- one application ---
 

@@ -33,4 +33,7 @@ class Settings(BaseModel):
     read_back_seconds: tuple[float, ...] = (0.0, 2.0, 5.0)
     """When, after auto-sync was stopped, it is looked at whether somebody took that back (an owner does within 0.01 to 5.8 s)."""
     denied_for_seconds: Annotated[float, Field(ge=0, le=120)] = 30.0
-    """How long a bare `permission denied` to a write is tried again: a Kubernetes API that is away looks the same."""
+    """How long an act keeps trying while Argo CD refuses connections (20 s when it restarts itself, recording 02) or answers a bare `permission
+    denied` (a Kubernetes API that is away looks the same)."""
+    watch: bool = True
+    """Whether changes are heard of by one open watch (within a second) besides the list; off where a proxy cannot stream."""

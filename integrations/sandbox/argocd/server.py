@@ -3,6 +3,8 @@
 The only module that knows every other; behaviour is in them.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -46,7 +48,7 @@ class SandboxArgoCD:
         admin_password: str | None = None,
     ) -> None:
         self.faults = Faults()
-        timings = timings or Timings()
+        timings = self._timings = timings or Timings()
         versions = Versions()
         self.projects = Projects(versions, clock)
         self._background = Background()
@@ -108,10 +110,31 @@ class SandboxArgoCD:
         self._port = int(self._runner.addresses[0][1])
 
     async def refuse(self) -> None:
-        """Refuse new connections, as argocd-server does while it restarts itself; open ones go on (recording 02)."""
+        """Refuse new connections, as argocd-server does while it restarts itself: idle ones are closed, calls under way and watches go on (recording 02)."""
         if self._site is not None:
             await self._site.stop()
             self._site = None
+        if self._runner is not None and self._runner.server is not None:
+            self._runner.server.pre_shutdown()
+
+    def change_settings(self) -> asyncio.Task[None]:
+        """A change of url, dex or webhook secrets: it restarts itself, which takes as long as a watch is open, `Timings.restart` at most (recording 02)."""
+        return self._background.start(self._restart())
+
+    async def _restart(self) -> None:
+        await self.refuse()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timings.restart * self._timings.pace):
+                await self._streams.none_open.wait()
+        await self.listen()
+
+    async def kill(self) -> None:
+        """SIGKILL of argocd-server: every connection breaks, calls under way and watches too, new ones are refused until `listen`. Nothing else stops."""
+        await self.refuse()
+        if self._runner is not None and self._runner.server is not None:
+            for connection in list(self._runner.server.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
 
     async def stop(self) -> None:
         """End watches, listener and controllers. Raises what a controller's task died of."""

@@ -53,6 +53,7 @@ class Timings:
     owner: float = 0.05  # ApplicationSet controller: edit -> reverted
     pod_start: float = 0.15  # pod created -> ready, when nothing else is said
     keep_alive: float = 15.0  # SSE comment
+    restart: float = 20.0  # after a change of its settings argocd-server refuses connections as long as a watch is open, this long at most
     login: float = 0.7  # deliberate delay of a login
 
     @classmethod

@@ -21,13 +21,15 @@ _BUFFER = 1000
 
 
 class Streams:
-    """Open watches; `stop` ends them."""
+    """Open watches; `stop` ends them, `none_open` is set while there is none."""
 
     def __init__(self, edge: Edge, tools: Machinery, reads: ReadCalls) -> None:
         self._edge = edge
         self._tools = tools
         self._reads = reads
         self._open: set[asyncio.Queue[tuple[str, Json] | None]] = set()
+        self.none_open = asyncio.Event()
+        self.none_open.set()
 
     def stop(self) -> None:
         """End every open watch."""
@@ -51,10 +53,13 @@ class Streams:
 
         self._tools.applications.listeners.append(heard)
         self._open.add(queue)
+        self.none_open.clear()
         try:
             return await self._send(request, call, first, queue)
         finally:
             self._open.discard(queue)
+            if not self._open:
+                self.none_open.set()
             self._tools.applications.listeners.remove(heard)
 
     async def _send(self, request: web.Request, call: Call, first: list[Json], queue: asyncio.Queue[tuple[str, Json] | None]) -> web.StreamResponse:

@@ -3,9 +3,10 @@
 A delivery system added later joins by a world of its own in `WORLDS`.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -340,6 +341,26 @@ async def test_steps_are_orders_that_a_person_could_follow(world: World) -> None
     step, _ = await world.effect()
     assert all((step.says, step.done_when, step.fallback, step.command))
     assert json.loads(json.dumps(dict(step.parameters))) == step.parameters
+
+
+async def test_changes_begin_with_list_again_and_then_name_what_somebody_changed(world: World) -> None:
+    _, intention = await world.effect()
+    changes = world.delivery.changes()
+    assert changes is not None
+    async with aclosing(changes) as hints, asyncio.timeout(20):  # type: ignore[type-var]  # an iterator that the port promises to be closable
+        assert await anext(hints) is None
+        await world.person_deploys()
+        while await anext(hints) != intention.target:
+            pass
+
+
+async def test_changes_can_be_asked_for_again_after_they_ended(world: World) -> None:
+    await world.effect()
+    for _ in range(2):
+        changes = world.delivery.changes()
+        assert changes is not None
+        async with aclosing(changes) as hints, asyncio.timeout(20):  # type: ignore[type-var]  # an iterator that the port promises to be closable
+            assert await anext(hints) is None
 
 
 async def test_facts_it_does_not_answer_are_absent(world: World) -> None:

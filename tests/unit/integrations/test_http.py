@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from integrations.http import Answer, Http, address, credential
+from integrations import http as http_module
+from integrations.http import Answer, Http, UnreachedError, address, credential
 from integrations.sandbox.http import LoopbackServer
 from service.domain.errors import PermanentError, TemporaryError
 
@@ -16,7 +17,14 @@ class Echo(LoopbackServer):
     """Tells back what it was sent."""
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
-        return (web.get("/moved", self._moved), web.get("/long", self._long), web.get("/cut", self._cut), web.route("*", "/{path:.*}", self._echo))
+        return (
+            web.get("/stream", self._stream),
+            web.get("/mute", self._mute),
+            web.get("/moved", self._moved),
+            web.get("/long", self._long),
+            web.get("/cut", self._cut),
+            web.route("*", "/{path:.*}", self._echo),
+        )
 
     async def _echo(self, request: web.Request) -> web.Response:
         body = (await request.read()).decode()
@@ -40,6 +48,30 @@ class Echo(LoopbackServer):
         for _ in range(65):
             await answer.write(b"\0" * (1 << 20))
         return answer
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """Two lines, the second in two pieces; then as `?then=` says: end, cut, wait, or a line without end."""
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        for piece in (b"data: 1\n\n:", b" alive\nhalf"):
+            await answer.write(piece)
+            await asyncio.sleep(0.01)
+        match request.query.get("then"):
+            case "cut":
+                assert request.transport is not None
+                request.transport.abort()
+            case "wait":
+                await asyncio.sleep(60)
+            case "long":
+                await answer.write(b"x" * 2000)
+                await asyncio.sleep(60)
+            case _:
+                pass
+        return answer
+
+    async def _mute(self, _request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        raise AssertionError("nobody waits this long")
 
     async def _cut(self, request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Length": "100"})
@@ -281,3 +313,103 @@ async def test_a_write_is_sent_on_a_connection_of_its_own_so_that_nothing_repeat
         server.close()
         await server.wait_closed()
     assert seen == ["DELETE", "DELETE"]
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------------------------
+
+
+async def read(client: Http, then: str, *, silence: float = 5.0) -> list[bytes]:
+    """The lines until the stream ends, or with what it ended."""
+    found: list[bytes] = []
+    async with client.stream("/stream", params={"then": then}) as stream:
+        assert (stream.ok, stream.media_type) == (True, "text/event-stream")
+        try:
+            async for line in stream.lines(silence=silence):
+                found.append(line)  # noqa: PERF401  what came before an error is kept too
+        except (TemporaryError, PermanentError) as error:
+            found.append(str(error).encode())
+    return found
+
+
+async def test_a_stream_gives_whole_lines_whatever_pieces_they_came_in(lab: Lab) -> None:
+    assert await read(lab.client(), "end") == [b"data: 1", b"", b": alive"]
+
+
+async def test_a_stream_that_is_cut_off_is_temporary(lab: Lab) -> None:
+    *_, last = await read(lab.client(), "cut")
+    assert b"/stream was cut off (ClientPayloadError)" in last
+
+
+async def test_a_stream_that_falls_silent_is_temporary(lab: Lab) -> None:
+    *lines, last = await read(lab.client(), "wait", silence=0.1)
+    assert lines == [b"data: 1", b"", b": alive"]
+    assert last.endswith(b"/stream was silent for 0.1 s")
+
+
+async def test_a_line_without_an_end_is_an_error(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_module, "MAX_LINE", 1000)
+    *_, last = await read(lab.client(), "long")
+    assert last.endswith(b"/stream sent a line of more than 1000 bytes")
+
+
+@pytest.mark.parametrize("path", ["/stream?then=wait", "/mute"], ids=["while it reads", "before the headers"])
+async def test_a_stream_can_be_closed_from_elsewhere(lab: Lab, path: str) -> None:
+    stream = lab.client().stream(path)
+
+    async def use() -> None:
+        async with stream:
+            async for _ in stream.lines(silence=60):
+                pass
+
+    reading = asyncio.ensure_future(use())
+    await asyncio.sleep(0.1)
+    stream.close("it is in the way")
+    with pytest.raises(TemporaryError, match="the stream was closed: it is in the way"):
+        await asyncio.wait_for(reading, 5)
+
+
+async def test_a_close_does_not_hit_who_is_busy_with_a_line_and_ends_the_next_wait(lab: Lab) -> None:
+    stream, seen = lab.client().stream("/stream?then=wait"), 0
+
+    async def use() -> None:
+        nonlocal seen
+        async with stream:
+            async for _ in stream.lines(silence=60):
+                stream.close("enough")
+                await asyncio.sleep(0.01)
+                seen += 1
+
+    with pytest.raises(TemporaryError, match="the stream was closed: enough"):
+        await use()
+    assert seen > 0
+
+
+async def test_what_a_server_says_instead_of_a_stream_can_be_read(lab: Lab) -> None:
+    lab.server.fail_with(401, body=b"who are you?")
+    async with lab.client().stream("/stream") as stream:
+        answer = await stream.answer(within=5)
+    assert (stream.ok, answer.status, answer.body) == (False, 401, b"who are you?")
+
+
+async def test_a_stream_carries_the_credential_and_waits_for_headers_longer_than_the_deadline_of_an_exchange(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    lab.server.slow_down(0.4)
+    async with lab.client(timeout=0.1, token_file=tmp_path / "token").stream("/stream") as stream:
+        assert stream.ok
+    assert lab.server.seen[-1].authorized
+
+
+async def test_where_nobody_listens_it_is_known_that_nothing_was_sent(lab: Lab) -> None:
+    client = lab.client()
+    await lab.server.go_down()
+    with pytest.raises(UnreachedError):
+        await client.request("POST", "/a", json={})
+    with pytest.raises(UnreachedError):
+        async with client.stream("/stream"):
+            pass
+
+
+async def test_a_connection_that_breaks_after_it_was_made_is_not_unreached(lab: Lab) -> None:
+    with pytest.raises(TemporaryError) as raised:
+        await lab.client().request("GET", "/cut")
+    assert not isinstance(raised.value, UnreachedError)

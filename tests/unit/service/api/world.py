@@ -122,6 +122,9 @@ class FakeDelivery:
         self.desired = "held-revision"
         self.acted: list[str] = []
 
+    def changes(self) -> None:
+        return None
+
     async def read(self, key: Key[Any]) -> Fact[Any]:
         if self.absent is not None:
             return self.absent

@@ -231,7 +231,18 @@ def targets(**changed: Any) -> Doc:
     return {
         "as_of": "2026-05-04T12:01:11Z",
         "complete": True,
-        "instances": [{"instance": "prod", "listed_at": "2026-05-04T12:01:07Z", "age_s": 4.0, "complete": True, "trouble": ""}],
+        "instances": [
+            {
+                "instance": "prod",
+                "listed_at": "2026-05-04T12:01:07Z",
+                "age_s": 4.0,
+                "complete": True,
+                "trouble": "",
+                "stream": "up",
+                "stream_since": "2026-05-04T12:00:00Z",
+                "stream_trouble": "",
+            }
+        ],
         "targets": [
             target("basket"),
             target("checkout", hold=HOLD, mode="auto"),

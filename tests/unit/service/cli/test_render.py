@@ -103,6 +103,12 @@ def test_an_incomplete_list_of_targets_says_so_before_anything_else() -> None:
     assert "no targets that this token may see" in shown
 
 
+def test_an_instance_that_does_not_tell_its_changes_is_named_with_the_reason() -> None:
+    down = {**documents.targets()["instances"][0], "stream": "down", "stream_trouble": "the proxy cut it off"}
+    shown = printed(render.targets(documents.targets(instances=[down]), NOW))
+    assert shown.startswith("! prod does not tell its changes, so they are noticed by the next list only: the proxy cut it off")
+
+
 def test_a_list_that_is_incomplete_for_no_named_reason_says_so_too() -> None:
     assert printed(render.targets(documents.targets(complete=False), NOW)).startswith("! not every instance could be listed")
 

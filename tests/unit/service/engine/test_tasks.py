@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from service.engine.tasks import Tasks
 
 
@@ -68,6 +70,38 @@ async def test_stopping_does_not_wait_out_the_pause_between_rounds() -> None:
     await asyncio.sleep(0.01)
     await asyncio.wait_for(tasks.stop(), 5)
     assert rounds.ended == 1
+
+
+async def test_what_is_kept_going_is_run_again_after_a_failure_and_not_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks, runs = Tasks(), 0
+    monkeypatch.setattr("service.engine.tasks.AGAIN_AFTER", 0)
+
+    async def one() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise ValueError("once")
+
+    tasks.keep("hear", one)
+    await asyncio.sleep(0.05)
+    assert (runs, tasks.failed["hear"]) == (2, 1)
+    assert tasks.alive() == {}
+    await tasks.stop()
+
+
+async def test_stopping_cancels_at_once_what_is_kept_going() -> None:
+    tasks, cancelled = Tasks(), asyncio.Event()
+
+    async def for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    tasks.keep("hear", for_ever)
+    await asyncio.sleep(0)
+    await asyncio.wait_for(tasks.stop(patience=60), 5)
+    assert cancelled.is_set()
 
 
 async def test_stopping_nothing_is_no_trouble() -> None:

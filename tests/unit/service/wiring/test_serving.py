@@ -18,6 +18,7 @@ from service.settings import load
 from service.wiring.parts import VERSION, SystemClock, kinds
 from service.wiring.service import Service
 from service.wiring.serving import _Gauges, _listen, _readiness, _serve, parts, serve
+from service.workflow.watch import Freshness, Stream
 from tests.fakes import store
 from tests.unit.service.wiring.conftest import free_port, process, settings_of
 
@@ -145,6 +146,10 @@ async def test_the_gauges_show_what_waits_and_what_was_set_aside(alone: Callable
         await service.outbox.send(Message(channel="notify:on-call", key=key, body={"outcome": "recovered"}), SystemClock().now())
     await service.operations.begin(store.operation(), (), ())
     service.tasks.failed["watch"] = 3
+    now = SystemClock().now()
+    service.watcher.freshness |= {"prod": Freshness(listed_at=now), "spin": Freshness(), "git": Freshness()}
+    service.watcher.freshness["prod"].stream_is(Stream.UP, now)
+    service.watcher.freshness["spin"].stream_is(Stream.DOWN, now, "cut off")
     await gauges.round()
     text = generate_latest(registry).decode()
     assert 'backout_outbox_waiting{channel="notify:on-call"} 2.0' in text
@@ -152,6 +157,10 @@ async def test_the_gauges_show_what_waits_and_what_was_set_aside(alone: Callable
     assert 'backout_outbox_parked{channel="notify:on-call"} 0.0' in text
     assert "backout_operations_in_progress 1.0" in text
     assert 'backout_background_failed_rounds{loop="watch"} 3.0' in text
+    assert 'backout_instance_stream_up{instance="prod"} 1.0' in text
+    assert 'backout_instance_stream_up{instance="spin"} 0.0' in text
+    assert 'backout_instance_stream_up{instance="git"}' not in text
+    assert 'backout_instance_listed_age_seconds{instance="spin"} -1.0' in text
     await store.closed(service.database)
     await store.closed(copied)
 

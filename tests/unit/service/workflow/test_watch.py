@@ -1,3 +1,6 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,6 +25,7 @@ async def watched(stage: Stage) -> Stage:
     stage.app.history.insert(0, FRESH)
     stage.app.images[FRESH.key] = Image(reference="registry.example/shop/web:3", digest="sha256:" + "5" * 64, proof="pods")
     stage.app.health = "Healthy"
+    stage.delivery.looks = stage.delivery.lists = 0
     return stage
 
 
@@ -209,17 +213,8 @@ async def test_the_spec_is_remembered_as_it_was_seen(watched: Stage) -> None:
 
 
 async def test_a_target_is_looked_at_closely_only_when_something_changed(watched: Stage) -> None:
-    class Counting(FakeDelivery):
-        looks = 0
-
-        async def look(self, target: TargetId) -> keys.TargetState:
-            self.looks += 1
-            return await super().look(target)
-
-    counting = Counting(watched.clock, TARGET, watched.app)
-    watched.deliveries["prod"] = counting
     await rounds(watched, 20, 20)
-    assert counting.looks == 1
+    assert watched.delivery.looks == 1
 
 
 def test_a_watcher_begins_with_nothing_known(stage: Stage) -> None:
@@ -328,3 +323,197 @@ def test_promise_1_time_next_to_an_unsure_look_is_not_time_in_which_the_release_
     assert (sure.healthy_for, sure.vouched) == (timedelta(seconds=7), True)
     later = _lived_on(sure, "Healthy", made.NOW + timedelta(seconds=50))
     assert later.healthy_for == timedelta(seconds=37)
+
+
+# --- hints --------------------------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def hearing(stage: Stage, *hints: TargetId | Exception | None) -> AsyncIterator[None]:
+    """The instance streams, and somebody takes its hints down."""
+    stage.delivery.tell(*hints)
+    task = asyncio.ensure_future(stage.watcher.hear("prod"))
+    await turns()
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def heeded(stage: Stage, seconds: float = 0) -> None:
+    stage.clock.pass_(seconds=seconds)
+    await stage.watcher.heed("prod")
+
+
+async def tell(stage: Stage, *hints: TargetId | Exception | None) -> None:
+    stage.delivery.tell(*hints)
+    await turns()
+
+
+def stream(stage: Stage) -> tuple[str, str]:
+    fresh = stage.watcher.freshness["prod"]
+    return fresh.stream.value, fresh.stream_trouble
+
+
+async def test_after_each_connect_everything_is_listed_again(watched: Stage) -> None:
+    async with hearing(watched):
+        await heeded(watched)
+        assert watched.delivery.lists == 0
+        await heeded(watched, 1)
+        assert (watched.delivery.lists, stream(watched)) == (1, ("up", ""))
+        await tell(watched, TemporaryError("cut off"))
+        await heeded(watched, 1)
+    assert (watched.delivery.streams, watched.delivery.lists) == (2, 2)
+
+
+async def test_a_hint_makes_one_target_be_looked_at_and_lists_nothing(watched: Stage) -> None:
+    await rounds(watched)
+    async with hearing(watched):
+        await heeded(watched, 1)
+        watched.app.health = "Degraded"
+        looks, lists = watched.delivery.looks, watched.delivery.lists
+        await tell(watched, TARGET, TARGET, TARGET)
+        await heeded(watched)
+    assert (watched.delivery.looks - looks, watched.delivery.lists - lists) == (1, 0)
+    assert (await record(watched)).last_health == "Degraded"
+
+
+async def test_many_hints_for_one_target_are_one_look_a_second(watched: Stage) -> None:
+    await rounds(watched)
+    async with hearing(watched):
+        await heeded(watched, 1)
+        looks = watched.delivery.looks
+        for _ in range(8):
+            await tell(watched, TARGET)
+            await heeded(watched, 0.25)
+    assert watched.delivery.looks - looks == 2
+
+
+async def test_promise_1_a_hint_is_no_fact(watched: Stage) -> None:
+    """What the stream says of a target is not recorded; only what is read then."""
+    await rounds(watched)
+    before = await record(watched)
+    async with hearing(watched):
+        await tell(watched, TARGET)
+    assert await record(watched) == before
+
+
+async def test_a_hint_for_a_target_that_was_never_listed_makes_everything_be_listed(watched: Stage) -> None:
+    await rounds(watched)
+    async with hearing(watched):
+        await heeded(watched, 1)
+        lists, looks = watched.delivery.lists, watched.delivery.looks
+        await tell(watched, TargetId("prod", "new"))
+        await heeded(watched)
+        await heeded(watched, 1)
+    assert (watched.delivery.lists - lists, watched.delivery.looks - looks) == (1, 0)
+
+
+async def test_a_burst_of_hints_for_a_list_puts_it_off_five_seconds_at_most(watched: Stage) -> None:
+    async with hearing(watched):
+        for _ in range(9):
+            await tell(watched, None)
+            await heeded(watched, 0.5)
+        assert watched.delivery.lists == 0
+        await tell(watched, None)
+        await heeded(watched, 0.5)
+    assert watched.delivery.lists == 1
+
+
+async def test_a_target_that_has_not_settled_is_looked_at_again_without_a_hint(watched: Stage) -> None:
+    delivery = watched.delivery = unsure(watched, settled=False)
+    await rounds(watched)
+    async with hearing(watched, TARGET):
+        await heeded(watched)
+        looks = delivery.looks
+        delivery.settled = True
+        await heeded(watched, 9)
+        assert delivery.looks == looks + 1  # the list's own look
+        await heeded(watched, 1)
+    assert delivery.looks == looks + 2
+
+
+async def test_while_hints_come_the_list_is_read_a_third_as_often_and_health_goes_on_counting(watched: Stage) -> None:
+    await rounds(watched)
+    async with hearing(watched):
+        await heeded(watched, 1)
+        lists = watched.delivery.lists
+        await rounds(watched, *[10] * 6)
+    assert watched.delivery.lists - lists == 2
+    assert (await record(watched)).healthy_for == timedelta(seconds=61)
+
+
+async def test_while_the_stream_is_down_the_list_is_read_as_often_as_without(watched: Stage) -> None:
+    watched.delivery.trouble["changes"] = TemporaryError("no way")
+    async with hearing(watched):
+        assert stream(watched) == ("down", "no way")
+        await rounds(watched, 10, 10)
+    assert watched.delivery.lists == 3
+
+
+async def test_a_target_that_cannot_be_looked_at_is_the_instances_trouble_and_the_list_is_read_again(watched: Stage) -> None:
+    await rounds(watched)
+    async with hearing(watched):
+        await heeded(watched, 1)
+        watched.delivery.trouble["look"] = TemporaryError("permission denied")
+        await tell(watched, TARGET)
+        await heeded(watched, 1)
+        assert watched.watcher.freshness["prod"].trouble == "prod:checkout: permission denied"
+        lists = watched.delivery.lists
+        await rounds(watched)
+    assert watched.delivery.lists == lists + 1
+
+
+async def test_a_stream_that_fails_is_asked_for_again_later_and_later(watched: Stage) -> None:
+    watched.delivery.tell()
+    watched.delivery.trouble["changes"] = TemporaryError("no way")
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        watched.clock.pass_(seconds=seconds)
+        if len(pauses) == 9:
+            watched.delivery.hints = None
+
+    watched.clock.sleep = sleep  # type: ignore[method-assign]  # the fake's own, so that the pauses can be seen
+    await Watcher(deliveries=watched.deliveries, targets=watched.targets, gatherer=watched.gatherer, clock=watched.clock, jitter=lambda: 0.5).hear("prod")
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+async def test_a_connection_that_lived_long_is_asked_for_again_soon(watched: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def one_life(seconds: float) -> AsyncIterator[None]:
+        yield None
+        watched.clock.pass_(seconds=seconds)
+
+    lives = iter([one_life(seconds) for seconds in (0, 0, 61, 0)])
+    monkeypatch.setattr(watched.delivery, "changes", lambda: next(lives, None))
+    watched.clock.sleep = sleep  # type: ignore[method-assign]  # the fake's own, so that the pauses can be seen
+    await Watcher(deliveries=watched.deliveries, targets=watched.targets, gatherer=watched.gatherer, clock=watched.clock, jitter=lambda: 0.5).hear("prod")
+    assert pauses == [1, 2, 1, 2]
+
+
+async def test_an_instance_that_tells_nothing_is_only_polled(watched: Stage) -> None:
+    await watched.watcher.hear("prod")
+    assert stream(watched) == ("off", "")
+
+
+async def test_a_clock_that_was_set_back_puts_no_look_off(watched: Stage) -> None:
+    await rounds(watched)
+    async with hearing(watched):
+        await heeded(watched, 1)
+        await tell(watched, TARGET, None)
+        lists, looks = watched.delivery.lists, watched.delivery.looks
+        await heeded(watched, -3600)
+        assert (watched.delivery.lists - lists, watched.delivery.looks - looks) == (1, 1)
+        watched.clock.pass_(seconds=-3600)
+        await watched.watcher.round()
+    assert watched.delivery.lists - lists == 2

@@ -52,6 +52,24 @@ async def test_the_administrators_token_is_refused(stage: Stage, tmp_path: Path)
     assert [(line.well, "could not be told from a person's" in line.says) for line in found] == [("no", True)]
 
 
+async def test_the_watch_is_opened_for_a_moment(stage: Stage) -> None:
+    await stage.application("web")
+    assert (await only(stage, "watch")).well == "ok"
+    assert (await only(stage, "watch")).says.startswith("open:")
+
+
+async def test_a_watch_that_says_nothing_is_a_warning(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("integrations.delivery.argocd.check.FIRST_WORD", 0.1)
+    line = await only(stage, "watch")
+    assert (line.well, "nothing came within 0.1 s" in line.says, bool(line.fix)) == ("warn", True, True)
+
+
+async def test_a_watch_that_is_switched_off_is_no_trouble(stage: Stage) -> None:
+    await stage.application("web")
+    stage.argo = stage.adapter(watch=False)
+    assert (await only(stage, "watch")).says == "switched off: a change is noticed by the next list"
+
+
 async def test_a_bad_token_is_told_and_nothing_more_is_asked(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "backout.token").write_text("a.b.c")
     found = await lines(stage)

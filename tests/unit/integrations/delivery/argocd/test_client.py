@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -7,10 +8,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from integrations.delivery.argocd.client import AppRef, Client, DeadlineError, DeniedError, GoneError, ServerRefusedError, judge
 from integrations.delivery.argocd.settings import Settings
-from integrations.http import Answer
+from integrations.http import Answer, UnreachedError
 from service.domain.errors import BackoutError, PermanentError, RefusedError, TemporaryError, TooLateError
 from tests.unit.integrations.delivery.argocd.recordings import answer
 from tests.unit.integrations.delivery.argocd.stage import CountingGuard, StageClock
@@ -28,22 +30,50 @@ class Listening:
         self.delay = 0.0
         self._runner: web.AppRunner | None = None
         self.url = ""
+        self.port = 0
+        self.lines: list[bytes] = []
+        self.watches = 0
+        self.asked = asyncio.Event()
+        self.watched = asyncio.Event()
+        self.returning: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         app = web.Application()
+        app.router.add_get("/api/v1/stream/applications", self._watch)
         app.router.add_route("*", "/{tail:.*}", self._serve)
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self.port}"
 
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        """The lines that a test put there, then silence, unless the last one is empty: that ends it. An answer of a test goes first."""
+        self.requests.append((request.method, str(request.rel_url), dict(request.headers), b""))
+        if self.answers:
+            return self.answers.pop(0)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        self.watches += 1
+        self.watched.set()
+        try:
+            for line in self.lines:
+                await response.write(line)
+            if not self.lines or self.lines[-1]:
+                await asyncio.sleep(60)
+        finally:
+            self.watches -= 1
+        return response
 
     async def _serve(self, request: web.Request) -> web.Response:
         self.requests.append((request.method, str(request.rel_url), dict(request.headers), await request.read()))
+        self.asked.set()
         await asyncio.sleep(self.delay)
         return self.answers.pop(0) if self.answers else web.json_response({})
 
@@ -61,10 +91,15 @@ async def server() -> AsyncIterator[Listening]:
 
 
 @pytest.fixture
-async def client(server: Listening, tmp_path: Path) -> AsyncIterator[Client]:
+def clock() -> StageClock:
+    return StageClock()
+
+
+@pytest.fixture
+async def client(server: Listening, clock: StageClock, tmp_path: Path) -> AsyncIterator[Client]:
     (tmp_path / "token").write_text("secret-token\n")
     settings = Settings.model_validate({"name": "prod", "url": server.url, "token_file": tmp_path / "token", "timeout_seconds": 1})
-    made = Client(settings, StageClock(), traceparent=lambda: TRACE)
+    made = Client(settings, clock, traceparent=lambda: TRACE)
     yield made
     await made.close()
 
@@ -173,6 +208,190 @@ async def test_nobody_answering_is_temporary_and_no_secret_is_in_the_text(server
     with pytest.raises(TemporaryError) as raised:
         await client.roll_back(WEB, 0, CountingGuard())
     assert "secret-token" not in str(raised.value)
+
+
+# --- a server that is away for a while ---
+
+
+def back_after(server: Listening, clock: StageClock, seconds: float) -> None:
+    """Let the server come back when so much was slept."""
+
+    def slept(_seconds: float) -> None:
+        if sum(clock.slept) >= seconds and not server.returning:
+            server.returning = asyncio.ensure_future(server.start())
+
+    clock.after_sleep = slept
+
+
+async def test_promise_3_a_write_that_no_connection_was_made_for_is_sent_once_the_server_is_back(server: Listening, client: Client, clock: StageClock) -> None:
+    await server.stop()
+    back_after(server, clock, 25)
+    guard = CountingGuard()
+    await client.roll_back(WEB, 0, guard)
+    assert [method for method, *_ in server.requests] == ["POST"]
+    assert guard.asked >= 25
+
+
+async def test_promise_4_the_guard_ends_the_waiting_for_a_server_that_is_away(server: Listening, client: Client) -> None:
+    await server.stop()
+
+    class UntilLate(CountingGuard):
+        async def __call__(self) -> None:
+            await super().__call__()
+            if self.asked == 3:
+                raise TooLateError("past act_before")
+
+    with pytest.raises(TooLateError):
+        await client.roll_back(WEB, 0, UntilLate())
+
+
+async def test_a_server_that_stays_away_is_given_up_after_half_a_minute(server: Listening, client: Client, clock: StageClock) -> None:
+    await server.stop()
+    with pytest.raises(UnreachedError):
+        await client.roll_back(WEB, 0, CountingGuard())
+    assert 30 <= sum(clock.slept) < 33
+
+
+async def test_a_write_whose_connection_breaks_is_not_sent_again(server: Listening, client: Client, clock: StageClock) -> None:
+    server.delay = 60
+    sending = asyncio.ensure_future(client.roll_back(WEB, 0, CountingGuard()))
+    await asyncio.wait_for(server.asked.wait(), 5)
+    await server.stop()
+    with pytest.raises(TemporaryError):
+        await sending
+    assert (len(server.requests), clock.slept) == (1, [])
+
+
+async def test_reads_of_an_act_wait_for_the_server_and_other_reads_do_not(server: Listening, client: Client, clock: StageClock) -> None:
+    await server.stop()
+    with pytest.raises(UnreachedError):
+        await client.application(WEB)
+    assert clock.slept == []
+    back_after(server, clock, 25)
+    await client.patiently().application(WEB)
+    assert sum(clock.slept) >= 25
+
+
+async def test_promise_1_reads_of_an_act_conclude_nothing_from_one_bare_403(server: Listening, client: Client) -> None:
+    server.deny(5)
+    await client.patiently().application(WEB)
+    assert len(server.requests) == 6
+
+
+async def test_reads_of_an_act_end_with_what_was_said_last(server: Listening, client: Client, clock: StageClock) -> None:
+    server.deny(100)
+    with pytest.raises(TemporaryError, match="cannot reach Kubernetes"):
+        await client.patiently().application(WEB)
+    assert 30 <= sum(clock.slept) < 33
+
+
+async def test_a_read_that_is_refused_for_good_is_not_asked_again(server: Listening, client: Client) -> None:
+    server.answers.append(web.json_response({"error": "gone", "code": 5, "message": "gone"}, status=404))
+    with pytest.raises(GoneError):
+        await client.patiently().application(WEB)
+    assert len(server.requests) == 1
+
+
+# --- the watch ---
+
+
+def told(kind: str, name: str, **more: Any) -> bytes:
+    return b"data: " + json.dumps({"result": {"type": kind, "application": {"metadata": {"name": name}, **more}}}).encode() + b" \n\n\n"
+
+
+async def heard(client: Client, *projects: str) -> list[Any]:
+    """What a watch tells until it ends, and how it ends."""
+    found: list[Any] = []
+    try:
+        async with contextlib.aclosing(client.watch(projects)) as messages:  # type: ignore[type-var]  # it is a generator
+            async for kind, app in messages:
+                found.append((kind, app["metadata"]["name"]))
+    except BackoutError as error:
+        found.append(error)
+    return found
+
+
+async def test_a_watch_asks_for_events_of_its_projects_and_for_no_field_that_changes_by_itself(server: Listening, client: Client) -> None:
+    server.lines = [told("ADDED", "web"), b":\n", told("MODIFIED", "web"), b""]
+    assert await heard(client, "shop", "search") == [("ADDED", "web"), ("MODIFIED", "web")]
+    (_, url, headers, _) = server.requests[0]
+    query = URL(url).query
+    assert (headers["Accept"], query.getall("projects"), headers["Authorization"]) == ("text/event-stream", ["shop", "search"], "Bearer secret-token")
+    fields = query["fields"].split(",")
+    assert {"result.type", "result.application.metadata.name", "result.application.status.health.status"} <= set(fields)
+    whole = {"result.application", "result.application.metadata", "result.application.status", "result.application.status.operationState"}
+    assert not {field for field in fields if field in whole or field.endswith(("reconciledAt", "resourceVersion", "managedFields"))}
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (b'data: {"error":{"grpc_code":14,"message":"lost https://me:pw@git.example"}} \n', "Argo CD ended the watch: lost https://git.example"),
+        (b"data: {} \n", "Argo CD ended the watch with an error"),
+        (b"data: <html> \n", "a message of the watch that is no JSON"),
+        (b"data: [1] \n", "Argo CD ended the watch with an error"),
+    ],
+)
+async def test_an_error_at_the_end_of_a_watch_is_temporary_also_where_the_field_filter_ate_it(
+    server: Listening, client: Client, message: bytes, words: str
+) -> None:
+    server.lines = [told("ADDED", "web"), message]
+    first, error = await heard(client)
+    assert first == ("ADDED", "web")
+    assert isinstance(error, TemporaryError)
+    assert words in str(error)
+
+
+async def test_a_watch_that_is_refused_says_why(server: Listening, client: Client) -> None:
+    server.answers.append(web.json_response({"error": {"grpc_code": 16, "http_code": 401, "message": "no session information"}}, status=401))
+    (error,) = await heard(client)
+    assert isinstance(error, PermanentError)
+    assert "no session information" in str(error)
+
+
+async def test_an_answer_that_is_no_stream_is_an_error(server: Listening, client: Client) -> None:
+    server.answers.append(web.json_response({"items": None}))
+    (error,) = await heard(client)
+    assert isinstance(error, PermanentError)
+    assert "answered no stream of events" in str(error)
+
+
+async def test_there_is_never_more_than_one_watch(server: Listening, client: Client) -> None:
+    server.lines = [told("ADDED", "web")]
+    async with contextlib.aclosing(client.watch(())) as messages:  # type: ignore[type-var]  # it is a generator
+        await anext(messages)
+        (error,) = await heard(client.patiently())
+        assert isinstance(error, PermanentError)
+        assert server.watches == 1
+    server.lines = [b""]
+    assert await heard(client) == []
+
+
+async def test_a_refused_connection_ends_our_own_watch_for_the_server_may_be_waiting_for_that(server: Listening, client: Client, clock: StageClock) -> None:
+    """Recording 02: argocd-server that restarts itself refuses connections as long as a watch is open, 20 s at most."""
+    server.lines = [told("ADDED", "web")]
+    listening = asyncio.ensure_future(heard(client))
+    await asyncio.wait_for(server.watched.wait(), 5)
+    client._http.base_url = "http://127.0.0.1:1"  # noqa: SLF001  the listener closes and the watch goes on, which no server of aiohttp's does
+    with pytest.raises(UnreachedError):
+        await client.patiently().roll_back(WEB, 0, CountingGuard())
+    first, error = await asyncio.wait_for(listening, 5)
+    assert first == ("ADDED", "web")
+    assert "argocd-server refuses connections" in str(error)
+    assert clock.slept
+
+
+async def test_another_failure_does_not_end_the_watch(server: Listening, client: Client) -> None:
+    server.lines = [told("ADDED", "web")]
+    listening = asyncio.ensure_future(heard(client))
+    await asyncio.wait_for(server.watched.wait(), 5)
+    server.deny(1)
+    with pytest.raises(TemporaryError):
+        await client.application(WEB)
+    await asyncio.sleep(0.05)
+    assert not listening.done()
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
 
 
 async def test_a_write_is_sent_once_when_its_answer_is_slow(server: Listening, tmp_path: Path) -> None:

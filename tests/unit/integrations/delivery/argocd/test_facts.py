@@ -1,4 +1,7 @@
+import asyncio
+import contextlib
 import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -54,6 +57,63 @@ async def test_the_stamp_stays_while_nothing_happens_and_moves_with_a_deploy(pla
     assert (await plain.argo.targets()).targets[0].stamp == before
     await plain.deploy("web", "registry.example/web:3.0")
     assert (await plain.argo.targets()).targets[0].stamp != before
+
+
+async def hints(stage: Stage, act: Callable[[], Awaitable[object]], until: TargetId | None) -> list[TargetId | None]:
+    """What the watch hints at after its beginning while `act` is done, up to the one that ends it."""
+    changes = stage.argo.changes()
+    assert changes is not None
+    found: list[TargetId | None] = []
+    async with contextlib.aclosing(changes) as told, asyncio.timeout(20):  # type: ignore[type-var]  # it is a generator
+        assert await anext(told) is None
+        await act()
+        while not found or found[-1] != until:
+            found.append(await anext(told))
+    return found
+
+
+async def test_a_change_hints_at_the_application_that_changed(plain: Stage) -> None:
+    await plain.application("other")
+    found = await hints(plain, lambda: plain.deploy("web", "registry.example/web:3.0"), plain.target("web"))
+    assert set(found) <= {None, plain.target("web")}  # None: the other application's first word
+
+
+async def test_an_application_that_comes_hints_at_the_list(plain: Stage) -> None:
+    found = await hints(plain, lambda: plain.application("fresh"), None)
+    assert found[-1] is None
+
+
+async def test_what_changes_by_itself_hints_at_nothing(plain: Stage) -> None:
+    """A refresh that finds nothing new writes reconciledAt; the server has nothing to say of the fields that are watched."""
+
+    async def act() -> None:
+        await plain.until("web", lambda app: app["status"]["health"]["status"] == "Healthy", "health")
+        await plain.settle(0.1)
+        found.clear()
+        for _ in range(5):
+            plain.tick()
+            await plain.person("GET", "/applications/web?refresh=normal")
+        quiet.extend(found)
+        await plain.deploy("web", "registry.example/web:3.0")
+
+    found: list[TargetId | None] = []
+    quiet: list[TargetId | None] = []
+    changes = plain.argo.changes()
+    assert changes is not None
+
+    async def listen() -> None:
+        async for hint in changes:
+            found.append(hint)  # noqa: PERF401  read by others meanwhile
+
+    listening = asyncio.ensure_future(listen())
+    await act()
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    assert (quiet, plain.target("web") in found) == ([], True)
+
+
+async def test_a_watch_that_is_switched_off_is_none(plain: Stage) -> None:
+    assert plain.adapter(watch=False).changes() is None
 
 
 async def test_an_empty_list_without_the_right_to_read_is_not_no_applications(plain: Stage) -> None:

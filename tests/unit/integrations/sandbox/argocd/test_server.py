@@ -148,6 +148,57 @@ async def test_refused_connections_come_back_on_the_same_address(sandbox: Sandbo
     assert (await server.call("GET", "/healthz")).status == 200
 
 
+async def test_a_change_of_settings_takes_the_api_away_as_long_as_a_watch_is_open(sandbox: SandboxArgoCD, server: ArgoCDServer) -> None:  # recording 02
+    release = await released(server)
+    async with server.watching(f"name={release.name}") as seen:
+        restarting = sandbox.change_settings()
+        await asyncio.sleep(0.1)
+        async with aiohttp.ClientSession() as fresh:
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await fresh.get(f"{server.url}/healthz")
+        sandbox.write_by_kubernetes(release.name, lambda app: app["metadata"].update(labels={"a": "1"}))
+
+        async def told() -> bool:
+            return len(seen) > 1
+
+        await server.until(told, "an event on the old stream")
+        assert not restarting.done()
+    await asyncio.wait_for(restarting, 0.8)  # it would have been a second by itself: 20 s at a twentieth
+    assert (await server.call("GET", "/healthz")).status == 200
+
+
+async def test_a_watch_that_stays_open_does_not_keep_the_api_away_for_ever_and_goes_on(sandbox: SandboxArgoCD, server: ArgoCDServer) -> None:  # recording 02
+    release = await released(server)
+    async with server.watching(f"name={release.name}") as seen:
+        await asyncio.wait_for(sandbox.change_settings(), 10)
+        assert (await server.call("GET", "/healthz")).status == 200
+        sandbox.write_by_kubernetes(release.name, lambda app: app["metadata"].update(labels={"a": "1"}))
+
+        async def told() -> bool:
+            return len(seen) > 1
+
+        await server.until(told, "an event on the old stream")
+
+
+async def test_without_a_watch_a_change_of_settings_shows_no_gap(sandbox: SandboxArgoCD, server: ArgoCDServer) -> None:  # recording 02
+    await asyncio.wait_for(sandbox.change_settings(), 0.5)
+    assert (await server.call("GET", "/healthz")).status == 200
+
+
+async def test_a_killed_server_breaks_every_connection_and_keeps_what_it_was_told(sandbox: SandboxArgoCD, server: ArgoCDServer) -> None:
+    release = await released(server)
+    headers = {"Authorization": f"Bearer {server.tokens['backout']}"}
+    async with server.session.get(f"{server.url}/api/v1/stream/applications?name={release.name}", headers=headers) as stream:
+        await stream.content.readline()
+        await sandbox.kill()
+        with pytest.raises(aiohttp.ClientError):
+            await stream.content.read()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await server.call("GET", "/healthz")
+    await sandbox.listen()
+    assert len((await server.app(release.name))["status"]["history"]) == 2
+
+
 async def test_slow_answers_are_slow(sandbox: SandboxArgoCD, server: ArgoCDServer) -> None:
     sandbox.faults.slow_by = 0.2
     before = time.monotonic()

@@ -4,9 +4,9 @@ from service.domain.facts import Absent
 from service.domain.model import Way
 from service.domain.planning.plan import Offer
 from service.domain.verdict import blocks, passes, unknown, warns
-from service.workflow.watch import Freshness
+from service.workflow.watch import Freshness, Stream
 from tests.unit.service.api.conftest import Api, MakeApi
-from tests.unit.service.api.world import CHECKOUT, ORDERS, RULE, STAGING, World
+from tests.unit.service.api.world import CHECKOUT, NOW, ORDERS, RULE, STAGING, World
 
 CHECK = "/v1/targets/prod:checkout/rollback-check"
 
@@ -19,7 +19,8 @@ async def test_the_list_shows_what_is_open_around_each_target(world: World, api:
     got = await api.get("/v1/targets")
     assert got.status == 200
     assert got.body["complete"] is True
-    assert got.body["instances"] == [{"instance": "prod", "listed_at": "2026-05-04T12:01:03Z", "age_s": 4.0, "complete": True, "trouble": ""}]
+    listed = {"instance": "prod", "listed_at": "2026-05-04T12:01:03Z", "age_s": 4.0, "complete": True, "trouble": ""}
+    assert got.body["instances"] == [{**listed, "stream": "off", "stream_since": None, "stream_trouble": ""}]
     checkout, orders = got.body["targets"]
     assert (checkout["id"], checkout["hold"], checkout["incident"], checkout["operation"]) == ("prod:checkout", hold.id, incident, alive.id)
     assert (checkout["mode"], checkout["health"], checkout["images"]) == ("approve", "Degraded", ["registry.example/shop/web:2.5.0"])
@@ -41,7 +42,16 @@ async def test_a_list_with_an_instance_in_trouble_says_that_it_may_be_short(worl
     world.freshness["second"] = Freshness(trouble="permission denied")
     got = await api.get("/v1/targets")
     assert got.body["complete"] is False
-    assert got.body["instances"][1] == {"instance": "second", "listed_at": None, "age_s": None, "complete": False, "trouble": "permission denied"}
+    second = got.body["instances"][1]
+    assert (second["instance"], second["listed_at"], second["complete"], second["trouble"]) == ("second", None, False, "permission denied")
+
+
+async def test_a_stream_that_is_down_is_told_and_does_not_make_the_list_short(world: World, api: Api) -> None:
+    world.freshness["prod"].stream_is(Stream.DOWN, NOW, "the proxy cut it off")
+    got = await api.get("/v1/targets")
+    instance = got.body["instances"][0]
+    assert (instance["stream"], instance["stream_since"], instance["stream_trouble"]) == ("down", "2026-05-04T12:01:07Z", "the proxy cut it off")
+    assert got.body["complete"] is True
 
 
 async def test_an_instance_that_was_never_listed_makes_the_list_incomplete(world: World, api: Api) -> None:
