@@ -362,7 +362,7 @@ def operation_detail(one: Operation, approval: Mapping[str, Json] | None, *, all
     return tagged(body)
 
 
-def _trigger(data: record.Rollback) -> View | None:
+def _trigger(data: record.Attempt) -> View | None:
     if data.trigger is None:
         return None
     return {
@@ -386,7 +386,7 @@ def _approval(row: Mapping[str, Json]) -> View:
     }
 
 
-def _tried(one: record.Tried, data: record.Rollback) -> View:
+def _tried(one: record.Tried, data: record.Attempt) -> View:
     """An effect that was intended; the marker by which it is recognised stays inside."""
     steps = data.plan.steps if data.plan else ()
     of = steps[one.step] if 0 <= one.step < len(steps) else None

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from service.domain.errors import PermanentError
-from service.domain.model import Image, Json, Operation
+from service.domain.model import Image, Json, Operation, OperationKind
 from service.domain.planning.plan import Plan
 from service.domain.recovery import Bound, Progress
 from service.domain.rule import Trigger
@@ -39,12 +39,13 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rollback:
-    """The record of a rollback operation.
+class Attempt:
+    """What an operation of any kind remembers.
 
     `cursor` is the next step of the plan; `why_compensate` the sentence that made the operation take its steps back. `ending` is the outcome that
     the compensation leads to. `verdicts` counts how often the world was judged, `attempts` the attempts made for plans that were given up since.
-    `keep_firing` is the alert rule's own, which delays the end of a verification.
+    `keep_firing` is the alert rule's own, which delays the end of a verification; `verified` that it ended well. `hold_id` is the hold that it opened,
+    joined or works under.
     """
 
     schema: int = SCHEMA
@@ -74,19 +75,27 @@ class Rollback:
     back_since: datetime | None = None
     attempts: int = 0
     keep_firing: timedelta = timedelta(0)
+    verified: bool = False
 
 
-_ADAPTER = TypeAdapter(Rollback)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback(Attempt):
+    """The record of a rollback operation."""
 
 
-def dump(record: Rollback) -> Mapping[str, Any]:
+_ADAPTERS: Mapping[OperationKind, TypeAdapter[Any]] = {OperationKind.ROLLBACK: TypeAdapter(Rollback)}
+_BY_CLASS: Mapping[type[Attempt], TypeAdapter[Any]] = {Rollback: _ADAPTERS[OperationKind.ROLLBACK]}
+
+
+def dump(record: Attempt) -> Mapping[str, Any]:
     """As JSON values."""
-    data: Mapping[str, Any] = _ADAPTER.dump_python(record, mode="json")
+    data: Mapping[str, Any] = _BY_CLASS[type(record)].dump_python(record, mode="json")
     return data
 
 
-def load(operation: Operation) -> Rollback:
-    """Back from the row; PermanentError for a record that a newer version wrote."""
+def load(operation: Operation) -> Attempt:
+    """Back from the row, by the operation's kind; PermanentError for a record that a newer version wrote."""
     if int(operation.data.get("schema", SCHEMA)) > SCHEMA:
         raise PermanentError(f"operation {operation.id} was written by a newer version of Backout")
-    return _ADAPTER.validate_python(operation.data)
+    found: Attempt = _ADAPTERS[operation.kind].validate_python(operation.data)
+    return found

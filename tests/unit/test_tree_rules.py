@@ -17,7 +17,7 @@ WITHOUT_TEST_FILE: Mapping[str, str] = {
     "service/domain/ports.py": "protocols and their values, without a decision; each is tested where it is kept",
     "service/api/reads.py": "protocols of what the edge reads, and one value; each is kept by a store, which is tested where it is",
     "service/domain/errors.py": "exceptions without behaviour",
-    "service/workflow/rollback/": "one story in chapters that make no sense apart: driven from row to row by tests/unit/service/workflow/test_rollback.py",
+    "service/workflow/chapters/": "parts of stories that make no sense apart: driven from row to row by tests/unit/service/workflow/test_rollback.py",
     "integrations/sandbox/argocd/": "one stand-in in many files, held by the contract suite that runs against the real Argo CD as well",
 }
 """Files, or whole folders ending in a slash. May only get shorter: an entry that has its test files, or whose source is gone, has to leave."""

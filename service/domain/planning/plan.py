@@ -15,13 +15,14 @@ class Step:
     """One step. `name` is understood by the delivery system that offered it; `says` is an order a person could follow; `parameters` are its own.
 
     `effect`: it writes on the outside. `optional`: its failure does not stop the plan. `undo` is the compensating step, if there is one.
-    `owner` is backout or person. `done_when` says how to see that it worked.
+    `owner` is backout or person. `done_when` says how to see that it worked. `once_verified`: it waits until what came before was measured as good.
     """
 
     name: str
     says: str
     effect: bool = True
     optional: bool = False
+    once_verified: bool = False
     owner: str = "backout"
     parameters: Mapping[str, Json] = field(default_factory=dict)
     done_when: str = ""
@@ -86,4 +87,5 @@ class Plan:
 
 def _bound(step: Step) -> list[Json]:
     """What of a step an approval covers: everything that decides what is written, also when it is taken back."""
-    return [step.name, step.owner, step.effect, step.optional, dict(step.parameters), _bound(step.undo) if step.undo else None]
+    late = ["once_verified"] if step.once_verified else []  # a plan that was made before this existed keeps its digest
+    return [step.name, step.owner, step.effect, step.optional, dict(step.parameters), _bound(step.undo) if step.undo else None, *late]

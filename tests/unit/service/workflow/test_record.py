@@ -6,14 +6,14 @@ import pytest
 
 from service.domain.errors import PermanentError
 from service.domain.recovery import Bound, Check, Look, Progress
-from service.workflow.record import SCHEMA, Confirmed, Rollback, Tried, dump, load
+from service.workflow.record import SCHEMA, Attempt, Confirmed, Rollback, Tried, dump, load
 from tests.fakes.clock import START
 from tests.fakes.store import operation
 from tests.unit.service.domain import made
 from tests.unit.service.workflow.stage import TARGET, Stage
 
 
-def again(record: Rollback) -> Rollback:
+def again(record: Rollback) -> Attempt:
     """As after a restart: through JSON text."""
     return load(operation(data=json.loads(json.dumps(dump(record)))))
 
@@ -47,6 +47,7 @@ async def test_a_full_record_comes_back_as_it_was(stage: Stage) -> None:
         held_before=True,
         own_marker="operation=op_1",
         back_since=START,
+        verified=True,
     )
     assert again(record) == record
     assert plan is not None

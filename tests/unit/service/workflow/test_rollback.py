@@ -31,7 +31,7 @@ BREAKS = Transition(phase="begin", data={}, done=Outcome.FAILED)
 WARNING = "caches_stay_coherent"
 
 
-def data(row: Operation) -> record.Rollback:
+def data(row: Operation) -> record.Attempt:
     return record.load(row)
 
 

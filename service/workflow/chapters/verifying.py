@@ -6,26 +6,24 @@ from datetime import datetime, timedelta
 
 from service.domain import keys, spans
 from service.domain.errors import PermanentError
-from service.domain.facts import Absent, Fact, Facts, Key, Known
+from service.domain.facts import Absent, Fact, Key, Known
 from service.domain.model import Operation, Outcome
 from service.domain.planning.plan import Plan
 from service.domain.ports import (
     AuditEvent,
-    Seen,
     SpanDraft,
     Transition,
 )
 from service.domain.recovery import Bound, Progress, advance, check_alerts, check_live, check_sli, give_up_at, longest_range
-from service.workflow import messages
-from service.workflow.record import Rollback, dump
-from service.workflow.rollback.chapter import VERIFY, Chapter, plan_of
-from service.workflow.rollback.telling import check_span
+from service.workflow.chapters.chapter import ACT, VERIFY, Chapter, plan_of
+from service.workflow.chapters.telling import check_span
+from service.workflow.record import Attempt, dump
 
 
 class Verifying(Chapter):
     """After the last step: looks, and the end that they lead to."""
 
-    def start(self, op: Operation, data: Rollback, now: datetime) -> Transition:
+    def start(self, op: Operation, data: Attempt, now: datetime) -> Transition:
         """Begin to measure."""
         when = self._p.examiner.policy(op.target).recovered_when
         end = give_up_at(
@@ -40,7 +38,7 @@ class Verifying(Chapter):
         row = AuditEvent(kind="verifying", says=f"measuring whether it recovered, until {end:%H:%M:%S} UTC at most", at=now)
         return Transition(phase=VERIFY, data=dump(data), says="measuring whether it recovered", events=(row,))
 
-    async def verify(self, op: Operation, data: Rollback) -> Transition:
+    async def verify(self, op: Operation, data: Attempt) -> Transition:
         """One look: what runs, the SLI, the alert by our own query, and whether anybody took our change back."""
         plan, progress = plan_of(op, data), data.progress
         if progress is None:
@@ -54,7 +52,7 @@ class Verifying(Chapter):
         wanted += [key for key, use in ((sli, bool(bound.rung)), (traffic, bool(when.traffic))) if use]  # type: ignore[misc]
         wanted += alerts.values()  # type: ignore[arg-type]
         facts = await self._p.gatherer.facts(op.target, wanted)
-        reverted = self._reverted(op, data, plan, facts)
+        reverted = self._tale.reverted(data, plan, facts)
         now = self._p.clock.now()
         if reverted:
             return self._verified(op, replace(data, progress=replace(progress, ended="not_recovered", says=reverted)), plan)
@@ -72,11 +70,12 @@ class Verifying(Chapter):
         pause = max(1.0, min(5.0, when.scrape_interval.total_seconds() / 2))
         return Transition(phase=VERIFY, data=dump(data), says=progress.says, wait=timedelta(seconds=pause))
 
-    async def _alerts(self, op: Operation, data: Rollback) -> Mapping[str, Key[keys.AlertNow]]:
+    async def _alerts(self, op: Operation, data: Attempt) -> Mapping[str, Key[keys.AlertNow]]:
         """Every alert that has to be quiet: the one that started this, and each that fires on the target by its sender's word. Name -> the question."""
         found: dict[str, Key[keys.AlertNow]] = {}
-        if data.trigger is not None:
-            found[data.trigger.alert] = keys.alert_now(data.trigger.alert, data.trigger.series_labels)
+        trigger = self._tale.trigger(data)
+        if trigger is not None:
+            found[trigger.alert] = keys.alert_now(trigger.alert, trigger.series_labels)
         for incident in await self._p.alerts.open_incidents():
             if incident.target != op.target:
                 continue
@@ -88,20 +87,7 @@ class Verifying(Chapter):
                         found[episode.name if episode.name not in found else f"{episode.name} ({episode.fingerprint})"] = key
         return found
 
-    @staticmethod
-    def _reverted(op: Operation, data: Rollback, plan: Plan, facts: Facts) -> str:
-        """Whether somebody took our change back: one observed revert means stop, not retry (promise 7)."""
-        state = facts.read(keys.state(op.target))
-        if isinstance(state, Absent):
-            return ""
-        stopped = any(plan.steps[one.step].undo is not None for one in data.tried if not one.undo and one.ended == Seen.DONE)
-        if stopped and state.value.auto_sync:
-            return "somebody turned auto-sync on again; Backout does not fight: look who writes the spec"
-        if state.value.history and state.value.history[0].key != plan.goal.key:
-            return f"release {state.value.history[0].title} was deployed over the rollback; Backout does not fight"
-        return ""
-
-    def _verified(self, op: Operation, data: Rollback, plan: Plan) -> Transition:
+    def _verified(self, op: Operation, data: Attempt, plan: Plan) -> Transition:
         progress, now = data.progress, self._p.clock.now()
         if progress is None:  # pragma: no cover  the caller has it
             raise PermanentError("verified without progress")
@@ -119,22 +105,19 @@ class Verifying(Chapter):
         row = AuditEvent(
             kind="verified", says=progress.says, at=now, body={"checks": [{"check": c.name, "look": c.look, "says": c.says} for c in progress.checks]}
         )
-        policy = self._p.examiner.policy(op.target)
-        review = now + policy.hold_review
-        if data.hold_id:
-            held = f"{plan.suspect.title} stays away until a person ends the hold; review by {review:%Y-%m-%d}"
-            attributes: dict[str, str | int | float | bool] = {
-                spans.HOLD_ID: data.hold_id,
-                spans.HOLD_HELD: plan.suspect.key,
-                spans.HOLD_OWNER: str(op.requested_by),
-                spans.HOLD_REVIEW_AT: review.isoformat(),
-            }
-            drafts.append(SpanDraft(path=(spans.HOLD,), name=spans.HOLD, started_at=now, ended_at=now, says=held, attributes=attributes))
-        text = (
-            f"Why: {data.trigger.alert if data.trigger else str(op.requested_by)}; {plan.suspect.title} was to blame.",
-            f"Safe: {messages.score(plan.verdict)}.",
-            progress.says[:1].upper() + progress.says[1:] + ".",
-            f"{plan.suspect.title} is held away. Next: fix and release; then backout holds end {data.hold_id}" if data.hold_id else "",
-            "" if good else "The rollback stays in place. A person is needed now.",
-        )
-        return self.end(op, data, outcome, progress.says, rows=(row,), drafts=tuple(drafts), text=text)
+        if not self._tale.stays(data, outcome):
+            return self.give_up(op, data, progress.says, outcome, tuple(drafts), rows=(row,))
+        data = replace(data, verified=good)
+        if good and data.cursor < len(plan.steps):
+            before = now + self._p.examiner.policy(op.target).act_within  # what was just measured is the newest verdict there is
+            return Transition(phase=ACT, data=dump(data), says=progress.says, events=(row,), spans=tuple(drafts), act_before=before)
+        return self._close(op, data, outcome, progress.says, (row,), tuple(drafts))
+
+    def finish(self, op: Operation, data: Attempt) -> Transition:
+        """Verified before, and every step that was left for then is done or left out."""
+        return self._close(op, data, Outcome.RECOVERED, data.progress.says if data.progress else "", (), ())
+
+    def _close(self, op: Operation, data: Attempt, outcome: Outcome, says: str, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]) -> Transition:
+        closing = self._tale.verified(op, data, plan_of(op, data), outcome, says, self._p.clock.now())
+        said = closing.says or says
+        return self.end(op, data, outcome, said, rows=(*rows, *closing.rows), drafts=(*drafts, *closing.drafts), text=closing.text, hold=closing.hold)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from service.domain import keys
 from service.domain.errors import PermanentError
-from service.domain.facts import Absent, Known
+from service.domain.facts import Fact, Known
 from service.domain.model import Image, Mode, Operation, Outcome
 from service.domain.planning.plan import Plan
 from service.domain.policy import Decision, Do, RecoveredWhen, TargetPolicy, decide
@@ -16,27 +16,28 @@ from service.domain.ports import (
     Transition,
 )
 from service.domain.recovery import Bound
+from service.domain.rule import Trigger
 from service.workflow import messages
-from service.workflow.examine import Examination
-from service.workflow.record import Rollback, dump
-from service.workflow.rollback.chapter import (
+from service.workflow.chapters.chapter import (
     ACT,
     WAITING,
     Chapter,
-    Ports,
 )
-from service.workflow.rollback.telling import approval_span, verdict_spans
+from service.workflow.chapters.tale import Ports
+from service.workflow.chapters.telling import approval_span, verdict_spans
+from service.workflow.examine import Examination
+from service.workflow.record import Attempt, dump
 
 
 class Deciding(Chapter):
     """From the beginning to the word go, or to an early end."""
 
-    async def begin(self, op: Operation, data: Rollback) -> Transition:
+    async def begin(self, op: Operation, data: Attempt) -> Transition:
         """Look at the target, ask every rule, and let mode and policy say what happens."""
         started = self._p.clock.now()
         policy = self._p.examiner.policy(op.target)
         deadline = policy.act_within if op.mode is Mode.AUTO else policy.approve_within
-        found = await self._examine(op, data, deadline)
+        found = await self._tale.examine(op, data, deadline)
         now = self._p.clock.now()
         decision = decide(op.mode, found.verdict, policy)
         data = replace(data, plan=found.plan, onset=found.onset, verdicts=data.verdicts + 1)
@@ -65,24 +66,12 @@ class Deciding(Chapter):
         if decision.do is Do.REFUSE:
             return self.refused(op, data, found, decision.says, rows, drafts)
         if decision.do is Do.NOTIFY:
-            text = (f"Why: {found.says}", messages.score(found.verdict), *messages.worst_lines(found.verdict), f"backout plan {op.target} shows the plan.")
+            text = (f"Why: {found.says}", messages.score(found.verdict), *messages.worst_lines(found.verdict), self._tale.by_hand(op, data))
             return self.end(op, data, Outcome.SUGGESTED, found.says, rows=rows, drafts=drafts, text=text)
         data = await self._prepare(data, found, policy)
         if decision.do is Do.WAIT:
             return self._wait_or_go(op, data, found, policy, decision, rows, drafts)
         return self._go(op, data, found, now + policy.act_within, rows, drafts)
-
-    async def _examine(self, op: Operation, data: Rollback, deadline: timedelta) -> Examination:
-        return await self._p.examiner.examine(
-            op.target,
-            trigger=data.trigger,
-            automatic=op.automatic,
-            mode=op.mode,
-            requested_by=op.requested_by,
-            plan_id=self._p.new_id("pln"),
-            deadline=deadline,
-            ignore_operation=op.id,
-        )
 
     @staticmethod
     def _would(found: Examination, policy: TargetPolicy) -> str:
@@ -92,7 +81,7 @@ class Deciding(Chapter):
     def _wait_or_go(
         self,
         op: Operation,
-        data: Rollback,
+        data: Attempt,
         found: Examination,
         policy: TargetPolicy,
         decision: Decision,
@@ -140,16 +129,16 @@ class Deciding(Chapter):
             act_before=until,
         )
 
-    async def waited(self, op: Operation, data: Rollback) -> Transition:
+    async def waited(self, op: Operation, data: Attempt) -> Transition:
         """The deadline came (a decision would have moved the row on)."""
         now = self._p.clock.now()
         if op.act_before is not None and now < op.act_before:
             return Transition(phase=WAITING, data=op.data, until_person=op.act_before)
         span = approval_span(data, now, "expired", "", "nobody decided in time")
-        text = ("Nothing was done: silence is not consent.", f"To do it now: backout rollback {op.target}")
+        text = ("Nothing was done: silence is not consent.", self._tale.by_hand(op, data))
         return self.end(op, data, Outcome.EXPIRED, "nobody decided in time; nothing was done", drafts=(span,), text=text)
 
-    async def decided(self, op: Operation, data: Rollback) -> Transition:
+    async def decided(self, op: Operation, data: Attempt) -> Transition:
         """A person decided: check that what was approved is still what would be done."""
         started = self._p.clock.now()
         decision = await self._p.journal.approval(op.id)
@@ -163,7 +152,7 @@ class Deciding(Chapter):
             return self.end(op, data, Outcome.REJECTED, f"rejected by {who}; nothing was done", drafts=(span,))
         policy = self._p.examiner.policy(op.target)
         left = (op.act_before or started) - started
-        found = await self._examine(op, data, left)
+        found = await self._tale.examine(op, data, left)
         now = self._p.clock.now()
         data = replace(data, verdicts=data.verdicts + 1)
         drafts = (span, *verdict_spans(found, data, started, now, None))
@@ -181,23 +170,26 @@ class Deciding(Chapter):
         data = await self._prepare(replace(data, plan=plan), found, policy)
         return self._go(op, data, found, op.act_before or now, (), drafts)  # the offer's end, however long the second look took
 
-    async def _prepare(self, data: Rollback, found: Examination, policy: TargetPolicy) -> Rollback:
+    async def _prepare(self, data: Attempt, found: Examination, policy: TargetPolicy) -> Attempt:
         """Remember what the verification will compare with: goal images, the SLI's bound, traffic before."""
         wanted = await _goal_images(self._p, found)
-        bound = _bound(found, policy.recovered_when)
+        trigger = self._tale.trigger(data)
+        rule: Fact[keys.AlertRule] | None = None
+        if trigger is not None:
+            asked = keys.alert_rule(trigger.alert, trigger.series_labels)
+            rule = (await self._p.gatherer.facts(found.case.target, [asked], found.case.facts)).read(asked)
+        bound = _bound(trigger, rule, policy.recovered_when)
         traffic = None
         if policy.recovered_when.traffic:
             facts = await self._p.gatherer.facts(found.case.target, [keys.series(policy.recovered_when.traffic)])
             before = facts.read(keys.series(policy.recovered_when.traffic))
             flows = [flow for flow in before.value.values.values() if math.isfinite(flow)] if isinstance(before, Known) else []
             traffic = sum(flows) if flows else None  # NaN would compare as "enough" with anything
-        trigger = found.case.trigger
-        rule = found.case.facts.read(keys.alert_rule(trigger.alert, trigger.series_labels)) if trigger else None
         keep_firing = rule.value.keep_firing if isinstance(rule, Known) else timedelta(0)
         return replace(data, wanted=wanted, bound=bound, traffic_before=traffic, keep_firing=keep_firing)
 
     def _go(
-        self, op: Operation, data: Rollback, found: Examination, before: datetime, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]
+        self, op: Operation, data: Attempt, found: Examination, before: datetime, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]
     ) -> Transition:
         plan, now = data.plan, self._p.clock.now()
         if plan is None or not plan.steps:
@@ -205,7 +197,7 @@ class Deciding(Chapter):
         return Transition(
             phase=ACT,
             data=dump(replace(data, acting_since=now)),
-            says=f"going back: {plan.suspect.title} → {plan.goal.title}",
+            says=f"{self._tale.verb}: {plan.suspect.title} → {plan.goal.title}",
             events=rows,
             spans=drafts,
             suspect_key=plan.suspect.key,
@@ -227,17 +219,13 @@ def _difference(plan: Plan, found: Examination) -> str:
     return "the target, the steps or the policy changed"
 
 
-def _bound(found: Examination, when: RecoveredWhen) -> Bound:
+def _bound(trigger: Trigger | None, rule: Fact[keys.AlertRule] | None, when: RecoveredWhen) -> Bound:
     """The SLI ladder: declared, then the firing rule's own plain comparison, then none."""
     if when.promql and when.below is not None:
         return Bound(rung="declared", promql=when.promql, comparison=">=", threshold=when.below)
     if when.promql and when.above is not None:
         return Bound(rung="declared", promql=when.promql, comparison="<=", threshold=when.above)
-    trigger = found.case.trigger
-    if trigger is None:
-        return Bound(rung="")
-    rule = found.case.facts.read(keys.alert_rule(trigger.alert, trigger.series_labels))
-    if isinstance(rule, Absent) or not rule.value.comparison:
+    if trigger is None or not isinstance(rule, Known) or not rule.value.comparison:
         return Bound(rung="")
     return Bound(rung="rule", promql=rule.value.expression, labels=trigger.series_labels, comparison=rule.value.comparison, threshold=rule.value.threshold)
 

@@ -1,36 +1,28 @@
 """What every chapter of the story shares: the ports, the phases, and how an operation ends; how a step that is tried is told."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.domain import spans
 from service.domain.errors import PermanentError, StoppedError, TooLateError
-from service.domain.model import Operation, Outcome
+from service.domain.model import Operation, OperationKind, Outcome
 from service.domain.planning.plan import Plan, Step
 from service.domain.ports import (
-    Alerts,
     AuditEvent,
-    Clock,
     Delivery,
     Guard,
     HoldChange,
-    Holds,
     Intention,
-    Journal,
     Message,
-    NewId,
     Seen,
     SpanDraft,
-    StopSwitch,
-    Targets,
     Transition,
 )
 from service.workflow import messages
-from service.workflow.examine import Examination, Examiner
-from service.workflow.gather import Gatherer
-from service.workflow.messages import Told
-from service.workflow.record import Rollback, Tried, dump
+from service.workflow.chapters.tale import Ports, Tale
+from service.workflow.examine import Examination
+from service.workflow.record import Attempt, Tried, dump
 
 POLL = timedelta(seconds=0.5)
 STUCK_POLL = timedelta(seconds=15)
@@ -42,45 +34,16 @@ ACT, SEND, WATCH, STUCK = "act", "act_send", "act_watch", "stuck"
 VERIFY, BACK, BACK_SEND, BACK_WATCH = "verify", "take_back", "take_back_send", "take_back_watch"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """Everything the story needs from outside."""
-
-    examiner: Examiner
-    gatherer: Gatherer
-    deliveries: Mapping[str, Delivery]
-    targets: Targets
-    journal: Journal
-    alerts: Alerts
-    holds: Holds
-    stop: StopSwitch
-    clock: Clock
-    told: Told
-    new_id: NewId
-
-
 class Chapter:
     """A part of the story: answers one `Transition` for a row in one of its phases, and remembers nothing itself."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, tale: Tale) -> None:
         self._p = ports
+        self._tale = tale
 
-    def intention(self, op: Operation, data: Rollback, now: datetime) -> Intention:
+    def intention(self, op: Operation, data: Attempt, now: datetime, *, undo: bool = False) -> Intention:
         """What an effect is for, as the adapter has to know it."""
-        plan = plan_of(op, data)
-        began = data.onset or op.created_at
-        return Intention(
-            target=op.target,
-            uid=plan.uid,
-            operation_id=op.id,
-            suspect=plan.suspect,
-            goal=plan.goal,
-            not_before=began,
-            marker=f"operation={op.id} suspect={plan.suspect.revision[:12]} goal={plan.goal.revision[:12]}",
-            at=now,
-            ours=tuple(one.intent for one in data.tried),
-            own_marker=data.own_marker,
-        )
+        return self._tale.intention(op, data, plan_of(op, data), now, undo=undo)
 
     def delivery(self, op: Operation) -> Delivery:
         """The target's delivery instance; PermanentError when the settings do not name it any more."""
@@ -118,16 +81,18 @@ class Chapter:
             attributes={spans.STEP: step.name, spans.ATTEMPT: tried.attempt, spans.SEEN: str(seen)},
         )
 
-    def give_up(self, op: Operation, data: Rollback, why: str, ending: Outcome, drafts: tuple[SpanDraft, ...] = ()) -> Transition:
+    def give_up(
+        self, op: Operation, data: Attempt, why: str, ending: Outcome, drafts: tuple[SpanDraft, ...] = (), *, rows: tuple[AuditEvent, ...] = ()
+    ) -> Transition:
         """End at once if nothing was written; else take back what can be taken back first."""
         now = self._p.clock.now()
         if op.first_effect_at is None:
-            return self.end(op, data, ending, f"{why}; nothing was changed", drafts=drafts)
+            return self.end(op, data, ending, f"{why}; nothing was changed", drafts=drafts, rows=rows)
         row = AuditEvent(kind="taking_back", says=why, at=now)
         data = replace(data, why_compensate=why, ending=ending.value)
-        return Transition(phase=BACK, data=dump(data), says=why, events=(row,), spans=drafts)
+        return Transition(phase=BACK, data=dump(data), says=why, events=(*rows, row), spans=drafts)
 
-    def refused(self, op: Operation, data: Rollback, found: Examination, says: str, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]) -> Transition:
+    def refused(self, op: Operation, data: Attempt, found: Examination, says: str, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]) -> Transition:
         """The end of an operation that may not go: why, what would change it, and what to do instead."""
         instead = found.verdict.recommended
         text = (
@@ -141,7 +106,7 @@ class Chapter:
     def end(
         self,
         op: Operation,
-        data: Rollback,
+        data: Attempt,
         outcome: Outcome,
         says: str,
         *,
@@ -170,16 +135,17 @@ class Chapter:
             attributes[spans.ALERT_NAME] = data.trigger.alert
         if data.fingerprints:
             attributes |= {spans.ALERT_FINGERPRINT: data.fingerprints[0], spans.ALERT_FINGERPRINTS: " ".join(data.fingerprints)}
+        links = self._tale.links(data)
         name = spans.root_name(op.kind.value, str(op.target), plan.suspect.handle if plan else "", plan.goal.handle if plan else "")
         closing = (
             SpanDraft(path=(spans.COMPLETED,), name=spans.COMPLETED, started_at=now, ended_at=now, says=says, failed=not good, attributes=attributes),
-            SpanDraft(path=spans.ROOT, name=name, started_at=op.created_at, ended_at=now, says=says, failed=not good, attributes=attributes),
+            SpanDraft(path=spans.ROOT, name=name, started_at=op.created_at, ended_at=now, says=says, failed=not good, attributes=attributes, links=links),
         )
         said = says if says.startswith(outcome.value.replace("_", " ")) else f"{outcome.value.replace('_', ' ')}: {says}"
         row = AuditEvent(kind="ended", says=said, at=now, body={"outcome": outcome.value})
         sent: tuple[Message, ...] = ()
         if tell:
-            title = f"{op.target} {messages.OUTCOME_WORDS[outcome]}"
+            title = f"{op.target} {self._tale.words[outcome]}"
             lines = tuple(text) or (says,)
             sent = messages.message(
                 self._p.told,
@@ -201,11 +167,11 @@ class Chapter:
             messages=sent,
             hold=hold,
             done=outcome,
-            incident_outcome=outcome.value if outcome is Outcome.RECOVERED else "",
+            incident_outcome=outcome.value if outcome is Outcome.RECOVERED and op.kind is OperationKind.ROLLBACK else "",
         )
 
 
-def plan_of(op: Operation, data: Rollback) -> Plan:
+def plan_of(op: Operation, data: Attempt) -> Plan:
     """The plan of an operation that must have one."""
     if data.plan is None:
         raise PermanentError(f"operation {op.id} is in phase {op.phase} without a plan")
@@ -213,16 +179,16 @@ def plan_of(op: Operation, data: Rollback) -> Plan:
 
 
 def decisive(plan: Plan) -> int:
-    """The place of the step that goes back: the last effect that must happen. What comes before prepares it, what comes after may be left out."""
-    return max((place for place, step in enumerate(plan.steps) if step.effect and not step.optional), default=len(plan.steps))
+    """The place of the step that the way is named after: the last effect that must happen. What comes before prepares it, what comes after may be left out."""
+    return max((place for place, step in enumerate(plan.steps) if step.effect and not step.optional and not step.once_verified), default=len(plan.steps))
 
 
-def decided_by_deeds(plan: Plan, data: Rollback) -> bool:
-    """Whether the step that goes back is done: from then on what is live is measured, whatever happens."""
+def decided_by_deeds(plan: Plan, data: Attempt) -> bool:
+    """Whether the deciding step is done: from then on what is live is measured, whatever happens."""
     return data.cursor > decisive(plan) or data.cursor >= len(plan.steps)
 
 
-def with_end(data: Rollback, ended: str, says: str) -> Rollback:
+def with_end(data: Attempt, ended: str, says: str) -> Attempt:
     """The record with the fate of the newest attempt."""
     return replace(data, tried=(*data.tried[:-1], replace(data.tried[-1], ended=str(ended), says=says)))
 

@@ -1,4 +1,4 @@
-"""The story of a rollback, phase by phase: begin → (wait for a person) → act, step by step → verify → end; or take back what was done, and end.
+"""The story of one operation, phase by phase: begin → (wait for a person) → act, step by step → verify → end; or take back what was done, and end.
 
 Each function takes the row and answers one `Transition`; nothing is remembered between them but the row. Before every effect its intent is committed;
 `deliveries` act and observe; a crash anywhere is continued from the row, and an effect is looked for before it is tried.
@@ -8,38 +8,23 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from service.domain.model import Operation, Outcome
 from service.domain.ports import Transition
-from service.workflow.record import Rollback, load
-from service.workflow.rollback.acting import Acting
-from service.workflow.rollback.chapter import (
-    ACT,
-    BACK,
-    BACK_SEND,
-    BACK_WATCH,
-    BEGIN,
-    DECIDED,
-    MAX_VERDICTS,
-    SEND,
-    STUCK,
-    STUCK_AFTER,
-    VERIFY,
-    WAITING,
-    WATCH,
-    Ports,
-)
-from service.workflow.rollback.deciding import Deciding
-from service.workflow.rollback.taking_back import TakingBack
-from service.workflow.rollback.verifying import Verifying
-
-__all__ = ["MAX_VERDICTS", "STUCK_AFTER", "WAITING", "Ports", "RollbackStory"]
+from service.workflow.chapters.acting import Acting
+from service.workflow.chapters.chapter import ACT, BACK, BACK_SEND, BACK_WATCH, BEGIN, DECIDED, SEND, STUCK, VERIFY, WAITING, WATCH
+from service.workflow.chapters.deciding import Deciding
+from service.workflow.chapters.taking_back import TakingBack
+from service.workflow.chapters.tale import Ports, Tale
+from service.workflow.chapters.verifying import Verifying
+from service.workflow.record import Attempt, load
 
 
-class RollbackStory:
-    """One transition at a time for operations of kind rollback; the chapters stand in files of their own."""
+class Story:
+    """One transition at a time for operations of one kind; the chapters stand in files of their own, the tale says what differs between kinds."""
 
-    def __init__(self, ports: Ports) -> None:
-        deciding, verifying, taking_back = Deciding(ports), Verifying(ports), TakingBack(ports)
-        self._acting = acting = Acting(ports, verifying)
-        self._phases: Mapping[str, Callable[[Operation, Rollback], Awaitable[Transition]]] = {
+    def __init__(self, ports: Ports, tale: Tale) -> None:
+        deciding, verifying, taking_back = Deciding(ports, tale), Verifying(ports, tale), TakingBack(ports, tale)
+        self._tale = tale
+        self._acting = acting = Acting(ports, tale, verifying)
+        self._phases: Mapping[str, Callable[[Operation, Attempt], Awaitable[Transition]]] = {
             BEGIN: deciding.begin,
             WAITING: deciding.waited,
             DECIDED: deciding.decided,
@@ -62,8 +47,10 @@ class RollbackStory:
         """The next transition of the operation. TemporaryError and UnavailableError may pass through: the engine tries again."""
         data = load(operation)
         if operation.cancel_requested and operation.phase == VERIFY:
-            says = f"{operation.cancel_requested}; the rollback stays in place, whether it helped was not measured to the end, and the hold stays"
-            return self._acting.end(operation, data, Outcome.CANCELLED, says)
+            says = self._tale.cancelled(operation)
+            if says:
+                return self._acting.end(operation, data, Outcome.CANCELLED, says)
+            return self._acting.give_up(operation, data, operation.cancel_requested, Outcome.CANCELLED)
         if operation.cancel_requested and operation.phase not in {BACK, BACK_SEND, BACK_WATCH}:
             return await self._acting.cancel(operation, data)
         return await self._phases[operation.phase](operation, data)
@@ -73,5 +60,5 @@ class RollbackStory:
         return self._acting.end(operation, load(operation), Outcome.FAILED, f"{why}; nothing was changed")
 
     async def barred(self, operation: Operation, why: str) -> Transition:
-        """The row may not get its first effect (another automatic operation acted on this suspect): end without touching anything."""
+        """The row may not get its first effect (another automatic operation acted on this release): end without touching anything."""
         return self._acting.end(operation, load(operation), Outcome.REFUSED, f"{why}; nothing was changed")

@@ -1,24 +1,21 @@
 """Acts, one step of the plan at a time: look again and write the intent down, send, watch what became of it. An effect is looked for before it is tried."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.domain import keys
 from service.domain.errors import BackoutError, PermanentError, RefusedError, StoppedError, TemporaryError, TooLateError
-from service.domain.facts import Absent, Known
-from service.domain.model import Hold, Json, Operation, Outcome
-from service.domain.planning.plan import Plan, Step
+from service.domain.facts import Absent
+from service.domain.model import Operation, Outcome
+from service.domain.planning.plan import Step
 from service.domain.ports import (
     AuditEvent,
-    HoldChange,
     Observation,
     Seen,
     Transition,
 )
 from service.workflow import messages
-from service.workflow.record import Rollback, Tried, dump, load
-from service.workflow.rollback.chapter import (
+from service.workflow.chapters.chapter import (
     ACT,
     BACK,
     BEGIN,
@@ -30,25 +27,29 @@ from service.workflow.rollback.chapter import (
     STUCK_POLL,
     WATCH,
     Chapter,
-    Ports,
     decided_by_deeds,
     plan_of,
     with_end,
 )
-from service.workflow.rollback.verifying import Verifying
+from service.workflow.chapters.tale import Ports, Tale
+from service.workflow.chapters.verifying import Verifying
+from service.workflow.record import Attempt, Tried, dump, load
 
 
 class Acting(Chapter):
     """The steps of the plan, in order."""
 
-    def __init__(self, ports: Ports, verifying: Verifying) -> None:
-        super().__init__(ports)
+    def __init__(self, ports: Ports, tale: Tale, verifying: Verifying) -> None:
+        super().__init__(ports, tale)
         self._verifying = verifying
 
-    async def act(self, op: Operation, data: Rollback) -> Transition:
-        """Look again and write down the next step's intent; or, after the last step, go on to verify."""
+    async def act(self, op: Operation, data: Attempt) -> Transition:
+        """Look again and write down the next step's intent; or, when all that comes before it is done, go on to verify; or end."""
         now, plan = self._p.clock.now(), plan_of(op, data)
-        if data.cursor >= len(plan.steps):
+        done = data.cursor >= len(plan.steps)
+        if data.verified and done:
+            return self._verifying.finish(op, data)
+        if not data.verified and (done or plan.steps[data.cursor].once_verified):
             return self._verifying.start(op, data, now)
         step = plan.steps[data.cursor]
         stopped = await self._p.stop.reason()
@@ -70,16 +71,7 @@ class Acting(Chapter):
                 why = limits.why if isinstance(limits, Absent) else limits.value.wide_outage
                 return self.give_up(op, data, f"hands off: {why}", Outcome.FAILED)
         try:
-            hold = await self._p.holds.open_for(op.target) if step.effect and not data.hold_id else None
-            if hold is not None:
-                state = (await self._p.gatherer.facts(op.target, [keys.state(op.target)])).read(keys.state(op.target))
-                data = replace(
-                    data,
-                    hold_id=hold.id,
-                    joins_hold=True,
-                    held_before=plan.suspect.key in hold.held,
-                    own_marker=_ours(state.value.marker, hold) if isinstance(state, Known) else "",
-                )
+            data = await self._tale.before(op, data, step)
             intent = await self.delivery(op).intend(step, self.intention(op, data, now))
         except TemporaryError as error:
             return Transition(phase=ACT, data=op.data, says=f"{step.name}: {error}; trying again", wait=POLL)
@@ -91,33 +83,11 @@ class Acting(Chapter):
         data = replace(data, tried=(*data.tried, Tried(step=data.cursor, attempt=attempt, intent=intent, at=now)))
         change = None
         if step.effect and op.first_effect_at is None:
-            data = data if data.hold_id else replace(data, hold_id=self._p.new_id("hld"))
-            change = HoldChange(open=self._hold(op, data, plan, intent, now))
+            data, change = self._tale.first_write(op, data, plan, intent, now)
         row = AuditEvent(kind="intent", says=f"about to: {step.says}", at=now, body={"step": step.name, "marker": dict(intent)})
         return Transition(phase=SEND, data=dump(data), says=step.says, events=(row,), first_effect=step.effect, hold=change)
 
-    def _hold(self, op: Operation, data: Rollback, plan: Plan, intent: Mapping[str, Json], now: datetime) -> Hold:
-        policy = self._p.examiner.policy(op.target)
-        reason = f"{plan.suspect.title} was rolled back to {plan.goal.title}"
-        remembered = intent.get("remembered") or {}
-        return Hold(
-            id=data.hold_id,
-            target=op.target,
-            operation_id=op.id,
-            opened_at=now,
-            reason=reason,
-            review_at=now + policy.hold_review,
-            owner=str(op.requested_by),
-            held=(plan.suspect.key,),
-            remembered={
-                "auto_sync": remembered,
-                "revisions": [",".join(source.revision for source in plan.suspect.sources)],
-                "uid": plan.uid,
-                "stopped": bool(remembered),
-            },
-        )
-
-    async def send(self, op: Operation, data: Rollback) -> Transition:
+    async def send(self, op: Operation, data: Attempt) -> Transition:
         """Do the intended step: the adapter looks for it first, so that a crash between act and record does not act twice."""
         plan, now = plan_of(op, data), self._p.clock.now()
         step, tried = plan.steps[data.cursor], data.tried[-1]
@@ -137,7 +107,7 @@ class Acting(Chapter):
         row = AuditEvent(kind="sent", says=f"sent: {step.says}", at=self._p.clock.now(), body={"step": step.name})
         return Transition(phase=WATCH, data=op.data, says=step.says, events=(row,))
 
-    async def _refused(self, op: Operation, data: Rollback, step: Step, tried: Tried, says: str) -> Transition:
+    async def _refused(self, op: Operation, data: Attempt, step: Step, tried: Tried, says: str) -> Transition:
         """The server, or the look before sending, said no. That is no proof that an earlier try did not arrive: what the target shows decides."""
         try:
             seen = await self.delivery(op).observe(step, tried.intent)
@@ -146,17 +116,11 @@ class Acting(Chapter):
         if seen.seen in {Seen.DONE, Seen.RUNNING, Seen.STUCK}:
             row = AuditEvent(kind="refused_late", says=f"{step.name} was refused ({says}), but the target shows it: {seen.says}", at=self._p.clock.now())
             return Transition(phase=WATCH, data=op.data, says=seen.says, events=(row,))
-        await self._note(op, seen)
+        data = await self._tale.seen(op, data, step, seen)
         ended = "refused" if seen.seen is Seen.NOT_SEEN else str(seen.seen)
         return await self._not_done(op, with_end(data, ended, says), step, tried, says)
 
-    async def _note(self, op: Operation, seen: Observation) -> None:
-        """Note the release that we put live, also when somebody has deployed over it since: it is never suspect (promise 10)."""
-        handle = str(seen.details.get("handle", ""))
-        if handle:
-            await self._p.targets.note_made(op.target, op.id, handle, self._p.clock.now())
-
-    async def watch(self, op: Operation, data: Rollback) -> Transition:
+    async def watch(self, op: Operation, data: Attempt) -> Transition:
         """See what became of the step that was sent."""
         plan, now = plan_of(op, data), self._p.clock.now()
         step, tried = plan.steps[data.cursor], data.tried[-1]
@@ -179,58 +143,55 @@ class Acting(Chapter):
                     return Transition(phase=ACT, data=dump(data), says=says, events=(AuditEvent(kind="not_seen", says=says, at=now),), spans=(span,))
                 return self._keep_watching(op, data, step, tried, now, seen.says)
             case Seen.FOREIGN | Seen.FAILED:
-                await self._note(op, seen)
+                data = await self._tale.seen(op, data, step, seen)
                 return await self._not_done(op, with_end(data, seen.seen, seen.says), step, tried, seen.says)
 
-    def _keep_watching(self, op: Operation, data: Rollback, step: Step, tried: Tried, now: datetime, says: str) -> Transition:
+    def _keep_watching(self, op: Operation, data: Attempt, step: Step, tried: Tried, now: datetime, says: str) -> Transition:
         if now - tried.at > STUCK_AFTER:
             return self._stuck(op, data, step, says, now)
         return Transition(phase=WATCH, data=op.data, says=f"{step.name}: {says}" if says else step.says, wait=POLL)
 
-    def _stuck(self, op: Operation, data: Rollback, step: Step, says: str, now: datetime) -> Transition:
+    def _stuck(self, op: Operation, data: Attempt, step: Step, says: str, now: datetime) -> Transition:
         """Accepted and cannot be ended: keep single flight, tell a person, look again now and then."""
         text = (f"{step.says}: {says}", "Backout keeps its hands on this target until the operation ends.", "Look at it in the delivery system.")
         sent = messages.message(
-            self._p.told, key=f"{op.id}/stuck", title=f"{op.target}: rollback is stuck", text=text, at=now, event="stuck", operation=op, plan=data.plan
+            self._p.told, key=f"{op.id}/stuck", title=f"{op.target}: {self._tale.act} is stuck", text=text, at=now, event="stuck", operation=op, plan=data.plan
         )
         rows = (AuditEvent(kind="stuck", says=says, at=now),) if op.phase != STUCK else ()
         return Transition(phase=STUCK, data=op.data, says=f"stuck: {says}", events=rows, messages=sent, wait=STUCK_POLL)
 
-    async def _done(self, op: Operation, data: Rollback, step: Step, tried: Tried, seen: Observation) -> Transition:
+    async def _done(self, op: Operation, data: Attempt, step: Step, tried: Tried, seen: Observation) -> Transition:
         now = self._p.clock.now()
-        await self._note(op, seen)
+        data = await self._tale.seen(op, data, step, seen)
         data = replace(with_end(data, Seen.DONE, seen.says), cursor=data.cursor + 1)
         row = AuditEvent(kind="step_done", says=f"done: {step.says} — {seen.says}", at=now, body={"step": step.name, **dict(seen.details)})
         return Transition(phase=ACT, data=dump(data), says=seen.says, events=(row,), spans=(self.act_span(step, tried, now, Seen.DONE, seen.says),))
 
-    def _skip(self, data: Rollback, step: Step, says: str, now: datetime) -> Transition:
+    def _skip(self, data: Attempt, step: Step, says: str, now: datetime) -> Transition:
         row = AuditEvent(kind="step_skipped", says=f"left out: {step.says} — {says}", at=now, body={"step": step.name})
         return Transition(phase=ACT, data=dump(replace(data, cursor=data.cursor + 1)), says=f"left out {step.name}: {says}", events=(row,))
 
-    async def _not_done(self, op: Operation, data: Rollback, step: Step, tried: Tried, says: str) -> Transition:
+    async def _not_done(self, op: Operation, data: Attempt, step: Step, tried: Tried, says: str) -> Transition:
         now = self._p.clock.now()
         if step.optional:
             return self._skip(data, step, says, now)
         span = self.act_span(step, tried, now, Seen.FAILED, says, failed=True)
         return self.give_up(op, data, f"{step.name}: {says}", Outcome.FAILED, (span,))
 
-    async def cancel(self, op: Operation, data: Rollback) -> Transition:
-        """Learn the fate of what may be on its way, then take back; once the rollback is done it is too late, and what is live is measured."""
+    async def cancel(self, op: Operation, data: Attempt) -> Transition:
+        """Learn the fate of what may be on its way, then take back; once the deciding step is done it is too late, and what is live is measured."""
         if op.phase in {SEND, WATCH, STUCK}:  # an effect may be on its way: learn its fate first (only look: nothing more is sent), then take back
             transition = await self.watch(op, data)
             if transition.phase in {WATCH, STUCK, BACK} or transition.done:
                 return transition
             if transition.phase == ACT and decided_by_deeds(plan_of(op, data), load(replace(op, data=transition.data))):
-                return transition  # the rollback is done: too late to cancel, verify what is live
+                return transition  # the deciding step is done: too late to cancel, verify what is live
             now = self._p.clock.now()
             row = AuditEvent(kind="cancelling", says=op.cancel_requested, at=now)
             after = replace(load(replace(op, data=transition.data)), why_compensate=op.cancel_requested, ending=Outcome.CANCELLED.value)
             return replace(transition, phase=BACK, data=dump(after), events=(*transition.events, row), wait=timedelta(0))
+        if op.phase == ACT and data.verified:
+            return self._verifying.finish(op, data)
         if op.phase == ACT and decided_by_deeds(plan_of(op, data), data):
             return self._verifying.start(op, data, self._p.clock.now())
         return self.give_up(op, data, op.cancel_requested, Outcome.CANCELLED)
-
-
-def _ours(marker: str, hold: Hold) -> str:
-    """The marker on the target, if it is the one of our own open hold."""
-    return marker if f"operation={hold.operation_id}" in marker else ""

@@ -11,10 +11,10 @@ from service.domain.ports import (
 from service.domain.recovery import Bound, Check, Look
 from service.domain.verdict import Answer
 from service.workflow.examine import Examination
-from service.workflow.record import Rollback
+from service.workflow.record import Attempt
 
 
-def approval_span(data: Rollback, now: datetime, answer: str, who: str, reason: str) -> SpanDraft:
+def approval_span(data: Attempt, now: datetime, answer: str, who: str, reason: str) -> SpanDraft:
     """A person was asked, and how that ended."""
     says = f"{answer} by {who}" + (f": {reason}" if reason else "") if who else reason
     return SpanDraft(
@@ -40,7 +40,7 @@ def check_span(check: Check, now: datetime, bound: Bound | None) -> SpanDraft:
     )
 
 
-def verdict_spans(found: Examination, data: Rollback, started: datetime, now: datetime, decision: Decision | None) -> tuple[SpanDraft, ...]:
+def verdict_spans(found: Examination, data: Attempt, started: datetime, now: datetime, decision: Decision | None) -> tuple[SpanDraft, ...]:
     """The verdict with one child per finding, and the decision if there is one."""
     verdict = found.verdict
     place = spans.nth(spans.VERDICT, data.verdicts)

@@ -1,0 +1,163 @@
+"""The story of a rollback: a verdict on going back, the hold that stands before its first write, and that it stays, whatever is measured then."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from service.domain import keys, spans
+from service.domain.facts import Absent, Facts, Known
+from service.domain.model import Hold, Json, Operation, Outcome
+from service.domain.planning.plan import Plan, Step
+from service.domain.ports import HoldChange, Observation, Seen, SpanDraft
+from service.domain.rule import Trigger
+from service.workflow import messages
+from service.workflow.chapters.chapter import MAX_VERDICTS, STUCK_AFTER, WAITING
+from service.workflow.chapters.story import Story
+from service.workflow.chapters.tale import Closing, Ports, Tale
+from service.workflow.examine import Examination
+from service.workflow.record import Attempt
+
+__all__ = ["MAX_VERDICTS", "STUCK_AFTER", "WAITING", "Ports", "RollbackStory", "own_marker"]
+
+
+class RollbackTale(Tale):
+    """Back to the release that was good."""
+
+    verb = "going back"
+    act = "rollback"
+    words = messages.OUTCOME_WORDS
+
+    async def examine(self, op: Operation, data: Attempt, deadline: timedelta) -> Examination:
+        """The release to blame, the one to go back to, and whether that is safe."""
+        return await self._p.examiner.examine(
+            op.target,
+            trigger=data.trigger,
+            automatic=op.automatic,
+            mode=op.mode,
+            requested_by=op.requested_by,
+            plan_id=self._p.new_id("pln"),
+            deadline=deadline,
+            ignore_operation=op.id,
+        )
+
+    def trigger(self, data: Attempt) -> Trigger | None:
+        """The alert that it answers."""
+        return data.trigger
+
+    def by_hand(self, op: Operation, data: Attempt) -> str:
+        """A plan to look at, or a rollback to ask for."""
+        return f"To do it now: backout rollback {op.target}" if data.waiting_since else f"backout plan {op.target} shows the plan."
+
+    async def before(self, op: Operation, data: Attempt, step: Step) -> Attempt:
+        """Before the first effect: whether a hold is open already that this rollback joins."""
+        if not step.effect or data.hold_id or data.plan is None:
+            return data
+        hold = await self._p.holds.open_for(op.target)
+        if hold is None:
+            return data
+        state = (await self._p.gatherer.facts(op.target, [keys.state(op.target)])).read(keys.state(op.target))
+        return replace(
+            data,
+            hold_id=hold.id,
+            joins_hold=True,
+            held_before=data.plan.suspect.key in hold.held,
+            own_marker=own_marker(state.value.marker, hold) if isinstance(state, Known) else "",
+        )
+
+    def first_write(self, op: Operation, data: Attempt, plan: Plan, intent: Mapping[str, Json], now: datetime) -> tuple[Attempt, HoldChange | None]:
+        """The hold stands before the first write."""
+        data = data if data.hold_id else replace(data, hold_id=self._p.new_id("hld"))
+        remembered = intent.get("remembered") or {}
+        hold = Hold(
+            id=data.hold_id,
+            target=op.target,
+            operation_id=op.id,
+            opened_at=now,
+            reason=f"{plan.suspect.title} was rolled back to {plan.goal.title}",
+            review_at=now + self._p.examiner.policy(op.target).hold_review,
+            owner=str(op.requested_by),
+            held=(plan.suspect.key,),
+            remembered={
+                "auto_sync": remembered,
+                "revisions": [",".join(source.revision for source in plan.suspect.sources)],
+                "uid": plan.uid,
+                "stopped": bool(remembered),
+            },
+        )
+        return data, HoldChange(open=hold)
+
+    async def seen(self, op: Operation, data: Attempt, step: Step, observation: Observation) -> Attempt:
+        """Note the release that we put live, also when somebody has deployed over it since: it is never suspect (promise 10)."""
+        del step
+        handle = str(observation.details.get("handle", ""))
+        if handle:
+            await self._p.targets.note_made(op.target, op.id, handle, self._p.clock.now())
+        return data
+
+    def reverted(self, data: Attempt, plan: Plan, facts: Facts) -> str:
+        """Auto-sync is on again, or another release went live."""
+        state = facts.read(keys.state(plan.target))
+        if isinstance(state, Absent):
+            return ""
+        stopped = any(plan.steps[one.step].undo is not None for one in data.tried if not one.undo and one.ended == Seen.DONE)
+        if stopped and state.value.auto_sync:
+            return "somebody turned auto-sync on again; Backout does not fight: look who writes the spec"
+        if state.value.history and state.value.history[0].key != plan.goal.key:
+            return f"release {state.value.history[0].title} was deployed over the rollback; Backout does not fight"
+        return ""
+
+    def stays(self, data: Attempt, outcome: Outcome) -> bool:
+        """Always: what was bad does not come back because the rollback did not help (promise 8)."""
+        del data, outcome
+        return True
+
+    def verified(self, op: Operation, data: Attempt, plan: Plan, outcome: Outcome, says: str, now: datetime) -> Closing:
+        """The hold stays; a person is told what now."""
+        drafts = []
+        if data.hold_id:
+            review = now + self._p.examiner.policy(op.target).hold_review
+            held = f"{plan.suspect.title} stays away until a person ends the hold; review by {review:%Y-%m-%d}"
+            attributes: dict[str, str | int | float | bool] = {
+                spans.HOLD_ID: data.hold_id,
+                spans.HOLD_HELD: plan.suspect.key,
+                spans.HOLD_OWNER: str(op.requested_by),
+                spans.HOLD_REVIEW_AT: review.isoformat(),
+            }
+            drafts.append(SpanDraft(path=(spans.HOLD,), name=spans.HOLD, started_at=now, ended_at=now, says=held, attributes=attributes))
+        good = outcome is Outcome.RECOVERED
+        text = (
+            f"Why: {data.trigger.alert if data.trigger else str(op.requested_by)}; {plan.suspect.title} was to blame.",
+            f"Safe: {messages.score(plan.verdict)}.",
+            says[:1].upper() + says[1:] + ".",
+            f"{plan.suspect.title} is held away. Next: fix and release; then backout holds end {data.hold_id}" if data.hold_id else "",
+            "" if good else "The rollback stays in place. A person is needed now.",
+        )
+        return Closing(text=text, drafts=drafts)
+
+    def cancelled(self, op: Operation) -> str:
+        """Too late to take it back."""
+        return f"{op.cancel_requested}; the rollback stays in place, whether it helped was not measured to the end, and the hold stays"
+
+    def taken_back(self, data: Attempt, plan: Plan, *, accepted: bool, failed: str, some: bool) -> tuple[str, HoldChange | None]:
+        """The hold goes with what was taken back, unless another rollback's release is held as well."""
+        if accepted:
+            tail = "a rollback may be under way or live: the hold stays, auto-sync stays off"
+        elif failed:
+            tail = f"what was changed could not be taken back: {failed}; the hold stays"
+        else:
+            tail = "what was changed was taken back" if some else "nothing was changed"
+        if accepted or failed or data.held_before or not data.hold_id:
+            return tail, None
+        return tail, HoldChange(end=data.hold_id, only=plan.suspect.key if data.joins_hold else "", ended_by="backout", because=data.why_compensate)
+
+
+def own_marker(marker: str, hold: Hold) -> str:
+    """The marker on the target, if it is the one of our own open hold."""
+    return marker if f"operation={hold.operation_id}" in marker else ""
+
+
+class RollbackStory(Story):
+    """Operations of kind rollback."""
+
+    def __init__(self, ports: Ports) -> None:
+        super().__init__(ports, RollbackTale(ports))
