@@ -36,6 +36,8 @@ KINDS: Final[dict[tuple[str, str], str]] = {
     ("networking.k8s.io", "NetworkPolicy"): "networkpolicy",
     ("networking.k8s.io", "Ingress"): "ingress",
     ("argoproj.io", "Application"): "application",
+    ("argoproj.io", "Rollout"): "rollout",
+    ("argoproj.io", "AnalysisTemplate"): "analysistemplate",
 }
 _APPLICATION: Final = ("argoproj.io", "Application")
 _POD: Final = {
@@ -52,7 +54,7 @@ _DEPLOYMENT: Final = {
     "revisionHistoryLimit": 10,
     "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
 }
-_GENERATIONS: Final = {"Deployment", "ReplicaSet", "StatefulSet", "Job", "CronJob", "Pod", "Ingress", "NetworkPolicy", "PodDisruptionBudget"}
+_GENERATIONS: Final = {"Deployment", "ReplicaSet", "Rollout", "StatefulSet", "Job", "CronJob", "Pod", "Ingress", "NetworkPolicy", "PodDisruptionBudget"}
 Watcher = Callable[[str, bool], None]
 
 
@@ -84,6 +86,11 @@ class Cluster:
             app = self._applications.get(key.name)
             return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", **app} if app and key.namespace == CONTROL_PLANE else None
         return self._objects.get(key)
+
+    @property
+    def faults(self) -> Faults:
+        """The failures that are played now."""
+        return self._faults
 
     def everything(self) -> dict[Key, Json]:
         """All live objects but Applications."""

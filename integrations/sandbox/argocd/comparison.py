@@ -10,6 +10,7 @@ from integrations.sandbox.argocd import health
 from integrations.sandbox.argocd.cluster import Cluster
 from integrations.sandbox.argocd.objects import HOOK, WAVE, Key, annotation, sources
 from integrations.sandbox.argocd.repositories import RenderError, Repositories
+from integrations.sandbox.argocd.rollouts import REVISION as ROLLOUT_REVISION
 from integrations.sandbox.argocd.status import Json
 from integrations.sandbox.argocd.workloads import NODE
 
@@ -177,8 +178,8 @@ def _reference(key: Key, ref: Json) -> Json:
 
 
 def _info(key: Key, item: Json) -> list[Json]:
-    if key.kind in {"Deployment", "ReplicaSet"}:
-        return [{"name": "Revision", "value": f"Rev:{item['metadata'].get('annotations', {}).get('deployment.kubernetes.io/revision', '')}"}]
+    if key.kind in {"Deployment", "ReplicaSet", "Rollout"}:
+        return [{"name": "Revision", "value": f"Rev:{annotation(item, 'deployment.kubernetes.io/revision') or annotation(item, ROLLOUT_REVISION)}"}]
     if key.kind != "Pod":
         return []
     statuses = item["status"]["containerStatuses"]

@@ -19,6 +19,7 @@ def of(item: Json) -> Json | None:
     checks: dict[str, Any] = {
         "ConfigMap": lambda it: _health(str((it.get("data") or {}).get("health") or "Healthy")),
         "Deployment": _deployment,
+        "Rollout": _rollout,
         "ReplicaSet": _replica_set,
         "StatefulSet": _stateful_set,
         "Pod": _pod,
@@ -57,6 +58,14 @@ def _deployment(item: Json) -> Json:
     if status.get("availableReplicas", 0) < updated:
         return _waiting(f"{status.get('availableReplicas', 0)} of {updated} updated replicas are available")
     return _health("Healthy")
+
+
+def _rollout(item: Json) -> Json:
+    status = item.get("status", {})
+    if status.get("observedGeneration") != str(item["metadata"].get("generation", 1)):
+        return _health("Progressing", "Waiting for rollout spec update to be observed")
+    phase = str(status.get("phase", "Progressing"))
+    return _health("Suspended" if phase == "Paused" else phase, str(status.get("message", "")))
 
 
 def _replica_set(item: Json) -> Json:

@@ -46,6 +46,23 @@ SYNC: Final = Message(
 PATCH: Final = Message(
     package="application", name="ApplicationPatchRequest", fields={**_BY_NAME, "patch": "string", "patchType": "string"}, required=("patchType", "patch")
 )
+ACTION: Final = Message(
+    package="application",
+    name="ResourceActionRunRequestV2",
+    fields={
+        **_BY_NAME,
+        "namespace": "string",
+        "resourceName": "string",
+        "version": "string",
+        "group": "string",
+        "kind": "string",
+        "action": "string",
+        "resourceActionParameters": "list",
+    },
+    required=("action", "kind", "version", "resourceName"),
+)
+TEXT: Final = Message(package="application", name="ResourceActionRunRequest", fields={"text": "string"})
+"""A body that is one JSON string; read as `{"text": …}`."""
 ANY: Final = Message(package="v1alpha1", name="Application", fields={})
 SESSION: Final = Message(package="session", name="SessionCreateRequest", fields={"username": "string", "password": "string", "token": "string"})
 TOKEN: Final = Message(package="account", name="CreateTokenRequest", fields={"name": "string", "expiresIn": "int64", "id": "string", "description": "string"})
@@ -83,6 +100,8 @@ def decode(raw: bytes) -> Any:
 def read(raw: bytes, message: Message) -> Json:
     """Body of a call as a checked mapping with the message's own spelling of keys; for `ANY` as it came."""
     value = decode(raw)
+    if message is TEXT and isinstance(value, str):
+        return {"text": value}
     if not isinstance(value, dict):
         raise RefusedError(INVALID, f"json: cannot unmarshal {_go_name(value)} into Go value of type {message.package}.{message.name}")
     if not message.fields:

@@ -11,13 +11,14 @@ from typing import Any
 from aiohttp import web
 
 from integrations.sandbox.argocd.access import Access
+from integrations.sandbox.argocd.actions import Actions
 from integrations.sandbox.argocd.application_calls import ApplicationCalls
 from integrations.sandbox.argocd.background import Background
 from integrations.sandbox.argocd.cluster import Cluster
 from integrations.sandbox.argocd.controller import Controller
 from integrations.sandbox.argocd.edge import Edge, Served
 from integrations.sandbox.argocd.lookup import Lookup
-from integrations.sandbox.argocd.messages import PATCH, ROLLBACK, SESSION, SYNC, TOKEN
+from integrations.sandbox.argocd.messages import ACTION, PATCH, ROLLBACK, SESSION, SYNC, TEXT, TOKEN
 from integrations.sandbox.argocd.operations import Machinery
 from integrations.sandbox.argocd.other_calls import OtherCalls
 from integrations.sandbox.argocd.owners import ApplicationSetController
@@ -78,7 +79,8 @@ class SandboxArgoCD:
         reads = ReadCalls(tools, self._access, lookup, controller, versions)
         self._edge = edge = Edge(self._access, self.faults)
         self._streams = Streams(edge, tools, reads)
-        self._app = _routes(edge, self._calls, reads, OtherCalls(tools, self._access, self._sets, owners), self._streams)
+        others = OtherCalls(tools, self._access, self._sets, owners)
+        self._app = _routes(edge, self._calls, reads, Actions(tools, lookup), others, self._streams)
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
         self._port = 0
@@ -158,7 +160,7 @@ class SandboxArgoCD:
         return self._calls.write_by_kubernetes(name, change)
 
 
-def _routes(edge: Edge, calls: ApplicationCalls, reads: ReadCalls, others: OtherCalls, streams: Streams) -> web.Application:
+def _routes(edge: Edge, calls: ApplicationCalls, reads: ReadCalls, actions: Actions, others: OtherCalls, streams: Streams) -> web.Application:
     app = web.Application(middlewares=[edge.note, edge.guard], client_max_size=16 * 1024 * 1024)
     v1, one = "/api/v1", "/api/v1/applications/{name}"
     project, unary = f"{v1}/projects/{{name}}", edge.unary
@@ -189,6 +191,9 @@ def _routes(edge: Edge, calls: ApplicationCalls, reads: ReadCalls, others: Other
             web.get(f"{one}/managed-resources", unary(reads.managed_resources)),
             web.get(f"{one}/resource-tree", unary(reads.tree)),
             web.get(f"{one}/resource", unary(reads.resource)),
+            web.get(f"{one}/resource/actions", unary(actions.offered)),
+            web.post(f"{one}/resource/actions", unary(actions.run_v1, message=TEXT)),
+            *([web.post(f"{one}/resource/actions/v2", unary(actions.run, message=ACTION))] if actions.has_v2 else []),
             web.get(f"{one}/events", unary(reads.events)),
             web.get(f"{one}/revisions/{{revision}}/metadata", unary(reads.revision_metadata)),
             web.get(f"{v1}/projects", unary(others.projects)),

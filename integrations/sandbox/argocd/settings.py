@@ -22,12 +22,13 @@ class Profile:
     version: str
     proven: bool
     automated_enabled: bool = True  # `spec.syncPolicy.automated.enabled` exists; before 3.1 it is dropped silently and auto-sync stays on
+    actions_v2: bool = True  # `resource/actions/v2` exists (3.1)
     list_spec_project: bool = False  # `items.spec.project` is in the list's catalogue of fields (3.5)
     old_confirmation_words: bool = True  # "Waiting for pruning confirmation of v1/ConfigMap/x"; 3.5: "waiting for … of /ConfigMap/x"
 
 
 V3_2_11 = Profile(version="v3.2.11+sandbox", proven=True)
-V2_14 = Profile(version="v2.14.21+sandbox", proven=False, automated_enabled=False)
+V2_14 = Profile(version="v2.14.21+sandbox", proven=False, automated_enabled=False, actions_v2=False)
 V3_5_1 = Profile(version="v3.5.1+sandbox", proven=False, list_spec_project=True, old_confirmation_words=False)
 
 
@@ -70,6 +71,7 @@ class Faults:
     repo_server_down: bool = False  # nothing renders: 503/14, operations end in Error
     git_down: bool = False  # repositories cannot be reached; caches still answer
     kube_down: bool = False  # by-name calls are 403 "permission denied", lists answer from the cache, the controller stands still
+    rollouts_down: bool = False  # nobody looks at Rollouts: what they are told waits
     lose_answers: int = 0  # so many writing calls act and then close the connection without an answer
     drop_requests: int = 0  # so many calls close the connection without acting
     slow_by: float = 0.0  # seconds every call waits first (not scaled)

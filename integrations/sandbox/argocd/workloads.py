@@ -1,4 +1,4 @@
-"""The controllers of Kubernetes that matter here: Deployments roll ReplicaSets and pods, StatefulSets and Jobs run pods.
+"""The controllers of Kubernetes that matter here: Deployments roll ReplicaSets and pods, StatefulSets and Jobs run pods; Rollouts are `rollouts.py`'s.
 
 Whether and when a pod gets ready is asked of a `Readiness`; image digests come from the reference, a resolver, or a hash of the name.
 A resolver that raises LookupError plays a registry without the image: ImagePullBackOff.
@@ -15,6 +15,7 @@ from typing import Final
 
 from integrations.sandbox.argocd.cluster import Cluster
 from integrations.sandbox.argocd.objects import Key, stamp
+from integrations.sandbox.argocd.rollouts import Rollouts
 from integrations.sandbox.argocd.settings import Clock, ImageDigest, Readiness, Timings
 from integrations.sandbox.argocd.status import Json
 
@@ -36,6 +37,7 @@ class Workloads:
         self._timers: set[asyncio.TimerHandle] = set()
         self._pods_made = 0
         self._deadlines: dict[Key, tuple[str, bool]] = {}
+        self.rollouts = Rollouts(cluster, clock=clock, timings=timings, pods=self)
         cluster.applied.append(self.settle)
 
     def stop(self) -> None:
@@ -51,12 +53,16 @@ class Workloads:
             self._deadlines.pop(key, None)
         elif key.kind == "Deployment":
             self._roll(key, item)
+        elif key.kind == "Rollout":
+            self.rollouts.settle(key)
         elif key.kind == "StatefulSet":
             self._replace(key, item)
-        elif key.kind == "Job" and not self._pods(item):
+        elif key.kind == "Job" and not self.pods_of(item):
             self._make_pod(key, item, f"{key.name}-{self._suffix()}", item["spec"]["template"], {"job-name": key.name})
 
-    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do that so many seconds later, at the sandbox's pace."""
+
         def fire() -> None:
             self._timers.discard(timer)
             act()
@@ -69,7 +75,8 @@ class Workloads:
         digest = hashlib.sha256(str(self._pods_made).encode()).digest()
         return "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:5])
 
-    def _pods(self, owner: Json) -> dict[Key, Json]:
+    def pods_of(self, owner: Json) -> dict[Key, Json]:
+        """The pods that the object owns."""
         return {key: pod for key, pod in self._cluster.owned_by(owner["metadata"]["uid"]).items() if key.kind == "Pod"}
 
     def _roll(self, key: Key, item: Json) -> None:
@@ -91,15 +98,15 @@ class Workloads:
             surge, slack = 0, wanted
         elif surge == slack == 0:
             slack = 1
-        old = {k: pod for s in sets if s != current for k, pod in self._pods(sets[s]).items()}
-        new = self._pods(self._must(current))
+        old = {k: pod for s in sets if s != current for k, pod in self.pods_of(sets[s]).items()}
+        new = self.pods_of(self._must(current))
         if strategy["type"] != "Recreate" or not old:
             for _ in range(max(0, min(wanted, wanted + surge - len(old)) - len(new))):
                 self._make_pod(current, self._must(current), f"{current.name}-{self._suffix()}", self._must(current)["spec"]["template"], {})
-        new = self._pods(self._must(current))
+        new = self.pods_of(self._must(current))
         for extra in sorted(new, key=lambda k: _ready(new[k]))[: max(0, len(new) - wanted)]:
             self._cluster.delete(extra)
-        new = self._pods(self._must(current))
+        new = self.pods_of(self._must(current))
         ready_new, floor = sum(map(_ready, new.values())), wanted - slack
         room = len(old) + len(new) - floor - (len(new) - ready_new)
         dropped = [k for k, pod in old.items() if not _ready(pod)][: max(0, room)]
@@ -110,7 +117,7 @@ class Workloads:
             self._cluster.delete(gone)
         old = {k: pod for k, pod in old.items() if k not in dropped}
         if dropped:  # their room may be filled now
-            self._later(0, lambda: self.settle(key))
+            self.later(0, lambda: self.settle(key))
         self._deployment_status(key, item, current, new, old)
 
     def _must(self, key: Key) -> Json:
@@ -143,7 +150,7 @@ class Workloads:
     def _deployment_status(self, key: Key, item: Json, current: Key, new: dict[Key, Json], old: dict[Key, Json]) -> None:
         wanted, now = item["spec"]["replicas"], stamp(self._clock())
         for set_key, replica_set in self._cluster.owned_by(item["metadata"]["uid"]).items():
-            pods = self._pods(replica_set)
+            pods = self.pods_of(replica_set)
             counted = copy.deepcopy(replica_set)
             counted["spec"]["replicas"] = len(pods)
             ready = sum(map(_ready, pods.values()))
@@ -157,7 +164,7 @@ class Workloads:
             expired = False
             self._deadlines[key] = (current.name, False)
             if not done:
-                self._later(item["spec"]["progressDeadlineSeconds"], lambda: self._expire(key, current.name))
+                self.later(item["spec"]["progressDeadlineSeconds"], lambda: self._expire(key, current.name))
         reason, message = (
             ("NewReplicaSetAvailable", f'ReplicaSet "{current.name}" has successfully progressed.')
             if done
@@ -202,7 +209,7 @@ class Workloads:
         digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
         wanted = item["spec"]["replicas"]
         names = [f"{key.name}-{number}" for number in range(wanted)]
-        for surplus in [pod for pod in self._pods(item) if pod.name not in names]:
+        for surplus in [pod for pod in self.pods_of(item) if pod.name not in names]:
             self._cluster.delete(surplus)
         for name in names:  # in order, each waits for the one before; a pod that never became ready is replaced all the same
             pod = self._cluster.get(Key("", "Pod", key.namespace, name))
@@ -213,7 +220,7 @@ class Workloads:
                 self._make_pod(key, item, name, template, {"controller-revision-hash": digest})
             if pod is None or not _ready(pod):
                 break
-        pods = self._pods(item)
+        pods = self.pods_of(item)
         changed = copy.deepcopy(self._must(key))
         updated = sum(pod["metadata"]["labels"]["controller-revision-hash"] == digest for pod in pods.values())
         changed["status"] = {
@@ -225,6 +232,18 @@ class Workloads:
             "currentRevision": f"{key.name}-{digest}",
         }
         self._cluster.put(key, changed, quiet=True)
+
+    def start_pod(self, key: Key, owner: Json, template: Json) -> None:
+        """A pod of a ReplicaSet."""
+        self._make_pod(key, owner, f"{key.name}-{self._suffix()}", template, {})
+
+    def is_ready(self, pod: Json) -> bool:
+        """Whether it takes requests."""
+        return _ready(pod)
+
+    def owner_of(self, item: Json) -> Json:
+        """The reference that says who owns."""
+        return _owner(item)
 
     def _make_pod(self, key: Key, owner: Json, name: str, template: Json, labels: dict[str, str]) -> None:
         pod: Json = {
@@ -254,7 +273,7 @@ class Workloads:
         pod_key = Key("", "Pod", key.namespace, name)
         uid = self._cluster.put(pod_key, pod)["metadata"]["uid"]
         if wait != math.inf:
-            self._later(wait or self._timings.pod_start, lambda: self._start(pod_key, uid))
+            self.later(wait or self._timings.pod_start, lambda: self._start(pod_key, uid))
 
     def _start(self, key: Key, uid: str) -> None:
         pod = self._cluster.get(key)

@@ -36,7 +36,14 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         if request.param == "real":
             lab = _lab()
-            real = ArgoCDServer(kind="real", url=lab["argocd"]["url"], tokens=lab["argocd"]["tokens"], git_root=Path(lab["git"]["root"]), session=session)
+            real = ArgoCDServer(
+                kind="real",
+                url=lab["argocd"]["url"],
+                tokens=lab["argocd"]["tokens"],
+                git_root=Path(lab["git"]["root"]),
+                session=session,
+                lab_work=Path(lab["work"]),
+            )
             yield real
             for name in real.apps:
                 await real.call("DELETE", f"/api/v1/applications/{name}", by="admin")
@@ -46,6 +53,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         every = "*/*, allow"
         reader = [f"p, {{}}, applications, get, {every}", "p, {}, projects, get, *, allow", f"p, {{}}, applicationsets, get, {every}"]
         backout = [*reader, f"p, {{}}, applications, sync, {every}", f"p, {{}}, applications, update, {every}"]
+        backout += [f"p, {{}}, applications, action/argoproj.io/Rollout/{action}, {every}" for action in ("abort", "promote-full")]
         tokens = {"admin": sandbox.admin_token()}
         for name, lines in (("backout", backout), ("reader", reader), ("human", ["g, {}, role:admin"])):
             tokens[name] = sandbox.add_account(name, [line.format(name) for line in lines])

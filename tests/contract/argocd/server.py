@@ -19,6 +19,8 @@ from dulwich.objects import Blob, Commit
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+from tests.real.lab.rollouts import answered, asked_for
+
 T = TypeVar("T")
 Json = dict[str, Any]
 
@@ -102,6 +104,18 @@ class ArgoCDServer:
     git_root: Path
     session: aiohttp.ClientSession
     apps: list[str] = field(default_factory=list)
+    lab_work: Path | None = None
+
+    async def argo_rollouts(self) -> None:
+        """See that a controller of Argo Rollouts runs: the sandbox has one, the lab starts it when somebody asks."""
+        if self.lab_work is None:
+            return
+        asked_for(self.lab_work).touch()
+
+        async def ready() -> bool:
+            return self.lab_work is not None and answered(self.lab_work).exists()
+
+        await self.until(ready, "Argo Rollouts", 60)
 
     async def call(
         self,
