@@ -73,11 +73,15 @@ class TargetState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Whether the system would run an operation of ours now; `says` names the window, `until` when it opens again if known."""
+    """Whether the system would run an operation of ours now; `says` names the window.
+
+    `until` is when that changes (a closed one opens, an open one closes), None when it does not within sight; `unsure` is why nobody knows when.
+    """
 
     open: bool
     says: str
     until: datetime | None = None
+    unsure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

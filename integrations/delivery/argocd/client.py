@@ -204,6 +204,10 @@ class Client:
         """`activeWindows`, `assignedWindows`, `canSync` by the rules for manual operations."""
         return await self._get(f"{app.path}/syncwindows", list(app.scope.items()))
 
+    async def project(self, name: str) -> Reply:
+        """An AppProject, with its sync windows in full. Needs the right `projects, get` (a project's own role has it)."""
+        return await self._get(f"/api/v1/projects/{quote(name, safe='')}")
+
     async def resource_tree(self, app: AppRef) -> Reply:
         """`nodes` with their owners."""
         return await self._get(f"{app.path}/resource-tree", list(app.scope.items()))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from integrations.delivery.argocd import owner as owners
-from integrations.delivery.argocd import reading
+from integrations.delivery.argocd import reading, windows
 from integrations.delivery.argocd.client import AppRef, Client, GoneError, Reply
 from integrations.delivery.argocd.rendering import rendered_of
 from integrations.delivery.argocd.settings import Settings
@@ -219,10 +219,7 @@ class Reader:
 
     async def _window(self, target: TargetId) -> Known[Window]:
         looked = await self.get(target)
-        reply = await self._client.sync_windows(looked.ref)
-        window = reading.window_of(reply.body)
-        if window is None:
-            raise PermanentError(f"{reply.what} does not say whether a sync may run")
+        window, reply = await self.window(looked.ref)
         return self._known(window, reply, VOLATILE)
 
     async def _acts(self, target: TargetId) -> Known[tuple[Act, ...]]:
@@ -233,10 +230,21 @@ class Reader:
         """What was done to the application just read."""
         return reading.acts_of(looked.app, (await self._client.events(looked.ref)).body, looked.me)
 
-    async def window_open(self, ref: AppRef) -> Window:
-        """The sync windows now; one that cannot be understood is closed."""
-        window = reading.window_of((await self._client.sync_windows(ref)).body)
-        return window or Window(open=False, says="Argo CD does not say whether a sync window is in the way")
+    async def window(self, ref: AppRef) -> tuple[Window, Reply]:
+        """The sync windows now, and when that changes, or why nobody can say. PermanentError when the server does not say whether a sync may run."""
+        reply = await self._client.sync_windows(ref)
+        window = windows.window_of(reply.body)
+        if window is None:
+            raise PermanentError(f"{reply.what} does not say whether a sync may run")
+        assigned = reading.entries(reply.body.get("assignedWindows"))
+        if not assigned:
+            return window, reply
+        try:
+            project = reading.part((await self._client.project(ref.project)).body, "spec")
+            found = windows.sync_windows(assigned, reading.entries(project.get("syncWindows")))
+            return replace(window, until=windows.changes_at(found, self._clock.now(), free=window.open)), reply
+        except BackoutError as error:
+            return replace(window, unsure=str(error)), reply
 
     async def _pods(self, target: TargetId) -> Known[tuple[Pod, ...]]:
         looked = await self.get(target)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from integrations.delivery.argocd.client import WORDS_KEPT, AppRef, without_user
 from service.domain.errors import PermanentError
-from service.domain.keys import Act, Owner, Pod, Running, TargetState, Window
+from service.domain.keys import Act, Owner, Pod, Running, TargetState
 from service.domain.model import Actor, Image, Json, ObjectRef, Release, Source, TargetId, release_key
 from service.domain.ports import ListedTarget
 
@@ -368,21 +368,6 @@ def listed_of(item: Body, *, instance: str, control_plane: str, project: str) ->
         objects=objects_of(item),
         images=tuple(text(image) for image in part(status, "summary").get("images") or ()),
     )
-
-
-def window_of(body: Body) -> Window | None:
-    """Whether an operation of ours would run now; None when the answer does not say."""
-    if not isinstance(body.get("canSync"), bool):
-        return None
-    active = "; ".join(_window_says(window) for window in entries(body.get("activeWindows")))
-    assigned = "; ".join(_window_says(window) for window in entries(body.get("assignedWindows")))
-    if body["canSync"]:
-        return Window(open=True, says=f"sync windows let a manual operation through ({assigned})" if assigned else "no sync window applies")
-    return Window(open=False, says=f"a sync window is in the way: {active or f'outside of {assigned}'}")
-
-
-def _window_says(window: Body) -> str:
-    return f"{text(window.get('kind'))} at '{text(window.get('schedule'))}' for {text(window.get('duration'))}"
 
 
 # --- acts ----------------------------------------------------------------------------------------------------------------

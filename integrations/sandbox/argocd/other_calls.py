@@ -10,7 +10,7 @@ from integrations.sandbox.argocd.edge import Call
 from integrations.sandbox.argocd.operations import Machinery
 from integrations.sandbox.argocd.owners import ApplicationSetController
 from integrations.sandbox.argocd.state import ApplicationSets
-from integrations.sandbox.argocd.status import EXISTS, INVALID, NOT_FOUND, Json, RefusedError
+from integrations.sandbox.argocd.status import EXISTS, INVALID, NOT_FOUND, UNKNOWN, Json, RefusedError
 
 
 class OtherCalls:
@@ -183,10 +183,13 @@ def _check_windows(spec: Json) -> None:
             raise RefusedError(EXISTS, f"{words} (hash={hash(known) & 0xFFFFFFFFFFFFFFFF}, duplicate detected)")
         seen.add(known)
         try:
-            windows.duration(known[2])
             next(windows.ticks_after(known[1], datetime(2000, 1, 1, tzinfo=UTC)), None)
         except ValueError as error:
-            raise RefusedError(INVALID, f"cannot parse sync window: {error}") from error
+            raise RefusedError(UNKNOWN, f"error validating project: cannot parse schedule '{known[1]}': {error}") from error
+        try:
+            windows.duration(known[2])
+        except ValueError as error:
+            raise RefusedError(UNKNOWN, f"error validating project: cannot parse duration '{known[2]}': {error}") from error
 
 
 def _set_object(item: Json) -> str:

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 from integrations.sandbox.argocd.status import Json
 
-_ALIASES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *"}
 _NAMES: Final = [
     {},
     {},
@@ -33,7 +32,9 @@ def duration(text: str) -> timedelta:
 
 def ticks_after(schedule: str, after: datetime) -> Iterator[datetime]:
     """Minutes at which a five-field cron schedule fires, strictly after `after`. ValueError when the schedule is none."""
-    fields = _ALIASES.get(schedule, schedule).split()
+    if schedule.startswith("@"):
+        raise ValueError(f"parser does not accept descriptors: {schedule}")
+    fields = schedule.split()
     if len(fields) != len(_RANGES):
         raise ValueError(f"expected exactly 5 fields, found {len(fields)}: [{schedule}]")
     minutes, hours, days, months, weekdays = (_field(text, place) for place, text in enumerate(fields))
@@ -55,7 +56,7 @@ def ticks_after(schedule: str, after: datetime) -> Iterator[datetime]:
 def _field(text: str, place: int) -> set[int]:
     low, high = _RANGES[place]
     found: set[int] = set()
-    for part in text.lower().split(","):
+    for part in text.split(","):
         span, _, step = part.partition("/")
         if span in {"*", "?"}:
             first, last = low, high
@@ -63,18 +64,18 @@ def _field(text: str, place: int) -> set[int]:
             start, _, stop = span.partition("-")
             first = _number(start, place)
             last = _number(stop, place) if stop else (high if step else first)
-        if not low <= first <= last <= max(high, 7 if place == 4 else high):
+        if not low <= first <= last <= high:
             raise ValueError(f"end of range ({last}) above maximum ({high}): {part}")
-        found |= {value % 7 if place == 4 else value for value in range(first, last + 1, int(step or 1))}
+        found |= set(range(first, last + 1, int(step or 1)))
     return found
 
 
 def _number(text: str, place: int) -> int:
     names: dict[str, int] = _NAMES[place]
-    if text in names:
-        return names[text]
+    if text.lower() in names:
+        return names[text.lower()]
     if not text.isdecimal():
-        raise ValueError(f"failed to parse int from {text}")
+        raise ValueError(f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax')
     return int(text)
 
 

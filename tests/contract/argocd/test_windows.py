@@ -1,7 +1,13 @@
-"""Sync windows of a project: what the endpoint says, whom they stop (recordings 08, 09)."""
+"""Sync windows of a project: what the endpoint says, whom they stop, until when (recordings 08, 09)."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from integrations.delivery.argocd import windows as reading
 from tests.contract.argocd.server import ArgoCDServer, Json, Release
 
 ALWAYS = {"schedule": "* * * * *", "duration": "1h", "applications": ["*"]}
@@ -121,3 +127,64 @@ async def test_a_project_without_windows_leaves_the_lists_out(server: ArgoCDServ
 
     assert (await server.call("GET", f"/api/v1/applications/{release.name}/syncwindows")).body == {"canSync": True}
     assert (await server.call("GET", "/api/v1/projects/default/syncwindows")).body == {}
+
+
+def now() -> datetime:
+    return datetime.fromtimestamp(time.time(), tz=UTC)
+
+
+async def read(server: ArgoCDServer, release: Release) -> tuple[bool, datetime | None]:
+    """Whether a sync may run, by the server; and when that changes, as Backout works it out from what the server and the project say."""
+    told = await server.must("GET", f"/api/v1/applications/{release.name}/syncwindows")
+    project = (await server.app(release.name))["spec"]["project"]
+    whole = (await server.must("GET", f"/api/v1/projects/{project}"))["spec"]["syncWindows"]
+    found = reading.sync_windows(told["assignedWindows"], whole)
+    return told["canSync"], reading.changes_at(found, now(), free=told["canSync"])
+
+
+@pytest.mark.parametrize(("kind", "open_at_first"), [("allow", True), ("deny", False)])
+async def test_a_window_ends_at_the_moment_that_was_worked_out(server: ArgoCDServer, kind: str, open_at_first: bool) -> None:
+    began = now()
+    for_so_long = began.second + 12
+    schedule = f"{began.minute} {began.hour} * * *"
+    release = await release_with(server, {"kind": kind, "schedule": schedule, "duration": f"{for_so_long}s", "applications": ["*"]})
+
+    first, until = await read(server, release)
+    assert (first, until) == (open_at_first, began.replace(second=0, microsecond=0) + timedelta(seconds=for_so_long))
+    assert until is not None
+    await asyncio.sleep((until - now()).total_seconds() - 0.5)
+    before = (await read(server, release))[0] if now() < until else open_at_first
+    await asyncio.sleep(max(0.0, (until - now()).total_seconds()) + 0.5)
+
+    assert (before, (await read(server, release))[0]) == (open_at_first, not open_at_first)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York", "Europe/Berlin", ""])
+async def test_a_schedule_is_read_in_the_time_zone_that_the_project_names_and_the_application_does_not(server: ArgoCDServer, zone: str) -> None:
+    here = now().astimezone(ZoneInfo(zone or "UTC"))
+    begins = here - timedelta(minutes=5)
+    window = {"kind": "deny", "schedule": f"{begins.minute} {begins.hour} * * *", "duration": "30m", "applications": ["*"]}
+    release = await release_with(server, window | ({"timeZone": zone} if zone else {}))
+
+    told = await server.must("GET", f"/api/v1/applications/{release.name}/syncwindows")
+
+    assert set(told["assignedWindows"][0]) == {"kind", "schedule", "duration", "manualSync"}
+    assert await read(server, release) == (False, begins.replace(second=0, microsecond=0).astimezone(UTC) + timedelta(minutes=30))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ("@daily", "parser does not accept descriptors: @daily"),
+        ("0 9 * *", "expected exactly 5 fields, found 4: [0 9 * *]"),
+        ("0 9 * * 7", "end of range (7) above maximum (6): 7"),
+        ("0 9 L * *", 'failed to parse int from L: strconv.Atoi: parsing "L": invalid syntax'),
+    ],
+)
+async def test_a_schedule_has_five_fields_and_no_nickname(server: ArgoCDServer, schedule: str, words: str) -> None:
+    everything = {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}]}
+    spec = {**everything, "syncWindows": [{"kind": "deny", "schedule": schedule, "duration": "1h", "applications": ["*"]}]}
+
+    answer = await server.call("POST", "/api/v1/projects", {"project": {"metadata": {"name": server.unique("odd")}, "spec": spec}}, by="admin")
+
+    assert answer.error == (500, 2, f"error validating project: cannot parse schedule '{schedule}': {words}")

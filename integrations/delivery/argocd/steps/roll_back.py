@@ -1,6 +1,7 @@
 """Rolls back to an entry of the history, and recognises that rollback among the operations of others (decision 6)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from integrations.delivery.argocd import reading
 from integrations.delivery.argocd.client import PRECONDITION, ServerRefusedError
@@ -8,7 +9,7 @@ from integrations.delivery.argocd.facts import Looked
 from integrations.delivery.argocd.steps import commands, judging
 from integrations.delivery.argocd.steps.names import BACK
 from integrations.delivery.argocd.steps.step import SETTLED_AFTER, ArgoStep, Intent
-from service.domain.errors import RefusedError
+from service.domain.errors import BackoutError, RefusedError
 from service.domain.keys import TargetState
 from service.domain.model import Json, Release, release_key
 from service.domain.planning.plan import Step
@@ -71,8 +72,19 @@ class RollBack(ArgoStep):
         observation, again_in = self._rollback_seen(await self.t.get(intent), intent, certain=False)
         if again_in:
             await self.t.clock.sleep(again_in)
-            observation, _ = self._rollback_seen(await self.t.get(intent), intent, certain=True)
+            looked = await self.t.get(intent)
+            observation, _ = self._rollback_seen(looked, intent, certain=True)
+            if observation.seen is Seen.STUCK and reading.BLOCKED in observation.says:
+                return replace(observation, says=f"{observation.says}{await self._opens(looked)}")
         return observation
+
+    async def _opens(self, looked: Looked) -> str:
+        """When it will fire, for whoever is told; "" when nobody knows."""
+        try:
+            window, _ = await self.t.reader.window(looked.ref)
+        except BackoutError:
+            return ""
+        return f", at {window.until:%Y-%m-%d %H:%M:%S} UTC" if window.until is not None and not window.open else ""
 
     def _rollback_seen(self, looked: Looked, intent: Intent, *, certain: bool) -> tuple[Observation, float]:
         """What is seen (contract 4.6), and after how many seconds to look again because one look cannot tell. `certain`: this is that second look."""

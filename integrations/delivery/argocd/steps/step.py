@@ -15,7 +15,7 @@ from integrations.delivery.argocd.client import Client, ServerRefusedError
 from integrations.delivery.argocd.facts import Looked, Reader
 from integrations.delivery.argocd.settings import Settings
 from integrations.delivery.argocd.steps import judging, patches
-from service.domain.errors import RefusedError
+from service.domain.errors import PermanentError, RefusedError
 from service.domain.model import Json, TargetId
 from service.domain.planning.plan import Step
 from service.domain.ports import Clock, Guard, Intention, Observation, Seen
@@ -25,6 +25,8 @@ SETTLED_AFTER = timedelta(seconds=30)
 POLL = 0.25
 ONE_SECOND = timedelta(seconds=1)
 PATCH_TRIES = 5
+WINDOW_LEFT = timedelta(seconds=60)
+"""A window that closes sooner than this counts as closed right before a write; the rule asks for more when the plan is made."""
 
 Intent = Mapping[str, Json]
 """What `intend` remembered: plain JSON, all that `see` needs, also after a crash."""
@@ -81,9 +83,15 @@ class Tools:
                 raise RefusedError(f"{act.by.name} is acting on it: {act.says}, at {act.at.isoformat()}")
 
     async def window_is_open(self, looked: Looked) -> None:
-        """RefusedError while a sync window is in the way: the server would accept, hang, and fire later."""
-        window = await self.reader.window_open(looked.ref)
-        judging.refuse_when(not window.open, f"{window.says}: a rollback would hang and fire when it opens")
+        """RefusedError while a sync window is in the way, or closes in a moment: the server would accept, hang, and fire later."""
+        try:
+            window, _ = await self.reader.window(looked.ref)
+        except PermanentError as error:
+            raise RefusedError(f"whether a sync window is in the way is not known ({error})") from error
+        opens = f" (it opens at {window.until:%Y-%m-%d %H:%M:%S} UTC)" if window.until else ""
+        judging.refuse_when(not window.open, f"{window.says}{opens}: a rollback would hang and fire when it opens")
+        if window.until is not None and window.until - self.clock.now() < WINDOW_LEFT:
+            raise RefusedError(f"{window.says}, and closes at {window.until:%H:%M:%S} UTC: what is not done by then would hang and fire later")
 
 
 class ArgoStep(ABC):

@@ -97,10 +97,18 @@ class Stage:
         self._admin = Http(base_url=self.sandbox.url, token_file=self._token("admin", self.sandbox.admin_token()), timeout=10.0)
         self.argo = self.adapter(verbs)
 
-    def adapter(self, verbs: Sequence[str] = ALL, *, name: str = "backout", project: str = "*", **more: Any) -> ArgoCD:
-        """Another adapter, with an account that has just these verbs on that project's applications."""
+    def adapter(
+        self,
+        verbs: Sequence[str] = ALL,
+        *,
+        name: str = "backout",
+        project: str = "*",
+        extra: Sequence[str] = ("projects, get, *", "applicationsets, get, */*"),
+        **more: Any,
+    ) -> ArgoCD:
+        """Another adapter, with an account that has just these verbs on that project's applications, and what else is named."""
         policies = [f"p, {name}, applications, {verb}, {project}/*, allow" for verb in verbs]
-        policies += [f"p, {name}, projects, get, *, allow", f"p, {name}, applicationsets, get, */*, allow"]
+        policies += [f"p, {name}, {right}, allow" for right in extra]
         token = self.sandbox.add_account(name, policies)
         self._adapters.append(build(self.settings(self._token(name, token), **more), self.clock))
         return self._adapters[-1]

@@ -10,7 +10,7 @@ import pytest
 from service.domain import keys
 from service.domain.facts import Absent, Fact, Key, Known
 from service.domain.model import Image, ObjectRef, TargetId
-from tests.unit.integrations.delivery.argocd.stage import Stage
+from tests.unit.integrations.delivery.argocd.stage import START, Stage
 
 AUTO = {"prune": True}
 
@@ -182,6 +182,23 @@ async def test_windows_are_open_or_closed_and_named(plain: Stage) -> None:
     plain.sandbox.projects.set_windows("default", [{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}])
     closed = await value(plain, keys.window(plain.target("web")))
     assert (closed.open, closed.says) == (False, "a sync window is in the way: deny at '* * * * *' for 1h")
+    assert (closed.until, closed.unsure) == (None, "")
+
+
+async def test_a_window_says_until_when_by_the_projects_time_zone(plain: Stage) -> None:
+    schedule, zone = "0 19 * * *", "Asia/Kolkata"  # 13:30 UTC; it is 14:00
+    plain.sandbox.projects.set_windows("default", [{"kind": "allow", "schedule": schedule, "duration": "1h", "applications": ["*"], "timeZone": zone}])
+    opened = await value(plain, keys.window(plain.target("web")))
+    assert (opened.open, opened.until, opened.unsure) == (True, START + timedelta(minutes=30), "")
+
+
+async def test_without_the_right_to_read_the_project_nobody_knows_when_a_window_closes(plain: Stage) -> None:
+    plain.sandbox.projects.set_windows("default", [{"kind": "allow", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}])
+    blind = plain.adapter(name="blind", extra=())
+    window = await blind.read(keys.window(plain.target("web")))
+    assert isinstance(window, Known)
+    assert (window.value.open, window.value.until) == (True, None)
+    assert "permission denied" in window.value.unsure
 
 
 async def test_acts_hold_who_did_what(plain: Stage) -> None:

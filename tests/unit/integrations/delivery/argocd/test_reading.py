@@ -466,23 +466,7 @@ def test_the_user_annotation_wins_over_the_message() -> None:
     assert act.by.name == "bob smith"
 
 
-# --- windows, pods, images ---
-
-
-def test_a_recorded_deny_window_is_closed_and_named() -> None:
-    window = reading.window_of(body("08-deny-window", 0))
-    assert window is not None
-    assert (window.open, window.says) == (False, "a sync window is in the way: deny at '* * * * *' for 1h")
-
-
-def test_windows_that_do_not_say_are_not_open() -> None:
-    assert reading.window_of({}) is None
-    opened = reading.window_of({"canSync": True})
-    assert opened is not None
-    assert (opened.open, opened.says) == (True, "no sync window applies")
-    outside = reading.window_of({"canSync": False, "assignedWindows": [{"kind": "allow", "schedule": "0 9 * * *", "duration": "1h"}]})
-    assert outside is not None
-    assert outside.says.endswith("outside of allow at '0 9 * * *' for 1h")
+# --- pods, images ---
 
 
 DIGEST = "sha256:" + "a" * 64

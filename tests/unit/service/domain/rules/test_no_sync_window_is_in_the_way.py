@@ -38,3 +38,29 @@ def test_a_closed_window_without_an_end_is_a_no_all_the_same() -> None:
 def test_windows_that_nobody_could_read_are_unknown() -> None:
     finding = RULE.ask(world().hide(made.WINDOW).case())
     assert (finding.answer, finding.says) == (Answer.UNKNOWN, "Whether a sync window is in the way is unknown: the connection was refused.")
+
+
+def test_an_open_window_says_when_it_closes() -> None:
+    opened = keys.Window(open=True, says="allow at '0 9 * * *' for 8h", until=made.NOW + timedelta(hours=3))
+    finding = RULE.ask(world().tell(made.WINDOW, opened).case())
+    assert (finding.answer, finding.says) == (Answer.PASS, "No sync window is in the way, until 17:03:00: allow at '0 9 * * *' for 8h.")
+
+
+def test_a_window_that_closes_before_the_rollback_is_sure_to_be_done_is_a_no() -> None:
+    case = world().tell(made.WINDOW, keys.Window(open=True, says="allow", until=made.NOW + timedelta(minutes=3))).case()
+    assert RULE.ask(case).answer is Answer.PASS
+    case = world().tell(made.WINDOW, keys.Window(open=True, says="allow", until=made.NOW + timedelta(minutes=3, seconds=-1))).case()
+    finding = RULE.ask(case)
+    assert finding.answer is Answer.BLOCK
+    assert finding.says == "A sync window closes at 14:05:59, before a rollback begun now is sure to be done: allow."
+
+
+def test_an_open_window_of_which_nobody_knows_when_it_closes_is_unknown() -> None:
+    finding = RULE.ask(world().tell(made.WINDOW, keys.Window(open=True, says="allow", unsure="permission denied")).case())
+    assert (finding.answer, finding.says) == (Answer.UNKNOWN, "The sync windows are open now (allow), and when they close is unknown: permission denied.")
+    assert "projects, get" in finding.clears
+
+
+def test_a_closed_window_is_a_no_although_nobody_knows_when_it_opens() -> None:
+    finding = RULE.ask(world().tell(made.WINDOW, keys.Window(open=False, says="freeze", unsure="permission denied")).case())
+    assert (finding.answer, finding.says) == (Answer.BLOCK, "A sync window is closed: freeze (when it opens is unknown: permission denied).")

@@ -469,6 +469,27 @@ async def test_a_closed_window_refuses_the_rollback(plain: Stage) -> None:
         await plain.argo.intend(step, intention)
 
 
+async def test_a_window_that_closes_in_a_moment_refuses_the_rollback(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    soon = plain.clock.now() + timedelta(seconds=59)
+    closing = {"kind": "deny", "schedule": f"{soon.minute} {soon.hour} * * *", "duration": "1h", "applications": ["*"]}
+    plain.sandbox.projects.set_windows("default", [closing])
+    with pytest.raises(RefusedError, match=r"and closes at 14:0.:00 UTC: what is not done by then would hang and fire later"):
+        await plain.argo.intend(step, intention)
+    plain.sandbox.projects.set_windows("default", [{**closing, "schedule": f"{soon.minute + 5} {soon.hour} * * *"}])
+    await plain.argo.intend(step, intention)
+
+
+async def test_a_rollback_that_a_window_blocks_says_when_it_will_fire(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    plain.sandbox.projects.set_windows("default", [{"kind": "deny", "schedule": "0 14 * * *", "duration": "3h", "applications": ["*"]}])
+    await plain.argo.act(step, intent, CountingGuard())
+    await plain.until("web", lambda app: "blocked" in (app["status"].get("operationState") or {}).get("message", ""), "blocked")
+    seen = await plain.argo.observe(step, intent)
+    assert (seen.seen, seen.says.endswith("fires when the window opens, at 2026-05-04 17:00:00 UTC")) == (Seen.STUCK, True)
+
+
 async def test_a_persons_operation_refuses_the_rollback(plain: Stage) -> None:
     step, intention = await plain.ready("web", "roll_back")
     plain.sandbox.faults.controller_down = True
