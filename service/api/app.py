@@ -10,6 +10,7 @@ from service.api.metrics import ApiMetrics
 from service.api.parts import Drain, Parts
 from service.api.problems import as_problems
 from service.api.resources import alerts, holds, incidents, operations, plans, service, stop, targets
+from service.api.streams import MEDIA_TYPE
 
 __all__ = ["Drain", "Parts", "make_app", "routes"]
 
@@ -30,6 +31,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
 
 def make_app(parts: Parts) -> web.Application:
     """The application. To shut down: `parts.drain.begin()`, wait until nobody sends any more, then clean the runner up."""
+    parts.drain.tell(parts.live.wake)
     app = web.Application(middlewares=[_measured(parts.metrics), as_problems], client_max_size=alerts.LIMIT)
     for route in routes(parts):
         app.router.add_route(route.method, route.path, serve(route, parts))
@@ -42,15 +44,16 @@ def _measured(metrics: ApiMetrics) -> Middleware:
     @web.middleware
     async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.perf_counter()
-        status = 499  # the caller went away
+        status, streamed = 499, False  # the caller went away
         try:
             response = await handler(request)
-            status = response.status
+            status, streamed = response.status, response.content_type == MEDIA_TYPE
             response.headers["Server"] = "backout"
             return response
         finally:
             resource = request.match_info.route.resource
             template = resource.canonical if resource is not None else "unmatched"
-            metrics.request_seconds.labels(request.method if resource is not None else "any", template, str(status)).observe(time.perf_counter() - began)
+            if not streamed:  # a stream lasts as long as somebody watches, which is no time that we took
+                metrics.request_seconds.labels(request.method if resource is not None else "any", template, str(status)).observe(time.perf_counter() - began)
 
     return measure

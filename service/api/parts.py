@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.api.auth import Verifier
+from service.api.live import Live
 from service.api.metrics import ApiMetrics
 from service.api.reads import AlertRecords, AnswerShelf, EventReads, HoldReads, OperationReads, PlanShelf, ReadinessCheck, StopSwitch, TargetReads, UseCases
 from service.api.senders import Senders
@@ -15,14 +16,21 @@ from service.workflow.watch import Freshness
 
 
 class Drain:
-    """Whether the service is going down: /readyz then says 503 first, and long polls end at once."""
+    """Whether the service is going down: /readyz then says 503 first, and long polls and streams end at once."""
 
     def __init__(self) -> None:
         self.begun = False
+        self._told: list[Callable[[], None]] = []
+
+    def tell(self, one: Callable[[], None]) -> None:
+        """Call this when it begins."""
+        self._told.append(one)
 
     def begin(self) -> None:
         """Tell everybody; there is no way back."""
         self.begun = True
+        for one in self._told:
+            one()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,7 @@ class Parts:
     targets: TargetReads
     operations: OperationReads
     events: EventReads
+    live: Live
     alerts: AlertRecords
     holds: HoldReads
     plans: PlanShelf

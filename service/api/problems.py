@@ -45,6 +45,7 @@ CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
         "source_failed": (502, "An outside system cannot be used"),
         "source_unavailable": (503, "An outside system does not answer"),
         "overloaded": (503, "Too many deliveries at once"),
+        "too_many_streams": (503, "Too many streams are open"),
         "store_unavailable": (503, "The store cannot be used"),
         "keys_unreadable": (503, "The keys that tokens are checked with cannot be read"),
         "stop_file": (503, "The stop file cannot be changed"),

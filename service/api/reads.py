@@ -37,6 +37,7 @@ class OperationReads(Protocol):
     async def find(self, *, target: str = "", incident_id: str = "", alive: bool | None = None, limit: int = 50) -> Sequence[Operation]: ...  # noqa: D102
     async def by_trace(self, prefix: str) -> Sequence[Operation]: ...  # noqa: D102
     async def events(self, operation_id: str) -> Sequence[AuditEvent]: ...  # noqa: D102
+    async def marks(self, ids: Sequence[str]) -> Mapping[str, object]: ...  # noqa: D102
     async def approval(self, operation_id: str) -> Mapping[str, Json] | None: ...  # noqa: D102
     async def span_bodies(self, operation_id: str) -> Sequence[bytes]: ...  # noqa: D102
 

@@ -7,7 +7,8 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from service.cli.exit_codes import ExitCode
 from service.cli.failure import CommandFailed
+from service.cli.streaming import SILENCE, Told, listen
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8080"
 PATIENCE: Final = 30.0
@@ -60,6 +62,21 @@ class Service:
         """Read. `path` begins with `/v1` and is encoded already."""
         return self._asked("GET", path + (f"?{urlencode(query)}" if query else ""), None, {"Accept": accept}, patience)
 
+    @contextmanager
+    def stream(self, path: str, *, last: int) -> Iterator[Iterator[Told] | None]:
+        """Listen to the events behind number `last`. None when the service gives no stream: it is an older one, or has no place left."""
+        headers = {"Accept": "text/event-stream, application/json;q=0.5", "Last-Event-ID": str(last)}
+        with self._sent("GET", path, None, headers, SILENCE) as response:
+            if response.status == 200 and _kind(response) == "text/event-stream":  # noqa: PLR2004  a good answer
+                yield listen(response)
+            else:
+                try:
+                    self._reply(response, response.read(_MOST))
+                except Problem as problem:
+                    if problem.problem_code != "too_many_streams":
+                        raise
+                yield None
+
     def post(self, path: str, body: Mapping[str, Any]) -> Reply:
         """Ask for something to happen. A lost answer is asked for once more with the same Idempotency-Key: it happens once."""
         headers = {"Idempotency-Key": str(uuid.uuid4())}
@@ -78,6 +95,19 @@ class Service:
         return self._asked("DELETE", path, None, {}, PATIENCE)
 
     def _asked(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str], patience: float) -> Reply:
+        with self._sent(method, path, body, headers, patience) as response:
+            try:
+                raw = response.read(_MOST)
+            except (OSError, HTTPException) as error:
+                raise self._lost(error) from error
+            return self._reply(response, raw)
+
+    def _lost(self, error: Exception) -> "AnswerLost":
+        return AnswerLost(f"the service at {self.address} gave no answer ({_reason(error)})", f"see whether it lives: {self.address}/readyz")
+
+    @contextmanager
+    def _sent(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str], patience: float) -> Iterator[HTTPResponse]:
+        """The beginning of the answer; the connection is closed at the end of the block."""
         sent = {"Accept": "application/json", "User-Agent": "backout-cli", **headers}
         if self._token:
             sent["Authorization"] = f"Bearer {self._token}"
@@ -92,12 +122,11 @@ class Service:
             try:
                 connection.request(method, self._base + path, body=None if body is None else json.dumps(body).encode(), headers=sent)
                 response = connection.getresponse()
-                raw = response.read(_MOST)
             except (OSError, HTTPException) as error:
-                raise AnswerLost(f"the service at {self.address} gave no answer ({_reason(error)})", f"see whether it lives: {self.address}/readyz") from error
+                raise self._lost(error) from error
+            yield response
         finally:
             connection.close()
-        return self._reply(response, raw)
 
     def _connection(self, patience: float) -> HTTPConnection:
         kind = HTTPSConnection if self._secure else HTTPConnection
@@ -105,7 +134,7 @@ class Service:
 
     def _reply(self, response: HTTPResponse, raw: bytes) -> Reply:
         text = raw.decode("utf-8", "replace")
-        kind = (response.getheader("Content-Type") or "").partition(";")[0].strip()
+        kind = _kind(response)
         document: Any = None
         if kind == "application/json" or kind.endswith("+json"):
             try:
@@ -149,6 +178,7 @@ _NEXT: Final[Mapping[str, str]] = {
     "request_in_flight": "the same request is being answered; look with `backout operations`",
     "overloaded": _LATER,
     "store_unavailable": _LATER,
+    "too_many_streams": _LATER,
     "source_unavailable": _LATER,
     "source_failed": "`backout doctor` says which connection is not well",
     "keys_unreadable": "whoever runs Backout has to look at auth.keys_file",
@@ -196,6 +226,10 @@ def problem(status: int, document: Any, address: str) -> CommandFailed:
     if code == "internal_error" and told.get("trace_id"):
         next_step = f"the service's log says more, under trace {told['trace_id']}"
     return Problem(detail, next_step, _CODES.get(code, ExitCode.ERROR), status, code)
+
+
+def _kind(response: HTTPResponse) -> str:
+    return (response.getheader("Content-Type") or "").partition(";")[0].strip()
 
 
 def segment(text: str) -> str:

@@ -347,6 +347,30 @@ def event(document: Doc) -> RenderableType:
     return table
 
 
+_NOW: Final[Mapping[str, str]] = {
+    "begin": "looking at the target and asking every rule",
+    "awaiting_approval": "waiting for a person",
+    "decided": "looking again before acting on the decision",
+    "act": "the next step",
+    "act_send": "sending",
+    "act_watch": "waiting until it is done",
+    "stuck": "looking what became of it",
+    "verify": "measuring whether it helped",
+    "take_back": "taking back what was done",
+    "take_back_send": "taking back",
+    "take_back_watch": "waiting until it is taken back",
+}
+"""What an operation does in a phase, for the line at the bottom; a phase of a newer service is shown by its own word."""
+
+
+def under_way(document: Doc, since: datetime | None, now: datetime) -> str:
+    """What is being done now, and for how long already."""
+    phase = text(document.get("phase"))
+    doing = _NOW.get(phase, phase.replace("_", " "))
+    lasts = f" · {span_of((now - since).total_seconds())}" if since and now > since else ""
+    return f"now: {_joined((doing, text(document.get('says'))), ': ')}{lasts}"
+
+
 def ended(document: Doc) -> RenderableType:
     """How the operation ended, in how long, and where to look next."""
     outcome = state(document)

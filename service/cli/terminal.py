@@ -14,6 +14,7 @@ from os import environ
 from typing import Any, Final, TextIO
 
 from rich.console import Console, Group, RenderableType
+from rich.text import Text
 
 from service.cli.failure import CommandFailed
 
@@ -61,6 +62,7 @@ class Terminal:
     sleep: Callable[[float], None] = time.sleep
     color: bool = True
     as_json: bool = False
+    _status: str = ""
 
     @property
     def a_person_is_there(self) -> bool:
@@ -76,6 +78,7 @@ class Terminal:
         """Write to stdout for a person; nothing with `as_json`. Sentences are wrapped; what must not be broken (a command to copy) runs over, uncropped."""
         if self.as_json:
             return
+        self.status("")
         if self.stdout.isatty():
             self._console(self.stdout).print(Group(*parts), crop=False)
         else:  # tables fill their columns with spaces, which nobody wants in a file
@@ -84,9 +87,25 @@ class Terminal:
             self.stdout.write("\n".join(line.rstrip(" ") for line in page.getvalue().split("\n")))
         self.stdout.flush()
 
+    def status(self, line: str) -> None:
+        """One line at the bottom that the next one, or the next thing shown, takes the place of; "" takes it away. Nothing where no window is."""
+        if self.as_json or not self.stdout.isatty() or self.environment.get("TERM", "dumb") == "dumb":
+            return
+        shown = Text(one_line(line))
+        shown.truncate(max(self.width - 1, 1), overflow="ellipsis")
+        if shown.plain != self._status:
+            self._status = shown.plain
+            self.stdout.write(f"\r\x1b[2K{shown.plain}")
+            self.stdout.flush()
+
     def write(self, text: str) -> None:
         """Write text to stdout as it is."""
         self.stdout.write(text if text.endswith("\n") else text + "\n")
+        self.stdout.flush()
+
+    def line(self, document: Any) -> None:
+        """One JSON document on one line, for commands that tell as it happens."""
+        self.stdout.write(json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str).translate(_ESCAPED) + "\n")
         self.stdout.flush()
 
     def answer(self, document: Any, *parts: RenderableType) -> None:
@@ -98,6 +117,7 @@ class Terminal:
 
     def note(self, *parts: RenderableType) -> None:
         """Write to stderr: progress, remarks; lines are not broken."""
+        self.status("")
         self._console(self.stderr).print(Group(*parts), soft_wrap=True)
 
     def ask(self, question: str) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Database:
         self.url = url
         self._patience = patience
         self._lock: int | None = None
+        self._told: list[Callable[[], None]] = []
         self._writing = asyncio.Lock()
         try:
             parsed = make_url(url)
@@ -94,6 +95,12 @@ class Database:
                 if not self.sqlite:
                     await connection.execute(_WAIT_FOR_THE_LOCK)
                 yield connection
+        for told in self._told:
+            told()
+
+    def tell(self, one: Callable[[], None]) -> None:
+        """Call this after each commit of this process; it must be quick and must not fail."""
+        self._told.append(one)
 
     async def _begun(self, stack: contextlib.AsyncExitStack) -> AsyncConnection:
         while True:

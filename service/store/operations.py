@@ -15,7 +15,7 @@ from service.domain.ports import AuditEvent, HandOver, HoldChange, Message, Span
 from service.store import incidents
 from service.store import tables as t
 from service.store.database import Database
-from service.store.events import EventStore, append
+from service.store.events import TOGETHER, EventStore, append
 
 SHORT_WAIT = timedelta(seconds=5)
 """Up to this a segment sleeps itself; a longer wait is a delayed segment of its own and holds nothing meanwhile."""
@@ -148,6 +148,16 @@ class OperationStore:
         except sa.exc.IntegrityError as error:
             raise ConflictError("another automatic operation already acted on this release of the target") from error
         return True
+
+    async def marks(self, ids: Sequence[str]) -> Mapping[str, tuple[int, datetime]]:
+        """What changes with every change of these rows, at the price of two columns."""
+        found: dict[str, tuple[int, datetime]] = {}
+        columns = sa.select(t.operation.c.id, t.operation.c.rev, t.operation.c.updated_at)
+        for start in range(0, len(ids), TOGETHER):
+            async with self._database.read() as connection:
+                for row in await connection.execute(columns.where(t.operation.c.id.in_(ids[start : start + TOGETHER]))):
+                    found[row.id] = (row.rev, row.updated_at)
+        return found
 
     async def bump(self, operation: Operation) -> bool:
         """Give the operation a new `seq`; False if it moved meanwhile."""

@@ -17,6 +17,7 @@ import service as package
 from integrations import catalogue
 from service.api.app import make_app
 from service.api.auth import KeysFileVerifier
+from service.api.live import Live
 from service.api.metrics import ApiMetrics
 from service.api.parts import Drain, Parts
 from service.api.reads import ReadinessCheck
@@ -29,6 +30,9 @@ from service.wiring.service import Service
 from service.workflow.watch import Stream
 
 log = structlog.get_logger()
+
+TOGETHER = 0.05
+"""Seconds between two looks for the live view: what is committed meanwhile is read together."""
 
 DRAIN_SECONDS = 0.5
 """Between /readyz saying 503 and closing the listener; a load balancer in front needs its own probe interval on top."""
@@ -51,13 +55,15 @@ async def _serve(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    runner = web.AppRunner(make_app(parts(service, registry, drain)), access_log=None, shutdown_timeout=5.0)  # a wrong keys file ends it before the store opens
+    edge = parts(service, registry, drain)
+    runner = web.AppRunner(make_app(edge), access_log=None, shutdown_timeout=5.0)  # a wrong keys file ends it before the store opens
     await service.start()
     try:
         await runner.setup()
         await _listen(runner, settings)
-        gauges = _Gauges(service, registry)
+        gauges = _Gauges(service, registry, edge.live)
         service.tasks.every(5, "gauges", gauges.round)
+        service.tasks.every(TOGETHER, "live", edge.live.beat)
         gc.freeze()  # what was made until here lives as long as the process
         warming = loop.run_in_executor(None, _warm, service)
         log.info("ready", listen=settings.listen, version=VERSION, targets=len(settings.targets))
@@ -104,12 +110,15 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
 def parts(service: Service, registry: CollectorRegistry, drain: Drain) -> Parts:
     """The edge's view of the service."""
     settings = service.settings
+    live = Live(events=service.events, operations=service.operations, alerts=service.alerts)
+    service.database.tell(live.nudge)
     sources = {name: entry.build(entry.settings(), service.clock) for name, entry in catalogue.ALERTS.items()}
     return Parts(
         desk=service.desk,
         targets=service.targets,
         operations=service.operations,
         events=service.events,
+        live=live,
         alerts=service.alerts,
         holds=service.holds,
         plans=service.plans,
@@ -151,13 +160,14 @@ def _readiness(service: Service) -> Sequence[ReadinessCheck]:
 class _Gauges:
     """Figures that are read from the store now and then."""
 
-    def __init__(self, service: Service, registry: CollectorRegistry) -> None:
-        self._service = service
+    def __init__(self, service: Service, registry: CollectorRegistry, live: Live) -> None:
+        self._service, self._live = service, live
         self._channels = ("trace", *service.told.channels)
         self._waiting = Gauge("backout_outbox_waiting", "Messages that wait to be sent.", ("channel",), registry=registry)
         self._oldest = Gauge("backout_outbox_oldest_age_seconds", "Age of the oldest message that waits.", ("channel",), registry=registry)
         self._parked = Gauge("backout_outbox_parked", "Messages that were set aside for a person.", ("channel",), registry=registry)
         self._alive = Gauge("backout_operations_in_progress", "Operations that have not ended.", registry=registry)
+        self._streams = Gauge("backout_event_streams", "Streams of events that are open.", registry=registry)
         self._failed = Gauge("backout_background_failed_rounds", "Rounds of background loops that failed since the start.", ("loop",), registry=registry)
         self._listed = Gauge(
             "backout_instance_listed_age_seconds", "Since the last list of an instance; -1 before the first.", ("instance",), registry=registry
@@ -175,6 +185,7 @@ class _Gauges:
             self._waiting.labels(channel).set(waiting.rows)
             self._oldest.labels(channel).set((now - waiting.oldest).total_seconds() if waiting.oldest else 0)
             self._parked.labels(channel).set(waiting.parked)
+        self._streams.set(self._live.streams)
         self._alive.set(len(await self._service.operations.alive()))
         for name, fresh in self._service.watcher.freshness.items():
             self._listed.labels(name).set((now - fresh.listed_at).total_seconds() if fresh.listed_at else -1)

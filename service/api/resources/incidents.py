@@ -1,9 +1,12 @@
 """Incidents with their alert episodes and operations; read only."""
 
+from aiohttp import web
+
 from service.api import views
 from service.api.edge import Answer, Call, Route
 from service.api.problems import ProblemError
 from service.api.resources.operations import DEEP, summary
+from service.api.streams import MEDIA_TYPE, stream
 from service.domain.model import Incident
 
 
@@ -25,9 +28,11 @@ async def get_incident(call: Call) -> Answer:
     return Answer(body=views.incident_detail(found, [summary(call, one) for one in operations], addresses=call.addresses))
 
 
-async def list_events(call: Call) -> Answer:
-    """What happened to it, in the order of the commits."""
+async def list_events(call: Call) -> Answer | web.StreamResponse:
+    """What happened to it, in the order of the commits; as a stream until it is closed."""
     after, found = call.after(), await _load(call)
+    if call.prefers(MEDIA_TYPE):
+        return await stream(call, found, lambda now: views.incident(now, addresses=call.addresses) if isinstance(now, Incident) else {})
     return Answer(body=views.incident_events(found, await call.parts.events.of(found.id), after))
 
 

@@ -9,6 +9,7 @@ from service.api import allowed, views
 from service.api.bodies import Approve, StartRollback, WithReason
 from service.api.edge import Answer, Call, Route, number, text
 from service.api.problems import ProblemError
+from service.api.streams import MEDIA_TYPE, stream
 from service.domain.errors import ConflictError
 from service.domain.model import Operation
 
@@ -79,9 +80,11 @@ async def get_operation(call: Call) -> Answer:
     return Answer(body=await _detail(call, operation))
 
 
-async def list_events(call: Call) -> Answer:
-    """The audit events, in the order of their commits."""
+async def list_events(call: Call) -> Answer | web.StreamResponse:
+    """The audit events, in the order of their commits; as a stream until the operation has ended."""
     after, operation = call.after(), call.about(await _load(call))
+    if call.prefers(MEDIA_TYPE):
+        return await stream(call, operation, lambda now: summary(call, now) if isinstance(now, Operation) else {})
     return Answer(body=views.events(operation, await call.parts.events.of(operation.id), after))
 
 

@@ -131,9 +131,9 @@ def watch(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Follow an operation live until it ended. Ctrl-C stops the watching, not the operation."""
+    """Follow an operation live until it ended. Ctrl-C stops the watching, not the operation. `--json`: one object a line, as it happens."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
-    follower = Follower(session=here, identity=operation_id(here.service, identity))
+    follower = Follower(session=here, identity=operation_id(here.service, identity), lines=True)
     raise typer.Exit(follower.follow(until_waiting=stop_when_waiting))
 
 

@@ -19,7 +19,7 @@ def document() -> Any:
 
 
 @cache
-def _registry() -> Registry[Any]:
+def registry() -> Registry[Any]:
     strict = copy.deepcopy(document())
     _close(strict)
     resource: Resource[Any] = DRAFT202012.create_resource(strict)
@@ -75,6 +75,6 @@ def judge(method: str, path: str, status: int, media_type: str, body: Any) -> No
         return
     assert media_type in content, f"{method} {template} {status} does not describe {media_type}"
     pointer = "/".join(part.replace("~", "~0").replace("/", "~1") for part in [*where, "content", media_type, "schema"])
-    validator = Draft202012Validator({"$ref": f"urn:openapi#/{pointer}"}, registry=_registry())
+    validator = Draft202012Validator({"$ref": f"urn:openapi#/{pointer}"}, registry=registry())
     errors = [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in validator.iter_errors(body)]
     assert not errors, f"{method} {template} {status}: {errors}"

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from integrations.alerts import alertmanager
 from service.api.app import Parts
 from service.api.auth import SCOPES, KeysFileVerifier
+from service.api.live import Live
 from service.api.metrics import ApiMetrics
 from service.api.reads import ReadinessCheck
 from service.api.senders import SenderFiles
@@ -225,11 +226,13 @@ class World:
             new_id=new_id,
         )
         self.trouble = ""
+        self.live = Live(events=self.events, operations=self.operations, alerts=self.alerts, limit=4, keep_alive=5.0)
         self.parts = Parts(
             desk=self.desk,
             targets=self.targets,
             operations=self.operations,
             events=self.events,
+            live=self.live,
             alerts=self.alerts,
             holds=self.holds,
             plans=PlanStore(database),
@@ -257,6 +260,11 @@ class World:
     def with_parts(self, **changes: Any) -> None:
         """Replace parts before the edge is made."""
         self.parts = replace(self.parts, **changes)
+
+    @staticmethod
+    async def really_sleep(seconds: float) -> None:
+        """For what happens on a socket, where no clock of ours is asked."""
+        await asyncio.sleep(seconds)
 
     def token(self, *scopes: str, targets: Sequence[str] = ("*",), subject: str = "alice", expires: timedelta = timedelta(hours=1)) -> str:
         return create_token({"keys": [self.key]}, subject=subject, scopes=scopes or SCOPES, targets=targets, expires=expires, now=self.clock.now())

@@ -28,11 +28,12 @@ class Heard:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """One answer; `drop` closes the connection without a word."""
+    """One answer; `drop` closes the connection without a word. `stream` is told as server-sent events, then the connection is closed, cleanly unless `drop`."""
 
     document: Any = None
     status: int = 200
     text: str | None = None
+    stream: list[tuple[str, Doc]] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     drop: bool = False
     outside_contract: bool = False
@@ -107,11 +108,13 @@ class FakeService:
         try:
             contract.check_request(heard.method.lower(), heard.path, heard.query, heard.body)
             said = self._said(heard)
-            if not (said.outside_contract or said.drop or said.text is not None):
+            if not (said.outside_contract or said.drop or said.text is not None or said.stream is not None):
                 contract.check_answer(heard.method.lower(), heard.path, said.status, said.document)
         except AssertionError as error:
             self.faults.append(str(error))
             said = Said(status=500, document=documents.problem(500, "internal_error", f"the fake broke the contract: {error}"))
+        if said.stream is not None:
+            return await self._tell(request, said.stream, drop=said.drop)
         if said.drop:
             assert request.transport is not None
             request.transport.close()
@@ -120,6 +123,20 @@ class FakeService:
             return web.Response(text=said.text, status=said.status, headers=said.headers)
         kind = "application/json" if said.status < 400 else "application/problem+json"
         return web.Response(text=json.dumps(said.document), status=said.status, content_type=kind, headers=said.headers)
+
+    @staticmethod
+    async def _tell(request: web.Request, events: list[tuple[str, Doc]], *, drop: bool) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"retry: 2000\n\n: still here\n\n")
+        for kind, data in events:
+            contract.check_component(data, "Event" if kind == "message" else "Operation")
+            head = f"id: {data['number']}\n" if kind == "message" else f"event: {kind}\n"
+            await response.write(f"{head}data: {json.dumps(data)}\n\n".encode())
+        if drop:
+            assert request.transport is not None
+            request.transport.close()
+        return response
 
     def _said(self, heard: Heard) -> Said:
         special = self._special.get((heard.method, heard.path))

@@ -169,6 +169,24 @@ async def test_the_lock_makes_the_folder_of_a_new_store(tmp_path: Path) -> None:
     await closed(fresh)
 
 
+async def test_who_wants_to_know_is_told_after_each_commit_and_only_then(database: Database) -> None:
+    told: list[bool] = []
+
+    async def rolls_back() -> None:
+        async with database.write():
+            raise RuntimeError
+
+    database.tell(lambda: told.append(True))
+    async with database.read() as connection:
+        await connection.execute(sa.select(1))
+    with pytest.raises(RuntimeError):
+        await rolls_back()
+    assert told == []
+    async with database.write():
+        assert told == []
+    assert told == [True]
+
+
 @pytest.mark.parametrize("url", ["nonsense", "mysql://db/backout", "sqlite://"])
 def test_an_address_that_is_no_store_is_a_sentence_and_no_traceback(url: str) -> None:
     with pytest.raises(SettingsError, match="expected sqlite"):

@@ -11,6 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 from integrations.sandbox.world import World
+from service.api.live import Live
 from service.api.parts import Drain
 from service.domain.errors import BackoutError, SettingsError, UnavailableError
 from service.domain.ports import Message
@@ -141,7 +142,8 @@ async def test_the_gauges_show_what_waits_and_what_was_set_aside(alone: Callable
     copied = store.copied(await asyncio.to_thread(store.migrated, tmp_path), tmp_path)
     settings = load(alone(store=copied.url, notify=[{"kind": "webhook", "name": "on-call", "url": "http://127.0.0.1:1"}]), kinds())
     service, registry = Service(settings, SystemClock()), CollectorRegistry()
-    gauges = _Gauges(service, registry)
+    live = Live(events=service.events, operations=service.operations, alerts=service.alerts)
+    gauges = _Gauges(service, registry, live)
     for key in ("a", "b"):
         await service.outbox.send(Message(channel="notify:on-call", key=key, body={"outcome": "recovered"}), SystemClock().now())
     await service.operations.begin(store.operation(), (), ())
@@ -150,8 +152,10 @@ async def test_the_gauges_show_what_waits_and_what_was_set_aside(alone: Callable
     service.watcher.freshness |= {"prod": Freshness(listed_at=now), "spin": Freshness(), "git": Freshness()}
     service.watcher.freshness["prod"].stream_is(Stream.UP, now)
     service.watcher.freshness["spin"].stream_is(Stream.DOWN, now, "cut off")
-    await gauges.round()
+    with live.place("alice"):
+        await gauges.round()
     text = generate_latest(registry).decode()
+    assert "backout_event_streams 1.0" in text
     assert 'backout_outbox_waiting{channel="notify:on-call"} 2.0' in text
     assert 'backout_outbox_waiting{channel="trace"} 0.0' in text
     assert 'backout_outbox_parked{channel="notify:on-call"} 0.0' in text

@@ -1,14 +1,16 @@
+import json
 import os
 import select
 import signal
 import subprocess
 import sys
 from io import StringIO
+from typing import Any
 
 import pytest
 
 from tests.unit.service.cli import documents
-from tests.unit.service.cli.conftest import Shell
+from tests.unit.service.cli.conftest import Ran, Screen, Shell
 from tests.unit.service.cli.documents import OPERATION
 from tests.unit.service.cli.fake_service import FakeService, Heard, Said, refusal
 
@@ -34,7 +36,7 @@ def test_watch_shows_each_event_once_and_how_it_ended(service: FakeService, shel
     assert ran.code == 0
     assert ran.out.count("12:00:02Z  verdict") == 1
     assert "recovered after 14.2 s" in ran.out
-    assert [one.query.get("after") for one in service.asked("GET", f"{PATH}/events")] == ["0", "6", "6", "6"]
+    assert [one.query.get("after") for one in service.asked("GET", f"{PATH}/events")] == [None, "0", "6", "6", "6"]
 
 
 def test_the_last_event_is_left_to_the_closing_lines(shell: Shell) -> None:
@@ -49,9 +51,15 @@ def test_watch_asks_to_wait_for_the_next_change(service: FakeService, shell: She
     assert polls == [{}, {"wait": "20s", "since_rev": "3"}]
 
 
-def test_watch_with_json_prints_the_final_operation_alone(shell: Shell) -> None:
+def lines(ran: Ran) -> list[tuple[str, Any]]:
+    return [(one["kind"], one["data"]) for one in map(json.loads, ran.out.splitlines())]
+
+
+def test_watch_with_json_tells_everything_as_it_happens_one_object_a_line(shell: Shell) -> None:
     ran = shell("watch", OPERATION, "--json")
-    assert ran.document == documents.ended()
+    told = lines(ran)
+    assert [kind for kind, _ in told] == ["event"] * 6 + ["state", "end"]
+    assert (told[0][1], told[-1][1]) == (documents.EVENTS[0], documents.ended())
     assert ran.err == ""
 
 
@@ -78,7 +86,7 @@ def test_watch_can_stop_when_it_waits_for_a_person(service: FakeService, shell: 
     service.stages = [documents.waiting()]
     ran = shell("watch", OPERATION, "--stop-when-waiting", "--json")
     assert ran.code == 6
-    assert ran.document["phase"] == "awaiting_approval"
+    assert lines(ran)[-1][1]["phase"] == "awaiting_approval"
 
 
 @pytest.mark.parametrize(("stage", "code"), [(documents.operation(), 5), (documents.waiting(), 6)])
@@ -134,3 +142,99 @@ def test_an_interrupt_of_the_real_process_ends_the_watching_alone(service: FakeS
     assert "stopped watching; the operation goes on" in err
     assert "Traceback" not in err
     assert "12:00:05Z  step done" in out
+
+
+# --- the stream ----------------------------------------------------------------------------------------------------------
+
+EVENTS = f"{PATH}/events"
+
+
+def streamed(service: FakeService, *answers: Said) -> None:
+    """The address of the events answers with these, one after the other, as a service does that streams."""
+    following = iter(answers)
+    service.on("GET", EVENTS, lambda _: next(following))
+
+
+def rows(*numbers: int) -> list[tuple[str, documents.Doc]]:
+    return [("message", documents.EVENTS[number - 1]) for number in numbers]
+
+
+def test_watch_listens_to_the_stream_and_asks_nothing_else(service: FakeService, shell: Shell) -> None:
+    streamed(service, Said(stream=[*rows(1, 2), ("state", documents.operation()), *rows(5, 6), ("end", documents.ended())]))
+    ran = shell("watch", OPERATION)
+    assert ran.code == 0
+    assert "12:00:02Z  verdict" in ran.out
+    assert "12:00:05Z  step done" in ran.out
+    assert "recovered after 14.2 s" in ran.out
+    assert [(one.path, dict(one.query)) for one in service.heard] == [(PATH, {}), (EVENTS, {})]
+    assert service.heard[1].headers["Accept"].startswith("text/event-stream")
+
+
+def test_a_lost_stream_is_taken_up_again_behind_the_last_event(service: FakeService, shell: Shell) -> None:
+    streamed(
+        service,
+        Said(stream=[*rows(1, 2), ("state", documents.operation())], drop=True),
+        refusal(503, "store_unavailable", "starting"),
+        Said(stream=[("state", documents.operation())]),
+        Said(stream=[*rows(5, 6), ("end", documents.ended())]),
+    )
+    ran = shell("watch", OPERATION)
+    assert ran.code == 0
+    assert ran.out.count("12:00:02Z  verdict") == 1
+    assert [one.headers["Last-Event-ID"] for one in service.asked("GET", EVENTS)] == ["0", "2", "2", "2"]
+    assert ran.err.count("trying again") == 2
+    assert shell.naps == [0.5, 1.0, 0.5]
+
+
+def test_an_event_that_is_told_twice_is_shown_once(service: FakeService, shell: Shell) -> None:
+    streamed(service, Said(stream=[*rows(1, 2, 1, 2), ("end", documents.ended())]))
+    assert shell("watch", OPERATION).out.count("verdict") == 1
+
+
+def test_without_a_free_place_for_a_stream_it_is_polled_for(service: FakeService, shell: Shell) -> None:
+    def full(heard: Heard) -> Said:
+        if "after" not in heard.query:
+            return refusal(503, "too_many_streams", "200 streams are open already")
+        return Said(document={"operation": OPERATION, "state": "alive", "rev": 3, "events": documents.EVENTS if heard.query["after"] == "0" else []})
+
+    service.on("GET", EVENTS, full)
+    ran = shell("watch", OPERATION)
+    assert (ran.code, ran.err) == (0, "")
+    assert "12:00:05Z  step done" in ran.out
+    assert "recovered after 14.2 s" in ran.out
+
+
+def test_a_token_that_loses_its_right_ends_the_watching_of_a_stream(service: FakeService, shell: Shell) -> None:
+    streamed(service, Said(stream=rows(1)), refusal(401, "invalid_token", "the token expired"))
+    ran = shell("watch", OPERATION)
+    assert ran.code == 1
+    assert "backout: the token expired" in ran.err
+
+
+def test_watch_with_json_tells_the_stream_as_it_is(service: FakeService, shell: Shell) -> None:
+    streamed(service, Said(stream=[*rows(1), ("state", documents.waiting()), *rows(6), ("end", documents.ended())]))
+    ran = shell("watch", OPERATION, "--json")
+    assert lines(ran) == [("event", documents.EVENTS[0]), ("state", documents.waiting()), ("event", documents.EVENTS[5]), ("end", documents.ended())]
+
+
+def test_a_rollback_that_is_followed_still_answers_one_document(service: FakeService, shell: Shell) -> None:
+    streamed(service, Said(stream=[*rows(1), ("end", documents.ended())]))
+    service.stages = [documents.operation(), documents.ended()]
+    service.on("GET", PATH, lambda _: Said(document=documents.ended() if service.asked("GET", EVENTS) else documents.operation()))
+    ran = shell("rollback", documents.TARGET, "--yes", "--digest", documents.DIGEST, "--json")
+    assert ran.document == documents.ended()
+
+
+def test_a_window_shows_what_is_done_now_and_takes_that_line_away_at_the_end(service: FakeService, shell: Shell) -> None:
+    acting = documents.operation(phase="act_watch", says="Roll back to history id 56.", updated_at="2026-05-04T12:01:07Z")
+    streamed(service, Said(stream=[*rows(1), ("state", acting), ("end", documents.ended())]))
+    shell.environment["TERM"] = "xterm"
+    ran = shell("watch", OPERATION, "--no-color", out=Screen())
+    assert "\r\x1b[2Know: waiting until it is done: Roll back to history id 56. · 4 s" in ran.out
+    assert ran.out.rindex("\x1b[2K") < ran.out.index("recovered after")
+    assert ran.out[: ran.out.index("recovered after")].rstrip().endswith("\x1b[2K")
+
+
+def test_where_no_window_is_there_is_no_line_at_the_bottom(service: FakeService, shell: Shell) -> None:
+    streamed(service, Said(stream=[("state", documents.operation()), ("end", documents.ended())]))
+    assert "\x1b" not in shell("watch", OPERATION).out
