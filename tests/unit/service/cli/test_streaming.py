@@ -15,7 +15,7 @@ class Response(HTTPResponse):
         self._parts: Iterator[bytes | Exception | threading.Event] = iter(parts)
         self.shut = False
 
-    def readline(self, limit: int = -1) -> bytes:
+    def readline(self, limit: int | None = -1) -> bytes:
         del limit
         part = next(self._parts, b"")
         if isinstance(part, threading.Event):
