@@ -1,5 +1,6 @@
 """What any test may ask for."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 from tests import postgres as server
 from tests.fakes import store
+
+DATABASES = ["sqlite", "postgresql"]
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +34,15 @@ def postgres_stores(postgres: server.Postgres) -> store.Recycled:
     return store.Recycled(postgres)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with a store runs on both databases, but for what its module sets apart by `ON_BOTH`, a pattern of test names."""
+    if "store_url" in metafunc.fixturenames:
+        both = getattr(metafunc.module, "ON_BOTH", "")
+        kinds = DATABASES if re.match(both, metafunc.function.__name__) else DATABASES[:1]
+        metafunc.parametrize("store_url", kinds, indirect=True)
+
+
+@pytest.fixture
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a fresh store of the newest schema: each test that asks runs on both databases."""
     if request.param == "sqlite":

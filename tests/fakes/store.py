@@ -1,9 +1,11 @@
 """A store for tests: migrated once a session, copied for each test; and rows to put into it."""
 
 import asyncio
+import contextlib
 import shutil
 import sqlite3
 import threading
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,18 @@ from service.audit.encoding import OtlpEncoder
 from service.domain import spans
 from service.domain.model import Actor, AlertNotice, Mode, Operation, OperationKind, RawDelivery, TargetId
 from service.domain.ports import HandOver
-from service.store.database import Database
+from service.store.database import SCHEMA, WRITING, Database
 from service.store.migrating import HEAD, migrate
 from service.store.operations import OperationStore
-from tests.fakes import inline_sqlite
+from service.store.tables import metadata
+from tests.fakes import inline_sqlite, shared_postgres
 from tests.fakes.clock import START
 from tests.postgres import Postgres, name_of
 
 TARGET = TargetId("prod", "checkout")
+
+KEPT = ("alembic_version", "dbos_migrations")
+"""Tables that say which schema there is: ours, the engine's."""
 
 
 def migrated(folder: Path) -> Path:
@@ -70,32 +76,30 @@ class Recycled:
         """Empty it, whoever is connected still; one whose schema a test has changed is taken away."""
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
-            changed = connection.execute(
-                "SELECT 1 FROM pg_trigger WHERE NOT tgisinternal AND tgname = 'broken' UNION ALL SELECT 1 FROM backout.alembic_version WHERE version_num <> %s",
-                (HEAD,),
+            tables = connection.execute("SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('backout', 'dbos')").fetchall()
+            sequences = connection.execute("SELECT schemaname, sequencename FROM pg_sequences WHERE schemaname = 'backout'").fetchall()
+            odd = connection.execute(
+                "SELECT 1 FROM pg_trigger WHERE tgname = 'broken' UNION ALL SELECT 1 FROM backout.alembic_version WHERE version_num <> %s", (HEAD,)
             ).fetchone()
-            if changed is None:
-                kept = "('alembic_version', 'dbos_migrations')"
-                tables = connection.execute(
-                    f"SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('backout', 'dbos') AND tablename NOT IN {kept}"  # noqa: S608  a constant
-                ).fetchall()
-                sequences = connection.execute("SELECT schemaname, sequencename FROM pg_sequences WHERE schemaname = 'backout'").fetchall()
+            as_made = odd is None and {name for schema, name in tables if schema == SCHEMA} == {*metadata.tables, *KEPT[:1]}
+            if as_made:
                 with connection.transaction():
-                    for name in tables:
-                        connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(*name)))
-                    for name in sequences:
-                        connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(*name)))
-        if changed is None:
+                    for table in tables:
+                        if table[1] not in KEPT:
+                            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(*table)))
+                    for sequence in sequences:
+                        connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(*sequence)))
+        if as_made:
             self._idle.append(url)
         else:
             self._server.drop(url)
 
 
 def opened(url: str, *, patience: float = 20.0, inline: bool = False) -> Database:
-    """An open store; `inline` works without the driver's thread on SQLite, which is quick (see `inline_sqlite`)."""
+    """An open store; `inline` is quick (see `inline_sqlite`, `shared_postgres`) and for one store at a time."""
     database = Database(url, patience=patience)
-    if inline and database.sqlite:
-        database.engine = inline_sqlite.engine(database.path)
+    if inline:
+        database.engine = inline_sqlite.engine(database.path) if database.sqlite else shared_postgres.engine(url)
     return database
 
 
@@ -104,6 +108,24 @@ def copied(template: Path, folder: Path, *, patience: float = 20.0, inline: bool
     path = folder / "store.db"
     shutil.copyfile(template, path)
     return opened(f"sqlite:///{path}", patience=patience, inline=inline)
+
+
+@contextlib.asynccontextmanager
+async def locked(database: Database) -> AsyncIterator[None]:
+    """Another process writes and does not let go before the end of the block."""
+    if database.sqlite:
+        other = sqlite3.connect(database.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        return
+    async with await psycopg.AsyncConnection.connect(database.url) as writer:
+        await writer.execute("SELECT pg_advisory_xact_lock(%s)", (WRITING,))
+        yield
+        await writer.rollback()
 
 
 async def breaks(database: Database, table: str, verb: str) -> None:

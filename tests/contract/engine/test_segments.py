@@ -1,14 +1,15 @@
-"""What we lean on in DBOS, asked of the real one on a real SQLite file (the list of engine.md, "Tests")."""
+"""What we lean on in DBOS, asked of the real one on real databases."""
 
 import asyncio
 import base64
 import binascii
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from service.domain.errors import UnavailableError
 from service.domain.model import Operation, OperationKind, Outcome
@@ -189,12 +190,9 @@ async def test_promise_3_a_commit_that_finds_no_store_is_repeated_without_the_ef
         await one.engine.start(work())
         await until(lambda: "act" in one.story.seen)
         database._patience = 0.1  # noqa: SLF001  so that the outage shows within the test
-        other = sqlite3.connect(database.path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        one.story.hold.set()
-        await asyncio.sleep(0.3)
-        other.execute("ROLLBACK")
-        other.close()
+        async with store.locked(database):
+            one.story.hold.set()
+            await asyncio.sleep(0.3)
         assert (await one.ended()).outcome is Outcome.RECOVERED
         assert one.story.seen == ["begin", "act"]
 
@@ -279,7 +277,7 @@ async def test_promise_12_the_engine_keeps_plain_json_and_nothing_that_runs_when
         await one.engine.start(work())
         await one.ended()
         await until(one.idle)
-    values = [value for rows in _tables(database).values() for row in rows for value in row]
+    values = [value for rows in (await _tables(database)).values() for row in rows for value in row]
     texts = [value for value in values if isinstance(value, str)]
     assert any("op_1" in text and "operation" in text and text.startswith(("[", "{")) for text in texts)
     for value in values:
@@ -288,10 +286,14 @@ async def test_promise_12_the_engine_keeps_plain_json_and_nothing_that_runs_when
             assert not base64.b64decode(raw, validate=True).startswith(b"\x80"), "a pickle"
 
 
-def _tables(database: Database) -> dict[str, list[tuple[object, ...]]]:
+async def _tables(database: Database) -> dict[str, list[tuple[object, ...]]]:
     """The engine's own tables: all that are not ours."""
-    with sqlite3.connect(database.path) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'") if name not in metadata.tables]
-        found = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}  # noqa: S608  names from the schema itself
-    connection.close()
+    schema = None if database.sqlite else "dbos"
+    async with database.read() as connection:
+        names = await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names(schema=schema))
+        tables = [sa.table(name, schema=schema) for name in names if name not in metadata.tables]
+        found: dict[str, list[tuple[object, ...]]] = {}
+        for one in tables:
+            rows: sa.CursorResult[Any] = await connection.execute(sa.select(sa.literal_column("*")).select_from(one))
+            found[one.name] = [tuple(row) for row in rows.all()]
     return found

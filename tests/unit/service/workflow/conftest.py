@@ -10,14 +10,9 @@ from tests.fakes import store
 from tests.unit.service.workflow.stage import Stage
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return store.migrated(tmp_path_factory.mktemp("store"))
-
-
 @pytest.fixture
-async def stage(template: Path, tmp_path: Path) -> AsyncIterator[Stage]:
-    database = store.copied(template, tmp_path, inline=True)
+async def stage(store_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    database = store.opened(store_url, inline=True)
     made = Stage(database, tmp_path)
     await made.prepare()
     yield made

@@ -49,6 +49,8 @@ QUICK = RecoveredWhen(
 )
 POLICY = replace(made.POLICY, match="prod:*", version="1", mode=Mode.AUTO, alerts=("HighErrorRate",), namespaces=("shop",), recovered_when=QUICK)
 ENDED = "ended"
+PROMISED_BY_THE_STORE = r"test_promise_(2|3|7|9|10|13)_"
+"""Stories whose promise rests on what the store does (what is kept, once, held, counted, told): for `ON_BOTH` of a module with many other ones."""
 
 
 class Stage:

@@ -17,7 +17,9 @@ from service.workflow.correlate import AGAIN_AFTER, BEGIN_AFTER, permitted
 from service.workflow.messages import Told
 from tests.fakes.store import delivery, notice
 from tests.unit.service.domain import made
-from tests.unit.service.workflow.stage import OTHER, POLICY, TARGET, Stage, attribute, named
+from tests.unit.service.workflow.stage import OTHER, POLICY, PROMISED_BY_THE_STORE, TARGET, Stage, attribute, named
+
+ON_BOTH = PROMISED_BY_THE_STORE
 
 WEB = ObjectRef(group="apps", kind="Deployment", namespace="shop", name="web")
 SCOPES = {"main": "prod:*"}

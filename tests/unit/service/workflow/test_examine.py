@@ -14,7 +14,9 @@ from service.domain.verdict import Answer
 from service.workflow.examine import Examination
 from tests.fakes.delivery import BACK, CLEAR, PROVE, STOP, FakeDelivery
 from tests.unit.service.domain import made
-from tests.unit.service.workflow.stage import TARGET, Stage
+from tests.unit.service.workflow.stage import PROMISED_BY_THE_STORE, TARGET, Stage
+
+ON_BOTH = PROMISED_BY_THE_STORE
 
 JANE = Actor(kind="user", name="jane")
 

@@ -12,7 +12,9 @@ from service.workflow.own_facts import OwnFacts
 from service.workflow.watch import Freshness
 from tests.fakes.store import delivery, notice
 from tests.unit.service.domain import made
-from tests.unit.service.workflow.stage import TARGET, Stage
+from tests.unit.service.workflow.stage import PROMISED_BY_THE_STORE, TARGET, Stage
+
+ON_BOTH = PROMISED_BY_THE_STORE
 
 FLAGS = ObjectRef(group="", kind="ConfigMap", namespace="shop", name="flags")
 

@@ -10,7 +10,9 @@ from service.workflow.record import SCHEMA, Attempt, Confirmed, Rollback, Tried,
 from tests.fakes.clock import START
 from tests.fakes.store import operation
 from tests.unit.service.domain import made
-from tests.unit.service.workflow.stage import TARGET, Stage
+from tests.unit.service.workflow.stage import PROMISED_BY_THE_STORE, TARGET, Stage
+
+ON_BOTH = PROMISED_BY_THE_STORE
 
 
 def again(record: Rollback) -> Attempt:

@@ -24,7 +24,9 @@ from tests.fakes.facts import HANGING
 from tests.fakes.store import delivery as delivery_of
 from tests.fakes.store import notice
 from tests.unit.service.domain import made
-from tests.unit.service.workflow.stage import OTHER, QUICK, SLI, TARGET, TRAFFIC, Stage, attribute, named, orphans, roots
+from tests.unit.service.workflow.stage import OTHER, PROMISED_BY_THE_STORE, QUICK, SLI, TARGET, TRAFFIC, Stage, attribute, named, orphans, roots
+
+ON_BOTH = PROMISED_BY_THE_STORE
 
 JANE = Actor(kind="user", name="jane")
 BREAKS = Transition(phase="begin", data={}, done=Outcome.FAILED)

@@ -13,7 +13,9 @@ from service.domain.model import Image, ReleaseRecord, TargetId
 from service.workflow.watch import Watcher, _lived_on
 from tests.fakes.delivery import Application, FakeDelivery
 from tests.unit.service.domain import made
-from tests.unit.service.workflow.stage import TARGET, Stage
+from tests.unit.service.workflow.stage import PROMISED_BY_THE_STORE, TARGET, Stage
+
+ON_BOTH = PROMISED_BY_THE_STORE
 
 FRESH = made.release("44", version="", revision="d00d" + "0" * 36, started_at=made.NOW)
 STAGING = TargetId("staging", "checkout")
