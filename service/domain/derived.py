@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from service.domain import correlation, keys
-from service.domain.facts import Absent, Evidence, Key, Known
-from service.domain.model import Image, Release
+from service.domain.difference import Content
+from service.domain.facts import Absent, Evidence, Facts, Key, Known
+from service.domain.model import Image, Release, TargetId
 from service.domain.rule import Case
-from service.domain.verdict import Answer, Finding, unknown
+from service.domain.verdict import Answer, Finding, passes, unknown
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ def image_keys(case: Case, release: Release) -> Iterator[Key[Any]]:
         return
     seen = case.facts.read(record)
     if isinstance(seen, Absent) or not (seen.value.images and all(map(proven, seen.value.images))):
-        yield keys.images(case.target, release.key, release.handle)
+        yield goal_images_key(case, release)
 
 
 def exact_images(case: Case, release: Release) -> Derived[tuple[Image, ...]] | Absent:
@@ -76,18 +77,70 @@ def exact_images(case: Case, release: Release) -> Derived[tuple[Image, ...]] | A
     recorded = record.value.images or () if isinstance(record, Known) else ()
     if isinstance(record, Known) and recorded and all(map(proven, recorded)):
         return Derived(recorded, (record.evidence,))
-    rendered = case.facts.read(keys.images(case.target, release.key, release.handle))
+    rendered = case.facts.read(goal_images_key(case, release))
     if isinstance(rendered, Absent):
-        own = f"Backout's own record does not have every digest of release {release.handle}" if isinstance(record, Known) else record.why
+        own = f"Backout's own record does not have every digest of release {release.name}" if isinstance(record, Known) else record.why
         return Absent(f"{own}; {rendered.why}", clears=rendered.clears)
     by_reference = {image.reference: image for image in rendered.value if proven(image)}
     images = tuple(image if proven(image) else by_reference.get(image.reference, image) for image in recorded or rendered.value)
     doubtful = [image.reference for image in images if not proven(image)]
     if doubtful or not images:
-        what = f"the digest of {listed(doubtful)} is not known" if doubtful else f"no image of release {release.handle} is known"
+        what = f"the digest of {listed(doubtful)} is not known" if doubtful else f"no image of release {release.name} is known"
         return Absent(what, clears="Name images by digest in the manifests, or let Backout watch the next release while it is live.")
     evidence = (record.evidence, rendered.evidence) if isinstance(record, Known) else (rendered.evidence,)
     return Derived(images, evidence)
+
+
+def content_keys(target: TargetId, release: Release) -> Iterator[Key[Any]]:
+    """The facts that `content_of` reads."""
+    yield keys.record(target, release.key)
+    yield keys.images(target, release.key, release.handle)
+    yield keys.manifests(target, release.key, release.handle)
+
+
+def content_of(facts: Facts, target: TargetId, release: Release) -> Content:
+    """What a release that was live is made of: as it renders today, with the digests that ran."""
+    rendered, manifests = facts.read(keys.images(target, release.key, release.handle)), facts.read(keys.manifests(target, release.key, release.handle))
+    record = facts.read(keys.record(target, release.key))
+    ran = record.value.images or () if isinstance(record, Known) else ()
+    images: tuple[Image, ...] | None = None
+    if isinstance(rendered, Known):  # a hook's image runs in no pod that is seen, so what ran alone is not all
+        by_reference = {image.reference: image for image in ran if proven(image)}
+        images = tuple(image if image.digest else by_reference.get(image.reference, image) for image in rendered.value)
+    return Content(images=images, rendered=manifests.value if isinstance(manifests, Known) else None)
+
+
+def desired_content_keys(target: TargetId) -> Iterator[Key[Any]]:
+    """The facts that `desired_content` reads."""
+    yield keys.desired_images(target)
+    yield keys.desired_manifests(target)
+
+
+def desired_content(facts: Facts, target: TargetId) -> Content:
+    """What would be deployed if the delivery system were let."""
+    images, manifests = facts.read(keys.desired_images(target)), facts.read(keys.desired_manifests(target))
+    return Content(images=images.value if isinstance(images, Known) else None, rendered=manifests.value if isinstance(manifests, Known) else None)
+
+
+def live_keys(case: Case) -> Iterator[Key[Any]]:
+    """The fact that `live_already` reads, where nothing has to be deployed."""
+    if not case.deploys:
+        yield keys.state(case.target)
+
+
+def live_already(case: Case, goal: Release) -> Finding:
+    """What a question about deploying is answered with when the release is live already; unknown where that cannot be seen."""
+    state = case.facts.read(keys.state(case.target))
+    if isinstance(state, Absent):
+        return doubt("Whether the release is live already is unknown", state, clears="Make the delivery system reachable.")
+    if state.value.current is None or state.value.current.key != goal.key:
+        return unknown(f"Release {goal.name} is not what is live now.", state.evidence, clears="Ask again; what runs has changed.")
+    return passes(f"Release {goal.name} is live already: nothing is deployed.", state.evidence)
+
+
+def goal_images_key(case: Case, goal: Release) -> Key[tuple[Image, ...]]:
+    """How the goal release renders: one that was never live is in no history, so it is what is desired now."""
+    return keys.images(case.target, goal.key, goal.handle) if goal.handle else keys.desired_images(case.target)
 
 
 def proven(image: Image) -> bool:

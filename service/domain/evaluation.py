@@ -12,8 +12,9 @@ from service.domain.verdict import Answer, Finding, Verdict, unknown
 
 
 def asked(case: Case, rules: Sequence[Rule], *, automatic: bool) -> tuple[Rule, ...]:
-    """The rules that apply to who asks: incident rules only with an incident, rules for automation only without a person."""
-    return tuple(r for r in rules if (case.trigger or not r.needs_incident) and (automatic or not r.for_automatic))
+    """The rules that apply: to the case's direction, and to who asks: incident rules only with an incident, rules for automation only without a person."""
+    here = (r for r in rules if case.direction in r.directions)
+    return tuple(r for r in here if (case.trigger or not r.needs_incident) and (automatic or not r.for_automatic))
 
 
 def needed(case: Case, rules: Iterable[Rule]) -> frozenset[Key[Any]]:

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from service.domain.difference import Rendered
 from service.domain.facts import Key
-from service.domain.model import Actor, Image, Json, ObjectRef, Release, ReleaseRecord, TargetId
+from service.domain.holding import HeldRelease
+from service.domain.model import Actor, Image, Json, ObjectRef, Release, ReleaseRecord, Source, TargetId, release_key
 
 # --- delivery system (volatile) ---------------------------------------------------------------------------------------
 
@@ -46,7 +47,8 @@ class TargetState:
     itself; `remembered` is the raw setting to give back later. `spec_digest` covers what a person could have edited. `prune` is whether a rollback
     deletes what the goal release does not have. `marker` is the text of our own hold marker on the target, "" when there is none.
     `failed_newer` is the sentence of a deploy that failed after the newest history entry: part of it may be live, which the history does not tell.
-    `settled`: what runs now belongs to `current`, and is not on its way to or from something else.
+    `settled`: what runs now belongs to `current`, and is not on its way to or from something else. `desired` are the sources that the system would
+    deploy if it were let, resolved; () when it does not say. `unmark` is a command by which a person takes the marker off.
     """
 
     target: TargetId
@@ -69,6 +71,13 @@ class TargetState:
     link: str = ""
     failed_newer: str = ""
     settled: bool = True
+    desired: tuple[Source, ...] = ()
+    unmark: str = ""
+
+    @property
+    def desired_key(self) -> str:
+        """Identity of the release that is desired, "" when it is not known."""
+        return release_key(self.desired) if self.desired else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +177,10 @@ def leftovers(target: TargetId, handle: str) -> Key[tuple[ObjectRef, ...]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Backout's own acts around a target. `wide_outage` is the sentence when too many targets have incidents at once, else ""."""
+    """Backout's own acts around a target. `wide_outage` is the sentence when too many targets have incidents at once, else "".
+
+    `failed_forwards`: automatic operations that went forward `within` the window and did not end well.
+    """
 
     automatic_rollbacks: int
     within: timedelta
@@ -177,6 +189,7 @@ class Limits:
     alive: tuple[str, ...]
     wide_outage: str
     disarmed: str
+    failed_forwards: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +213,11 @@ def baseline(target: TargetId, before: datetime | None = None) -> Key[str]:
 def limits(target: TargetId) -> Key[Limits]:
     """Backout's own acts and holds around the target."""
     return Key("limits", target)
+
+
+def held(target: TargetId) -> Key[tuple[HeldRelease, ...]]:
+    """The releases that the target's open hold keeps away; () when there is no open hold."""
+    return Key("held releases", target)
 
 
 def sharing(target: TargetId) -> Key[Sharing]:

@@ -73,6 +73,7 @@ class Way(StrEnum):
     FLAG_OFF = "flag_off"
     CONFIG_CHANGE = "config_change"
     SELECTIVE_ROLLBACK = "selective_rollback"
+    FORWARD = "forward"
     HOTFIX = "hotfix"
     NONE = "none"
 
@@ -81,6 +82,7 @@ class OperationKind(StrEnum):
     """What an operation attempts; the engine is the same for all."""
 
     ROLLBACK = "rollback"
+    FORWARD = "forward"
 
 
 class Outcome(StrEnum):
@@ -168,9 +170,16 @@ class Release:
 
     @property
     def title(self) -> str:
-        """What a person reads: `42 (v2.5.0 · 9c1e2ab)`."""
+        """What a person reads: `42 (v2.5.0 · 9c1e2ab)`; `v2.5.1 · 1b2c3d4` for one that was never live and has no handle yet."""
         inside = " · ".join(part for part in (self.version, self.revision[:7]) if part)
+        if not self.handle:
+            return inside or "a release without a name"
         return f"{self.handle} ({inside})" if inside else self.handle
+
+    @property
+    def name(self) -> str:
+        """The shortest that names it: the delivery system's own name, or its version or revision where it has none yet."""
+        return self.handle or self.version or self.revision[:7] or "without a name"
 
 
 def release_key(sources: Sequence[Source]) -> str:
@@ -300,8 +309,36 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What was last seen of a held target, and what the hold waits for.
+
+    `standing` is a word of `service.domain.holding.Standing` about what is desired, `says` its sentence; `desired` the desired revision, `live` and
+    `candidate` release keys. `verified` is the key of a release that is live and was measured as good. `operation_id` is the last operation that was
+    begun for `candidate`, `tries` how often, `again_at` when the next may begin. `troubles` are things that a person was told of and that still are so.
+    """
+
+    at: datetime
+    standing: str = ""
+    says: str = ""
+    desired: str = ""
+    live: str = ""
+    candidate: str = ""
+    title: str = ""
+    verified: str = ""
+    operation_id: str = ""
+    tries: int = 0
+    again_at: datetime | None = None
+    auto_sync: bool | None = None
+    marker: str = ""
+    troubles: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Stay rolled back: what keeps the held releases away from a target, why, until which event, and when a person should look at it."""
+    """Stay rolled back: what keeps the held releases away from a target, why, until which event, and when a person should look at it.
+
+    `reviews` counts the reviews that came and went; `watch` is what was last seen of it, None before the first look; `watch_rev` fences its writers.
+    """
 
     id: str
     target: TargetId
@@ -315,6 +352,14 @@ class Hold:
     closed_at: datetime | None = None
     ended_by: str = ""
     ended_because: str = ""
+    reviews: int = 0
+    watch: Watch | None = None
+    watch_rev: int = 0
+
+    @property
+    def stopped_auto_sync(self) -> bool:
+        """Whether auto-sync was stopped for it, and is to be given back."""
+        return bool(self.remembered.get("stopped"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from service.domain.difference import Own
 from service.domain.facts import Fact, Key
+from service.domain.holding import HeldRelease
 from service.domain.keys import TargetState
 from service.domain.model import (
     Actor,
@@ -25,6 +27,7 @@ from service.domain.model import (
     Release,
     ReleaseRecord,
     TargetId,
+    Watch,
 )
 from service.domain.planning.plan import Offer, Step
 from service.domain.rule import Case
@@ -257,9 +260,13 @@ class SpanEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldChange:
-    """Open a hold (with its held release), or end it; `only` takes that one held release out of it. Written in the transition that makes it true."""
+    """Open a hold (with its held release), or end it; `only` takes that one held release out of it. Written in the transition that makes it true.
+
+    `releases` tell each newly held release in full.
+    """
 
     open: Hold | None = None
+    releases: tuple[HeldRelease, ...] = ()
     end: str = ""
     only: str = ""
     ended_by: str = ""
@@ -359,6 +366,16 @@ class Starting(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A hold marker on a target, since when it was seen there, and a command by which a person takes it off."""
+
+    target: TargetId
+    marker: str
+    unmark: str
+    since: datetime
+
+
 class Targets(Protocol):
     """What Backout knows of targets and releases from watching them."""
 
@@ -382,6 +399,10 @@ class Targets(Protocol):
     async def handles_made_by_backout(self, target: TargetId) -> Sequence[str]: ...
     async def note_made(self, target: TargetId, operation_id: str, handle: str, at: datetime) -> None: ...
     async def looked(self, target: TargetId, stamp: str) -> None: ...
+    async def marked(self) -> Sequence[Mark]:
+        """The hold markers that were last seen on targets."""
+        ...
+
     async def shared(self, target: TargetId) -> tuple[Mapping[ObjectRef, tuple[TargetId, ...]], int]:
         """Objects of the target that others hold too, and how many targets were compared."""
         ...
@@ -391,7 +412,32 @@ class Holds(Protocol):
     """Open and ended holds, and Backout's own acts around a target."""
 
     async def open_for(self, target: TargetId) -> Hold | None: ...
+    async def load(self, hold_id: str) -> Hold | None: ...
+    async def open(self) -> Sequence[Hold]:
+        """All open holds, oldest first."""
+        ...
+
+    async def releases(self, hold_id: str) -> Sequence[HeldRelease]:
+        """What the hold keeps away, oldest first."""
+        ...
+
+    async def tell_bad(self, hold_id: str, key: str, bad: Own) -> None:
+        """Write down what only the held release has; what was written stays."""
+        ...
+
+    async def see(self, hold: Hold, watch: Watch, events: Sequence[AuditEvent], messages: Sequence[Message], at: datetime) -> bool:
+        """Write down what was seen of the hold, and tell people, in one transaction; False if another replica was faster (`watch_rev`): nothing is told."""
+        ...
+
+    async def renew(self, hold: Hold, review_at: datetime, events: Sequence[AuditEvent], messages: Sequence[Message], at: datetime) -> bool:
+        """The next review; False if another replica was faster."""
+        ...
+
     async def rollbacks_since(self, target: TargetId, since: datetime) -> int: ...
+    async def failed_forwards_since(self, target: TargetId, since: datetime) -> int:
+        """Automatic operations that went forward since then and did not end well."""
+        ...
+
     async def targets_with_incidents_since(self, since: datetime) -> int: ...
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from service.domain.facts import Facts, Key
@@ -30,9 +31,21 @@ class Trigger:
         return tuple(sorted((k, v) for k, v in self.labels.items() if k != "alertname"))
 
 
+class Direction(StrEnum):
+    """Whether a case asks for going back to a release that was good, or forward to one that was never judged."""
+
+    BACK = "back"
+    FORWARD = "forward"
+
+
+EITHER = frozenset(Direction)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Everything a rule may look at: a target, the release to leave, the release to go back to, the way, and the facts.
+    """Everything a rule may look at: a target, the release to leave (suspect), the release to go to (goal), the way, and the facts.
+
+    Forward the release to leave is the one that is live under the hold, and the one to go to is the candidate.
 
     `suspect` and `goal` are None when nobody could say which; `why_none` then says why. `trigger` is None when a person asks without an incident.
     """
@@ -47,6 +60,16 @@ class Case:
     why_none: str = ""
     context: Mapping[str, Json] = field(default_factory=dict)
 
+    @property
+    def direction(self) -> Direction:
+        """Back, unless the way leads forward."""
+        return Direction.FORWARD if self.way is Way.FORWARD else Direction.BACK
+
+    @property
+    def deploys(self) -> bool:
+        """Whether the goal release has to be deployed: forward it may be live already, and only the hold is to be ended."""
+        return not (self.direction is Direction.FORWARD and self.context.get("live_already"))
+
 
 def nothing(_: Case) -> Iterable[Key[Any]]:
     """For a rule that needs no facts."""
@@ -59,6 +82,7 @@ class Rule:
 
     `needs` names the facts, given those already read (it is asked again until it names nothing new). `gate`: its unknown stops automation.
     `needs_incident`: it is not asked when a person checks without an incident. `for_automatic`: it guards acting without a person and is not asked of one.
+    `directions`: it is asked only where the question makes sense; a rule that says nothing is asked in both.
     """
 
     name: str
@@ -68,3 +92,4 @@ class Rule:
     gate: bool = True
     needs_incident: bool = False
     for_automatic: bool = False
+    directions: frozenset[Direction] = EITHER

@@ -1,6 +1,5 @@
 """Operations and what belongs to them: one transaction writes a transition with its audit rows, spans, messages and hold, or nothing of it."""
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,11 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.model import Actor, Episode, Json, Mode, Operation, OperationKind, Outcome, TargetId
-from service.domain.ports import AuditEvent, HandOver, HoldChange, Message, SpanDraft, SpanEncoder, Transition, Work
-from service.store import incidents
+from service.domain.ports import AuditEvent, HandOver, Message, SpanDraft, SpanEncoder, Transition, Work
+from service.store import holds, incidents
 from service.store import tables as t
 from service.store.database import Database
 from service.store.events import TOGETHER, EventStore, append
+from service.store.outbox import put
 
 SHORT_WAIT = timedelta(seconds=5)
 """Up to this a segment sleeps itself; a longer wait is a delayed segment of its own and holds nothing meanwhile."""
@@ -140,7 +140,7 @@ class OperationStore:
                     await connection.execute(t.operation.update().where(t.operation.c.id == operation.id).values(wake_at=wake))
                 await self._append(connection, after, transition.events, transition.spans, transition.messages, at)
                 if transition.hold is not None:
-                    await _change_hold(connection, operation, transition.hold, at)
+                    await holds.change(connection, operation, transition.hold, at)
                 if transition.done is not None:
                     await incidents.operation_ended(connection, after, closes_with=transition.incident_outcome, at=at)
                 if waits and wake is not None:
@@ -294,23 +294,6 @@ class OperationStore:
         await put(connection, (*encoded, *messages), at)
 
 
-async def put(connection: AsyncConnection, messages: Sequence[Message], at: datetime) -> None:
-    """Put messages into the outbox inside the caller's transaction, in their order; the same (channel, key) is kept once."""
-    if not messages:
-        return
-    rows = await connection.execute(sa.select(t.outbox.c.channel, t.outbox.c.key).where(t.outbox.c.key.in_({one.key for one in messages})))
-    known = {(row.channel, row.key) for row in rows}
-    new: list[dict[str, Any]] = []
-    for one in messages:
-        if (one.channel, one.key) in known:
-            continue
-        known.add((one.channel, one.key))
-        body = one.body if isinstance(one.body, bytes) else json.dumps(one.body, ensure_ascii=False, sort_keys=True).encode()
-        new.append({"channel": one.channel, "key": one.key, "body": body, "created_at": at, "due_at": at, "tries": 0, "parked": ""})
-    if new:
-        await connection.execute(t.outbox.insert(), new)
-
-
 async def _cover(connection: AsyncConnection, operation_id: str, episodes: Sequence[Episode]) -> None:
     """Compare and swap: an episode is covered by this operation only if nothing else covered it since the caller looked."""
     for one in episodes:
@@ -326,50 +309,6 @@ async def _reload(connection: AsyncConnection, operation_id: str) -> Operation:
     if row is None:
         raise NotFoundError(f"there is no operation {operation_id}")
     return _operation(row)
-
-
-async def _change_hold(connection: AsyncConnection, operation: Operation, change: HoldChange, at: datetime) -> None:
-    if change.open is not None:
-        wanted = change.open
-        row = (
-            await connection.execute(sa.select(t.hold.c.id, t.hold.c.remembered).where(t.hold.c.target == str(wanted.target), t.hold.c.closed_at.is_(None)))
-        ).first()
-        hold_id = row.id if row else wanted.id
-        if row is None:  # the remembered setting belongs to the first held release: a second one would remember our own change (decision 3)
-            await connection.execute(
-                t.hold.insert().values(
-                    id=hold_id,
-                    target=str(wanted.target),
-                    operation_id=operation.id,
-                    opened_at=at,
-                    reason=wanted.reason,
-                    review_at=wanted.review_at,
-                    owner=wanted.owner,
-                    remembered=dict(wanted.remembered),
-                    ended_by="",
-                    ended_because="",
-                )
-            )
-        else:
-            more = [one for one in wanted.remembered.get("revisions", ()) if one not in row.remembered.get("revisions", ())]
-            both = {**row.remembered, "revisions": [*row.remembered.get("revisions", ()), *more]}
-            values: dict[str, Any] = {"remembered": both}
-            if wanted.remembered.get("stopped") and not row.remembered.get("stopped"):  # auto-sync came on meanwhile, and this operation stopped it
-                both |= {"auto_sync": wanted.remembered.get("auto_sync"), "stopped": True}
-                values["operation_id"] = operation.id
-            await connection.execute(t.hold.update().where(t.hold.c.id == hold_id).values(**values))
-        known = set((await connection.execute(sa.select(t.held_release.c.key).where(t.held_release.c.hold_id == hold_id))).scalars())
-        for key in wanted.held:
-            if key not in known:
-                await connection.execute(t.held_release.insert().values(hold_id=hold_id, key=key, since=at))
-    if change.end and change.only:
-        await connection.execute(t.held_release.delete().where(t.held_release.c.hold_id == change.end, t.held_release.c.key == change.only))
-    elif change.end:
-        await connection.execute(
-            t.hold.update()
-            .where(t.hold.c.id == change.end, t.hold.c.closed_at.is_(None))
-            .values(closed_at=at, ended_by=change.ended_by, ended_because=change.because)
-        )
 
 
 def new_id(kind: str) -> str:

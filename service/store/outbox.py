@@ -1,15 +1,17 @@
 """What waits to be sent: read in order, marked delivered, put off, or parked with the reason. Nothing is dropped."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.domain.ports import TRIED_OFTEN, Message
 from service.store import tables as t
 from service.store.database import Database
-from service.store.operations import put
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,23 @@ class Waiting:
     rows: int
     oldest: datetime | None
     parked: int
+
+
+async def put(connection: AsyncConnection, messages: Sequence[Message], at: datetime) -> None:
+    """Put messages into the outbox inside the caller's transaction, in their order; the same (channel, key) is kept once."""
+    if not messages:
+        return
+    rows = await connection.execute(sa.select(t.outbox.c.channel, t.outbox.c.key).where(t.outbox.c.key.in_({one.key for one in messages})))
+    known = {(row.channel, row.key) for row in rows}
+    new: list[dict[str, Any]] = []
+    for one in messages:
+        if (one.channel, one.key) in known:
+            continue
+        known.add((one.channel, one.key))
+        body = one.body if isinstance(one.body, bytes) else json.dumps(one.body, ensure_ascii=False, sort_keys=True).encode()
+        new.append({"channel": one.channel, "key": one.key, "body": body, "created_at": at, "due_at": at, "tries": 0, "parked": ""})
+    if new:
+        await connection.execute(t.outbox.insert(), new)
 
 
 class OutboxStore:

@@ -121,13 +121,23 @@ operation = sa.Table(
 )
 sa.Index("operation_alive_target", operation.c.target, unique=True, sqlite_where=operation.c.done_at.is_(None), postgresql_where=operation.c.done_at.is_(None))
 _AUTOMATIC_EFFECT = sa.and_(operation.c.automatic == sa.true(), operation.c.first_effect_at.is_not(None))
+_AUTOMATIC_ROLLBACK = sa.and_(_AUTOMATIC_EFFECT, operation.c.kind == "rollback")
+_AUTOMATIC_FORWARD = sa.and_(_AUTOMATIC_EFFECT, operation.c.kind == "forward")
 sa.Index(
     "operation_automatic_effect",
     operation.c.target,
     operation.c.suspect_key,
     unique=True,
-    sqlite_where=_AUTOMATIC_EFFECT,
-    postgresql_where=_AUTOMATIC_EFFECT,
+    sqlite_where=_AUTOMATIC_ROLLBACK,
+    postgresql_where=_AUTOMATIC_ROLLBACK,
+)
+sa.Index(
+    "operation_automatic_forward",
+    operation.c.target,
+    operation.c.goal_key,
+    unique=True,
+    sqlite_where=_AUTOMATIC_FORWARD,
+    postgresql_where=_AUTOMATIC_FORWARD,
 )
 
 event = sa.Table(
@@ -260,6 +270,38 @@ held_release = sa.Table(
     sa.Column("key", sa.String(64), primary_key=True),
     sa.Column("since", Utc, nullable=False),
 )
+
+held_content = sa.Table(
+    "held_content",
+    metadata,
+    sa.Column("hold_id", sa.String(64), primary_key=True),
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("operation_id", sa.String(64), nullable=False),
+    sa.Column("release", sa.JSON),
+    sa.Column("against", sa.JSON),
+    sa.Column("bad", sa.JSON),
+)
+"""Each held release in full, the release it was left for, and what only the held one has (null until both could be compared)."""
+
+hold_watch = sa.Table(
+    "hold_watch",
+    metadata,
+    sa.Column("hold_id", sa.String(64), primary_key=True),
+    sa.Column("rev", sa.Integer, nullable=False),
+    sa.Column("reviews", sa.Integer, nullable=False),
+    sa.Column("watch", sa.JSON),
+)
+"""What was last seen of a hold; `rev` fences writers in several replicas."""
+
+target_mark = sa.Table(
+    "target_mark",
+    metadata,
+    sa.Column("target", sa.String(400), primary_key=True),
+    sa.Column("marker", sa.Text, nullable=False),
+    sa.Column("unmark", sa.Text, nullable=False),
+    sa.Column("since", Utc, nullable=False),
+)
+"""Hold markers as they were last seen on targets, with the command that takes each off."""
 
 plan = sa.Table(
     "plan",

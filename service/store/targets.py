@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.domain.keys import TargetState
 from service.domain.model import Image, ObjectRef, ReleaseRecord, TargetId
-from service.domain.ports import ListedTarget, Listing
+from service.domain.ports import ListedTarget, Listing, Mark
 from service.store import tables as t
 from service.store.database import Database
 
@@ -79,6 +79,7 @@ class TargetStore:
                 for gone in before:
                     await connection.execute(t.target.delete().where(t.target.c.id == gone))
                     await connection.execute(t.target_object.delete().where(t.target_object.c.target == gone))
+                    await connection.execute(t.target_mark.delete().where(t.target_mark.c.target == gone))
         return changed
 
     async def looked(self, target: TargetId, stamp: str) -> None:
@@ -99,8 +100,15 @@ class TargetStore:
                 await connection.execute(t.spec_seen.update().where(t.spec_seen.c.target == name, t.spec_seen.c.since == last.since).values(until=at))
             else:
                 await connection.execute(t.spec_seen.insert().values(target=name, since=at, until=at, digest=state.spec_digest))
+            await _mark(connection, state, at)
             for record in records:
                 await _keep_record(connection, record)
+
+    async def marked(self) -> Sequence[Mark]:
+        """The hold markers that were last seen on targets, by target."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(t.target_mark).order_by(t.target_mark.c.target))
+            return tuple(Mark(target=TargetId.parse(row.target), marker=row.marker, unmark=row.unmark, since=row.since) for row in rows)
 
     async def remember_state_record(self, record: ReleaseRecord) -> None:
         """Store one record that lived on."""
@@ -158,6 +166,16 @@ class TargetStore:
                 found[ref] = (*found.get(ref, ()), TargetId.parse(row.target))
             count = (await connection.execute(sa.select(sa.func.count()).select_from(t.target))).scalar_one()
         return found, count
+
+
+async def _mark(connection: AsyncConnection, state: TargetState, at: datetime) -> None:
+    """The marker that is on the target now, and since when it is seen there."""
+    here = t.target_mark.c.target == str(state.target)
+    known = (await connection.execute(sa.select(t.target_mark.c.marker).where(here))).scalar_one_or_none()
+    if known is not None and known != state.marker:
+        await connection.execute(t.target_mark.delete().where(here))
+    if state.marker and known != state.marker:
+        await connection.execute(t.target_mark.insert().values(target=str(state.target), marker=state.marker, unmark=state.unmark, since=at))
 
 
 async def _index(connection: AsyncConnection, target: str, objects: Sequence[ObjectRef]) -> None:

@@ -22,7 +22,7 @@ LIST_HOLDS_FOR = timedelta(minutes=5)
 class OwnFacts:
     """A `FactSource` over the store. "spec baseline" keys carry (target, time): the digest last seen before that time."""
 
-    kinds = frozenset({"record", "spec baseline", "limits", "sharing"})
+    kinds = frozenset({"record", "spec baseline", "limits", "sharing", "held releases"})
 
     def __init__(self, *, targets: Targets, holds: Holds, journal: Journal, policies: Policies, freshness: Mapping[str, Freshness], clock: Clock) -> None:
         self._freshness = freshness
@@ -42,6 +42,8 @@ class OwnFacts:
                     return await self._baseline(key)
                 case "limits":
                     return await self._limits(_target(key))
+                case "held releases":
+                    return await self._held(_target(key))
                 case "sharing":
                     return await self._sharing(_target(key))
                 case _:
@@ -71,6 +73,7 @@ class OwnFacts:
         now, policy = self._clock.now(), self._policies.of(target)
         rollbacks = await self._holds.rollbacks_since(target, now - policy.rollback_window)
         hold = await self._holds.open_for(target)
+        forwards = await self._holds.failed_forwards_since(target, now - policy.rollback_window)
         made = await self._targets.handles_made_by_backout(target)
         burning = await self._holds.targets_with_incidents_since(now - OUTAGE_WINDOW)
         total = len(await self._targets.known())
@@ -86,8 +89,14 @@ class OwnFacts:
             alive=alive,
             wide_outage=outage,
             disarmed=disarmed,
+            failed_forwards=forwards,
         )
         return self._known(limits, f"operations, holds and incidents around {target}", timedelta(seconds=5))
+
+    async def _held(self, target: TargetId) -> Fact[Any]:
+        hold = await self._holds.open_for(target)
+        found = tuple(await self._holds.releases(hold.id)) if hold else ()
+        return self._known(found, f"what {hold.id if hold else 'no hold'} keeps away from {target}", timedelta(seconds=5))
 
     async def _sharing(self, target: TargetId) -> Fact[Any]:
         if await self._targets.listed(target) is None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from service.domain import keys, spans
 from service.domain.facts import Absent, Facts, Known
+from service.domain.holding import HeldRelease
 from service.domain.model import Hold, Json, Operation, Outcome
 from service.domain.planning.plan import Plan, Step
 from service.domain.ports import HoldChange, Observation, Seen, SpanDraft
@@ -84,7 +85,8 @@ class RollbackTale(Tale):
                 "stopped": bool(remembered),
             },
         )
-        return data, HoldChange(open=hold)
+        held = HeldRelease(key=plan.suspect.key, since=now, operation_id=op.id, release=plan.suspect, against=plan.goal)
+        return data, HoldChange(open=hold, releases=(held,))
 
     async def seen(self, op: Operation, data: Attempt, step: Step, observation: Observation) -> Attempt:
         """Note the release that we put live, also when somebody has deployed over it since: it is never suspect (promise 10)."""

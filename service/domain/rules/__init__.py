@@ -8,11 +8,14 @@ from service.domain.rules import (
     deploy_caused_the_alert,
     goal_images_exist,
     goal_release_is_exact_and_was_healthy,
+    hold_is_as_we_left_it,
     limits_allow_acting,
     no_sync_window_is_in_the_way,
     nobody_else_is_acting,
     permissions_suffice,
     prune_deletes_no_data,
+    recovery_can_be_measured,
+    release_differs_where_the_bad_one_did,
     rollback_will_stay,
     schema_is_compatible,
     shared_services_are_untouched,
@@ -22,16 +25,22 @@ RULES: tuple[Rule, ...] = (
     deploy_caused_the_alert.RULE,
     alert_is_firing.RULE,
     goal_release_is_exact_and_was_healthy.RULE,
+    release_differs_where_the_bad_one_did.RULE,
     goal_images_exist.RULE,
     nobody_else_is_acting.RULE,
     rollback_will_stay.RULE,
+    hold_is_as_we_left_it.RULE,
     no_sync_window_is_in_the_way.RULE,
     permissions_suffice.RULE,
     prune_deletes_no_data.RULE,
     limits_allow_acting.RULE,
     automation_has_room.RULE,
+    recovery_can_be_measured.RULE,
     schema_is_compatible.RULE,
     shared_services_are_untouched.RULE,
     caches_stay_coherent.RULE,
 )
-"""In the order in which a person reads them: cause, goal, who else acts, whether it can be done, our limits, then state that both releases share."""
+"""In the order in which a person reads them: cause, goal, who else acts, whether it can be done, our limits, then state that both releases share.
+
+Some ask only about going back, some only about going forward under a hold; each says so itself.
+"""

@@ -6,7 +6,7 @@ from typing import Any
 from service.domain import keys
 from service.domain.derived import doubt, moment
 from service.domain.facts import Absent, Key
-from service.domain.rule import Case, Rule
+from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown
 
 
@@ -34,4 +34,12 @@ def ask(case: Case) -> Finding:
             return unknown(f"{alert} is in a state that Backout does not know: {other!r}.", now.evidence, clears="Look at the alert in the metrics system.")
 
 
-RULE = Rule(name="alert_is_firing", question="Is the alert firing by our own query?", ask=ask, needs=needs, needs_incident=True, for_automatic=True)
+RULE = Rule(
+    name="alert_is_firing",
+    question="Is the alert firing by our own query?",
+    ask=ask,
+    needs=needs,
+    needs_incident=True,
+    for_automatic=True,
+    directions=frozenset({Direction.BACK}),
+)

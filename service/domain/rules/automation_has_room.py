@@ -10,7 +10,7 @@ from typing import Any
 from service.domain import keys
 from service.domain.derived import doubt, moment, onset, onset_keys, span, together
 from service.domain.facts import Absent, Key
-from service.domain.rule import Case, Rule, Trigger
+from service.domain.rule import Case, Direction, Rule, Trigger
 from service.domain.verdict import Finding, blocks, passes, unknown
 
 CLOCKS = timedelta(minutes=1)
@@ -22,14 +22,33 @@ PERSON = "A person decides."
 def needs(case: Case) -> Iterable[Key[Any]]:
     """Backout's own acts, and when the trouble began."""
     yield keys.limits(case.target)
-    yield from onset_keys(case)
+    if case.direction is Direction.BACK:
+        yield from onset_keys(case)
 
 
 def ask(case: Case) -> Finding:
     """All of it must hold; every limit that does not is named."""
+    if case.direction is Direction.FORWARD:
+        return _forward(case)
     if case.trigger is None:
         return unknown("No alert started this, so nothing may be done without a person.", clears=PERSON)
     return together([_own_acts(case), _freshness(case, case.trigger), *_deploy(case)])
+
+
+def _forward(case: Case) -> Finding:
+    """Under a hold: no wide outage, and nothing that went forward in vain lately; a fix that is pushed is what begins it, no alert."""
+    limits = case.facts.read(keys.limits(case.target))
+    if isinstance(limits, Absent):
+        return doubt("What Backout itself did to the target is unknown", limits, clears="Make Backout's store reachable.")
+    seen = limits.value
+    parts: list[Finding] = []
+    if seen.failed_forwards:
+        times = "once" if seen.failed_forwards == 1 else f"{seen.failed_forwards} times"
+        says = f"Backout already went forward {times} within {span(seen.within)} and it did not end well: disarmed."
+        parts.append(blocks(says, limits.evidence, clears="A person deploys the next release, or waits."))
+    if seen.wide_outage:
+        parts.append(blocks(f"Hands off: {seen.wide_outage.rstrip('.')}.", limits.evidence, clears="Look for a cause that these targets share. " + PERSON))
+    return together(parts) if parts else passes(f"Nothing went forward in vain within {span(seen.within)}, and there is no wide outage.", limits.evidence)
 
 
 def _own_acts(case: Case) -> Finding:

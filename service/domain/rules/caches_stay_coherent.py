@@ -5,8 +5,8 @@ Proof by the difference between the releases and by samples of the cache comes w
 
 from service.domain.facts import Evidence
 from service.domain.model import Way
-from service.domain.rule import Case, Rule
-from service.domain.verdict import Finding, blocks, passes, unknown
+from service.domain.rule import Case, Direction, Rule
+from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
 COHERENT = {
     "none": "it uses no cache",
@@ -24,6 +24,12 @@ def ask(case: Case) -> Finding:
     evidence = Evidence(source=declares.says, what=f"cache: {declares.cache}", read_at=case.facts.now)
     if declares.cache in COHERENT:
         return passes(f"Declared: {COHERENT[declares.cache]} (cache: {declares.cache}).", evidence)
+    if declares.cache == "incompatible" and case.direction is Direction.FORWARD:
+        return warns(
+            "Declared: releases cannot read each other's cached values (cache: incompatible); the new release would meet entries of the old one.",
+            evidence,
+            clears="Give each release its own keys and declare it, or a person ticks it.",
+        )
     if declares.cache == "incompatible":
         return blocks(
             "Declared: releases cannot read each other's cached values (cache: incompatible); the old release would meet entries of the new one.",

@@ -13,7 +13,7 @@ from service.domain.derived import doubt, listed, moment, onset, onset_keys, spa
 from service.domain.facts import Absent, Evidence, Key, Known
 from service.domain.model import Image, Release, Way
 from service.domain.policy import VersionSplit
-from service.domain.rule import Case, Rule
+from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
 SHORT_REVISION = 7
@@ -162,4 +162,11 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-RULE = Rule(name="deploy_caused_the_alert", question="Did this deploy cause the alert?", ask=ask, needs=needs, needs_incident=True)
+RULE = Rule(
+    name="deploy_caused_the_alert",
+    question="Did this deploy cause the alert?",
+    ask=ask,
+    needs=needs,
+    needs_incident=True,
+    directions=frozenset({Direction.BACK}),
+)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import Derived, doubt, exact_images, image_keys, listed, together
+from service.domain.derived import Derived, doubt, exact_images, image_keys, listed, live_already, live_keys, together
 from service.domain.facts import Absent, Key
 from service.domain.model import Image, Way
 from service.domain.rule import Case, Rule
@@ -17,6 +17,9 @@ from service.domain.verdict import Finding, blocks, passes, unknown
 def needs(case: Case) -> Iterable[Key[Any]]:
     """The goal release's images, then one manifest an image."""
     if case.goal is None:
+        return
+    if not case.deploys:
+        yield from live_keys(case)
         return
     yield from image_keys(case, case.goal)
     images = exact_images(case, case.goal)
@@ -29,9 +32,11 @@ def ask(case: Case) -> Finding:
     goal = case.goal
     if goal is None:
         return unknown("No release to go back to is known, so none of its images could be looked for.", clears="Name a release to go back to.")
+    if not case.deploys:
+        return live_already(case, goal)
     images = exact_images(case, goal)
     if isinstance(images, Absent):
-        return doubt(f"Which images release {goal.handle} ran is unknown", images, clears="Let Backout watch the next release while it is live.")
+        return doubt(f"Which images release {goal.name} ran is unknown", images, clears="Let Backout watch the next release while it is live.")
     exact = _exact(images.value)
     parts = [_exists(case, image) for image in exact]
     if all(part.answer == 0 for part in parts):
@@ -39,7 +44,7 @@ def ask(case: Case) -> Finding:
         what = "The one image" if count == 1 else f"All {count} images"
         verb = "is" if count == 1 else "are"
         proof = (*images.evidence, *(one for part in parts for one in part.evidence))
-        return passes(f"{what} of release {goal.handle} {verb} still in the registry, by digest: {listed(exact, limit=3)}.", *proof)
+        return passes(f"{what} of release {goal.name} {verb} still in the registry, by digest: {listed(exact, limit=3)}.", *proof)
     return together([*parts, passes("", *images.evidence)])
 
 

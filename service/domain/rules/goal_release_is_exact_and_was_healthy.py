@@ -11,7 +11,7 @@ from service.domain import keys
 from service.domain.derived import doubt, moment, span, together
 from service.domain.facts import Absent, Key, Known
 from service.domain.model import Release, ReleaseRecord
-from service.domain.rule import Case, Rule
+from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -107,4 +107,10 @@ def _health(case: Case, goal: Release, record: Known[ReleaseRecord]) -> Finding:
     return passes(f"It was healthy for {span(seen.healthy_for)} while Backout watched it.", record.evidence)
 
 
-RULE = Rule(name="goal_release_is_exact_and_was_healthy", question="Is the release to go back to one exact thing, and was it healthy?", ask=ask, needs=needs)
+RULE = Rule(
+    name="goal_release_is_exact_and_was_healthy",
+    question="Is the release to go back to one exact thing, and was it healthy?",
+    ask=ask,
+    needs=needs,
+    directions=frozenset({Direction.BACK}),
+)

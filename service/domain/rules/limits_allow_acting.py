@@ -9,7 +9,7 @@ from typing import Any
 from service.domain import keys
 from service.domain.derived import doubt, listed, together
 from service.domain.facts import Absent, Key
-from service.domain.rule import Case, Rule
+from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown
 
 
@@ -29,7 +29,7 @@ def ask(case: Case) -> Finding:
         )
     suspect, goal = case.suspect, case.goal
     parts: list[Finding] = []
-    if suspect.handle in limits.value.made_by_backout:
+    if case.direction is Direction.BACK and suspect.handle in limits.value.made_by_backout:
         parts.append(
             blocks(
                 f"Release {suspect.title} was put there by Backout: going back from a rollback is for a person.",
@@ -45,7 +45,7 @@ def ask(case: Case) -> Finding:
                 f"Another operation is alive on {case.target}: {listed(limits.value.alive)}.", limits.evidence, clears="Wait until it has ended, or cancel it."
             )
         )
-    return together(parts) if parts else passes("No hold, no rollback of a rollback, and no other operation speaks against it.", limits.evidence)
+    return together(parts) if parts else passes("No held release, no rollback of a rollback, and no other operation speaks against it.", limits.evidence)
 
 
 RULE = Rule(name="limits_allow_acting", question="Do Backout's own limits allow it?", ask=ask, needs=needs)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import doubt, moment
+from service.domain.derived import doubt, live_already, live_keys, moment
 from service.domain.facts import Absent, Key, Known
 from service.domain.keys import Window
 from service.domain.rule import Case, Rule
@@ -20,11 +20,15 @@ RUNS_FOR = timedelta(minutes=2)
 
 def needs(case: Case) -> Iterable[Key[Any]]:
     """The windows over the target now."""
-    yield keys.window(case.target)
+    yield from live_keys(case)
+    if case.deploys:
+        yield keys.window(case.target)
 
 
 def ask(case: Case) -> Finding:
     """Open for long enough passes; closed is a no that says until when, and so is one that closes before the operation is done."""
+    if case.goal is not None and not case.deploys:
+        return live_already(case, case.goal)
     window = case.facts.read(keys.window(case.target))
     if isinstance(window, Absent):
         return doubt("Whether a sync window is in the way is unknown", window, clears="Make the delivery system's windows readable.")

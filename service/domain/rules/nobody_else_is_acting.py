@@ -12,7 +12,7 @@ from service.domain.derived import Derived, doubt, moment, onset, onset_keys, to
 from service.domain.facts import Absent, Evidence, Key, Known
 from service.domain.keys import Act, Running, TargetState
 from service.domain.model import Release
-from service.domain.rule import Case, Rule
+from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
 OWN_TIME = timedelta(seconds=2)
@@ -34,12 +34,13 @@ def needs(case: Case) -> Iterable[Key[Any]]:
 
 def ask(case: Case) -> Finding:
     """The running operation, the history, the acts since the onset, and the spec against the one before."""
-    if case.suspect is None:
+    base = case.suspect if case.deploys else case.goal
+    if base is None:
         return unknown("No release is under suspicion, so nobody can say what came after it.", clears="Name the release to leave.")
     state = case.facts.read(keys.state(case.target))
     if isinstance(state, Absent):
         return doubt("Whether somebody is acting is unknown", state, clears="Make the delivery system reachable.")
-    parts = [_running(case.suspect, state), _history(case, case.suspect, state), *(_since(case, case.suspect, state) if case.trigger else ())]
+    parts = [_running(case, base, state), _history(case, base, state), *(_since(case, base, state) if case.trigger else ())]
     worst = together(parts)
     if worst.answer:
         return worst
@@ -49,7 +50,7 @@ def ask(case: Case) -> Finding:
     return Finding(answer=worst.answer, says=busy + since, evidence=worst.evidence, adds=worst.adds)
 
 
-def _running(suspect: Release, state: Known[TargetState]) -> Finding:
+def _running(case: Case, suspect: Release, state: Known[TargetState]) -> Finding:
     running = state.value.running
     if running is None:
         return passes("No operation is running.", state.evidence)
@@ -57,6 +58,8 @@ def _running(suspect: Release, state: Known[TargetState]) -> Finding:
         return blocks(f"An operation of Backout is still running: {_ended(running.says)}", state.evidence, clears="Wait until it has ended.")
     if not running.automated:
         return blocks(f"{_who(running.by.name)} is running an operation: {_ended(running.says)}", state.evidence, clears=HANDS_OFF)
+    if case.direction is Direction.FORWARD:
+        return blocks(f"An automated operation is running: {_ended(running.says)}", state.evidence, clears="Wait until it has ended.")
     return _automated(running, suspect, state.evidence)
 
 
@@ -65,15 +68,15 @@ def _automated(running: Running, suspect: Release, evidence: Evidence) -> Findin
         return unknown("An automated operation is running, and what it deploys is unknown.", evidence, clears="Look at the operation.")
     if running.revision not in {source.revision for source in suspect.sources}:
         return blocks(
-            f"An automated operation is deploying {running.revision[:12]}, which is not release {suspect.handle}.",
+            f"An automated operation is deploying {running.revision[:12]}, which is not release {suspect.name}.",
             evidence,
             clears="Wait until it has ended; it may be the fix.",
         )
     return Finding(
         answer=passes("").answer,
-        says=f"The running operation is automated and deploys release {suspect.handle}.",
+        says=f"The running operation is automated and deploys release {suspect.name}.",
         evidence=(evidence,),
-        adds=(f"End the automated operation that deploys release {suspect.handle}, then wait until it is gone.",),
+        adds=(f"End the automated operation that deploys release {suspect.name}, then wait until it is gone.",),
     )
 
 
@@ -82,7 +85,7 @@ def _history(case: Case, suspect: Release, state: Known[TargetState]) -> Finding
     if newer:
         first = newer[-1]
         return blocks(
-            f"Release {first.title} was deployed at {moment(first.started_at, case.facts.now)}, after release {suspect.handle}.",
+            f"Release {first.title} was deployed at {moment(first.started_at, case.facts.now)}, after release {suspect.name}.",
             state.evidence,
             clears="Ask again about the release that runs now.",
         )
@@ -90,9 +93,9 @@ def _history(case: Case, suspect: Release, state: Known[TargetState]) -> Finding
         return passes("Nothing newer is in the history.", state.evidence)
     running = state.value.running
     if running and running.revision and running.revision in {source.revision for source in suspect.sources}:
-        return passes(f"Release {suspect.handle} is still being deployed.", state.evidence)
+        return passes(f"Release {suspect.name} is still being deployed.", state.evidence)
     return unknown(
-        f"Release {suspect.handle} is neither in the history nor being deployed, so what runs is unclear.", state.evidence, clears="Ask again about what runs."
+        f"Release {suspect.name} is neither in the history nor being deployed, so what runs is unclear.", state.evidence, clears="Ask again about what runs."
     )
 
 

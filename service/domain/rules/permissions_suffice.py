@@ -10,7 +10,14 @@ from service.domain.model import Way
 from service.domain.rule import Case, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown
 
-NEEDED = {Way.ROLLBACK: ("get", "sync"), Way.PIN: ("get", "update", "sync"), Way.GIT_REVERT: ("get",), Way.HOTFIX: ("get",), Way.NONE: ("get",)}
+NEEDED = {
+    Way.ROLLBACK: ("get", "sync"),
+    Way.FORWARD: ("get", "sync", "update"),
+    Way.PIN: ("get", "update", "sync"),
+    Way.GIT_REVERT: ("get",),
+    Way.HOTFIX: ("get",),
+    Way.NONE: ("get",),
+}
 """Permission words per way; stopping auto-sync asks for `update` as well."""
 
 ENFORCED = "rollback"

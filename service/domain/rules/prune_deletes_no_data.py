@@ -5,9 +5,10 @@ from typing import Any
 
 from service.domain import keys
 from service.domain.derived import doubt, listed
-from service.domain.facts import Absent, Evidence, Key
+from service.domain.facts import Absent, Evidence, Key, Known
+from service.domain.keys import TargetState
 from service.domain.model import ObjectRef
-from service.domain.rule import Case, Rule
+from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
 HOLDS_DATA = frozenset(
@@ -90,7 +91,9 @@ WORKS_ON = frozenset(
 def needs(case: Case) -> Iterable[Key[Any]]:
     """What only the live release has, and whether a rollback prunes it."""
     yield keys.state(case.target)
-    if case.goal:
+    if case.direction is Direction.FORWARD:
+        yield keys.desired_manifests(case.target)
+    elif case.goal:
         yield keys.leftovers(case.target, case.goal.handle)
 
 
@@ -98,10 +101,12 @@ def ask(case: Case) -> Finding:
     """Nothing left over passes; data that would be deleted is a no; what stays behind and works on is a warning."""
     goal = case.goal
     if goal is None:
-        return unknown("No release to go back to is known, so nobody can say what it does not have.", clears="Name a release to go back to.")
+        return unknown("No release to go to is known, so nobody can say what it does not have.", clears="Name a release to go to.")
     state = case.facts.read(keys.state(case.target))
     if isinstance(state, Absent):
         return doubt("Whether going back deletes objects is unknown", state, clears="Make the delivery system reachable.")
+    if case.direction is Direction.FORWARD:
+        return _forward(case, goal.name, state)
     leftovers = case.facts.read(keys.leftovers(case.target, goal.handle))
     if isinstance(leftovers, Absent):
         return doubt(
@@ -111,6 +116,26 @@ def ask(case: Case) -> Finding:
     if not objects:
         return passes(f"Release {goal.handle} has every object that runs now: nothing is deleted, nothing stays behind.", *proof)
     return _pruned(goal.handle, objects, proof) if state.value.prune else _stays(goal.handle, objects, proof)
+
+
+def _forward(case: Case, goal: str, state: Known[TargetState]) -> Finding:
+    """Our own sync deletes nothing; auto-sync, once it is given back, may delete what is not desired."""
+    desired = case.facts.read(keys.desired_manifests(case.target))
+    if isinstance(desired, Absent):
+        return doubt(f"Which objects release {goal} does not have is unknown", desired, state.evidence, clears="Make the manifests readable.")
+    there = {(one.object.group, one.object.kind, one.object.namespace, one.object.name) for one in desired.value}
+    gone = tuple(one for one in state.value.objects if (one.group, one.kind, one.namespace, one.name) not in there)
+    proof = (state.evidence, desired.evidence)
+    if not gone:
+        return passes(f"Release {goal} has every object that runs now: nothing stays behind that auto-sync could delete.", *proof)
+    data = [one for one in gone if _kind(one) not in HARMLESS]
+    if data:
+        return unknown(
+            f"Release {goal} does not have {listed(data)}; auto-sync may delete that once it is given back, and whether it holds data is unknown.",
+            *proof,
+            clears="Keep these objects (Prune=false), or look at them first.",
+        )
+    return passes(f"Release {goal} does not have {listed(gone)}; none of it holds data.", *proof)
 
 
 def _pruned(goal: str, objects: tuple[ObjectRef, ...], proof: tuple[Evidence, ...]) -> Finding:

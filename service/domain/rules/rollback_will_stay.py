@@ -9,7 +9,7 @@ from service.domain.derived import doubt, listed, together
 from service.domain.facts import Absent, Key, Known
 from service.domain.keys import TargetState
 from service.domain.model import Json, Way
-from service.domain.rule import Case, Rule
+from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Answer, Finding, blocks, passes, unknown, warns
 
 CHANGES_GIT = frozenset({Way.GIT_REVERT, Way.HOTFIX})
@@ -96,4 +96,10 @@ def _set(setting: Mapping[str, Json], flag: str) -> bool:
     return any((name == flag and value is True) or (isinstance(value, Mapping) and _set(value, flag)) for name, value in setting.items())
 
 
-RULE = Rule(name="rollback_will_stay", question="Would a rollback stay?", ask=ask, needs=needs)
+RULE = Rule(
+    name="rollback_will_stay",
+    question="Would a rollback stay?",
+    ask=ask,
+    needs=needs,
+    directions=frozenset({Direction.BACK}),
+)

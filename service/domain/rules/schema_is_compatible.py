@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import doubt, exact_images, image_keys, listed, together
+from service.domain.derived import doubt, exact_images, goal_images_key, image_keys, listed, live_already, live_keys, together
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import FileChange, SourceChange
 from service.domain.model import Image, Release, Way
-from service.domain.rule import Case, Rule
+from service.domain.rule import Case, Direction, Rule
 from service.domain.schema import Change, Dialect, MigrationFile, SchemaVerdict, StatementReading, is_migration, may_carry_migrations, read_range
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
@@ -39,14 +39,18 @@ class Range:
 
 def needs(case: Case) -> Iterable[Key[Any]]:
     """The images of both releases, then the labels of those that differ, then what differs between their source revisions."""
-    if case.suspect is None or case.goal is None:
+    newer, older = _both(case)
+    if newer is None or older is None:
         return
-    yield from image_keys(case, case.suspect)
-    yield from image_keys(case, case.goal)
-    new, old = exact_images(case, case.suspect), exact_images(case, case.goal)
+    yield from live_keys(case)
+    if not case.deploys:
+        return
+    yield from image_keys(case, newer)
+    yield from image_keys(case, older)
+    new, old = exact_images(case, newer), exact_images(case, older)
     if isinstance(new, Absent) or isinstance(old, Absent):
         return
-    yield keys.images(case.target, case.suspect.key, case.suspect.handle)
+    yield goal_images_key(case, newer)
     left, came = _differing(new.value, old.value)
     configs = [keys.image_config(exact) for exact in (*left, *came)]
     yield from configs
@@ -55,39 +59,49 @@ def needs(case: Case) -> Iterable[Key[Any]]:
 
 
 def ask(case: Case) -> Finding:
-    """Same images need nothing; else every source revision, the whole difference, and each migration in it."""
-    suspect, goal = case.suspect, case.goal
-    if suspect is None or goal is None:
+    """Same images need nothing; else every source revision, the whole difference, and each migration in it.
+
+    Forward the question is whether there would be a way back: the release that is live must run on the schema that the new one leaves behind.
+    """
+    newer, older = _both(case)
+    if newer is None or older is None:
         return unknown("Without both releases nobody can say which migrations lie between them.", clears="Name both releases.")
-    new, old = exact_images(case, suspect), exact_images(case, goal)
+    if case.goal is not None and not case.deploys:
+        return live_already(case, case.goal)
+    new, old = exact_images(case, newer), exact_images(case, older)
     if isinstance(new, Absent):
-        return doubt(f"Which source release {suspect.handle} was built from is unknown", new, clears=LABEL_IMAGES)
+        return doubt(f"Which source release {newer.name} was built from is unknown", new, clears=LABEL_IMAGES)
     if isinstance(old, Absent):
-        return doubt(f"Which source release {goal.handle} was built from is unknown", old, clears=LABEL_IMAGES)
-    rendered = case.facts.read(keys.images(case.target, suspect.key, suspect.handle))
+        return doubt(f"Which source release {older.name} was built from is unknown", old, clears=LABEL_IMAGES)
+    rendered = case.facts.read(goal_images_key(case, newer))
     proof = (*new.evidence, *old.evidence, *((rendered.evidence,) if isinstance(rendered, Known) else ()))
     left, came = _differing(new.value, old.value)
-    hidden = _hidden(rendered, suspect, new.value)
+    hidden = _hidden(rendered, newer, new.value)
     if hidden is not None:
         return hidden
     if not left and not came:
-        return passes(f"Releases {suspect.handle} and {goal.handle} run the same images, so no migration lies between them.", *proof)
-    parts = [_judge(case, one, suspect, goal) if isinstance(one, Range) else one for one in _ranges(case, left, came)]
+        return passes(f"Releases {newer.name} and {older.name} run the same images, so no migration lies between them.", *proof)
+    parts = [_judge(case, one, newer, older) if isinstance(one, Range) else one for one in _ranges(case, left, came)]
     labels = tuple(fact.evidence for exact in (*left, *came) if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
     finding = together(parts)
     return replace(finding, evidence=tuple(dict.fromkeys((*finding.evidence, *proof, *labels))))
 
 
+def _both(case: Case) -> tuple[Release | None, Release | None]:
+    """The release that may have changed the schema, and the one that has to run on it: back it is the suspect, forward the release to go to."""
+    return (case.goal, case.suspect) if case.direction is Direction.FORWARD else (case.suspect, case.goal)
+
+
 def _hidden(rendered: Fact[tuple[Image, ...]], suspect: Release, seen: Sequence[Image]) -> Finding | None:
     """The unknown that stands for an image which the release has but no pod was seen running: a hook or Job that migrates ends before anybody looks."""
     if isinstance(rendered, Absent):
-        says = f"Whether a hook or Job of release {suspect.handle} migrates with an image of its own is unknown"
+        says = f"Whether a hook or Job of release {suspect.name} migrates with an image of its own is unknown"
         return doubt(says, rendered, clears="Make the delivery system render the release.")
     known = {image.repository for image in seen}
     other = sorted(one.reference for one in rendered.value for image in seen if one.repository == image.repository and _disagree(one, image))
     if other:
         return unknown(
-            f"Release {suspect.handle} is rendered with {listed(other)}, but other pods were recorded as its own; which migrations it came with is unknown.",
+            f"Release {suspect.name} is rendered with {listed(other)}, but other pods were recorded as its own; which migrations it came with is unknown.",
             rendered.evidence,
             clears="Let Backout watch the next release; this one needs a person.",
         )
@@ -95,7 +109,7 @@ def _hidden(rendered: Fact[tuple[Image, ...]], suspect: Release, seen: Sequence[
     if not others:
         return None
     return unknown(
-        f"Release {suspect.handle} also has {listed(others)}, which Backout never saw running (a hook or a Job?); what it migrates is unknown.",
+        f"Release {suspect.name} also has {listed(others)}, which Backout never saw running (a hook or a Job?); what it migrates is unknown.",
         rendered.evidence,
         clears="A person who knows that image ticks it.",
     )
@@ -136,9 +150,12 @@ def _ranges(case: Case, left: Sequence[str], came: Sequence[str]) -> Iterator[Ra
     for repository in sorted(new.keys() | old.keys()):
         before, after = old.get(repository, set()), new.get(repository, set())
         if not before or not after:
-            which, handle = ("leave", case.suspect) if after else ("go back to", case.goal)
+            newer, older = _both(case)
+            there = "go to" if case.direction is Direction.FORWARD else "go back to"
+            which = ("leave" if newer is case.suspect else there) if after else ("leave" if older is case.suspect else there)
+            release = newer if after else older
             yield unknown(
-                f"Only the release to {which}{f' ({handle.handle})' if handle else ''} has code of {repository}, so there is no range of migrations to read.",
+                f"Only the release to {which}{f' ({release.name})' if release else ''} has code of {repository}, so there is no range of migrations to read.",
                 clears="Look at what that code does to the database.",
             )
         else:
@@ -163,7 +180,7 @@ def _judge(case: Case, one: Range, suspect: Release, goal: Release) -> Finding:
 
 def _read(change: Known[SourceChange], between: str, suspect: Release, goal: Release) -> Iterator[Finding]:
     files, repository = change.value.files, change.value.repository
-    note = f" Release {suspect.handle} is the older source of the two." if change.value.backwards else ""
+    note = f" Release {suspect.name} is the older source of the two." if change.value.backwards else ""
     carriers = [file.path for file in files if may_carry_migrations(file.path)]
     migrations = [file for file in files if is_migration(file.path)]
     if carriers:
@@ -194,23 +211,23 @@ def _statements(change: Known[SourceChange], migrations: Sequence[FileChange], s
     match reading.verdict:
         case SchemaVerdict.BREAKS:
             says = " ".join(_broken(one, suspect, goal) for one in told[:SHOWN])
-            yield blocks(f"{says}{rest}{note}", *proof, clears=f"{clears} Else {HOTFIX} on {suspect.handle}.".strip(), instead=Way.HOTFIX)
+            yield blocks(f"{says}{rest}{note}", *proof, clears=f"{clears} Else {HOTFIX} on {suspect.name}.".strip(), instead=Way.HOTFIX)
         case SchemaVerdict.UNKNOWN:
             says = "; ".join(_named(f"{_place(one)} {one.says}", goal) for one in told[:SHOWN])
             yield unknown(
-                f"Whether release {goal.handle} can run on the schema of release {suspect.handle} is unknown: {says}.{rest}{note}",
+                f"Whether release {goal.name} can run on the schema of release {suspect.name} is unknown: {says}.{rest}{note}",
                 *proof,
                 clears=clears or "A person reads the migration.",
             )
         case SchemaVerdict.WARN:
             says = "; ".join(_named(f"{_place(one)} {one.says}", goal) for one in told[:SHOWN])
             yield warns(
-                f"Release {goal.handle} runs on the schema of release {suspect.handle} only if a person confirms: {says}.{rest}{note}", *proof, clears=clears
+                f"Release {goal.name} runs on the schema of release {suspect.name} only if a person confirms: {says}.{rest}{note}", *proof, clears=clears
             )
         case SchemaVerdict.SAFE:
             count = f"{len(migrations)} migration file{'' if len(migrations) == 1 else 's'}"
             yield warns(
-                f"Release {suspect.handle} came with {count} ({listed([file.path for file in migrations], limit=SHOWN)}); by their text release {goal.handle} "
+                f"Release {suspect.name} came with {count} ({listed([file.path for file in migrations], limit=SHOWN)}); by their text release {goal.name} "
                 f"can run on that schema, but no database was asked.{note}",
                 *proof,
                 clears="A person confirms it, or the policy lets this rule's warning pass.",
@@ -241,13 +258,13 @@ def _broken(one: StatementReading, suspect: Release, goal: Release) -> str:
     """`Release 57 dropped column orders.legacy_status, which release 56 may still read`, as one sentence."""
     verb, _, rest = one.says.rstrip(".").partition(" ")
     what = _named(f"{_PAST.get(verb, verb)} {rest}".strip(), goal)
-    harm = f", which release {goal.handle} may still read" if _STILL_READ.fullmatch(one.rule) else f"; release {goal.handle} may not run on that"
-    return f"Release {suspect.handle} {what}{harm}."
+    harm = f", which release {goal.name} may still read" if _STILL_READ.fullmatch(one.rule) else f"; release {goal.name} may not run on that"
+    return f"Release {suspect.name} {what}{harm}."
 
 
 def _named(text: str, goal: Release) -> str:
     """The reader of migrations says OLD for the release to go back to; a person knows its name."""
-    return re.sub(r"\bOLD\b", f"release {goal.handle}", text)
+    return re.sub(r"\bOLD\b", f"release {goal.name}", text)
 
 
 def _place(one: StatementReading) -> str:

@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from service.domain import keys
+from service.domain.difference import Content, Rendered, own
 from service.domain.facts import Absent, Evidence, Fact, Facts, Key, Known
-from service.domain.model import Actor, Episode, Image, ObjectRef, Release, ReleaseRecord, Source, TargetId, Way
+from service.domain.holding import HeldRelease
+from service.domain.model import Actor, Episode, Image, ObjectRef, Release, ReleaseRecord, Source, TargetId, Way, release_key
 from service.domain.policy import Declarations, TargetPolicy, VersionSplit
 from service.domain.rule import Case, Rule, Trigger
 
@@ -158,6 +160,7 @@ class World:
     trigger: Trigger | None = TRIGGER
     way: Way = Way.ROLLBACK
     why_none: str = ""
+    context: Mapping[str, Any] = field(default_factory=dict)
 
     def tell(self, key: Key[T], value: T) -> Self:
         self.answers[key] = known(value, what=str(key))
@@ -180,7 +183,15 @@ class World:
     def case(self, answers: Mapping[Key[Any], Fact[Any]] | None = None) -> Case:
         facts = Facts(self.answers if answers is None else answers, NOW)
         return Case(
-            target=TARGET, policy=self.policy, suspect=self.suspect, goal=self.goal, way=self.way, facts=facts, trigger=self.trigger, why_none=self.why_none
+            target=TARGET,
+            policy=self.policy,
+            suspect=self.suspect,
+            goal=self.goal,
+            way=self.way,
+            facts=facts,
+            trigger=self.trigger,
+            why_none=self.why_none,
+            context=self.context,
         )
 
     def gathered(self, rule: Rule) -> dict[Key[Any], Fact[Any]]:
@@ -236,6 +247,97 @@ def world(**changes: Any) -> World:
     made.tell(PERMISSIONS, keys.Permissions(allowed={"get": True, "sync": True, "update": True}, fix={}))
     made.tell(LEFTOVERS, ())
     made.tell(SHARING, keys.Sharing(shared={}, compared=12))
+    return made
+
+
+# --- the same target under a hold: 42 was rolled back to 41 (now entry 43), and a fix is desired ----------------------------
+
+FIX_REVISION = "f1f1f1f" + "3" * 33
+FIX_SOURCE_REVISION = "5afe5af" + "0" * 33
+FIX_DIGEST = "sha256:" + "5" * 64
+FIX_IMAGE = Image(reference=f"registry.example/shop/web@{FIX_DIGEST}", digest=FIX_DIGEST, proof="reference")
+DEPLOYMENT = ObjectRef(group="apps", kind="Deployment", namespace="shop", name="web")
+LIVE = replace(GOAL, handle="43", started_at=NOW - timedelta(seconds=40), deployed_at=NOW - timedelta(seconds=30), by=Actor(kind="service", name="backout"))
+FIX = Release(target=TARGET, key=release_key((source(FIX_REVISION),)), handle="", sources=(source(FIX_REVISION),), version="v2.5.1", started_at=NOW)
+FIX_LIVE = replace(FIX, handle="44", deployed_at=NOW, by=JANE)
+HELD = keys.held(TARGET)
+DESIRED_IMAGES = keys.desired_images(TARGET)
+DESIRED_MANIFESTS = keys.desired_manifests(TARGET)
+
+
+def rendered(*, replicas: str = "2") -> Rendered:
+    """The Deployment, told by digests."""
+    return Rendered(object=DEPLOYMENT, digest=f"sha256:{replicas}", fields={"spec.replicas": replicas})
+
+
+def content(image: Image, *, replicas: str = "2") -> Content:
+    return Content(images=(image,), rendered=(rendered(replicas=replicas),))
+
+
+def held_release(**changes: Any) -> HeldRelease:
+    """Release 42, held away: its image and its number of replicas are its own."""
+    values: dict[str, Any] = {
+        "key": SUSPECT.key,
+        "since": NOW,
+        "operation_id": "op_1",
+        "release": SUSPECT,
+        "against": GOAL,
+        "bad": own(content(NEW_IMAGE, replicas="3"), content(OLD_IMAGE)),
+    }
+    return HeldRelease(**(values | changes))
+
+
+def held_state(**changes: Any) -> keys.TargetState:
+    """Rolled back, auto-sync stopped, and a fix is desired."""
+    values: dict[str, Any] = {
+        "current": LIVE,
+        "history": (LIVE, SUSPECT, GOAL),
+        "desired_revision": FIX_REVISION,
+        "desired": FIX.sources,
+        "auto_sync": False,
+        "remembered": {},
+        "health": "Healthy",
+        "objects": (DEPLOYMENT,),
+        "marker": "operation=op_1 suspect=c0ffee0 goal=beef000",
+    }
+    return state(**(values | changes))
+
+
+def forward_world(**changes: Any) -> World:
+    """A fix is desired under a hold, every fact is there, and every rule that is asked passes."""
+    values: dict[str, Any] = {
+        "suspect": LIVE,
+        "goal": FIX,
+        "trigger": None,
+        "way": Way.FORWARD,
+        "context": {"alert": "HighErrorRate", "labels": LABELS},
+    }
+    made = World(**(values | changes))
+    made.tell(ALERT_RULE, keys.AlertRule(name="HighErrorRate", query="e > 1", hold=FOR, keep_firing=timedelta(0), expression="e", comparison=">", threshold=1))
+    made.tell(STATE, held_state())
+    made.tell(LIMITS, limits(held=(SUSPECT.key,), made_by_backout=("43",), automatic_rollbacks=1, disarmed="1 automatic rollback within 6 h"))
+    made.tell(HELD, (held_release(),))
+    made.tell(DESIRED_IMAGES, (FIX_IMAGE,))
+    made.tell(DESIRED_MANIFESTS, (rendered(),))
+    made.tell(RECORD_OLD, record(GOAL, OLD_IMAGE))
+    made.tell(keys.manifest(str(FIX_IMAGE.exact)), keys.Manifest(digest=FIX_DIGEST))
+    made.tell(keys.image_config(str(FIX_IMAGE.exact)), keys.ImageConfig(labels={}, revision=FIX_SOURCE_REVISION, repository=REPOSITORY))
+    made.tell(LABELS_OLD, keys.ImageConfig(labels={}, revision=OLD_REVISION, repository=REPOSITORY))
+    made.tell(keys.source_change(REPOSITORY, OLD_REVISION, FIX_SOURCE_REVISION), difference(new=FIX_SOURCE_REVISION))
+    made.tell(WINDOW, keys.Window(open=True, says="no window is defined"))
+    made.tell(PERMISSIONS, keys.Permissions(allowed={"get": True, "sync": True, "update": True}, fix={}))
+    made.tell(SHARING, keys.Sharing(shared={}, compared=12))
+    return made
+
+
+def live_world(**changes: Any) -> World:
+    """A person's own fix is live already; only the hold is to be ended."""
+    context = {"alert": "HighErrorRate", "labels": LABELS, "live_already": True}
+    made = forward_world(**({"suspect": SUSPECT, "goal": FIX_LIVE, "context": context} | changes))
+    made.tell(STATE, held_state(current=FIX_LIVE, history=(FIX_LIVE, LIVE, SUSPECT, GOAL)))
+    made.tell(keys.record(TARGET, FIX.key), record(FIX_LIVE, FIX_IMAGE))
+    made.tell(keys.images(TARGET, FIX.key, "44"), (FIX_IMAGE,))
+    made.tell(keys.manifests(TARGET, FIX.key, "44"), (rendered(),))
     return made
 
 
