@@ -22,6 +22,7 @@ import yaml
 
 from tests.real.lab.api import Answer, ApiError, HttpApi
 from tests.real.lab.images import ERRORS, READY, VERSION, Registry, build_image
+from tests.real.lab.outages import process_id, wanted_back
 from tests.real.lab.rollouts import answered, asked_for
 
 T = TypeVar("T")
@@ -406,11 +407,28 @@ class LabClient:
 
     def pause(self, server: str) -> None:
         """Stop a server of the lab where it stands (`resume` lets it go on): it is up, and answers nothing."""
-        os.kill(self.lab.pids[server], signal.SIGSTOP)
+        os.kill(self._pid(server), signal.SIGSTOP)
 
     def resume(self, server: str) -> None:
         """Let a paused server go on."""
-        os.kill(self.lab.pids[server], signal.SIGCONT)
+        os.kill(self._pid(server), signal.SIGCONT)
+
+    def kill(self, server: str) -> None:
+        """SIGKILL a server of the lab; `start_again` brings it back, and must, for others use the lab too."""
+        os.kill(self._pid(server), signal.SIGKILL)
+
+    async def start_again(self, server: str) -> None:
+        """Have the lab start a killed server as it was started before, and wait until it has; whether it answers yet is another matter."""
+        before = self._pid(server)
+        wanted_back(self.lab.work, server).touch()
+
+        async def started() -> bool:
+            return self._pid(server) != before
+
+        await until(started, 20, what=f"{server} to be started again")
+
+    def _pid(self, server: str) -> int:
+        return int(_read(process_id(self.lab.work, server)) or self.lab.pids[server])
 
 
 def _read(file: Path) -> str:

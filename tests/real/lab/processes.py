@@ -37,6 +37,7 @@ class Processes:
     def __init__(self, *, logs: Path, work: Path) -> None:
         self._logs, self._work = logs, work
         self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._commands: dict[str, tuple[Sequence[str | Path], Mapping[str, str]]] = {}
 
     @property
     def pids(self) -> dict[str, int]:
@@ -49,6 +50,7 @@ class Processes:
 
     async def start(self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
         """Start a server; `env` is added to the lab's own environment."""
+        self._commands[name] = (argv, env or {})
         with _appending(self.log(name)) as log:
             self._running[name] = await asyncio.create_subprocess_exec(
                 *argv,
@@ -60,6 +62,11 @@ class Processes:
                 start_new_session=True,  # Ctrl-C at the terminal is the lab's to handle, not theirs
                 preexec_fn=_die_with_the_lab,
             )
+
+    async def start_again(self, name: str) -> None:
+        """Start a server that has ended, as it was started before."""
+        _signal_group(self._running[name].pid, signal.SIGKILL)  # what is left of its children
+        await self.start(name, *self._commands[name])
 
     def ended(self) -> list[str]:
         """The servers that are not running any more although nobody stopped them."""
@@ -84,10 +91,12 @@ class Processes:
 
     async def watch(self) -> None:
         """Runs until cancelled and reports, once each, servers that end by themselves."""
-        reported: set[str] = set()
+        reported: set[tuple[str, int]] = set()
         while True:
-            for name in set(self.ended()) - reported:
-                reported.add(name)
+            for name in self.ended():
+                if (name, self._running[name].pid) in reported:
+                    continue
+                reported.add((name, self._running[name].pid))
                 say(f"{name} ended with {self._running[name].returncode}; the end of {self.log(name)}:\n{tail(self.log(name))}")
             await asyncio.sleep(0.5)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.real.lab import argocd, kubernetes, neighbours, rollouts
+from tests.real.lab import argocd, kubernetes, neighbours, outages, rollouts
 from tests.real.lab.addresses import LOOPBACK, Port
 from tests.real.lab.api import HttpApi
 from tests.real.lab.cache import Cache
@@ -49,6 +49,7 @@ async def serve(cache: Cache, work: Path, use: Callable[[Path], Awaitable[int]])
                 background = [
                     loops.create_task(FakeKubelet(kube, registry, traffic).run()),
                     loops.create_task(processes.watch()),
+                    loops.create_task(outages.start_again_when_asked(processes, work)),
                     loops.create_task(rollouts.start_when_asked(processes, cache, work, kube, session)),
                 ]
                 try:

@@ -22,7 +22,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.real.lab import __main__ as command_line
-from tests.real.lab import neighbours
+from tests.real.lab import neighbours, outages
 from tests.real.lab.addresses import LOOPBACK, Port, taken
 from tests.real.lab.api import ApiError, HttpApi
 from tests.real.lab.build import compile_programs
@@ -588,6 +588,25 @@ async def test_children_of_a_server_that_is_gone_are_ended_too(processes: Proces
     assert alive(child)
     await processes.stop()
     await eventually(lambda: not alive(child))
+
+
+async def test_a_server_that_a_test_killed_is_started_again_as_before_when_it_asks(processes: Processes, tmp_path: Path) -> None:
+    await processes.start("server", ["sh", "-c", "echo $WORD; exec sleep 60"], {"WORD": "again"})
+    first = processes.pids["server"]
+    caring = asyncio.ensure_future(outages.start_again_when_asked(processes, tmp_path))
+    outages.wanted_back(tmp_path, "server").touch()
+    await asyncio.sleep(0.3)
+    assert processes.pids["server"] == first  # it lives
+    os.kill(first, signal.SIGKILL)
+    await eventually(outages.process_id(tmp_path, "server").exists)
+    second = int(outages.process_id(tmp_path, "server").read_text())
+    await eventually(lambda: processes.log("server").read_text() == "again\nagain\n")
+    assert (second, alive(second), alive(first)) == (processes.pids["server"], True, False)
+    os.kill(second, signal.SIGKILL)
+    await eventually(processes.ended)
+    await asyncio.sleep(0.3)
+    assert processes.pids["server"] == second  # nobody asked
+    caring.cancel()
 
 
 async def test_a_server_that_ends_at_once_is_named_with_its_last_words(processes: Processes) -> None:
