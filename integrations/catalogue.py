@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from integrations.alerts import alertmanager
 from integrations.delivery import argocd
-from integrations.evidence import git, prometheus, registry
+from integrations.evidence import git, kubernetes, prometheus, registry
 from integrations.notify import webhook
 from integrations.trace import otlp
 from service.domain.ports import AlertSource, Clock, Delivery, FactSource, Sender
@@ -18,10 +18,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[T]):
-    """One integration: the settings it owns, and `build(settings, clock)`."""
+    """One integration: the settings it owns, and `build(settings, clock)`. `optional` says what goes on without it, "" when questions stay unknown then."""
 
     settings: type[BaseModel]
     build: Callable[[Any, Clock], T]
+    optional: str = ""
 
 
 class BuildsDelivery(Protocol):
@@ -44,6 +45,7 @@ DELIVERY: Mapping[str, DeliveryEntry] = {
 
 EVIDENCE: Mapping[str, Entry[FactSource]] = {
     "git": Entry(git.Settings, git.build),
+    "kubernetes": Entry(kubernetes.Settings, kubernetes.build, optional="what runs is read through the delivery system alone"),
     "prometheus": Entry(prometheus.Settings, prometheus.build),
     "registry": Entry(registry.Settings, registry.build),
 }

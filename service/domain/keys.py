@@ -106,12 +106,40 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """One running pod: its images with the digests that really run, and whether it is ready."""
+    """One running pod: its images with the digests that really run, and whether it is ready.
+
+    `waits` is why a container of it does not run (CrashLoopBackOff, ImagePullBackOff …), `ending` whether it was told to end: then it is not ready
+    because of that.
+    """
 
     name: str
     images: tuple[Image, ...]
     ready: bool
     started_at: datetime | None = None
+    restarts: int = 0
+    waits: str = ""
+    ending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadRevision:
+    """One revision of a workload as its controller keeps it: `name` is the hash that its pods carry, `images` are the references of its template.
+
+    `created_at` is when it came to be first: before a release that brought it back.
+    """
+
+    name: str
+    created_at: datetime
+    images: tuple[str, ...]
+    pods: tuple[Pod, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A Deployment, StatefulSet, DaemonSet or Rollout with its revisions that still exist, newest first."""
+
+    object: ObjectRef
+    revisions: tuple[WorkloadRevision, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +168,16 @@ def acts(target: TargetId) -> Key[tuple[Act, ...]]:
 def pods(target: TargetId) -> Key[tuple[Pod, ...]]:
     """The target's pods now."""
     return Key("pods", target)
+
+
+def workloads(target: TargetId) -> Key[tuple[Workload, ...]]:
+    """The target's workloads now, with the pods of each revision, read from the cluster itself."""
+    return Key("workloads", target)
+
+
+def workloads_in(instance: str, cluster: str, objects: tuple[ObjectRef, ...]) -> Key[tuple[Workload, ...]]:
+    """These workloads of the cluster that the delivery instance calls so; one that is not there (any more) is left out."""
+    return Key("workloads of a cluster", (instance, cluster, objects))
 
 
 def permissions(target: TargetId) -> Key[Permissions]:

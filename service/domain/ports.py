@@ -61,7 +61,10 @@ class FactSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedTarget:
-    """One target as a cheap list shows it. `stamp` changes whenever something worth a closer look changed; `objects` feed the alert index."""
+    """One target as a cheap list shows it. `stamp` changes whenever something worth a closer look changed; `objects` feed the alert index.
+
+    `cluster` is what the delivery system calls the cluster that it deploys to, "" when it does not tell.
+    """
 
     target: TargetId
     project: str
@@ -71,6 +74,7 @@ class ListedTarget:
     stamp: str
     objects: tuple[ObjectRef, ...]
     images: tuple[str, ...] = ()
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

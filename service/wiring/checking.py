@@ -40,8 +40,10 @@ async def doctor(config: Path) -> list[Checked]:
         for name, source in out.sources.items():
             lines += await _checked(name, source)
         lines += [
-            Checked(what=kind, well="warn", says="not configured: every question that needs it is unknown", fix=f"Add evidence: {kind}.")
-            for kind in catalogue.EVIDENCE
+            Checked(what=kind, well="ok", says=f"not configured: {entry.optional}")
+            if entry.optional
+            else Checked(what=kind, well="warn", says="not configured: every question that needs it is unknown", fix=f"Add evidence: {kind}.")
+            for kind, entry in catalogue.EVIDENCE.items()
             if kind not in out.sources
         ]
         for name, notifier in out.notifiers.items():

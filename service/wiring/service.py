@@ -29,6 +29,7 @@ from service.store.records import AnswerStore, PlanStore, StopStore
 from service.store.targets import TargetStore
 from service.wiring.parts import TRACE, LateEncoder, Outside, outside
 from service.workflow import messages
+from service.workflow.cluster_facts import ClusterFacts
 from service.workflow.correlate import Correlator
 from service.workflow.desk import Desk
 from service.workflow.examine import Examiner
@@ -77,7 +78,8 @@ class Service:
         self.policies = settings.policies
         freshness: dict[str, Freshness] = {}
         own = OwnFacts(targets=self.targets, holds=self.holds, journal=self.operations, policies=self.policies, freshness=freshness, clock=clock)
-        self.gatherer = Gatherer(deliveries=self.outside.deliveries, sources=[*self.outside.sources.values(), own], clock=clock)
+        clusters = [ClusterFacts(targets=self.targets, source=one) for one in self.outside.sources.values() if "workloads of a cluster" in one.kinds]
+        self.gatherer = Gatherer(deliveries=self.outside.deliveries, sources=[*self.outside.sources.values(), *clusters, own], clock=clock)
         self.examiner = Examiner(
             gatherer=self.gatherer, deliveries=self.outside.deliveries, targets=self.targets, rules=RULES, policies=self.policies, clock=clock
         )

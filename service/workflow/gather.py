@@ -65,10 +65,20 @@ class Gatherer:
         return fact
 
     async def _ask(self, target: TargetId, key: Key[Any]) -> Fact[Any]:
-        delivery = self._deliveries.get(target.instance)
-        source: FactSource | None = delivery if delivery is not None and key.kind in delivery.kinds else self._by_kind.get(key.kind)
-        if source is None:
+        """From the delivery instance first; what it cannot tell is asked of another source that can."""
+        delivery, other = self._deliveries.get(target.instance), self._by_kind.get(key.kind)
+        sources = [source for source in (delivery, other) if source is not None and key.kind in source.kinds]
+        absent: list[Absent] = []
+        for source in sources:
+            fact = await self._from(source, key)
+            if not isinstance(fact, Absent):
+                return fact
+            absent.append(fact)
+        if not absent:
             return Absent(f"no source is configured that could read the {key.kind}", clears="Configure one in the settings (evidence: or delivery:).")
+        return Absent("; ".join(one.why for one in absent), clears=next((one.clears for one in absent if one.clears), ""))
+
+    async def _from(self, source: FactSource, key: Key[Any]) -> Fact[Any]:
         try:
             async with asyncio.timeout(self._read_seconds):
                 return await source.read(key)

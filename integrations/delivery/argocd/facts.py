@@ -14,6 +14,7 @@ from integrations.delivery.argocd import reading, windows
 from integrations.delivery.argocd.client import AppRef, Client, GoneError, Reply
 from integrations.delivery.argocd.rendering import rendered_of
 from integrations.delivery.argocd.settings import Settings
+from integrations.pods import pod_of
 from service.domain.difference import Rendered
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
@@ -253,7 +254,7 @@ class Reader:
             nodes = reading.pods_of_tree(tree.body, reading.objects_of(looked.app))
             manifests = await self._read_all(looked.ref, nodes)
             if all(manifest is not None for manifest in manifests):
-                pods = [pod for manifest in manifests if manifest is not None and (pod := reading.pod_of(manifest)) is not None]
+                pods = [pod for manifest in manifests if manifest is not None and (pod := pod_of(manifest)) is not None]
                 return self._known(tuple(sorted(pods, key=lambda pod: pod.name)), tree, PODS_HOLD)
         raise TemporaryError("the pods changed each time while they were read")
 

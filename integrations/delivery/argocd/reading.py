@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from integrations.delivery.argocd.client import WORDS_KEPT, AppRef, without_user
+from integrations.pods import image_digest
 from service.domain.errors import PermanentError
-from service.domain.keys import Act, Owner, Pod, Running, TargetState
+from service.domain.keys import Act, Owner, Running, TargetState
 from service.domain.model import Actor, Image, Json, ObjectRef, Release, Source, TargetId, release_key
 from service.domain.ports import ListedTarget
 
@@ -32,7 +33,6 @@ ENABLED_SINCE = (3, 1)
 TOO_OLD = "this Argo CD is older than v3.1: it cannot stop auto-sync without forgetting its settings"
 
 Body = Mapping[str, Json]
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SPEC_EDIT = re.compile(r"\bupdated application\b")
 
 
@@ -367,6 +367,7 @@ def listed_of(item: Body, *, instance: str, control_plane: str, project: str) ->
         stamp=hashlib.sha256(canonical(item).encode()).hexdigest()[:24],
         objects=objects_of(item),
         images=tuple(text(image) for image in part(status, "summary").get("images") or ()),
+        cluster=text(part(spec, "destination").get("server")) or text(part(spec, "destination").get("name")),
     )
 
 
@@ -427,34 +428,6 @@ def pods_of_tree(tree: Body, own: Sequence[ObjectRef]) -> Sequence[Body]:
         return uid not in seen and any(belongs(parent, seen | {uid}) for parent in parents)
 
     return [node for node in nodes.values() if node.get("kind") == "Pod" and not text(node.get("group")) and belongs(node)]
-
-
-def pod_of(manifest: Body) -> Pod | None:
-    """One pod, or None when it ended (a completed job). PermanentError when a running container does not say which image it runs."""
-    status = part(manifest, "status")
-    if text(status.get("phase")) in {"Succeeded", "Failed"}:
-        return None
-    name = text(part(manifest, "metadata").get("name"))
-    told = {text(s.get("name")): s for s in entries(status.get("containerStatuses"))}
-    images = []
-    for container in entries(part(manifest, "spec").get("containers")):
-        own = told.get(text(container.get("name")), {})
-        digest = image_digest(text(own.get("imageID")))
-        if digest is None and (own.get("ready") or "running" in part(own, "state")):
-            raise PermanentError(f"pod {name} does not say which image its container {text(container.get('name'))} runs")
-        images.append(Image(reference=text(container.get("image")), digest=digest, proof="pods" if digest else ""))
-    if not images:
-        raise PermanentError(f"pod {name} shows no containers")
-    ready = next((text(c.get("status")) for c in entries(status.get("conditions")) if c.get("type") == "Ready"), "")
-    return Pod(name=name, images=tuple(images), ready=ready == "True", started_at=moment(status.get("startTime")))
-
-
-def image_digest(image_id: str) -> str | None:
-    """The digest in `docker-pullable://repo@sha256:…`, `repo@sha256:…` or `sha256:…`; `docker://sha256:…` names no registry digest."""
-    if image_id.startswith("docker://"):
-        return None
-    found = _DIGEST.search(image_id)
-    return found[0] if found else None
 
 
 def manifests_of(body: Body) -> Sequence[Body]:

@@ -6,10 +6,12 @@ Who is suspect was decided by correlation; whether the alert is still firing is 
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import doubt, listed, moment, onset, onset_keys, span
+from service.domain.derived import Derived, doubt, listed, moment, onset, onset_keys, span
 from service.domain.facts import Absent, Evidence, Key, Known
 from service.domain.model import Image, Release, Way
 from service.domain.policy import VersionSplit
@@ -19,14 +21,19 @@ from service.domain.verdict import Finding, blocks, passes, unknown, warns
 SHORT_REVISION = 7
 SHORT_DIGEST = 12
 HEX = re.compile(r"[0-9a-f]+")
+STAMP = timedelta(seconds=1)
+"""Times of Kubernetes and of delivery systems have no fractions."""
 DECLARE = "Declare version_split: a query of the failing share by version, with the label that names the version."
 
 
 def needs(case: Case) -> Iterable[Key[Any]]:
-    """The onset, the split by version, and the images of a release only where neither its version nor its revision is among the labels."""
+    """The onset; the split by version, or the pods where none is declared; the images only of a release that no label names by version or revision."""
     yield from onset_keys(case)
     split = case.policy.version_split
-    if split is None or case.suspect is None:
+    if case.suspect is None:
+        return
+    if split is None:
+        yield keys.workloads(case.target)
         return
     query = keys.series(split.promql)
     yield query
@@ -63,11 +70,58 @@ def ask(case: Case) -> Finding:
     time = f"The trouble began at {at}, {span(after)} after release {suspect.handle} started to go live"
     split = case.policy.version_split
     if split is None:
-        return warns(f"{time}; whether only its pods fail was not asked, so only the time fits.", *began.evidence, clears=DECLARE)
+        return _by_pods(case, suspect, time, began)
     seen = case.facts.read(keys.series(split.promql))
     if isinstance(seen, Absent):
         return doubt(f"{time}; which versions fail is unknown", seen, *began.evidence, clears="Make the query of version_split answer.")
     return _place(case, suspect, split, seen, time, began.evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pods:
+    """Pods of the revisions that came with the suspect release, and all others of the target; `first` is when the first of its own started."""
+
+    revision: str
+    first: datetime
+    own: tuple[keys.Pod, ...]
+    others: tuple[keys.Pod, ...]
+    evidence: Evidence
+
+
+def _pods(seen: Known[tuple[keys.Workload, ...]], suspect: Release) -> _Pods | None:
+    """What the cluster shows, or None when no revision that runs came with the release (it brought an earlier template back)."""
+    revisions = [revision for workload in seen.value for revision in workload.revisions if revision.pods]
+    own = [one for one in revisions if one.created_at >= suspect.started_at - STAMP]
+    if not own:
+        return None
+    pods = tuple(pod for one in own for pod in one.pods)
+    others = tuple(pod for one in revisions if one not in own for pod in one.pods if not pod.ending)
+    first = min(min((pod.started_at for pod in one.pods if pod.started_at), default=one.created_at) for one in own)
+    return _Pods(listed(one.name for one in own), first, tuple(pod for pod in pods if not pod.ending), others, seen.evidence)
+
+
+def _by_pods(case: Case, suspect: Release, time: str, began: Derived[datetime]) -> Finding:
+    """Without a split by version: pods that cannot get ready, or are started again, fail visibly; those that are ready may still answer with errors."""
+    seen = case.facts.read(keys.workloads(case.target))
+    if isinstance(seen, Absent):
+        return warns(f"{time}; whether only its pods fail is not known ({seen.why}), so only the time fits.", *began.evidence, clears=DECLARE)
+    pods = _pods(seen, suspect)
+    if pods is None:
+        return warns(f"{time}; no pod runs a revision that came with it, so only the time fits.", *began.evidence, seen.evidence, clears=DECLARE)
+    since, evidence = began.value - pods.first, (*began.evidence, pods.evidence)
+    time = f"{time} and {span(since)} {'after' if since >= timedelta(0) else 'before'} its first pod ({pods.revision}) did"
+    failing = [pod for pod in pods.own if not pod.ready or pod.restarts]
+    elsewhere = [pod for pod in pods.others if not pod.ready]
+    if not failing:
+        return warns(f"{time}; its pods are ready, and whether they fail all the same was not asked, so only the time fits.", *evidence, clears=DECLARE)
+    why = listed(sorted({pod.waits for pod in failing if pod.waits}))
+    fails = f"{len(failing)} of {len(pods.own)} of its pods are not ready or were started again{f' ({why})' if why else ''}"
+    if elsewhere:
+        also = f"{len(elsewhere)} of {len(pods.others)} other pods of the target are not ready either"
+        return warns(f"{time}; {fails}, but {also}.", *evidence, clears="Look for a cause that these pods share.")
+    if not pods.others:
+        return warns(f"{time}; {fails}, and no other pod of the target runs to compare with, so only the time fits.", *evidence, clears=DECLARE)
+    return passes(f"{time}, and only its pods fail: {fails}; the {len(pods.others)} other pods of the target are ready.", *evidence)
 
 
 def _place(case: Case, suspect: Release, split: VersionSplit, seen: Known[keys.Series], time: str, evidence: tuple[Evidence, ...]) -> Finding:

@@ -14,6 +14,7 @@ from service.domain import keys, ports
 from service.domain.facts import Absent, Fact, Key
 from service.domain.model import TargetId
 from service.domain.rules import RULES
+from service.workflow.cluster_facts import ClusterFacts
 from service.workflow.own_facts import OwnFacts
 from tests.fakes.clock import FakeClock
 from tests.unit.service.domain import made
@@ -24,6 +25,7 @@ TARGET = TargetId("prod", "checkout")
 ENTRIES: Mapping[str, tuple[Any, type, Mapping[str, Any]]] = {
     "delivery.argocd": (catalogue.DELIVERY["argocd"], ports.Delivery, {"name": "prod", "url": NOBODY, "token_file": "token"}),
     "evidence.git": (catalogue.EVIDENCE["git"], ports.FactSource, {}),
+    "evidence.kubernetes": (catalogue.EVIDENCE["kubernetes"], ports.FactSource, {"clusters": [{"name": "home", "in_cluster": True}]}),
     "evidence.prometheus": (catalogue.EVIDENCE["prometheus"], ports.FactSource, {"url": NOBODY}),
     "evidence.registry": (catalogue.EVIDENCE["registry"], ports.FactSource, {}),
     "notify.webhook": (catalogue.NOTIFY["webhook"], ports.Sender, {"url": NOBODY}),
@@ -41,6 +43,9 @@ SECTIONS = {
 }
 
 
+OURS: Mapping[str, Any] = {"own facts": OwnFacts, "cluster facts": ClusterFacts}
+
+
 def build(name: str, folder: Path) -> Any:
     entry, _, least = ENTRIES[name]
     given = {key: str(folder / value) if key.endswith("_file") else value for key, value in least.items()}
@@ -49,9 +54,9 @@ def build(name: str, folder: Path) -> Any:
 
 
 def sources(folder: Path) -> dict[str, Any]:
-    """Everything that answers facts, by name; our own records count as one."""
+    """Everything that answers facts, by name; our own records count as one, and so does what runs by the cluster's own word."""
     (folder / "token").write_text("t", encoding="utf-8")
-    return {name: build(name, folder) for name in ENTRIES if name.startswith(("delivery.", "evidence."))} | {"own facts": OwnFacts}
+    return {name: build(name, folder) for name in ENTRIES if name.startswith(("delivery.", "evidence."))} | dict(OURS)
 
 
 def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -150,12 +155,12 @@ def test_senders_bear_the_channel_of_their_section(tmp_path: Path) -> None:
     }
 
 
-def test_a_kind_of_fact_has_one_reader(tmp_path: Path) -> None:
+def test_a_kind_of_fact_has_one_reader_but_for_pods_which_the_cluster_tells_when_the_delivery_system_cannot(tmp_path: Path) -> None:
     readers: dict[str, list[str]] = {}
     for name, source in sources(tmp_path).items():
         for kind in source.kinds:
             readers.setdefault(kind, []).append(name)
-    assert {kind: names for kind, names in readers.items() if len(names) > 1} == {}
+    assert {kind: names for kind, names in readers.items() if len(names) > 1} == {"pods": ["delivery.argocd", "cluster facts"]}
 
 
 def test_every_key_that_a_rule_could_ask_for_has_a_reader_and_nobody_reads_what_no_key_names(tmp_path: Path) -> None:
@@ -174,7 +179,7 @@ async def test_a_source_knows_the_shape_of_the_keys_it_says_it_reads(constructor
     """Nobody answers here: the fact has to be absent for that reason, not because the key was not understood."""
     key = key_of(constructor)
     for name, source in sources(tmp_path).items():
-        if key.kind in source.kinds and name != "own facts":
+        if key.kind in source.kinds and name not in OURS:
             fact: Fact[Any] = await source.read(key)
             assert isinstance(fact, Absent)
             assert not re.search(r"cannot answer the|knows nothing of", fact.why), fact.why
@@ -183,6 +188,6 @@ async def test_a_source_knows_the_shape_of_the_keys_it_says_it_reads(constructor
 
 async def test_a_key_of_another_source_is_absent_and_no_error(tmp_path: Path) -> None:
     for name, source in sources(tmp_path).items():
-        if name != "own facts":
+        if name not in OURS:
             assert isinstance(await source.read(Key("weather", TARGET)), Absent)
             await source.close()

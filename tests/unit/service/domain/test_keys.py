@@ -20,6 +20,8 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "window": (keys.window(CHECKOUT), keys.window(ORDERS)),
     "acts": (keys.acts(CHECKOUT), keys.acts(ORDERS)),
     "pods": (keys.pods(CHECKOUT), keys.pods(ORDERS)),
+    "workloads": (keys.workloads(CHECKOUT), keys.workloads(ORDERS)),
+    "workloads_in": (keys.workloads_in("prod", "home", ()), keys.workloads_in("staging", "home", ())),
     "permissions": (keys.permissions(CHECKOUT), keys.permissions(ORDERS)),
     "images": (keys.images(CHECKOUT, "key-41", "41"), keys.images(CHECKOUT, "key-42", "42")),
     "desired_images": (keys.desired_images(CHECKOUT), keys.desired_images(ORDERS)),

@@ -13,6 +13,8 @@ from tests.unit.integrations.delivery.argocd.recordings import body
 WEB = TargetId("prod", "web")
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 
+DIGEST = "sha256:" + "a" * 64
+
 
 def audited() -> Any:
     """An application with four releases, after our rollback and our later sync."""
@@ -467,64 +469,6 @@ def test_the_user_annotation_wins_over_the_message() -> None:
 
 
 # --- pods, images ---
-
-
-DIGEST = "sha256:" + "a" * 64
-
-
-@pytest.mark.parametrize(
-    ("image_id", "digest"),
-    [
-        (f"docker-pullable://registry.example/web@{DIGEST}", DIGEST),
-        (f"registry.example/web@{DIGEST}", DIGEST),
-        (DIGEST, DIGEST),
-        (f"docker://{DIGEST}", None),
-        ("", None),
-        ("registry.example/web:1.0", None),
-    ],
-)
-def test_image_ids_of_all_runtimes(image_id: str, digest: str | None) -> None:
-    assert reading.image_digest(image_id) == digest
-
-
-def pod(**status: Any) -> Any:
-    told = [{"name": "main", "imageID": f"registry.example/web@{DIGEST}", "ready": True, "state": {"running": {}}}]
-    conditions = [{"type": "Ready", "status": "True"}]
-    return {
-        "metadata": {"name": "web-1"},
-        "spec": {"containers": [{"name": "main", "image": "registry.example/web:2.0"}], "initContainers": [{"name": "init", "image": "other"}]},
-        "status": {"phase": "Running", "startTime": "2026-11-23T04:43:00Z", "conditions": conditions, "containerStatuses": told, **status},
-    }
-
-
-def test_a_pod_tells_what_really_runs() -> None:
-    found = reading.pod_of(pod())
-    assert found is not None
-    assert found.images == (Image(reference="registry.example/web:2.0", digest=DIGEST, proof="pods"),)
-    assert (found.name, found.ready, found.started_at) == ("web-1", True, datetime(2026, 11, 23, 4, 43, tzinfo=UTC))
-
-
-def test_readiness_comes_from_the_condition_and_its_absence_is_not_ready() -> None:
-    for conditions in ([{"type": "Ready", "status": "False"}], None, [{"type": "PodScheduled", "status": "True"}]):
-        found = reading.pod_of(pod(conditions=conditions))
-        assert found is not None
-        assert not found.ready
-
-
-def test_a_pod_that_ended_is_left_out_and_one_that_has_not_begun_has_no_digest() -> None:
-    assert reading.pod_of(pod(phase="Succeeded")) is None
-    waiting = reading.pod_of(pod(phase="Pending", conditions=None, containerStatuses=None))
-    assert waiting is not None
-    assert [image.digest for image in waiting.images] == [None]
-    assert not waiting.ready
-
-
-def test_a_running_container_that_does_not_say_what_it_runs_is_an_error() -> None:
-    for told in ([{"name": "main", "imageID": "", "ready": True}], [{"name": "main", "imageID": "", "state": {"running": {}}}]):
-        with pytest.raises(PermanentError, match="does not say which image"):
-            reading.pod_of(pod(containerStatuses=told))
-    with pytest.raises(PermanentError, match="shows no containers"):
-        reading.pod_of({"metadata": {"name": "x"}, "status": {"phase": "Running"}})
 
 
 def test_only_pods_below_the_applications_own_objects_count() -> None:

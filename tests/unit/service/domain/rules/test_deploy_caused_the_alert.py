@@ -1,15 +1,18 @@
 import math
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from service.domain import keys
-from service.domain.model import Image, Way
+from service.domain.model import Image, ObjectRef, Way
 from service.domain.rules.deploy_caused_the_alert import RULE, names
 from service.domain.verdict import Answer, Finding
 from tests.unit.service.domain import made
 from tests.unit.service.domain.made import World, world
+
+UNASKED = replace(made.POLICY, version_split=None)
 
 
 def ask(of: World) -> Finding:
@@ -71,11 +74,99 @@ def test_an_image_whose_digest_nobody_knows_is_named_by_its_tag_only() -> None:
     assert not names("4" * 64, made.SUSPECT, tagged)
 
 
-def test_without_a_declared_split_only_the_time_fits() -> None:
-    finding = ask(world(policy=replace(made.POLICY, version_split=None)))
+def test_without_a_declared_split_and_without_a_look_at_the_pods_only_the_time_fits() -> None:
+    finding = ask(world(policy=UNASKED).hide(keys.workloads(made.TARGET)))
     assert finding.answer is Answer.WARN
-    assert finding.says.endswith("whether only its pods fail was not asked, so only the time fits.")
+    assert finding.says.endswith("whether only its pods fail is not known (the connection was refused), so only the time fits.")
     assert "version_split" in finding.clears
+
+
+# --- pods, as the cluster shows them ---
+
+NEW, OLD = "59fb4b7b9f", "7568b47f57"
+AFTER = made.STARTED + timedelta(seconds=2)
+BEFORE = made.STARTED - timedelta(days=3)
+
+
+def pods(count: int, *, ready: bool = True, at: datetime = AFTER, **more: Any) -> tuple[keys.Pod, ...]:
+    return tuple(keys.Pod(name=f"web-{n}", images=(), ready=ready, started_at=at, **more) for n in range(count))
+
+
+def workload(new: tuple[keys.Pod, ...], old: tuple[keys.Pod, ...], *, came: datetime = AFTER) -> tuple[keys.Workload, ...]:
+    """A Deployment with the revision that came with release 42, and the one before."""
+    deployment = ObjectRef(group="apps", kind="Deployment", namespace="shop", name="web")
+    revisions = (
+        keys.WorkloadRevision(name=NEW, created_at=came, images=("web:2.5.0",), pods=new),
+        keys.WorkloadRevision(name=OLD, created_at=BEFORE, images=("web:2.4.6",), pods=old),
+    )
+    return (keys.Workload(object=deployment, revisions=revisions),)
+
+
+def ask_pods(told: tuple[keys.Workload, ...]) -> Finding:
+    return ask(world(policy=UNASKED).tell(keys.workloads(made.TARGET), told))
+
+
+def test_only_its_pods_failing_beside_older_ones_that_are_ready_is_proof_without_a_query() -> None:
+    finding = ask_pods(workload(pods(2, ready=False, waits="CrashLoopBackOff", restarts=3), pods(4, at=BEFORE)))
+    assert finding.answer is Answer.PASS
+    assert finding.says == (
+        "The trouble began at 14:02:13, 6 s after release 42 started to go live and 4 s after its first pod (59fb4b7b9f) did, and only its pods fail: "
+        "2 of 2 of its pods are not ready or were started again (CrashLoopBackOff); the 4 other pods of the target are ready."
+    )
+    assert str(keys.workloads(made.TARGET)) in {one.what for one in finding.evidence}
+
+
+def test_a_pod_of_its_own_that_was_started_again_fails_though_it_is_ready_now() -> None:
+    assert ask_pods(workload(pods(1, restarts=2) + pods(1), pods(1, at=BEFORE))).answer is Answer.PASS
+
+
+def test_promise_1_without_another_pod_to_compare_with_only_the_time_fits() -> None:
+    finding = ask_pods(workload(pods(2, ready=False), ()))
+    assert finding.answer is Answer.WARN
+    assert finding.says.endswith(
+        "2 of 2 of its pods are not ready or were started again, and no other pod of the target runs to compare with, so only the time fits."
+    )
+
+
+def test_promise_1_pods_of_older_revisions_that_are_not_ready_either_are_a_warning() -> None:
+    finding = ask_pods(workload(pods(1, ready=False), pods(1, at=BEFORE) + pods(2, at=BEFORE, ready=False)))
+    assert finding.answer is Answer.WARN
+    assert "but 2 of 3 other pods of the target are not ready either" in finding.says
+
+
+def test_promise_1_ready_pods_may_fail_all_the_same() -> None:
+    finding = ask_pods(workload(pods(2), pods(1, at=BEFORE)))
+    assert (finding.answer, "its pods are ready, and whether they fail all the same was not asked" in finding.says) == (Answer.WARN, True)
+    assert "version_split" in finding.clears
+
+
+def test_pods_that_are_told_to_end_count_on_neither_side() -> None:
+    ending = pods(3, ready=False, ending=True)
+    assert ask_pods(workload(pods(1, ready=False), pods(1, at=BEFORE) + ending)).answer is Answer.PASS
+    assert "its pods are ready" in ask_pods(workload(pods(1) + ending, pods(1, at=BEFORE))).says
+
+
+def test_a_release_that_brought_an_earlier_template_back_is_not_told_by_pods() -> None:
+    finding = ask_pods(workload(pods(2, ready=False), pods(1, at=BEFORE), came=BEFORE))
+    assert (finding.answer, finding.says.endswith("no pod runs a revision that came with it, so only the time fits.")) == (Answer.WARN, True)
+
+
+def test_a_revision_that_runs_nothing_any_more_is_not_its_first_pod() -> None:
+    assert "first pod" not in ask_pods(workload((), pods(2, at=BEFORE))).says
+
+
+def test_a_revision_of_the_very_second_of_the_deploy_came_with_it() -> None:
+    assert ask_pods(workload(pods(1, ready=False), pods(1, at=BEFORE), came=made.STARTED - timedelta(seconds=1))).answer is Answer.PASS
+
+
+def test_trouble_before_the_first_pod_says_so() -> None:
+    late = made.STARTED + timedelta(seconds=36)
+    assert "6 s after release 42 started to go live and 30 s before its first pod (59fb4b7b9f) did" in ask_pods(workload(pods(1, at=late), (), came=late)).says
+
+
+def test_pods_are_asked_for_where_no_split_is_declared() -> None:
+    assert keys.workloads(made.TARGET) in set(RULE.needs(world(policy=UNASKED).gathered_case(RULE)))
+    assert keys.workloads(made.TARGET) not in set(RULE.needs(world().gathered_case(RULE)))
 
 
 def test_the_only_version_with_traffic_may_be_the_suspect() -> None:
