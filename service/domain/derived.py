@@ -3,7 +3,7 @@
 Pure functions over a case. Which keys a derivation needs stands beside it, so that `needs` and `ask` of a rule cannot drift apart.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from service.domain import correlation, keys
 from service.domain.difference import Content
 from service.domain.facts import Absent, Evidence, Facts, Key, Known
-from service.domain.model import Image, Release, TargetId
+from service.domain.model import Image, Json, Release, TargetId
 from service.domain.rule import Case
 from service.domain.verdict import Answer, Finding, passes, unknown
 
@@ -190,3 +190,8 @@ def span(length: timedelta) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2]) or "0 s"
+
+
+def told_anywhere(setting: Mapping[str, Json], flag: str) -> bool:
+    """Whether the flag is true anywhere in a remembered setting, whatever the system wraps it in."""
+    return any((name == flag and value is True) or (isinstance(value, Mapping) and told_anywhere(value, flag)) for name, value in setting.items())

@@ -10,19 +10,39 @@ from datetime import datetime, timedelta
 from service.domain.difference import Rendered
 from service.domain.facts import Key
 from service.domain.holding import HeldRelease
-from service.domain.model import Actor, Image, Json, ObjectRef, Release, ReleaseRecord, Source, TargetId, release_key
+from service.domain.model import Actor, Image, Json, ObjectRef, Release, ReleaseRecord, Source, TargetId, Way, release_key
 
 # --- delivery system (volatile) ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Who else writes the target's spec. `kind` is nobody, applicationset, parent, or the name of a tool; `reverts` whether it would undo us."""
+    """Who else writes the target's spec, and what it does about a change of ours. `kind` is nobody, applicationset, parent, or the name of a tool.
+
+    `reverts`: it would undo a rollback (a stopped auto-sync); `reverts_pin`: it would undo a pinned source. `later`: it leaves a change alone now, and
+    may undo it at an act of its own that nobody here can foresee (a promotion, an upgrade). `says` tells what it will do, `fix` what would let us act.
+    `others` write beside it; the first is the one that harms most.
+    """
 
     kind: str
     name: str = ""
     reverts: bool = False
+    reverts_pin: bool = False
+    later: bool = False
     says: str = ""
+    fix: str = ""
+    others: tuple["Owner", ...] = ()
+
+    @property
+    def all(self) -> tuple["Owner", ...]:
+        """This one and those beside it."""
+        return (self, *self.others)
+
+    def undoing(self, way: Way) -> "Owner | None":
+        """The first of all that would undo that way; nobody undoes what is changed in Git, for owners deploy from there."""
+        if way in {Way.GIT_REVERT, Way.HOTFIX}:
+            return None
+        return next((one for one in self.all if (one.reverts_pin if way is Way.PIN else one.reverts)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +69,7 @@ class TargetState:
     `failed_newer` is the sentence of a deploy that failed after the newest history entry: part of it may be live, which the history does not tell.
     `settled`: what runs now belongs to `current`, and is not on its way to or from something else. `desired` are the sources that the system would
     deploy if it were let, resolved; () when it does not say. `unmark` is a command by which a person takes the marker off.
+    `follows`: what each source of the spec follows (a branch, a tag, a fixed revision), "" for the system's default.
     """
 
     target: TargetId
@@ -73,6 +94,7 @@ class TargetState:
     settled: bool = True
     desired: tuple[Source, ...] = ()
     unmark: str = ""
+    follows: tuple[str, ...] = ()
 
     @property
     def desired_key(self) -> str:
@@ -85,12 +107,15 @@ class Window:
     """Whether the system would run an operation of ours now; `says` names the window.
 
     `until` is when that changes (a closed one opens, an open one closes), None when it does not within sight; `unsure` is why nobody knows when.
+    `automated` and `automated_until` say the same of an operation that the system starts by itself, which windows may treat otherwise.
     """
 
     open: bool
     says: str
     until: datetime | None = None
     unsure: str = ""
+    automated: bool = True
+    automated_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ from datetime import timedelta
 from integrations.delivery.argocd import reading
 from integrations.delivery.argocd.client import AppRef, Client
 from integrations.delivery.argocd.facts import VERBS, Reader, policy_line
-from integrations.delivery.argocd.owner import application_set_of
 from integrations.delivery.argocd.settings import Settings
 from service.domain.errors import BackoutError
-from service.domain.model import Mode
+from service.domain.keys import Owner
+from service.domain.model import Mode, Way
 from service.domain.ports import Checked, Clock
 
 PROVEN = (3, 2)
@@ -19,6 +19,8 @@ PROVEN = (3, 2)
 SKEW = timedelta(seconds=5)
 FIRST_WORD = 3.0
 """Seconds in which a watch must have told of the first application; recorded: 0.01 s."""
+NAMED = 5
+"""So many applications are named in one line."""
 WHAT_FOR = {"get": "read", "sync": "roll back", "update": "stop auto-sync"}
 
 
@@ -94,7 +96,7 @@ async def _applications(name: str, settings: Settings, client: Client, reader: R
             line = policy_line(account or "ACCOUNT", verb, ref)
             says = f"may {'' if yes else 'not '}{WHAT_FOR[verb]} on {project}/*"
             lines.append(Checked(what=f"{name} rights", well="ok" if yes else "no", says=says, fix="" if yes else f"add to policy.csv:  {line}"))
-    return [*lines, *await _owned(name, client, projects)]
+    return [*lines, *await _owned(name, client, reader, projects)]
 
 
 async def _watch(name: str, reader: Reader) -> Checked:
@@ -114,14 +116,21 @@ async def _watch(name: str, reader: Reader) -> Checked:
     return Checked(what=what, well="ok", says="open: a change is noticed within a second")
 
 
-async def _owned(name: str, client: Client, projects: Sequence[str]) -> list[Checked]:
-    """Applications whose ApplicationSet would undo a stopped auto-sync. The projected list has no owners, so the full objects are read, once."""
-    owned = 0
+async def _owned(name: str, client: Client, reader: Reader, projects: Sequence[str]) -> list[Checked]:
+    """Applications whose owner would undo a rollback, by owner, each with the fix. The projected list has no owners, so whole objects are read, once."""
+    found: dict[tuple[str, str], tuple[Owner, list[str]]] = {}
+    sets: dict[str, reading.Body] = {}
     for project in projects:
-        items = reading.entries((await client.whole_applications(project)).body.get("items"))
-        owned += sum(1 for item in items if application_set_of(item))
-    if not owned:
-        return []
-    says = f"{owned} applications belong to an ApplicationSet, which takes changes back unless it ignores them"
-    fix = "add ignoreApplicationDifferences for /spec/syncPolicy/automated/enabled, or go back in Git"
-    return [Checked(what=f"{name} owners", well="warn", says=says, fix=fix)]
+        for app in reading.entries((await client.whole_applications(project)).body.get("items")):
+            owner = await reader.owner(app, sets)
+            undoing = owner.undoing(Way.ROLLBACK) or next((one for one in owner.all if one.later), None)
+            if undoing is not None:
+                found.setdefault((undoing.kind, undoing.name), (undoing, []))[1].append(reading.text(reading.part(app, "metadata").get("name")))
+    return [
+        Checked(what=f"{name} owners", well="warn", says=f"{_listed(apps)}: {owner.says}", fix=owner.fix or "go back in Git") for owner, apps in found.values()
+    ]
+
+
+def _listed(apps: Sequence[str]) -> str:
+    more = f" and {len(apps) - NAMED} more" if len(apps) > NAMED else ""
+    return f"{len(apps)} application{'s' if len(apps) != 1 else ''} ({', '.join(sorted(apps)[:NAMED])}{more})"

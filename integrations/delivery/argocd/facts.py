@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from integrations.delivery.argocd import owner as owners
-from integrations.delivery.argocd import reading, windows
+from integrations.delivery.argocd import owners, reading, windows
 from integrations.delivery.argocd.client import AppRef, Client, GoneError, Reply
+from integrations.delivery.argocd.owners import application_set, parent, tools
 from integrations.delivery.argocd.rendering import rendered_of
 from integrations.delivery.argocd.settings import Settings
 from integrations.pods import pod_of
@@ -178,39 +178,44 @@ class Reader:
         found: tuple[int, int] = await self._slowly("version", ask)
         return found
 
-    async def owner(self, app: reading.Body) -> Owner:
-        """Who else writes the spec, and whether it would undo a stopped auto-sync."""
-        if name := owners.application_set_of(app):
-            return await self._application_set(name, app)
+    async def owner(self, app: reading.Body, sets: dict[str, reading.Body] | None = None) -> Owner:
+        """Who else writes the spec, and what each of them would do about a change of ours; the one that harms most first.
+
+        `sets` keeps the ApplicationSets that were read, for who asks about many applications at once.
+        """
+        found = [await self._application_set(name, app, {} if sets is None else sets)] if (name := application_set.name_of(app)) else []
 
         async def by_label() -> bool:
             return reading.text((await self._client.settings()).body.get("trackingMethod")) == "label"
 
-        parent = owners.parent_of(app, tracking_by_label=await self._slowly("tracking", by_label))
-        owner = await self._parent(parent, app) if parent is not None else None
-        return owner or owners.image_updater_of(app) or owners.NOBODY
+        parent_name = parent.name_of(app, tracking_by_label=await self._slowly("tracking", by_label))
+        if parent_name is not None and (owner := await self._parent(parent_name, app)) is not None:
+            found.append(owner)
+        return owners.together([*found, *tools.all_of(app)])
 
-    async def _application_set(self, name: str, app: reading.Body) -> Owner:
+    async def _application_set(self, name: str, app: reading.Body, known: dict[str, reading.Body]) -> Owner:
+        namespace = reading.text(reading.part(app, "metadata").get("namespace"))
         try:
-            body = (await self._client.application_set(name, reading.text(reading.part(app, "metadata").get("namespace")))).body
+            if f"{namespace}/{name}" not in known:
+                known[f"{namespace}/{name}"] = (await self._client.application_set(name, namespace)).body
         except BackoutError as error:
-            return owners.judge_application_set(name, None, app, why_unread=str(error))
-        return owners.judge_application_set(name, body, app)
+            return application_set.judge(name, None, app, why_unread=str(error))
+        return application_set.judge(name, known[f"{namespace}/{name}"], app, version=await self.version())
 
-    async def _parent(self, parent: owners.ParentName, app: reading.Body) -> Owner | None:
+    async def _parent(self, named: parent.ParentName, app: reading.Body) -> Owner | None:
         metadata = reading.part(app, "metadata")
         name, namespace = reading.text(metadata.get("name")), reading.text(metadata.get("namespace"))
-        ref = AppRef(name=parent.name, namespace=parent.namespace)
+        ref = AppRef(name=named.name, namespace=named.namespace)
         try:
             body = (await self._client.application(ref)).body
             ref = replace(ref, project=reading.text(reading.part(body, "spec").get("project")))
             managed = reading.entries((await self._client.managed_application(ref, name, namespace)).body.get("items"))
         except BackoutError as error:
-            return owners.judge_parent(parent, None, None, app, why_unread=str(error))
+            return parent.judge(named, None, None, app, why_unread=str(error))
         declared = next((_json(item.get("targetState")) for item in managed if item.get("name") == name and item.get("kind") == "Application"), None)
-        if not declared and not parent.sure:
+        if not declared and not named.sure:
             return None  # the label is somebody else's: the application that it names does not declare this one
-        return owners.judge_parent(parent, body, declared, app, why_unread="it does not declare this application any more")
+        return parent.judge(named, body, declared, app, why_unread="it does not declare this application any more")
 
     # --- facts ---
 

@@ -151,6 +151,12 @@ def _parameters(source: Body) -> str:
     return "sha256:" + hashlib.sha256(canonical(found).encode()).hexdigest() if found else ""
 
 
+def follows_of(app: Body) -> tuple[str, ...]:
+    """What each source of the spec follows: a branch, a tag, a fixed revision; "" is the repository's default."""
+    spec = part(app, "spec")
+    return tuple(text(source.get("targetRevision")) for source in entries(spec.get("sources")) or [part(spec, "source")])
+
+
 def same_but_revision(entry: Body, spec: Body) -> bool:
     """Whether a history entry's sources equal the current ones but for the revision (decision 17)."""
 
@@ -352,6 +358,7 @@ def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetim
         link=f"{url.rstrip('/')}/applications/{text(metadata.get('namespace'))}/{text(metadata.get('name'))}",
         failed_newer=failed_newer_of(app, current, me),
         settled=settled_of(app, current, now),
+        follows=follows_of(app),
     )
 
 

@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import doubt, listed
+from service.domain.derived import doubt, listed, told_anywhere
 from service.domain.facts import Absent, Evidence, Key, Known
 from service.domain.keys import TargetState
-from service.domain.model import ObjectRef
+from service.domain.model import ObjectRef, Way
 from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
+
+DEPLOYED_BY_ITSELF = frozenset({Way.PIN, Way.GIT_REVERT, Way.HOTFIX})
 
 HOLDS_DATA = frozenset(
     {
@@ -115,7 +117,12 @@ def ask(case: Case) -> Finding:
     objects, proof = leftovers.value, (state.evidence, leftovers.evidence)
     if not objects:
         return passes(f"Release {goal.handle} has every object that runs now: nothing is deleted, nothing stays behind.", *proof)
-    return _pruned(goal.handle, objects, proof) if state.value.prune else _stays(goal.handle, objects, proof)
+    return _pruned(goal.handle, objects, proof) if _prunes(case.way, state.value) else _stays(goal.handle, objects, proof)
+
+
+def _prunes(way: Way, state: TargetState) -> bool:
+    """A rollback prunes only if it is told to; what auto-sync deploys by itself (a pin, a revert in Git) is pruned where its setting says so."""
+    return state.prune or (way in DEPLOYED_BY_ITSELF and state.auto_sync and told_anywhere(state.remembered, "prune"))
 
 
 def _forward(case: Case, goal: str, state: Known[TargetState]) -> Finding:

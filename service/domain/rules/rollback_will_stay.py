@@ -1,14 +1,14 @@
 """A rollback would stay: nobody who owns the spec would undo it, auto-sync is stopped by the plan, and no foreign hold is on the target (safety R31)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import doubt, listed, together
+from service.domain.derived import doubt, listed, together, told_anywhere
 from service.domain.facts import Absent, Key, Known
-from service.domain.keys import TargetState
-from service.domain.model import Json, Way
+from service.domain.keys import Owner, TargetState
+from service.domain.model import Way
 from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Answer, Finding, blocks, passes, unknown, warns
 
@@ -50,31 +50,49 @@ def _marker(case: Case, state: Known[TargetState]) -> Finding:
 
 def _owner(case: Case, state: Known[TargetState]) -> Finding:
     owner = state.value.owner
-    if not owner.kind:
+    if any(not one.kind for one in owner.all):
         return unknown("Who else writes the target's spec is unknown.", state.evidence, clears="Find out who owns the application.")
-    if owner.reverts and case.way not in CHANGES_GIT:
-        name = " ".join(part for part in (_KINDS.get(owner.kind, owner.kind), owner.name) if part)
-        more = f" {owner.says[:1].upper()}{owner.says[1:].rstrip('.')}." if owner.says else ""
+    if undoing := owner.undoing(case.way):
+        what = "a pin" if case.way is Way.PIN else "a rollback"
         return blocks(
-            f"{name} owns the spec of {case.target} and would undo a rollback.{more}",
+            f"{_named(undoing)} owns the spec of {case.target} and would undo {what}.{_sentence(undoing)}",
             state.evidence,
-            clears=f"Revert the change in Git, or let {name} ignore differences of this application.",
+            clears=undoing.fix or f"Revert the change in Git, or let {_named(undoing)} ignore differences of this application.",
             instead=Way.GIT_REVERT,
         )
-    return passes(
-        "Nobody else writes the spec." if owner.kind == "nobody" else f"{owner.says or owner.name or owner.kind}: it does not undo us.", state.evidence
-    )
+    if case.way not in CHANGES_GIT and (later := next((one for one in owner.all if one.later), None)):
+        return warns(
+            f"{_named(later)} writes the spec of {case.target} and may undo a change later.{_sentence(later)}",
+            state.evidence,
+            clears=later.fix or f"Pause {_named(later)} for as long as the bad release is held away.",
+        )
+    if owner.kind == "nobody":
+        return passes("Nobody else writes the spec.", state.evidence)
+    told = "; ".join(one.says or one.name or one.kind for one in owner.all)
+    return passes(f"{told}: {'it does' if len(owner.all) == 1 else 'they do'} not undo us.", state.evidence)
 
 
 _KINDS = {"applicationset": "The ApplicationSet", "parent": "The parent application"}
 
 
+def _named(owner: Owner) -> str:
+    return " ".join(part for part in (_KINDS.get(owner.kind, owner.kind), owner.name) if part)
+
+
+def _sentence(owner: Owner) -> str:
+    return f" {owner.says[:1].upper()}{owner.says[1:].rstrip('.')}." if owner.says else ""
+
+
 def _auto_sync(case: Case, state: Known[TargetState]) -> Finding:
     if not state.value.auto_sync:
+        if case.way is Way.PIN:
+            return blocks("Auto-sync is off, so nothing would deploy a pinned release.", state.evidence, clears="Roll back instead.", instead=Way.ROLLBACK)
         return passes("Auto-sync is off.", state.evidence)
     if case.way in CHANGES_GIT:
         return passes("Auto-sync is on and will deploy what Git says.", state.evidence)
-    extras = [name for name, flag in (("prune", "prune"), ("self-heal", "selfHeal")) if _set(state.value.remembered, flag)]
+    if case.way is Way.PIN:
+        return passes("Auto-sync stays on and deploys the pinned release.", state.evidence)
+    extras = [name for name, flag in (("prune", "prune"), ("self-heal", "selfHeal")) if told_anywhere(state.value.remembered, flag)]
     setting = f" with {' and '.join(extras)}" if extras else ""
     return Finding(
         answer=Answer.PASS,
@@ -89,11 +107,6 @@ def _warnings(state: Known[TargetState]) -> Finding:
     if said:
         return warns(f"The delivery system may not do as told: {listed(said)}.", state.evidence, clears="See to it before anything is rolled back.")
     return passes("", state.evidence)
-
-
-def _set(setting: Mapping[str, Json], flag: str) -> bool:
-    """Whether the flag is true anywhere in the remembered setting, whatever the system wraps it in."""
-    return any((name == flag and value is True) or (isinstance(value, Mapping) and _set(value, flag)) for name, value in setting.items())
 
 
 RULE = Rule(

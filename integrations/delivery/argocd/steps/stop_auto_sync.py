@@ -11,7 +11,7 @@ from integrations.delivery.argocd.steps.names import STOP
 from integrations.delivery.argocd.steps.step import ArgoStep, Intent
 from service.domain.errors import RefusedError
 from service.domain.keys import TargetState
-from service.domain.model import Json
+from service.domain.model import Json, Way
 from service.domain.planning.plan import Step
 from service.domain.ports import Guard, Intention, Observation, Seen
 
@@ -42,7 +42,8 @@ class StopAutoSync(ArgoStep):
         judging.refuse_when(not reading.auto_sync_on(app), "auto-sync is off already: somebody stopped it since the plan was made")
         judging.refuse_when(not judging.same_automated(reading.automated_of(app), remembered), "the settings of auto-sync changed since the plan was made")
         judging.refuse_when(await self.t.reader.version() < reading.ENABLED_SINCE, reading.TOO_OLD)
-        judging.refuse_when((owner := await self.t.reader.owner(app)).reverts, owner.says)
+        undoing = (await self.t.reader.owner(app)).undoing(Way.ROLLBACK)
+        judging.refuse_when(undoing is not None, undoing.says if undoing is not None else "")
         judging.unedited(step, intention, app)
         judging.suspect_is_live(app, intention)
         judging.slot_is_clearable(app, intention, looked.me, self.t.clock.now())

@@ -108,11 +108,26 @@ async def test_a_wrong_control_plane_namespace_is_told(stage: Stage) -> None:
 async def test_applications_of_an_application_set_are_counted(stage: Stage) -> None:
     stage.git.create("web")
     stage.commit("web", "registry.example/web:1.0")
-    template = {"metadata": {"name": "web"}, "spec": stage.spec("web")}
+    template = {"metadata": {"name": "web"}, "spec": stage.spec("web", automated={})}
     spec = {"generators": [{"list": {"elements": [{"app": "web"}]}}], "template": template}
     await stage.person("POST", "/applicationsets", {"metadata": {"name": "all"}, "spec": spec})
+    await stage.deployed("web", 1)
     line = await only(stage, "owners")
-    assert (line.well, line.says.split(" ", 1)[0]) == ("warn", "1")
+    assert (line.well, line.says) == (
+        "warn",
+        "1 application (web): ApplicationSet all owns the spec and takes back a stopped auto-sync within a tenth of a second",
+    )
+    assert line.fix.endswith("add ignoreApplicationDifferences for /spec/syncPolicy/automated/enabled to ApplicationSet all.")
+
+
+async def test_applications_whose_owner_leaves_us_alone_are_no_line_and_those_of_a_promoter_are(stage: Stage) -> None:
+    await stage.application("web", automated={})
+    assert [line for line in await stage.argo.check() if line.what.endswith("owners")] == []
+    for name in ("one", "two"):
+        await stage.application(name, automated={}, annotations={"kargo.akuity.io/authorized-stage": "shop:prod"})
+    line = await only(stage, "owners")
+    assert (line.well, line.says.partition(":")[0]) == ("warn", "2 applications (one, two)")
+    assert "auto-promotion of stage shop:prod" in line.fix
 
 
 async def test_a_server_that_is_away_is_one_line(stage: Stage) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from service.domain.facts import Key
-from service.domain.model import ObjectRef
+from service.domain.model import ObjectRef, Way
 from service.domain.rules.prune_deletes_no_data import RULE
 from service.domain.verdict import Answer, Finding
 from tests.unit.service.domain import made
@@ -101,3 +101,14 @@ def test_without_a_goal_nobody_knows_what_it_does_not_have() -> None:
 def test_many_leftovers_are_counted_and_not_all_listed() -> None:
     many = tuple(ObjectRef(group="", kind="ConfigMap", namespace="shop", name=f"c{number}") for number in range(9))
     assert "ConfigMap shop/c4 and 4 more" in ask(left(*many, prune=True)).says
+
+
+@pytest.mark.parametrize(("way", "answer"), [(Way.ROLLBACK, Answer.PASS), (Way.PIN, Answer.BLOCK), (Way.GIT_REVERT, Answer.BLOCK)])
+def test_what_auto_sync_deploys_by_itself_is_pruned_where_its_setting_says_so(way: Way, answer: Answer) -> None:
+    claim = left(one("PersistentVolumeClaim"), prune=False)
+    claim.way = way
+    assert ask(claim).answer is answer
+    unpruned = claim.tell(made.STATE, made.state(remembered={"automated": {"selfHeal": True}}))
+    assert ask(unpruned).answer is Answer.PASS
+    by_hand = claim.tell(made.STATE, made.state(auto_sync=False))
+    assert ask(by_hand).answer is Answer.PASS

@@ -52,6 +52,45 @@ def test_an_owner_that_reverts_is_a_no_with_git_instead(kind: str, named: str) -
     assert finding.says == f"{named} owns the spec of prod:checkout and would undo a rollback. It writes the whole spec."
 
 
+def test_the_owners_fix_is_what_clears_it() -> None:
+    finding = ask(with_state(owner=keys.Owner(kind="Flux", name="apps", reverts=True, fix="Suspend it.")))
+    assert finding.clears == "Suspend it."
+
+
+def test_an_owner_beside_the_first_counts_as_well() -> None:
+    owner = keys.Owner(kind="Helm", says="Helm wrote it", others=(keys.Owner(kind="Flux", name="apps", reverts=True),))
+    assert ask(with_state(owner=owner)).says.startswith("Flux apps owns the spec")
+    owner = keys.Owner(kind="Helm", says="Helm wrote it", others=(keys.Owner(kind="image updater", says="an image updater writes it"),))
+    assert ask(with_state(owner=owner)).says.startswith("Helm wrote it; an image updater writes it: they do not undo us.")
+
+
+def test_an_owner_that_may_undo_it_at_an_act_of_its_own_is_a_warning_with_what_to_pause() -> None:
+    finding = ask(with_state(owner=keys.Owner(kind="kargo", name="shop:prod", later=True, says="a promotion deploys", fix="Pause it.")))
+    assert (finding.answer, finding.clears) == (Answer.WARN, "Pause it.")
+    assert finding.says == "kargo shop:prod writes the spec of prod:checkout and may undo a change later. A promotion deploys."
+    changed = with_state(owner=keys.Owner(kind="kargo", later=True))
+    changed.way = Way.GIT_REVERT
+    assert ask(changed).answer is Answer.PASS
+
+
+@pytest.mark.parametrize(("way", "answer"), [(Way.PIN, Answer.BLOCK), (Way.ROLLBACK, Answer.PASS)])
+def test_who_undoes_a_pin_alone_lets_a_rollback_be(way: Way, answer: Answer) -> None:
+    changed = with_state(owner=keys.Owner(kind="parent", name="shop", reverts_pin=True))
+    changed.way = way
+    assert ask(changed).answer is answer
+
+
+def test_a_pin_leaves_auto_sync_on_and_needs_it() -> None:
+    pinned = with_state()
+    pinned.way = Way.PIN
+    finding = ask(pinned)
+    assert (finding.answer, finding.adds) == (Answer.PASS, ())
+    assert finding.says.endswith("Auto-sync stays on and deploys the pinned release.")
+    pinned = with_state(auto_sync=False)
+    pinned.way = Way.PIN
+    assert (ask(pinned).answer, ask(pinned).instead) == (Answer.BLOCK, Way.ROLLBACK)
+
+
 def test_an_owner_that_lets_us_be_passes_and_is_named() -> None:
     finding = ask(with_state(owner=keys.Owner(kind="applicationset", name="shop", says="ApplicationSet shop ignores differences of this application")))
     assert finding.answer is Answer.PASS
