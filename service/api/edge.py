@@ -70,9 +70,9 @@ class Call:
         text = self.query.get("target")
         return None if text is None else self.seen(parse_target(text, "target"))
 
-    def limit(self) -> int:
+    def limit(self, *, default: int = 50) -> int:
         """`?limit=`, 1 to 500."""
-        return number(self.query, "limit", default=50, low=1, high=500)
+        return number(self.query, "limit", default=default, low=1, high=500)
 
     def after(self) -> int:
         """`?after=`: the number of the last event that the caller knows."""

@@ -27,6 +27,7 @@ RETRY_AFTER = 2
 CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
     {
         "invalid_request": (400, "The request is not understood"),
+        "invalid_cursor": (400, "The cursor is not one of this list"),
         "invalid_alert": (400, "The body is no webhook of this sender"),
         "invalid_token": (401, "No valid credential"),
         "missing_scope": (403, "The token lacks a scope"),

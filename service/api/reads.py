@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from service.domain.model import Actor, Hold, Incident, Json, Operation, RawDelivery, ReleaseRecord, TargetId
+from service.domain.model import Actor, Episode, Hold, Incident, Json, Operation, RawDelivery, ReleaseRecord, TargetId
 from service.domain.ports import AuditEvent, ListedTarget
 from service.workflow.examine import Examination
+
+Position = tuple[datetime, str]
+"""Time and id of a row: what a list goes on behind."""
 
 
 class UseCases(Protocol):
@@ -24,7 +27,8 @@ class TargetReads(Protocol):
     """Targets as they were last listed, and releases as they lived."""
 
     async def listed(self, target: TargetId) -> ListedTarget | None: ...  # noqa: D102
-    async def all_listed(self) -> Sequence[tuple[ListedTarget, datetime]]: ...  # noqa: D102
+    async def listing(self, *, behind: str = "", limit: int | None = None) -> Sequence[tuple[ListedTarget, datetime]]: ...  # noqa: D102
+    async def seen(self, target: TargetId) -> tuple[ListedTarget, datetime] | None: ...  # noqa: D102
     async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]: ...  # noqa: D102
 
 
@@ -34,7 +38,9 @@ class OperationReads(Protocol):
     async def load(self, operation_id: str) -> Operation | None: ...  # noqa: D102
     async def alive(self) -> Sequence[Operation]: ...  # noqa: D102
     async def alive_for(self, target: TargetId) -> Operation | None: ...  # noqa: D102
-    async def find(self, *, target: str = "", incident_id: str = "", alive: bool | None = None, limit: int = 50) -> Sequence[Operation]: ...  # noqa: D102
+    async def find(  # noqa: D102
+        self, *, target: str = "", incident_id: str = "", alive: bool | None = None, behind: Position | None = None, limit: int = 50
+    ) -> Sequence[Operation]: ...
     async def by_trace(self, prefix: str) -> Sequence[Operation]: ...  # noqa: D102
     async def events(self, operation_id: str) -> Sequence[AuditEvent]: ...  # noqa: D102
     async def marks(self, ids: Sequence[str]) -> Mapping[str, object]: ...  # noqa: D102
@@ -47,8 +53,13 @@ class AlertRecords(Protocol):
 
     async def accept(self, delivery: RawDelivery) -> str: ...  # noqa: D102
     async def incident(self, incident_id: str) -> Incident | None: ...  # noqa: D102
-    async def incidents(self, *, target: str = "", limit: int = 50) -> Sequence[Incident]: ...  # noqa: D102
-    async def open_incidents(self) -> Sequence[Incident]: ...  # noqa: D102
+    async def incidents(  # noqa: D102
+        self, *, target: str = "", is_open: bool | None = None, behind: Position | None = None, limit: int = 50
+    ) -> Sequence[Incident]: ...
+    async def episodes(  # noqa: D102
+        self, *, target: str = "", firing: bool | None = None, disposition: str = "", behind: Position | None = None, limit: int = 50
+    ) -> Sequence[Episode]: ...
+    async def open_ids(self) -> Mapping[TargetId, str]: ...  # noqa: D102
 
 
 class HoldReads(Protocol):
@@ -56,7 +67,10 @@ class HoldReads(Protocol):
 
     async def load(self, hold_id: str) -> Hold | None: ...  # noqa: D102
     async def open_for(self, target: TargetId) -> Hold | None: ...  # noqa: D102
-    async def find(self, *, open_only: bool = True, target: str = "", limit: int = 100) -> Sequence[Hold]: ...  # noqa: D102
+    async def open_ids(self) -> Mapping[TargetId, str]: ...  # noqa: D102
+    async def find(  # noqa: D102
+        self, *, is_open: bool | None = True, target: str = "", behind: Position | None = None, limit: int = 100
+    ) -> Sequence[Hold]: ...
 
 
 class PlanShelf(Protocol):

@@ -161,10 +161,10 @@ def instance(name: str, freshness: Freshness, now: datetime) -> View:
     }
 
 
-def target_list(targets: Sequence[View], freshness: Mapping[str, Freshness], now: datetime) -> View:
-    """The list with what it is worth: without a single instance, or with one that could not be listed in full, absence proves nothing."""
-    instances = [instance(name, freshness[name], now) for name in sorted(freshness)]
-    return {"as_of": utc(now), "complete": bool(instances) and all(one["complete"] for one in instances), "instances": instances, "targets": list(targets)}
+def freshness(known: Mapping[str, Freshness], now: datetime) -> View:
+    """What a list of targets is worth: without a single instance, or with one that could not be listed in full, absence proves nothing."""
+    instances = [instance(name, known[name], now) for name in sorted(known)]
+    return {"as_of": utc(now), "complete": bool(instances) and all(one["complete"] for one in instances), "instances": instances}
 
 
 def release(one: Release) -> View:
@@ -446,6 +446,9 @@ def episode(one: Episode) -> View:
         "disposition": one.disposition,
         "says": one.disposition_says,
         "rung": one.rung,
+        "target": None if one.target is None else str(one.target),
+        "incident": one.incident_id,
+        "operation": one.covered_by,
     }
 
 

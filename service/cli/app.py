@@ -30,7 +30,18 @@ def make_app() -> typer.Typer:
     app = _group("Takes production back to safety, and says beforehand whether it can.")
     plain: tuple[Callable[..., None], ...] = (
         *(looking.targets, looking.check, looking.plan, deciding.rollback, deciding.watch, deciding.approve, deciding.reject, deciding.cancel),
-        *(looking.operations, looking.incidents, looking.audit, deciding.stop, deciding.resume, here.serve, here.doctor, here.demo, here.version),
+        *(
+            looking.operations,
+            looking.incidents,
+            looking.alerts,
+            looking.audit,
+            deciding.stop,
+            deciding.resume,
+            here.serve,
+            here.doctor,
+            here.demo,
+            here.version,
+        ),
     )
     for command in plain:
         app.command()(command)

@@ -13,6 +13,8 @@ Doc = Mapping[str, Any]
 
 _WHOLE: Final = re.compile(r"[a-z]+_[0-9a-f]{32}")
 _SHORTEST: Final = 6
+_PAGE: Final = 500
+"""Rows that a page holds at most."""
 
 
 def document(service: Service, reply: Reply) -> Doc:
@@ -25,6 +27,24 @@ def document(service: Service, reply: Reply) -> Doc:
 def get(service: Service, path: str, query: Mapping[str, str] | None = None) -> Doc:
     """Read one document."""
     return document(service, service.get(path, query))
+
+
+def listing(service: Service, path: str, name: str, query: Mapping[str, str], *, most: int | None) -> Doc:
+    """A list of at most `most` rows (None = all), page by page: the first page's document with all rows in it, and the last one's `next_cursor`."""
+    found: dict[str, Any] = {}
+    rows: list[Any] = []
+    wanted, seen = {key: value for key, value in query.items() if value}, set[str]()
+    while most is None or len(rows) < most:
+        size = _PAGE if most is None else min(_PAGE, most - len(rows))
+        one = get(service, path, {**wanted, "limit": str(size)})
+        rows += one.get(name) or ()
+        found = {**one, **found, "next_cursor": one.get("next_cursor")}
+        cursor = one.get("next_cursor")
+        if not cursor or cursor in seen:  # one that comes again would lead round in a circle
+            break
+        seen.add(str(cursor))
+        wanted["cursor"] = str(cursor)
+    return {**found, name: rows}
 
 
 def operation_id(service: Service, given: str) -> str:
@@ -41,7 +61,7 @@ def hold_id(service: Service, given: str) -> str:
     """The hold's whole id from its beginning, among the open ones."""
     if _WHOLE.fullmatch(given):
         return given
-    found = [one for one in _ids(get(service, "/v1/holds", {"state": "open", "limit": "500"}).get("holds")) if one.startswith(given)]
+    found = [one for one in _ids(listing(service, "/v1/holds", "holds", {"state": "open"}, most=None).get("holds")) if one.startswith(given)]
     return _only(found, given, "open hold", "backout holds")
 
 

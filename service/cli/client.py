@@ -167,6 +167,7 @@ _LATER = "wait a little and try again; `backout doctor` says what is not well"
 _HELP = "see `--help` of this command"
 _NEXT: Final[Mapping[str, str]] = {
     "invalid_request": _HELP,
+    "invalid_cursor": "begin again without the cursor",
     "invalid_token": _TOKEN,
     "missing_scope": "ask whoever runs Backout for a token with that scope",
     "targets_not_covered": "ask whoever runs Backout for a token that speaks for these targets",

@@ -69,12 +69,12 @@ def clock(value: Any) -> str:
     return f"{at:%H:%M:%S}Z" if at else text(value)
 
 
-def span_of(seconds: float) -> str:
-    """A length of time in one unit: `4 s`, `3 min`, `5 h`, `2 d`."""
+def span_of(seconds: float, *, whole: bool = True) -> str:
+    """A length of time in one unit: `4 s`, `3 min`, `5 h`, `2 d`; rounded unless only `whole` ones count (what is due in 6 d 23 h is due in 7 d)."""
     seconds = abs(seconds)
     for unit, size in (("d", _DAY), ("h", _HOUR), ("min", 60)):
         if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit}"
+            return f"{int(seconds / size + (0 if whole else 0.5))} {unit}"
     return f"{int(seconds)} s"
 
 
@@ -84,7 +84,7 @@ def ago(value: Any, now: datetime) -> str:
     if at is None:
         return text(value)
     seconds = (now - at).total_seconds()
-    return f"{span_of(seconds)} ago" if seconds >= 0 else f"in {span_of(seconds)}"
+    return f"{span_of(seconds)} ago" if seconds >= 0 else f"in {span_of(seconds, whole=False)}"
 
 
 def word(value: Any) -> Text:
@@ -319,7 +319,14 @@ def operations(document: Doc, now: datetime) -> RenderableType:
     for one in found:
         row = (short(one.get("id")), text(one.get("target")), word(state(one)), text(one.get("mode")), ago(one.get("created_at"), now), text(one.get("says")))
         table.add_row(*row)
-    return table
+    return _and_more(document, table)
+
+
+def _and_more(document: Doc, table: Table) -> RenderableType:
+    """The table; and that there is more, where only a part was asked for."""
+    if not document.get("next_cursor"):
+        return table
+    return Group(table, Text(f"the newest {table.row_count}; there are more: --all, or a larger --limit", style="dim"))
 
 
 def state(operation: Doc) -> str:
@@ -422,7 +429,21 @@ def incidents(document: Doc, now: datetime) -> RenderableType:
         table.add_row(
             short(one.get("id")), text(one.get("target")), word(one.get("outcome") or one.get("state")), ago(one.get("began_at"), now), ", ".join(names)
         )
-    return table
+    return _and_more(document, table)
+
+
+def alerts(document: Doc, now: datetime) -> RenderableType:
+    """One line an alert, newest first: since when, where it went and why."""
+    found = _docs(document.get("alerts"))
+    if not found:
+        return Text("no alerts")
+    table = _table("began", "alert", "state", "went to", "because")
+    for one in found:
+        went = text(one.get("target")) or text(one.get("disposition")).replace("_", " ") or "not looked at yet"
+        times = f" \u00d7{one['times_seen']}" if isinstance(one.get("times_seen"), int) and one["times_seen"] > 1 else ""
+        began, name, where = ago(one.get("starts_at"), now), text(one.get("alert")) + times, Text(went, style="" if one.get("target") else "yellow")
+        table.add_row(began, name, "firing" if one.get("firing") else "ended", where, text(one.get("says")))
+    return _and_more(document, table)
 
 
 def holds(document: Doc, now: datetime) -> RenderableType:
@@ -439,7 +460,7 @@ def holds(document: Doc, now: datetime) -> RenderableType:
         table.add_row(
             short(one.get("id")), text(one.get("target")), ago(one.get("opened_at"), now), Text(review, style="yellow" if one.get("review_due") else ""), reason
         )
-    return table
+    return _and_more(document, table)
 
 
 def hold_ended(document: Doc) -> RenderableType:

@@ -15,6 +15,7 @@ from service.domain.model import AlertNotice, Episode, Incident, RawDelivery, Ta
 from service.store import incidents
 from service.store import tables as t
 from service.store.database import Database
+from service.store.paging import Position, newest_first
 
 INTAKE_PATIENCE = 2.5
 """Seconds the intake waits for the store before it answers 503: the sender then tries again, and nothing is half kept."""
@@ -256,10 +257,32 @@ class AlertStore:
             found = [await _incident(connection, one) for one in ids]
             return tuple(i for i in found if i is not None)
 
-    async def incidents(self, *, target: str = "", limit: int = 50) -> Sequence[Incident]:
-        """The newest incidents, of one target if named."""
+    async def open_ids(self) -> Mapping[TargetId, str]:
+        """The open incident of each target that has one."""
         async with self._database.read() as connection:
-            query = sa.select(t.incident.c.id).order_by(t.incident.c.opened_at.desc(), t.incident.c.id).limit(limit)
+            rows = await connection.execute(sa.select(t.incident.c.target, t.incident.c.id).where(t.incident.c.closed_at.is_(None)))
+            return {TargetId.parse(row.target): row.id for row in rows}
+
+    async def episodes(
+        self, *, target: str = "", firing: bool | None = None, disposition: str = "", behind: Position | None = None, limit: int = 50
+    ) -> Sequence[Episode]:
+        """Episodes by their start, newest first, behind a position if one is given."""
+        query = newest_first(sa.select(t.episode), t.episode.c.starts_at, t.episode.c.id, behind, limit)
+        if target:
+            query = query.where(t.episode.c.target == target)
+        if firing is not None:
+            query = query.where(t.episode.c.ends_at.is_(None) if firing else t.episode.c.ends_at.is_not(None))
+        if disposition:
+            query = query.where(t.episode.c.disposition == disposition)
+        async with self._database.read() as connection:
+            return tuple(_episode(row) for row in (await connection.execute(query)).mappings())
+
+    async def incidents(self, *, target: str = "", is_open: bool | None = None, behind: Position | None = None, limit: int = 50) -> Sequence[Incident]:
+        """The newest incidents that fit, behind a position if one is given."""
+        async with self._database.read() as connection:
+            query = newest_first(sa.select(t.incident.c.id), t.incident.c.opened_at, t.incident.c.id, behind, limit)
+            if is_open is not None:
+                query = query.where(t.incident.c.closed_at.is_(None) if is_open else t.incident.c.closed_at.is_not(None))
             ids = (await connection.execute(query.where(t.incident.c.target == target) if target else query)).scalars().all()
             found = [await _incident(connection, one) for one in ids]
             return tuple(i for i in found if i is not None)

@@ -16,6 +16,7 @@ from service.store import tables as t
 from service.store.database import Database
 from service.store.events import append
 from service.store.outbox import put
+from service.store.paging import Position, newest_first
 
 _RELEASE = TypeAdapter(Release)
 _OWN = TypeAdapter(Own)
@@ -34,17 +35,23 @@ class HoldStore:
             row = (await connection.execute(sa.select(t.hold).where(t.hold.c.target == str(target), t.hold.c.closed_at.is_(None)))).mappings().first()
             return None if row is None else await _hold(connection, row)
 
+    async def open_ids(self) -> Mapping[TargetId, str]:
+        """The open hold of each target that has one."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(t.hold.c.target, t.hold.c.id).where(t.hold.c.closed_at.is_(None)))
+            return {TargetId.parse(row.target): row.id for row in rows}
+
     async def load(self, hold_id: str) -> Hold | None:
         """One hold, open or ended."""
         async with self._database.read() as connection:
             row = (await connection.execute(sa.select(t.hold).where(t.hold.c.id == hold_id))).mappings().first()
             return None if row is None else await _hold(connection, row)
 
-    async def find(self, *, open_only: bool = True, target: str = "", limit: int = 100) -> Sequence[Hold]:
-        """Holds, newest first."""
-        query = sa.select(t.hold).order_by(t.hold.c.opened_at.desc(), t.hold.c.id).limit(limit)
-        if open_only:
-            query = query.where(t.hold.c.closed_at.is_(None))
+    async def find(self, *, is_open: bool | None = True, target: str = "", behind: Position | None = None, limit: int = 100) -> Sequence[Hold]:
+        """Holds, newest first, behind a position if one is given; `is_open` None = both."""
+        query = newest_first(sa.select(t.hold), t.hold.c.opened_at, t.hold.c.id, behind, limit)
+        if is_open is not None:
+            query = query.where(t.hold.c.closed_at.is_(None) if is_open else t.hold.c.closed_at.is_not(None))
         if target:
             query = query.where(t.hold.c.target == target)
         async with self._database.read() as connection:

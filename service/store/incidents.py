@@ -32,7 +32,8 @@ async def operation_ended(connection: AsyncConnection, operation: Operation, *, 
     if operation.incident_id is None or operation.outcome is None:
         return
     outcome = operation.outcome.value
-    says = f"{operation.kind.value} ended, {outcome.replace('_', ' ')}: {operation.says}"
+    word = outcome.replace("_", " ")
+    says = f"{operation.kind.value} ended: " + (operation.says if operation.says.startswith(word) else f"{word}: {operation.says}")
     row = AuditEvent(kind="operation_ended", says=says, at=at, body={"operation": operation.id, "outcome": outcome})
     await append(connection, operation.incident_id, (row,))
     if closes_with:

@@ -16,6 +16,7 @@ from service.store import tables as t
 from service.store.database import Database
 from service.store.events import TOGETHER, EventStore, append
 from service.store.outbox import put
+from service.store.paging import Position, newest_first
 
 SHORT_WAIT = timedelta(seconds=5)
 """Up to this a segment sleeps itself; a longer wait is a delayed segment of its own and holds nothing meanwhile."""
@@ -80,9 +81,11 @@ class OperationStore:
             row = (await connection.execute(query)).mappings().first()
             return None if row is None else _operation(row)
 
-    async def find(self, *, target: str = "", incident_id: str = "", alive: bool | None = None, limit: int = 50) -> Sequence[Operation]:
-        """The newest operations that fit."""
-        query = sa.select(t.operation).order_by(t.operation.c.created_at.desc(), t.operation.c.id).limit(limit)
+    async def find(
+        self, *, target: str = "", incident_id: str = "", alive: bool | None = None, behind: Position | None = None, limit: int = 50
+    ) -> Sequence[Operation]:
+        """The newest operations that fit, behind a position if one is given."""
+        query = newest_first(sa.select(t.operation), t.operation.c.created_at, t.operation.c.id, behind, limit)
         if target:
             query = query.where(t.operation.c.target == target)
         if incident_id:

@@ -76,6 +76,7 @@ episode = sa.Table(
     sa.Column("covered_by", sa.String(64)),
     sa.UniqueConstraint("source", "fingerprint", "starts_at"),
 )
+sa.Index("ix_episode_starts_at_id", episode.c.starts_at, episode.c.id)
 sa.Index("ix_episode_undecided", episode.c.delivery_id, sqlite_where=episode.c.disposition == "", postgresql_where=episode.c.disposition == "")
 
 incident = sa.Table(

@@ -35,11 +35,17 @@ class TargetStore:
             row = (await connection.execute(sa.select(t.target.c.listed).where(t.target.c.id == str(target)))).first()
             return None if row is None else _LISTED.validate_python(row.listed)
 
-    async def all_listed(self) -> Sequence[tuple[ListedTarget, datetime]]:
-        """Every target with the time of the list it stood in, by id."""
+    async def listing(self, *, behind: str = "", limit: int | None = None) -> Sequence[tuple[ListedTarget, datetime]]:
+        """Targets with the time of the list they stood in, by id, behind that id."""
+        query = sa.select(t.target.c.listed, t.target.c.seen_at).where(t.target.c.id > behind).order_by(t.target.c.id).limit(limit)
         async with self._database.read() as connection:
-            rows = await connection.execute(sa.select(t.target.c.listed, t.target.c.seen_at).order_by(t.target.c.id))
-            return tuple((_LISTED.validate_python(row.listed), row.seen_at) for row in rows)
+            return tuple((_LISTED.validate_python(row.listed), row.seen_at) for row in await connection.execute(query))
+
+    async def seen(self, target: TargetId) -> tuple[ListedTarget, datetime] | None:
+        """The target as it was last listed, with the time of that list."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(sa.select(t.target.c.listed, t.target.c.seen_at).where(t.target.c.id == str(target)))).first()
+            return None if row is None else (_LISTED.validate_python(row.listed), row.seen_at)
 
     async def index(self, objects: Sequence[ObjectRef]) -> Mapping[ObjectRef, tuple[TargetId, ...]]:
         """Which targets hold each of these objects; objects of none are left out."""

@@ -12,12 +12,14 @@ from contextlib import asynccontextmanager
 import structlog
 from aiohttp import web
 
+from service.api import pages, views
 from service.api.auth import bearer, unauthorized
 from service.api.edge import Answer, Call, Route
 from service.api.parts import Parts
 from service.api.problems import RETRY_AFTER, ProblemError
+from service.api.reads import Position
 from service.domain.errors import UnavailableError
-from service.domain.model import AlertNotice, RawDelivery
+from service.domain.model import AlertNotice, Episode, RawDelivery
 from service.domain.ports import AlertSource, Work
 
 LIMIT = 16 << 20
@@ -30,6 +32,9 @@ PATIENCE = 20.0
 """Seconds for the body to arrive; a sender that dawdles would hold a place."""
 
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+DISPOSITIONS = ("placed", "out_of_scope", "ambiguous", "no_target", "ignored", "resolved")
+"""What became of an alert; one that was just taken in has none yet."""
 
 ANSWER_OF = {
     "invalid_alert": "invalid",
@@ -154,7 +159,26 @@ async def _start(parts: Parts, delivery_id: str) -> None:
         _log.exception("a delivery could not be started at once; the reconciler will", delivery=delivery_id)
 
 
+async def list_alerts(call: Call) -> Answer:
+    """Every firing that was told, by its start, newest first; what belongs to no target is seen by those alone who see every target."""
+    target, state = call.target_filter(), call.word("state", "firing", "ended")
+    disposition = call.word("disposition", *DISPOSITIONS)
+    firing = None if not state else state == "firing"
+
+    async def read(behind: Position | None, limit: int) -> Sequence[Episode]:
+        return await call.parts.alerts.episodes(target=str(target or ""), firing=firing, disposition=disposition, behind=behind, limit=limit)
+
+    def sees(one: Episode) -> bool:
+        return call.caller.sees_all if one.target is None else call.caller.sees(one.target)
+
+    found = await pages.page(call, read, position=lambda one: (one.starts_at, one.id), sees=sees)
+    return pages.answer(call, "alerts", [views.episode(one) for one in found.rows], found.cursor)
+
+
 def routes(parts: Parts) -> tuple[Route, ...]:
-    """One intake a configured kind of sender; they share their places."""
+    """The list, and one intake a configured kind of sender; they share their places."""
     places = Places(parts.intake_limit)
-    return tuple(Route(method="POST", path=f"/v1/alerts/{kind}", handler=intake(kind, places), scope=None) for kind in parts.alert_sources)
+    return (
+        Route(method="GET", path="/v1/alerts", handler=list_alerts, scope="operations:read", query=("target", "state", "disposition", "limit", "cursor")),
+        *(Route(method="POST", path=f"/v1/alerts/{kind}", handler=intake(kind, places), scope=None) for kind in parts.alert_sources),
+    )

@@ -1,21 +1,25 @@
 """Holds: what keeps bad releases away, and ending it by hand (decision 22)."""
 
-from service.api import allowed, views
+from collections.abc import Sequence
+
+from service.api import allowed, pages, views
 from service.api.bodies import EndHold
 from service.api.edge import Answer, Call, Route
 from service.api.problems import TRACE_ID, ProblemError
-from service.api.resources.operations import DEEP
+from service.api.reads import Position
 from service.domain.model import Hold
 
 
 async def list_holds(call: Call) -> Answer:
-    """The open ones, unless asked otherwise."""
-    target, limit = call.target_filter(), call.limit()
-    state = call.word("state", "open", "ended", "all") or "open"
-    deep = limit if state != "ended" and (call.caller.sees_all or target) else DEEP
-    found = await call.parts.holds.find(open_only=state == "open", target=str(target or ""), limit=deep)
-    wanted = [one for one in found if call.caller.sees(one.target) and (state != "ended" or one.closed_at is not None)]
-    return Answer(body={"holds": [_view(call, one) for one in wanted[:limit]]})
+    """The open ones, unless asked otherwise, newest first."""
+    target, state = call.target_filter(), call.word("state", "open", "ended", "all") or "open"
+    is_open = None if state == "all" else state == "open"
+
+    async def read(behind: Position | None, limit: int) -> Sequence[Hold]:
+        return await call.parts.holds.find(is_open=is_open, target=str(target or ""), behind=behind, limit=limit)
+
+    found = await pages.page(call, read, position=lambda one: (one.opened_at, one.id), sees=lambda one: call.caller.sees(one.target))
+    return pages.answer(call, "holds", [_view(call, one) for one in found.rows], found.cursor)
 
 
 async def get_hold(call: Call) -> Answer:
@@ -47,7 +51,7 @@ def _view(call: Call, hold: Hold) -> views.View:
 
 
 ROUTES = (
-    Route(method="GET", path="/v1/holds", handler=list_holds, scope="operations:read", query=("target", "state", "limit")),
+    Route(method="GET", path="/v1/holds", handler=list_holds, scope="operations:read", query=("target", "state", "limit", "cursor")),
     Route(method="GET", path="/v1/holds/{id}", handler=get_hold, scope="operations:read"),
     Route(method="POST", path="/v1/holds/{id}/end", handler=end_hold, scope="holds:end", body=EndHold, once=True),
 )

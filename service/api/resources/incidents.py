@@ -1,24 +1,28 @@
 """Incidents with their alert episodes and operations; read only."""
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
-from service.api import views
+from service.api import pages, views
 from service.api.edge import Answer, Call, Route
 from service.api.problems import ProblemError
-from service.api.resources.operations import DEEP, summary
+from service.api.reads import Position
+from service.api.resources.operations import summary
 from service.api.streams import MEDIA_TYPE, stream
 from service.domain.model import Incident
 
 
 async def list_incidents(call: Call) -> Answer:
-    """The newest that fit and that the caller may see."""
-    target, state, limit = call.target_filter(), call.word("state", "open", "closed"), call.limit()
-    if state == "open":
-        found = [one for one in reversed(await call.parts.alerts.open_incidents()) if target is None or one.target == target]
-    else:
-        deep = DEEP if state or not (call.caller.sees_all or target) else limit
-        found = [one for one in await call.parts.alerts.incidents(target=str(target or ""), limit=deep) if not state or one.closed_at is not None]
-    return Answer(body={"incidents": [views.incident(one, addresses=call.addresses) for one in found if call.caller.sees(one.target)][:limit]})
+    """The incidents that fit and that the caller may see, newest first."""
+    target, state = call.target_filter(), call.word("state", "open", "closed")
+    is_open = None if not state else state == "open"
+
+    async def read(behind: Position | None, limit: int) -> Sequence[Incident]:
+        return await call.parts.alerts.incidents(target=str(target or ""), is_open=is_open, behind=behind, limit=limit)
+
+    found = await pages.page(call, read, position=lambda one: (one.opened_at, one.id), sees=lambda one: call.caller.sees(one.target))
+    return pages.answer(call, "incidents", [views.incident(one, addresses=call.addresses) for one in found.rows], found.cursor)
 
 
 async def get_incident(call: Call) -> Answer:
@@ -44,7 +48,7 @@ async def _load(call: Call) -> Incident:
 
 
 ROUTES = (
-    Route(method="GET", path="/v1/incidents", handler=list_incidents, scope="operations:read", query=("target", "state", "limit")),
+    Route(method="GET", path="/v1/incidents", handler=list_incidents, scope="operations:read", query=("target", "state", "limit", "cursor")),
     Route(method="GET", path="/v1/incidents/{id}", handler=get_incident, scope="operations:read"),
     Route(method="GET", path="/v1/incidents/{id}/events", handler=list_events, scope="operations:read", query=("after",)),
 )

@@ -1,45 +1,50 @@
 """Operations: asking for one, watching it, deciding about it. The story itself is the workflow's."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 
 from aiohttp import web
 
-from service.api import allowed, views
+from service.api import allowed, pages, views
 from service.api.bodies import Approve, StartRollback, WithReason
 from service.api.edge import Answer, Call, Route, number, text
 from service.api.problems import ProblemError
+from service.api.reads import Position
 from service.api.streams import MEDIA_TYPE, stream
 from service.domain.errors import ConflictError
-from service.domain.model import Operation
+from service.domain.model import Operation, TargetId
 
 LONGEST_WAIT = 60
 LOOK_EVERY = 0.25
 """Seconds between two looks of a long poll."""
 
-DEEP = 2000
-"""How far back a list looks for a caller who does not see every target."""
-
 PLAIN = "text/plain"
 
 
 async def list_operations(call: Call) -> Answer:
-    """The newest operations that fit and that the caller may see."""
-    target, limit = call.target_filter(), call.limit()
-    state, prefix = call.word("state", "alive", "ended"), call.query.get("prefix")
+    """The operations that fit and that the caller may see, newest first."""
+    target, state, prefix = call.target_filter(), call.word("state", "alive", "ended"), call.query.get("prefix")
     alive = None if not state else state == "alive"
     if prefix is not None:
-        if not 6 <= len(prefix) <= 64:  # noqa: PLR2004  as in openapi.yaml
-            raise ProblemError("invalid_request", "prefix must have 6 to 64 characters")
-        found = [
-            one
-            for one in reversed(await call.parts.operations.by_trace(prefix))
-            if (target is None or one.target == target) and (alive is None or alive == (one.done_at is None))
-        ]
-    else:
-        deep = limit if call.caller.sees_all or target else DEEP
-        found = list(await call.parts.operations.find(target=str(target or ""), alive=alive, limit=deep))
-    return Answer(body={"operations": [summary(call, one) for one in found if call.caller.sees(one.target)][:limit]})
+        return pages.answer(call, "operations", [summary(call, one) for one in await _by_prefix(call, prefix, target, alive=alive)], "")
+
+    async def read(behind: Position | None, limit: int) -> Sequence[Operation]:
+        return await call.parts.operations.find(target=str(target or ""), alive=alive, behind=behind, limit=limit)
+
+    found = await pages.page(call, read, position=lambda one: (one.created_at, one.id), sees=lambda one: call.caller.sees(one.target))
+    return pages.answer(call, "operations", [summary(call, one) for one in found.rows], found.cursor)
+
+
+async def _by_prefix(call: Call, prefix: str, target: TargetId | None, *, alive: bool | None) -> Sequence[Operation]:
+    """The few whose ids begin so, all at once."""
+    if not 6 <= len(prefix) <= 64:  # noqa: PLR2004  as in openapi.yaml
+        raise ProblemError("invalid_request", "prefix must have 6 to 64 characters")
+    if "cursor" in call.query:
+        raise ProblemError("invalid_request", "prefix and cursor do not go together: what begins so comes at once")
+    found = reversed(await call.parts.operations.by_trace(prefix))
+    fits = [one for one in found if (target is None or one.target == target) and (alive is None or alive == (one.done_at is None))]
+    return [one for one in fits if call.caller.sees(one.target)][: call.limit()]
 
 
 async def start_rollback(call: Call, asked: StartRollback) -> Answer:
@@ -146,7 +151,7 @@ def _wait(call: Call) -> timedelta:
 
 
 ROUTES = (
-    Route(method="GET", path="/v1/operations", handler=list_operations, scope="operations:read", query=("target", "state", "prefix", "limit")),
+    Route(method="GET", path="/v1/operations", handler=list_operations, scope="operations:read", query=("target", "state", "prefix", "limit", "cursor")),
     Route(method="POST", path="/v1/operations", handler=start_rollback, scope="operations:create", body=StartRollback, once=True),
     Route(method="GET", path="/v1/operations/{id}", handler=get_operation, scope="operations:read", query=("wait", "since_rev")),
     Route(method="GET", path="/v1/operations/{id}/events", handler=list_events, scope="operations:read", query=("after",)),

@@ -1,18 +1,33 @@
 """Targets: the list, one of them, and whether it could go back now."""
 
-from service.api import allowed, views
+from datetime import datetime
+
+from service.api import allowed, pages, views
 from service.api.edge import Answer, Call, Route, no_target
 from service.api.views import Around
+from service.domain.ports import ListedTarget
 
-MANY = 10_000
+MOST = 500
+"""Targets on a page, unless fewer are asked for."""
 
 
 async def list_targets(call: Call) -> Answer:
-    """All that the caller may see, as last listed."""
-    parts, now = call.parts, call.parts.clock.now()
-    listed = [(one, at) for one, at in await parts.targets.all_listed() if call.caller.sees(one.target)]
-    holds = {one.target: one.id for one in await parts.holds.find(limit=MANY)}
-    incidents = {one.target: one.id for one in await parts.alerts.open_incidents()}
+    """Those that the caller may see, as last listed, by id."""
+    parts, now, limit = call.parts, call.parts.clock.now(), call.limit(default=MOST)
+    place = pages.position_of(call)
+    behind, more = place[0] if place else "", False
+    listed: list[tuple[ListedTarget, datetime]] = []
+    while not more:
+        rows = await parts.targets.listing(behind=behind, limit=MOST + 1)
+        for one, at in rows:
+            if more := len(listed) == limit:
+                break
+            behind = str(one.target)
+            if call.caller.sees(one.target):
+                listed.append((one, at))
+        if len(rows) <= MOST:
+            break
+    holds, incidents = await parts.holds.open_ids(), await parts.alerts.open_ids()
     alive = {one.target: one.id for one in await parts.operations.alive()}
     seen = [
         views.target(
@@ -26,16 +41,15 @@ async def list_targets(call: Call) -> Answer:
         )
         for one, at in listed
     ]
-    return Answer(body=views.target_list(seen, parts.freshness, now))
+    return pages.answer(call, "targets", seen, pages.cursor(call, behind) if more else "", **views.freshness(parts.freshness, now))
 
 
 async def get_target(call: Call) -> Answer:
     """One target with the releases that were seen live."""
     target, parts, now = call.target(), call.parts, call.parts.clock.now()
-    found = next(((one, at) for one, at in await parts.targets.all_listed() if one.target == target), None)
+    found = await parts.targets.seen(target)
     if found is None:
         raise no_target(target, call.caller)
-    open_ones = await parts.alerts.open_incidents()
     alive = await parts.operations.alive_for(target)
     hold = await parts.holds.open_for(target)
     summary = views.target(
@@ -45,7 +59,7 @@ async def get_target(call: Call) -> Answer:
         mode=parts.policies.of(target).mode,
         around=Around(
             hold=hold.id if hold else None,
-            incident=next((one.id for one in open_ones if one.target == target), None),
+            incident=(await parts.alerts.open_ids()).get(target),
             operation=alive.id if alive else None,
         ),
         allowed=allowed.on_target(call.caller, busy=alive is not None),
@@ -71,7 +85,7 @@ async def check(call: Call) -> Answer:
 
 
 ROUTES = (
-    Route(method="GET", path="/v1/targets", handler=list_targets, scope="targets:read"),
+    Route(method="GET", path="/v1/targets", handler=list_targets, scope="targets:read", query=("limit", "cursor")),
     Route(method="GET", path="/v1/targets/{target}", handler=get_target, scope="targets:read"),
     Route(method="GET", path="/v1/targets/{target}/rollback-check", handler=check, scope="targets:read"),
 )

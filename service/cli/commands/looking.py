@@ -1,4 +1,4 @@
-"""Commands that only look: targets, check, plan, operations, incidents, audit, holds. `plan` keeps a plan in the service and changes nothing else."""
+"""Commands that only look: targets, check, plan, operations, incidents, alerts, audit, holds. `plan` keeps a plan in the service and changes nothing else."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from service.cli import render
-from service.cli.asking import Doc, document, get, operation_id, target_id
+from service.cli.asking import Doc, document, get, listing, operation_id, target_id
 from service.cli.client import segment
 from service.cli.exit_codes import ExitCode, of_verdict
 from service.cli.failure import CommandFailed
@@ -17,13 +17,14 @@ from service.cli.terminal import as_json_text, clean
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="<instance>:<name>, for example prod:checkout.")]
 OperationId = Annotated[str, typer.Argument(metavar="ID", help="An operation, its trace or its incident; the first six signs will do.")]
 OfTarget = Annotated[str, typer.Option("--target", metavar="TARGET", help="Only of this target.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many, the newest.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many, the newest.")]
+Every = Annotated[bool, typer.Option("--all", help="All there are, page by page.")]
 
 
 def targets(ctx: typer.Context, server: Server = "", as_json: AsJson = False, no_color: NoColor = False) -> None:
     """All targets, one line each, worst first."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
-    found = get(here.service, "/v1/targets")
+    found = listing(here.service, "/v1/targets", "targets", {}, most=None)  # worst first needs them all
     here.terminal.answer(found, render.targets(found, here.terminal.now()))
 
 
@@ -100,14 +101,14 @@ def operations(
     target: OfTarget = "",
     state: Annotated[str, typer.Option("--state", metavar="alive|ended", help="Only those that are alive, or ended.")] = "",
     limit: Limit = 20,
+    every: Every = False,
     server: Server = "",
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
     """What is being done and was done, newest first."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
-    query = {"target": target, "state": state, "limit": str(limit)}
-    found = get(here.service, "/v1/operations", {key: value for key, value in query.items() if value})
+    found = listing(here.service, "/v1/operations", "operations", {"target": target, "state": state}, most=None if every else limit)
     here.terminal.answer(found, render.operations(found, here.terminal.now()))
 
 
@@ -116,15 +117,33 @@ def incidents(
     target: OfTarget = "",
     state: Annotated[str, typer.Option("--state", metavar="open|closed", help="Only open or closed ones.")] = "",
     limit: Limit = 20,
+    every: Every = False,
     server: Server = "",
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
     """What burns and burned, newest first."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
-    query = {"target": target, "state": state, "limit": str(limit)}
-    found = get(here.service, "/v1/incidents", {key: value for key, value in query.items() if value})
+    found = listing(here.service, "/v1/incidents", "incidents", {"target": target, "state": state}, most=None if every else limit)
     here.terminal.answer(found, render.incidents(found, here.terminal.now()))
+
+
+def alerts(
+    ctx: typer.Context,
+    target: OfTarget = "",
+    state: Annotated[str, typer.Option("--state", metavar="firing|ended", help="Only those that fire, or ended.")] = "",
+    unplaced: Annotated[bool, typer.Option("--unplaced", help="Only those that no target could be found for.")] = False,
+    limit: Limit = 20,
+    every: Every = False,
+    server: Server = "",
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """What senders told, newest first, and what became of each alert."""
+    here = session(ctx, server, as_json=as_json, no_color=no_color)
+    query = {"target": target, "state": state, "disposition": "no_target" if unplaced else ""}
+    found = listing(here.service, "/v1/alerts", "alerts", query, most=None if every else limit)
+    here.terminal.answer(found, render.alerts(found, here.terminal.now()))
 
 
 def audit(
@@ -154,6 +173,7 @@ def holds(
     ctx: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Those that ended too.")] = False,
     target: OfTarget = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, the newest.")] = 500,
     server: Server = "",
     as_json: AsJson = False,
     no_color: NoColor = False,
@@ -162,6 +182,6 @@ def holds(
     if ctx.invoked_subcommand:
         return
     here = session(ctx, server, as_json=as_json, no_color=no_color)
-    query = {"state": "all" if everything else "open"} | ({"target": target} if target else {})
-    found = get(here.service, "/v1/holds", query)
+    query = {"state": "all" if everything else "open", "target": target}
+    found = listing(here.service, "/v1/holds", "holds", query, most=limit)
     here.terminal.answer(found, render.holds(found, here.terminal.now()))

@@ -354,6 +354,7 @@ class World:
         source = alertmanager.AlertmanagerWebhook(alertmanager.Settings())
         body = recorded("refire.json")
         notices, group, truncated = source.parse(body)
+        notices = [replace(one, fingerprint=hashlib.sha256(f"{target} {one.fingerprint}".encode()).hexdigest()[:16]) for one in notices]
         delivery = await self.alerts.accept(
             RawDelivery(source="alertmanager", sender="main", received_at=NOW, body=body, group_key=group, truncated=truncated, notices=tuple(notices))
         )

@@ -249,12 +249,13 @@ def targets(**changed: Any) -> Doc:
             target("mail", health="Degraded", images=["registry.example.com:5000/mail@sha256:0123456789abcdef"]),
             target("orders", incident=INCIDENT, operation=OPERATION, health="Progressing", mode="auto"),
         ],
+        "next_cursor": None,
         **changed,
     }
 
 
-def incident(**changed: Any) -> Doc:
-    episode = {
+def episode(**changed: Any) -> Doc:
+    return {
         "id": "epi_" + "1" * 32,
         "alert": "HighErrorRate",
         "source": "alertmanager",
@@ -272,7 +273,13 @@ def incident(**changed: Any) -> Doc:
         "disposition": "placed",
         "says": "the labels name it",
         "rung": "labels",
-    }
+        "target": TARGET,
+        "incident": INCIDENT,
+        "operation": OPERATION,
+    } | changed
+
+
+def incident(**changed: Any) -> Doc:
     return {
         "id": INCIDENT,
         "target": TARGET,
@@ -282,7 +289,7 @@ def incident(**changed: Any) -> Doc:
         "closed_at": None,
         "outcome": "",
         "group": "",
-        "episodes": [episode, {**episode, "id": "epi_" + "2" * 32}, {**episode, "alert": "HighLatency"}],
+        "episodes": [episode(), {**episode(), "id": "epi_" + "2" * 32}, {**episode(), "alert": "HighLatency"}],
         "links": {},
         **changed,
     }

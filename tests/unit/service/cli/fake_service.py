@@ -164,7 +164,8 @@ class FakeService:
                 return "# rollback-2026-05-04\n- [ ] Stop auto-sync\n" if heard.headers.get("Accept") == "text/markdown" else self.plan
             case "GET", ["operations"]:
                 prefix = heard.query.get("prefix", "")
-                return {"operations": [one for one in self.operations if one["id"].startswith(prefix) or one["trace_id"].startswith(prefix)]}
+                found = [one for one in self.operations if one["id"].startswith(prefix) or one["trace_id"].startswith(prefix)]
+                return {"operations": found, "next_cursor": None}
             case "POST", ["operations"]:
                 return self.stages[0]
             case "POST", ["operations", documents.OPERATION, "approve" | "reject" | "cancel" as verb]:
@@ -181,9 +182,11 @@ class FakeService:
             case "GET", ["operations", documents.OPERATION, "trace"]:
                 return self.trace
             case "GET", ["incidents"]:
-                return {"incidents": [documents.incident()]}
+                return {"incidents": [documents.incident()], "next_cursor": None}
+            case "GET", ["alerts"]:
+                return {"alerts": [documents.episode()], "next_cursor": None}
             case "GET", ["holds"]:
-                return {"holds": self.holds}
+                return {"holds": self.holds, "next_cursor": None}
             case "POST", ["holds", documents.HOLD, "end"]:
                 return documents.ended_hold()
             case "GET", ["stop"]:

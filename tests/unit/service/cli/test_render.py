@@ -149,6 +149,11 @@ def test_holds_say_when_they_are_looked_at_and_how_they_ended(golden: Golden) ->
     golden("holds", render.holds({"holds": [documents.hold(), documents.ended_hold()]}, NOW), render.hold_ended(documents.ended_hold()))
 
 
+def test_alerts_say_where_they_went(golden: Golden) -> None:
+    lost = documents.episode(alert="Watchdog", target=None, disposition="no_target", says="no label names a target", firing=False, times_seen=7)
+    golden("alerts", render.alerts({"alerts": [documents.episode(), lost, documents.episode(target=None, disposition="")], "next_cursor": "x"}, NOW))
+
+
 def test_the_stop_switch_says_how_to_go_on(golden: Golden) -> None:
     golden("stop", render.stop(documents.switch("stopped by user:alice: storm")), render.stop(documents.switch()))
 
@@ -273,6 +278,11 @@ def test_what_is_no_time_is_shown_as_it_came() -> None:
     assert render.clock(None) == ""
     assert render.clock("2026-05-04T12:00:00") == "2026-05-04T12:00:00"
     assert render.ago("2026-05-05T12:01:11Z", NOW) == "in 24 h"
+
+
+def test_what_is_due_is_rounded_and_what_is_over_counts_whole_units_only() -> None:
+    assert render.ago("2026-05-11T12:01:00Z", NOW) == "in 7 d"
+    assert render.ago("2026-04-27T12:01:12Z", NOW) == "6 d ago"
 
 
 def test_colour_comes_only_on_a_terminal() -> None:

@@ -61,9 +61,12 @@ async def test_holds_are_listed_newest_first_open_or_all_or_of_one_target(databa
     await put(database, "hld_2", CART, 1)
     await holds.end("hld_1", by="user:jane", because="", at=START)
     assert [one.id for one in await holds.find()] == ["hld_2"]
-    assert [one.id for one in await holds.find(open_only=False)] == ["hld_2", "hld_1"]
-    assert [one.id for one in await holds.find(open_only=False, target=str(TARGET))] == ["hld_1"]
-    assert [one.id for one in await holds.find(open_only=False, limit=1)] == ["hld_2"]
+    assert [one.id for one in await holds.find(is_open=None)] == ["hld_2", "hld_1"]
+    assert [one.id for one in await holds.find(is_open=None, target=str(TARGET))] == ["hld_1"]
+    assert [one.id for one in await holds.find(is_open=False)] == ["hld_1"]
+    assert await holds.open_ids() == {CART: "hld_2"}
+    assert [one.id for one in await holds.find(is_open=None, limit=1)] == ["hld_2"]
+    assert [one.id for one in await holds.find(is_open=None, behind=(START + HOUR, "hld_2"))] == ["hld_1"]
 
 
 async def test_promise_10_only_automatic_operations_with_an_effect_count_against_the_limit(database: Database, operations: OperationStore) -> None:

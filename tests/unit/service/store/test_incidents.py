@@ -46,7 +46,7 @@ async def test_an_incident_tells_the_beginning_and_the_end_of_its_operations_and
     told = [(one.kind, one.says, one.at) for one in (await story(database, incident.id))[2:]]
     assert told == [
         ("operation_begun", "rollback began: HighErrorRate", START),
-        ("operation_ended", "rollback ended, recovered: live is v2.4.6", LATER),
+        ("operation_ended", "rollback ended: recovered: live is v2.4.6", LATER),
         ("closed", "closed: recovered", LATER),
     ]
 

@@ -52,7 +52,8 @@ async def test_what_was_listed_comes_back_as_it_was(targets: TargetStore) -> Non
     one = listed(TARGET, "1", WEB, FLAGS, images=("registry.example/shop/web:1",))
     await remember(targets, one)
     assert await targets.listed(TARGET) == one
-    assert await targets.all_listed() == ((one, START),)
+    assert await targets.listing() == ((one, START),)
+    assert (await targets.seen(TARGET), await targets.seen(CART)) == ((one, START), None)
     assert await targets.listed(CART) is None
     await remember(targets, listed(TARGET, "2", health="Degraded"))
     changed = await targets.listed(TARGET)

@@ -62,7 +62,7 @@ async def listed(stage: Stage, target: TargetId, *objects: ObjectRef) -> None:
     """One more target of the instance."""
     one = ListedTarget(target=target, project="shop", namespace="shop", health="Healthy", desired_revision="a", stamp=f"{target}", objects=objects)
     first = (await stage.delivery.targets()).targets[0]
-    known = [row for row, _ in await stage.targets.all_listed() if row.target not in {target, TARGET}]
+    known = [row for row, _ in await stage.targets.listing() if row.target not in {target, TARGET}]
     await stage.targets.remember(Listing(targets=(first, *known, one), complete=True), "prod", stage.clock.now())
 
 

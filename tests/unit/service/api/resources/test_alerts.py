@@ -1,7 +1,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,9 +9,10 @@ from aiohttp import ClientResponse
 from multidict import CIMultiDictProxy
 from prometheus_client import generate_latest
 
+from service.api.reads import Position
 from service.api.resources import alerts
 from service.domain.errors import UnavailableError
-from service.domain.model import Incident, RawDelivery
+from service.domain.model import Episode, Incident, RawDelivery, TargetId
 from service.domain.ports import Work
 from tests.unit.service.api.conftest import Api, Got, MakeApi
 from tests.unit.service.api.world import SENDER_TOKEN, World, recorded
@@ -52,12 +53,18 @@ class Records:
         del incident_id
         return None
 
-    async def incidents(self, *, target: str = "", limit: int = 50) -> Sequence[Incident]:
-        del target, limit
+    async def incidents(self, *, target: str = "", is_open: bool | None = None, behind: Position | None = None, limit: int = 50) -> Sequence[Incident]:
+        del target, is_open, behind, limit
         return ()
 
-    async def open_incidents(self) -> Sequence[Incident]:
+    async def episodes(
+        self, *, target: str = "", firing: bool | None = None, disposition: str = "", behind: Position | None = None, limit: int = 50
+    ) -> Sequence[Episode]:
+        del target, firing, disposition, behind, limit
         return ()
+
+    async def open_ids(self) -> Mapping[TargetId, str]:
+        return {}
 
 
 @pytest.mark.parametrize(
@@ -250,3 +257,29 @@ async def test_a_body_that_breaks_off_is_never_kept_and_gives_its_place_back(wor
     while (await send(api, body)).status != 202:  # until the place was given back
         continue
     assert answers(world, "accepted") == before + 1 == len(world.engine.started)
+
+
+# --- the list ------------------------------------------------------------------------------------------------------------
+
+
+async def test_every_alert_is_listed_with_what_became_of_it(world: World, api: Api) -> None:
+    incident = await world.incident()
+    await send(api, recorded("grouped-lifecycle.json"))
+    every = (await api.get("/v1/alerts")).body["alerts"]
+    (mine,) = (await api.get("/v1/alerts?target=prod:checkout")).body["alerts"]
+    assert (mine["incident"], mine["target"], mine["disposition"], mine["operation"]) == (incident, "prod:checkout", "incident", None)
+    assert len(every) > 1
+    assert {one["target"] for one in every if one["id"] != mine["id"]} == {None}
+    assert [one["starts_at"] for one in every] == sorted((one["starts_at"] for one in every), reverse=True)
+    assert {one["firing"] for one in (await api.get("/v1/alerts?state=firing")).body["alerts"]} == {True}
+    assert (await api.get("/v1/alerts?state=ended&target=prod:checkout")).body["alerts"] == []
+    assert (await api.get("/v1/alerts?disposition=no_target")).body["alerts"] == []
+    assert (await api.get("/v1/alerts?disposition=lost")).code == "invalid_request"
+
+
+async def test_an_alert_without_a_target_is_seen_by_those_alone_who_see_all(world: World, api: Api) -> None:
+    await world.incident()
+    await send(api, recorded("grouped-lifecycle.json"))
+    got = await api.get("/v1/alerts", token=world.token("operations:read", targets=["prod:*"]))
+    assert [one["target"] for one in got.body["alerts"]] == ["prod:checkout"]
+    assert (await api.get("/v1/alerts", token=world.token("targets:read"))).code == "missing_scope"

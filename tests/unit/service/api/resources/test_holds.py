@@ -76,7 +76,7 @@ async def test_ended_holds_are_shown_on_request(world: World, api: Api) -> None:
 async def test_a_hold_of_a_hidden_target_is_not_there(world: World, api: Api) -> None:
     hold = await world.held()
     token = world.token(targets=["staging:*"])
-    assert (await api.get("/v1/holds", token=token)).body == {"holds": []}
+    assert (await api.get("/v1/holds", token=token)).body == {"holds": [], "next_cursor": None}
     assert (await api.get(f"/v1/holds/{hold.id}", token=token)).code == "not_found"
     assert (await api.post(f"/v1/holds/{hold.id}/end", REASON, token=token)).code == "not_found"
     assert (await api.get("/v1/holds/hld_none")).code == "not_found"

@@ -32,8 +32,8 @@ async def test_an_incident_of_a_hidden_target_is_not_there(world: World, api: Ap
     incident = await world.incident()
     token = world.token("operations:read", targets=["staging:*"])
     assert (await api.get(f"/v1/incidents/{incident}", token=token)).code == "not_found"
-    assert (await api.get("/v1/incidents", token=token)).body == {"incidents": []}
-    assert (await api.get("/v1/incidents?state=open", token=token)).body == {"incidents": []}
+    assert (await api.get("/v1/incidents", token=token)).body == {"incidents": [], "next_cursor": None}
+    assert (await api.get("/v1/incidents?state=open", token=token)).body == {"incidents": [], "next_cursor": None}
     assert (await api.get("/v1/incidents?target=prod:checkout", token=token)).code == "not_found"
     assert (await api.get("/v1/incidents/inc_none")).code == "not_found"
 

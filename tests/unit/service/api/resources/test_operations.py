@@ -151,7 +151,7 @@ async def test_an_operation_on_a_hidden_target_is_not_there_for_any_question(wor
         got = await api(method, path, body, token=token)
         assert (got.status, got.code) == (404, "not_found")
         assert "trace_id" not in got.body
-    assert (await api.get("/v1/operations", token=token)).body == {"operations": []}
+    assert (await api.get("/v1/operations", token=token)).body == {"operations": [], "next_cursor": None}
     untouched = await world.operations.load(operation.id)
     assert untouched is not None
     assert (untouched.rev, untouched.cancel_requested) == (operation.rev, "")

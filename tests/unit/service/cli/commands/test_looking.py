@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.service.cli import documents
 from tests.unit.service.cli.conftest import Shell
-from tests.unit.service.cli.fake_service import FakeService, refusal
+from tests.unit.service.cli.fake_service import FakeService, Heard, Said, refusal
 
 
 def test_targets_prints_one_line_each_worst_first(shell: Shell) -> None:
@@ -20,9 +20,10 @@ def test_targets_prints_one_line_each_worst_first(shell: Shell) -> None:
         (("targets",), documents.targets()),
         (("check", documents.TARGET), documents.check()),
         (("plan", documents.TARGET), documents.plan()),
-        (("operations",), {"operations": [documents.ended(), documents.waiting(id="op_" + "a" * 32)]}),
-        (("incidents",), {"incidents": [documents.incident()]}),
-        (("holds",), {"holds": [documents.hold()]}),
+        (("operations",), {"operations": [documents.ended(), documents.waiting(id="op_" + "a" * 32)], "next_cursor": None}),
+        (("incidents",), {"incidents": [documents.incident()], "next_cursor": None}),
+        (("alerts",), {"alerts": [documents.episode()], "next_cursor": None}),
+        (("holds",), {"holds": [documents.hold()], "next_cursor": None}),
         (("audit", documents.OPERATION), documents.trace()),
     ],
 )
@@ -104,8 +105,6 @@ def test_the_token_of_the_environment_is_sent_and_never_shown(service: FakeServi
 
 
 def test_an_answer_of_another_shape_is_a_failure_and_no_crash(service: FakeService, shell: Shell) -> None:
-    from tests.unit.service.cli.fake_service import Said  # noqa: PLC0415  only here
-
     service.on("GET", "/v1/targets", lambda _: Said(document=[1], outside_contract=True))
     ran = shell("targets")
     assert ran.code == 1
@@ -150,15 +149,52 @@ def test_lists_pass_on_only_the_filters_that_were_given(service: FakeService, sh
     shell("operations", "--target", documents.TARGET, "--state", "alive", "--limit", "5")
     shell("incidents")
     shell("holds", "--all", "--target", documents.TARGET)
+    shell("alerts", "--unplaced")
     assert [dict(one.query) for one in service.heard] == [
         {"target": documents.TARGET, "state": "alive", "limit": "5"},
         {"limit": "20"},
-        {"state": "all", "target": documents.TARGET},
+        {"state": "all", "target": documents.TARGET, "limit": "500"},
+        {"disposition": "no_target", "limit": "20"},
     ]
 
 
-def test_a_limit_that_the_service_does_not_know_is_a_usage_error(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
-    assert shell("operations", "--limit", "501").code == 2
+def many(service: FakeService, count: int) -> list[documents.Doc]:
+    """So many operations, of which a page holds at most two, whatever is asked for."""
+    every = [documents.ended(id=f"op_{number:032x}") for number in range(count)]
+
+    def answer(heard: Heard) -> Said:
+        at = int(heard.query.get("cursor", "0"))
+        size = min(int(heard.query["limit"]), 2)
+        following = str(at + size) if at + size < count else None
+        return Said(document={"operations": every[at : at + size], "next_cursor": following})
+
+    service.on("GET", "/v1/operations", answer)
+    return every
+
+
+def test_all_of_a_list_is_fetched_page_by_page(service: FakeService, shell: Shell) -> None:
+    every = many(service, 5)
+    ran = shell("operations", "--all", "--json")
+    assert ran.document == {"operations": every, "next_cursor": None}
+    assert [one.query.get("cursor") for one in service.heard] == [None, "2", "4"]
+
+
+def test_a_limit_beyond_a_page_takes_as_many_pages_as_it_needs_and_says_that_there_is_more(service: FakeService, shell: Shell) -> None:
+    every = many(service, 9)
+    ran = shell("operations", "--limit", "3", "--json")
+    assert ran.document["operations"] == every[:3]
+    assert [one.query["limit"] for one in service.heard] == ["3", "1"]
+    assert "the newest 3; there are more: --all, or a larger --limit" in shell("operations", "--limit", "3").out
+    assert "there are more" not in shell("operations", "--all").out
+
+
+def test_a_cursor_that_leads_round_in_a_circle_ends_the_list(service: FakeService, shell: Shell) -> None:
+    service.on("GET", "/v1/operations", lambda _: Said(document={"operations": [documents.ended()], "next_cursor": "again"}))
+    assert len(shell("operations", "--all", "--json").document["operations"]) == 2
+
+
+def test_a_limit_below_one_is_a_usage_error(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shell("operations", "--limit", "0").code == 2
     assert "--limit" in capsys.readouterr().err
 
 
