@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-contract test-real check format clean requirements
+.PHONY: help install demo test test-contract test-real chaos check format clean requirements
 
 help: ## print this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test-contract: $(VENV)/.installed ## the contract suites: against the sandbox, a
 
 test-real: $(VENV)/.installed ## the stories on real servers; builds what is missing into a cache outside the tree
 	@$(BIN)/python -m tests.real.lab run -- $(BIN)/python -m pytest tests/real tests/contract $(ARGS)
+
+chaos: $(VENV)/.installed ## a thousand schedules of crashes and faults, two hundred on PostgreSQL; ARGS='--schedules 5000 --seed 1' for others
+	@$(BIN)/python -m tests.chaos --schedules 1000 $(ARGS)
+	@$(BIN)/python -m tests.chaos --store postgresql --schedules 200 $(ARGS)
 
 check: $(VENV)/.installed ## lint, types, import rules
 	@$(BIN)/ruff check .

@@ -21,14 +21,13 @@ from service.audit import names
 from service.domain import spans
 from service.domain.model import Operation
 from service.domain.ports import SpanDraft
+from service.domain.secrets import REMOVED, clear
 from service.domain.spans import span_id, trace_id
 
-__all__ = ["LIMIT", "REMOVED", "OtlpEncoder", "clear", "span_id", "trace_id"]
+__all__ = ["LIMIT", "REMOVED", "OtlpEncoder", "span_id", "trace_id"]
 
 LIMIT: Final = 4096
 """Bytes of UTF-8 that one value may have: backends cut longer ones, each in its own way."""
-
-REMOVED: Final = "[removed]"
 
 Scalar = str | int | float | bool
 
@@ -36,25 +35,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INT64 = 1 << 63
 _TRACEPARENT = re.compile(r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?", re.ASCII)
 _SEARCHABLE = frozenset({spans.ACCEPTED, spans.COMPLETED})
-
-# Every repeat is bounded or starts after a fixed word: a long value without secrets must not cost more than one pass.
-_SECRETS = re.compile(
-    r"""
-    -----BEGIN\ [A-Z ]{0,40}PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]{0,40}PRIVATE\ KEY-----|\Z)       # a private key
-    | \b(?!ssh://[^\s/?\#@:]+@)[a-z][a-z0-9+.-]{0,20}://[^\s/?\#@]{1,512}@\S*                         # user:password@ in an address; ssh://git@ says nothing
-    | \bauthorization["']?\s{0,4}[:=]\s{0,4}["']?(?:[a-z]{1,16}\s{1,4})?\S+                           # a header
-    | \bbearer\s{1,4}[\w.~+/=-]{6,}                                                                   # a bearer token
-    | \beyJ[\w-]{8,}\.[\w-]{2,}\.[\w-]*                                                               # a JSON web token
-    | \b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk-|AKIA)[\w-]{16,}                             # tokens that say what they are
-    | \b(?:password|passwd|secret|token|access_token|api_?key)=[^\s&]{4,}                             # a parameter
-    """,
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
-)
-
-
-def clear(text: str) -> tuple[str, int]:
-    """The text with each thing that looks like a secret replaced by `[removed]`, and how many there were. What stands around it stays readable."""
-    return _SECRETS.subn(REMOVED, text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The audit rows of every subject (an operation, an incident, the stop switch): chained, and written in the transaction that makes them true."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.domain.chain import link
 from service.domain.ports import AuditEvent
+from service.domain.secrets import clear, without_secrets
 from service.store import tables as t
 from service.store.database import Database
 
@@ -19,14 +21,18 @@ TOGETHER = 100
 
 
 async def append(connection: AsyncConnection, subject: str, events: Sequence[AuditEvent]) -> None:
-    """Add rows behind the subject's last one, inside the caller's transaction: no other one writes at the same time, so the number is free."""
+    """Add rows behind the subject's last one, inside the caller's transaction: no other one writes at the same time, so the number is free.
+
+    Whatever a row quotes (an annotation, a server's error) is cleared of secrets first: rows are for ever, and for many eyes.
+    """
     if not events:
         return
     query = sa.select(t.event.c.number, t.event.c.digest).where(t.event.c.subject == subject).order_by(t.event.c.number.desc()).limit(1)
     last = (await connection.execute(query)).first()
     number, digest = (last.number, last.digest) if last else (0, "")
     rows: list[dict[str, Any]] = []
-    for one in events:
+    for told in events:
+        one = replace(told, says=clear(told.says)[0], body=without_secrets(told.body))
         number, digest = number + 1, link(digest, one)
         rows.append({"subject": subject, "number": number, "kind": one.kind, "says": one.says, "at": one.at, "body": dict(one.body), "digest": digest})
     await connection.execute(t.event.insert(), rows)

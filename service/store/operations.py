@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.model import Actor, Episode, Json, Mode, Operation, OperationKind, Outcome, TargetId
 from service.domain.ports import AuditEvent, HandOver, Message, SpanDraft, SpanEncoder, Transition, Work
+from service.domain.secrets import clear
 from service.store import holds, incidents
 from service.store import tables as t
 from service.store.database import Database
@@ -112,7 +113,7 @@ class OperationStore:
             "wake_at": wake,
         }
         if transition.says:
-            values["says"] = transition.says
+            values["says"] = clear(transition.says)[0]
         if transition.suspect_key is not None:
             values["suspect_key"] = transition.suspect_key
         if transition.goal_key is not None:

@@ -14,6 +14,7 @@ from service.domain.facts import Absent, Fact, Facts, Key, Known
 from service.domain.model import TargetId
 from service.domain.ports import Clock, Delivery, FactSource
 from service.domain.rule import Case, Rule
+from service.domain.secrets import clear
 
 ROUNDS = 6
 """How often rules may name further facts after seeing the first ones (release -> image -> label -> source change)."""
@@ -81,10 +82,12 @@ class Gatherer:
     async def _from(self, source: FactSource, key: Key[Any]) -> Fact[Any]:
         try:
             async with asyncio.timeout(self._read_seconds):
-                return await source.read(key)
+                fact = await source.read(key)
         except TimeoutError:
             return Absent(f"the {key} could not be read within {self._read_seconds:g} s", clears="Look at the source; try again.")
         except BackoutError as error:
-            return Absent(str(error), clears="Look at the source; try again.")
+            fact = Absent(str(error), clears="Look at the source; try again.")
         except Exception as defect:  # noqa: BLE001  a defect in one reader must not stop the verdict: the fact is absent, and its rule says unknown
             return Absent(f"reading the {key} failed: {type(defect).__name__}", clears="Report this; it is a defect of Backout.")
+        # A source's own words go into findings, plans and messages: they must not carry a credential along.
+        return replace(fact, why=clear(fact.why)[0]) if isinstance(fact, Absent) else fact

@@ -7,6 +7,7 @@ from datetime import datetime
 from service.domain.model import Episode, Json, Operation, Outcome
 from service.domain.planning.plan import Plan
 from service.domain.ports import Message
+from service.domain.secrets import without_secrets
 from service.domain.verdict import Answer, Verdict
 
 
@@ -36,7 +37,10 @@ def message(
     plan: Plan | None = None,
     extra: Mapping[str, Json] | None = None,
 ) -> tuple[Message, ...]:
-    """One message for every channel. `event` is a closed word for machines (recovered, refused, approval_wanted, …)."""
+    """One message for every channel. `event` is a closed word for machines (recovered, refused, approval_wanted, …).
+
+    What it quotes of others (annotations, labels, errors) is cleared of secrets: a message goes to a chat.
+    """
     lines = [line for line in text if line]
     body: dict[str, Json] = {
         "event": event,
@@ -56,7 +60,8 @@ def message(
         }
     if plan is not None:
         body |= {"plan_digest": plan.digest, "from": plan.suspect.title, "to": plan.goal.title}
-    return tuple(Message(channel=channel, key=key, body=body) for channel in told.channels)
+    told_so = without_secrets(body)
+    return tuple(Message(channel=channel, key=key, body=told_so) for channel in told.channels)
 
 
 def stumbled(told: Told, operation: Operation, says: str, at: datetime) -> tuple[Message, ...]:

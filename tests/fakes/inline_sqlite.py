@@ -105,6 +105,18 @@ class File:
             self._idle.pop().close()
         self._path = path
 
+    def give(self, connection: sqlite3.Connection, path: Path) -> None:
+        """A connection is idle again. One that was lost and found later may belong to a file of yesterday."""
+        if path != self._path:
+            connection.close()
+            return
+        self._idle.append(connection)
+
+    @property
+    def path(self) -> Path:
+        """The file that is open now."""
+        return self._path
+
     def take(self) -> sqlite3.Connection:
         """An idle connection or a new one."""
         if self._idle:
@@ -121,7 +133,8 @@ def _engine() -> tuple[AsyncEngine, File]:
     file = File()
 
     async def connect() -> Any:
-        return InlineConnection(file.take(), file._idle.append)  # noqa: SLF001  the file's own list
+        path = file.path
+        return InlineConnection(file.take(), lambda connection: file.give(connection, path))
 
     made = create_async_engine("sqlite+aiosqlite://", async_creator=connect, poolclass=sa.pool.NullPool)
 

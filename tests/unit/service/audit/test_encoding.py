@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
 from service.audit import encoding, names
-from service.audit.encoding import LIMIT, OtlpEncoder, clear
+from service.audit.encoding import LIMIT, OtlpEncoder
 from service.domain import spans
 from service.domain.model import Actor, Operation, Outcome
 from service.domain.ports import SpanDraft, SpanEncoder
@@ -293,25 +293,6 @@ def test_promise_12_what_looks_like_a_secret_is_removed_and_counted(operation: O
     assert all(secret not in body for secret in (b"hunter22", b"s3cr3t", b"Ym9i", b"MHc", JWT.encode()))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "registry.example/shop/web@sha256:9f86d081884c7d65",
-        "oci://registry.example/shop/web@sha256:9f86d081884c7d65",
-        "ssh://git@git.example/shop/orders.git",
-        "git@git.example:shop/orders.git",
-        "https://argocd.example/applications/argocd/checkout?view=tree",
-        "the bearer of it all was not told",
-        "ask bob@example.com",
-        "permission denied: applications, update, billing/*, sub: backout",
-        "token expired",
-        "12:00:01 // a@b",
-    ],
-)
-def test_what_is_no_secret_stays(text: str) -> None:
-    assert clear(text) == (text, 0)
-
-
 def test_a_malformed_traceparent_is_cleared_like_any_value(operation: Operation) -> None:
     _, body = ENCODER.encode(operation, draft(links=("Bearer s3cr3t-token",)))
     assert values(body)[names.LINKS_MALFORMED] == "[removed]"
@@ -322,13 +303,6 @@ def test_a_secret_is_gone_before_a_long_value_is_cut(operation: Operation) -> No
     kept = values(ENCODER.encode(operation, draft(says="x" * (LIMIT - 90) + " https://bob:hunter22@argocd.example " + "y" * 500))[1])[spans.SAYS]
     assert "hunter" not in kept
     assert "bob" not in kept
-
-
-@pytest.mark.timeout(30)  # quadratic patterns would take minutes
-@pytest.mark.parametrize("text", ["a" * 400_000, "a+" * 200_000, "https://" * 50_000, "bearer " * 60_000, "authorization " * 30_000, "-----BEGIN " * 40_000])
-def test_looking_for_secrets_in_a_long_value_ends(text: str) -> None:
-    cleared, removed = clear(text)
-    assert (cleared == text) == (removed == 0)
 
 
 def test_the_version_in_the_schema_url_is_one_that_exists() -> None:

@@ -63,3 +63,12 @@ async def test_more_subjects_than_one_query_takes_are_all_asked_for(events: Even
     await write(database, "op_0000", "first")
     await write(database, f"op_{TOGETHER + 4:04}", "last")
     assert set(await events.newer(known)) == {"op_0000", f"op_{TOGETHER + 4:04}"}
+
+
+async def test_promise_12_a_row_holds_no_secret_of_what_it_quotes(events: EventStore, database: Database) -> None:
+    told = AuditEvent(kind="verdict", says="the registry said token=hunter22", at=START, body={"findings": [{"says": "see https://bot:hunter22@git.example"}]})
+    async with database.write() as connection:
+        await append(connection, "op_1", [told])
+    (row,) = await events.of("op_1")
+    assert (row.says, row.body) == ("the registry said [removed]", {"findings": [{"says": "see [removed]"}]})
+    assert verify(await events.chain("op_1")) is None

@@ -182,3 +182,11 @@ async def test_a_case_keeps_what_it_was_given(clock: FakeClock, facts: FakeFacts
     case = await gatherer(clock, facts).complete(given, [rule("x", ONE)])
     assert case.facts.read(ONE) == made.known("given")
     assert facts.asked == []
+
+
+@pytest.mark.parametrize("answer", [TemporaryError("git said password=hunter22"), Absent("git said password=hunter22")])
+async def test_promise_12_why_a_fact_is_absent_holds_no_secret(clock: FakeClock, facts: FakeFacts, answer: object) -> None:
+    facts.tell(ONE, answer)
+    read = (await gatherer(clock, facts).facts(TARGET, [ONE])).read(ONE)
+    assert isinstance(read, Absent)
+    assert read.why == "git said [removed]"

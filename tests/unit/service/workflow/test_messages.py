@@ -76,3 +76,18 @@ def test_promise_13_an_operation_that_backout_cannot_go_on_with_is_told_once_for
     ended = stumbled(TOLD, operation(done_at=START), "s", START)[0].body
     assert isinstance(ended, dict)
     assert str(ended["text"]).endswith("Nothing was touched.")
+
+
+def test_promise_12_a_message_holds_no_secret_of_what_it_quotes() -> None:
+    (told,) = message(
+        Told(channels=("notify:a",)),
+        key="k",
+        title="HighErrorRate: password=hunter22",
+        text=("see https://bot:hunter22@wiki.example",),
+        at=START,
+        event="unplaced",
+        extra={"labels": {"runbook": "https://bot:hunter22@wiki.example/1"}},
+    )
+    assert "hunter22" not in str(told.body)
+    assert isinstance(told.body, dict)
+    assert told.body["labels"] == {"runbook": "[removed]"}

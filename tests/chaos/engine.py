@@ -1,0 +1,149 @@
+"""A durable engine in memory that forgets nothing: what DBOS keeps in its tables survives every kill here too, and nothing else does.
+
+Work handed over inside a transaction is kept if that commits. A segment whose process was killed runs again, from its interrupted step on. Which calls
+of DBOS promise that is held by tests/contract/engine.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from service.domain.errors import UnavailableError
+from service.domain.ports import Work
+from service.engine.segments import Engine
+from tests.chaos.fate import Fate
+from tests.chaos.process import Killed, Process
+
+RETRY_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Segment:
+    """One row of the engine: `due` is the world's second from which it may run, `by` the process that runs it."""
+
+    work: Work
+    due: float
+    state: str = "waiting"
+    by: str = ""
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Durable:
+    """The engine's tables. `staged` is what open transactions hold, by the identity of their connection."""
+
+    segments: dict[str, Segment] = field(default_factory=dict)
+    staged: dict[int, list[tuple[Work, float]]] = field(default_factory=dict)
+
+    def keep(self, work: Work, due: float) -> bool:
+        """Add a segment, once for ever under its id."""
+        name = _name(work)
+        if name in self.segments:
+            return False
+        self.segments[name] = Segment(work, due)
+        return True
+
+    def orphan(self, process: str) -> None:
+        """The process is gone: what it ran waits for another one."""
+        for segment in self.segments.values():
+            if segment.by == process and segment.state == "running":
+                segment.state, segment.by = "waiting", ""
+
+
+class ChaosEngine(Engine):
+    """The engine of one process, over the tables that all share."""
+
+    def __init__(self, durable: Durable, process: Process, fate: Fate) -> None:
+        super().__init__(url="sqlite:///not-used.db")
+        self._durable = durable
+        self._process = process
+        self._fate = fate
+        self._up = False
+        self._wake = asyncio.Event()
+        self._loops: set[asyncio.Task[None]] = set()
+
+    async def launch(self) -> None:
+        """Take up what waits."""
+        self._up = True
+        self._loops.add(asyncio.get_running_loop().create_task(self._work()))
+
+    async def stop(self) -> None:
+        """Take nothing more; what runs goes on after the next start."""
+        self._up = False
+        self._wake.set()
+
+    async def later(self, transaction: Any, work: Work, delay: timedelta) -> None:
+        """Kept with the transaction."""
+        self._process.check()
+        due = asyncio.get_running_loop().time() + max(0.0, delay.total_seconds())
+        self._durable.staged.setdefault(id(transaction), []).append((work, due))
+
+    async def start(self, work: Work) -> None:
+        """Kept at once."""
+        if not self._up:
+            return
+        await self._process.point(f"{work.kind} {work.id} is being started")
+        self._durable.keep(work, asyncio.get_running_loop().time())
+        self._wake.set()
+        await self._process.point(f"{work.kind} {work.id} was started")
+
+    async def active(self) -> frozenset[str]:
+        """Everything that waits or runs."""
+        await self._process.alive()
+        return frozenset(name for name, one in self._durable.segments.items() if one.state in {"waiting", "running"})
+
+    async def is_active(self, work: Work) -> bool:
+        """Whether this one does."""
+        return _name(work) in await self.active()
+
+    async def collect(self, *, older_than: timedelta, now: Any) -> int:
+        """Nothing grows old here."""
+        del older_than, now
+        return 0
+
+    def nudge(self) -> None:
+        """A transaction kept new work, or another process left some."""
+        self._wake.set()
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._up:
+            self._wake.clear()
+            now = loop.time()
+            waiting = [one for one in self._durable.segments.values() if one.state == "waiting"]
+            for one in waiting:
+                if one.due <= now:
+                    one.state, one.by = "running", self._process.name
+                    self._loops.add(loop.create_task(self._run(one)))
+            later = min((one.due for one in waiting if one.state == "waiting"), default=now + 600.0)
+            try:
+                async with asyncio.timeout_at(max(later, now + 0.2)):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _run(self, segment: Segment) -> None:
+        work = segment.work
+        await asyncio.sleep(self._fate.between(0.002, 0.2))
+        while self._up:
+            await self._process.point(f"{work.kind} {work.id} makes a step")
+            try:
+                told = await self.runner.step(work)
+            except (UnavailableError, OSError, TimeoutError):
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            except Killed:
+                raise
+            except Exception as error:  # noqa: BLE001  as DBOS does: the error is the segment's end, and the reconciler repairs it
+                segment.state, segment.error = "error", f"{type(error).__name__}: {error}"
+                return
+            if told.stop:
+                segment.state = "done"
+                return
+            await asyncio.sleep(told.sleep)
+        segment.state, segment.by = "waiting", ""
+
+
+def _name(work: Work) -> str:
+    return f"{work.kind}:{work.id}:{work.seq}"

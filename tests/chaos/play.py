@@ -1,0 +1,667 @@
+"""Plays one schedule: the real service, wired by its own composition root, in the world of `world.py`, on a real store, with everything that can go wrong."""
+
+import asyncio
+import hashlib
+import json
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import Context
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import structlog
+
+from integrations.alerts.alertmanager import AlertmanagerWebhook
+from integrations.alerts.alertmanager import Settings as WebhookSettings
+from integrations.delivery.argocd import Settings as ArgoSettings
+from integrations.delivery.argocd import build
+from service.domain.errors import BackoutError, UnavailableError
+from service.domain.model import Actor, RawDelivery, TargetId
+from service.domain.ports import Work
+from service.domain.verdict import Answer
+from service.engine.tasks import Tasks
+from service.settings import (
+    AlertsSettings,
+    AuthSettings,
+    Configured,
+    DeclaresSettings,
+    RecoveredSettings,
+    SenderSettings,
+    Settings,
+    SplitSettings,
+    TargetSettings,
+    WatchSettings,
+)
+from service.store.database import Database
+from service.wiring.parts import TRACE, Outside
+from service.wiring.service import Service
+from service.workflow import record
+from tests.chaos.database import ChaosDatabase, Outage
+from tests.chaos.engine import ChaosEngine, Durable
+from tests.chaos.fate import Fate
+from tests.chaos.process import Killed, Process
+from tests.chaos.schedule import ENDS, Schedule, Shop
+from tests.chaos.virtual import OWNER, VirtualClock, VirtualLoop
+from tests.chaos.wire import ADDRESS, Wire
+from tests.chaos.world import ALERT, INSTANCE, SECRET, Knocking, Receiver, Sources, World, at
+
+QUIET_FOR = 2.0 * 3600
+"""World seconds after the last trouble within which everything must have come to its end."""
+
+JANE, JOE = Actor(kind="user", name="jane"), Actor(kind="user", name="joe")
+STORE = Callable[[], str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Accepted:
+    """A delivery that was answered with 2xx: what it told, by whom."""
+
+    at: float
+    sender: str
+    delivery: str
+    notices: tuple[tuple[str, datetime, bool], ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Decision:
+    """An approval that the desk took."""
+
+    at: float
+    operation: str
+    digest: str
+    names: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Story:
+    """All that is known after a play; `checks` compares its sides."""
+
+    schedule: Schedule
+    world: World
+    settings: Settings
+    receivers: Mapping[str, Receiver]
+    accepted: list[Accepted] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    ended_holds: list[tuple[float, str, str]] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    clock_steps: int = 0
+    rows: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    chains: dict[str, list[tuple[Any, str]]] = field(default_factory=dict)
+    lasted: float = 0.0
+
+
+class SlowTasks(Tasks):
+    """The service's own loops, some slower than in production: the story is the same, and a quiet hour is cheaper. Defects in them are noted."""
+
+    def __init__(self, noted: list[str]) -> None:
+        super().__init__()
+        self._noted = noted
+
+    def every(self, seconds: float, name: str, one: Callable[[], Awaitable[object]]) -> None:
+        """At most every fifteen seconds."""
+
+        async def watched() -> object:
+            try:
+                return await one()
+            except (BackoutError, OSError):
+                raise
+            except Exception as error:
+                self._noted.append(f"the loop {name} raised {type(error).__name__}: {error}")
+                raise
+
+        super().every(max(15.0, seconds), name, watched)
+
+
+class Play:
+    """One run. `store` makes the address of a fresh, migrated store; `connect` may replace a database's driver."""
+
+    def __init__(self, schedule: Schedule, *, url: str, folder: Path, connect: Callable[[Database], None], loop: VirtualLoop) -> None:
+        self.schedule = schedule
+        self._url, self._folder, self._connect = url, folder, connect
+        self._loop = loop
+        self.fate = Fate(random.Random(f"fate {schedule.seed}"), schedule.rates)  # noqa: S311  the point is to draw the same again
+        self.world = World(self.fate, loop)
+        self.clock = VirtualClock(loop)
+        self.durable = Durable()
+        self.outage = Outage()
+        self.process: Process | None = None
+        self.service: Service | None = None
+        self._born = 0
+        self._stop_file = folder / "STOP"
+        self.settings = _settings(schedule, url, self._stop_file, folder)
+        self.receivers = {
+            "trace": Receiver("trace", "collector", self.world, self.fate),
+            "on-call": Receiver("notify", "notifier", self.world, self.fate),
+        }
+        self.story = Story(schedule, self.world, self.settings, self.receivers)
+        self._webhook = AlertmanagerWebhook(WebhookSettings())
+        self._told: dict[str, datetime] = {}
+        self._posts: list[tuple[str, list[Mapping[str, Any]]]] = []
+        self._quiet = False
+        self._opened: list[Database] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # --- the whole of it --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> Story:
+        """Play it to its end."""
+        world, loop = self.world, self._loop
+        for shop in self.schedule.shops:
+            await world.open_shop(shop.app, auto_sync=shop.auto_sync, self_heal=shop.self_heal)
+        self._go(self._run_process())
+        self._go(self._alertmanager())
+        self._loop.call_at(loop.time() + 55.0, self._trouble)
+        begins = loop.time()
+        for event in self.schedule.events:
+            await self._until(begins + event.at)
+            world.diary.note(f"event: {event}")
+            self._go(getattr(self, event.do)(*event.given))
+        await self._until(begins + ENDS)
+        self._calm()
+        await self._quiet_down()
+        await self._stop_process()
+        self.story.lasted = loop.time()
+        await self._read_rows()
+        await world.end()
+        return self.story
+
+    def _go(self, work: Coroutine[Any, Any, Any]) -> None:
+        """A thing of the world's own; what it raises is a defect of this harness."""
+        task = self._loop.create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Killed):
+            self.story.defects.append(f"harness: {type(error).__name__}: {error}")
+
+    async def _until(self, when: float) -> None:
+        await asyncio.sleep(max(0.0, when - self._loop.time()))
+
+    def _trouble(self) -> None:
+        self.fate.on = True
+
+    def _calm(self) -> None:
+        """Nothing goes wrong any more, and everything works."""
+        world = self.world
+        self.fate.on = False
+        ends: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("sync window closed", lambda: world.window(closed=False)),
+            ("controller down", lambda: world.controller(down=False)),
+            ("repo-server down", lambda: world.repo_server(down=False)),
+            ("Argo CD's API down", lambda: world.api(down=False)),
+            *((one, partial(world.diary.flag, one, value=False)) for one in ("metrics away", "notifier away", "collector away")),
+        )
+        for name, end in ends:
+            if at(world.diary.flags.get(name, ()), self._loop.time(), default=False):
+                end()
+        self.outage.away = False
+        self._stop_file.unlink(missing_ok=True)
+        self._go(self.stop_back(False))
+        world.diary.note("from here on nothing goes wrong any more")
+
+    async def _quiet_down(self) -> None:
+        until = self._loop.time() + QUIET_FOR
+        why = ["not looked yet"]
+        while why and self._loop.time() < until:
+            await asyncio.sleep(15.0)
+            why = await self._unfinished()
+        self.story.unfinished = why
+
+    async def _unfinished(self) -> list[str]:
+        """What has not come to its end, by the store's word."""
+        import sqlalchemy as sa  # noqa: PLC0415  only here
+
+        from service.store import tables as t  # noqa: PLC0415  only here
+
+        if self._posts:
+            return ["alerts are not delivered yet"]
+        if self.service is None:
+            return ["Backout is not up"]
+        found: list[str] = []
+        database = self._plain()
+        async with database.read() as connection:
+            rows = await connection.execute(sa.select(t.operation.c.id, t.operation.c.phase, t.operation.c.says).where(t.operation.c.done_at.is_(None)))
+            found += [f"operation {row.id} is in phase {row.phase}: {row.says}" for row in rows]
+            rows = await connection.execute(sa.select(t.episode.c.id).where(t.episode.c.disposition == ""))
+            found += [f"episode {row.id} is not decided" for row in rows]
+            rows = await connection.execute(sa.select(t.outbox.c.key).where(t.outbox.c.delivered_at.is_(None), t.outbox.c.parked == "").limit(3))
+            found += [f"message {row.key} is not sent" for row in rows]
+            rows = await connection.execute(
+                sa.select(t.episode.c.id)
+                .outerjoin(t.operation, t.operation.c.id == t.episode.c.covered_by)
+                .where(t.episode.c.incident_id.is_not(None), t.episode.c.ends_at.is_(None), t.operation.c.id.is_(None))
+            )
+            found += [f"episode {row.id} is not answered" for row in rows]
+        await database.close()
+        return found
+
+    def _plain(self) -> Database:
+        database = Database(self._url)
+        self._connect(database)
+        return database
+
+    async def _read_rows(self) -> None:
+        import sqlalchemy as sa  # noqa: PLC0415  only here
+
+        from service.store import tables as t  # noqa: PLC0415  only here
+
+        database = self._plain()
+        async with database.read() as connection:
+            for table in t.metadata.sorted_tables:
+                self.story.rows[table.name] = [dict(row) for row in (await connection.execute(sa.select(table))).mappings()]
+        await database.close()
+
+    # --- the process --------------------------------------------------------------------------------------------------------
+
+    async def _run_process(self) -> None:
+        """Start it, as its supervisor would; its death arranges for the next one."""
+        if self.process is None and not self._quiet:
+            self._born += 1
+            process = Process(f"backout-{self._born}", self.clock, self.fate, self._killed)
+            task = self._loop.create_task(self._boot(process), context=_owned(process))
+            try:
+                await task
+            except (Killed, asyncio.CancelledError):
+                return
+            except (BackoutError, OSError, TimeoutError) as error:
+                process.kill(f"as it did not start: {error}")
+            return
+
+    async def _boot(self, process: Process) -> None:
+        self.process = process
+        database = ChaosDatabase(self._url, process, self.fate, self.durable, self.outage)
+        self._connect(database)
+        self._opened.append(database)
+        engine = ChaosEngine(self.durable, process, self.fate)
+        database.nudge = engine.nudge
+        delivery = build(ArgoSettings(name=INSTANCE, url=ADDRESS, token_file=self._folder / "none", watch=False), self.clock, traceparent=TRACE.get)
+        wire = Wire(self.world.server, process, self.fate, token=self.world.token, log=self.world.diary.sent, operation=lambda: TRACE.get()[3:35])
+        delivery._client._http = wire  # type: ignore[assignment]  # noqa: SLF001  the network is what is played here
+        edges = Outside(
+            deliveries={INSTANCE: delivery},
+            sources={"world": Sources(self.world, self.fate, self.clock.now, process.point)},
+            notifiers={"on-call": Knocking(self.receivers["on-call"], process.point)},
+            trace=Knocking(self.receivers["trace"], process.point),
+        )
+        service = Service(self.settings, self.clock, database=database, engine=engine, edges=edges)
+        service.tasks = SlowTasks(self.story.defects)
+        await service.start()
+        self.service = service
+        self.world.diary.note(f"{process.name} is up")
+
+    def _killed(self, process: Process, why: str) -> None:
+        self.world.diary.note(f"{process.name} is killed {why}")
+        self.durable.orphan(process.name)
+        self.process = self.service = None
+        if not self._quiet:
+            pause = self.fate.between(0.5, 60.0)
+            self._loop.call_later(pause, lambda: self._go(self._run_process()))
+
+    async def _stop_process(self) -> None:
+        self._quiet = True
+        if self.process is not None:
+            self.process.kill("at the end")
+        await asyncio.sleep(1.0)
+        for database in self._opened:
+            await database.close()
+
+    async def _inside(self, work: Callable[[Service], Awaitable[Any]]) -> Any:
+        """Let the process do something that somebody asks of its API; None when it is away, dies over it, or says no."""
+        service, process = self.service, self.process
+        if service is None or process is None:
+            return None
+
+        async def ask() -> Any:
+            return await work(service)
+
+        task = self._loop.create_task(ask(), context=_owned(process))
+        try:
+            return await asyncio.shield(task)
+        except (Killed, asyncio.CancelledError):
+            return None
+        except (BackoutError, OSError, TimeoutError) as error:
+            self.world.diary.note(f"no: {error}")
+            return None
+
+    # --- alerts ---------------------------------------------------------------------------------------------------------------
+
+    async def _alertmanager(self) -> None:
+        """Tells of every alert that fires or fired, again and again, and tries again what was not taken."""
+        last: dict[str, float] = {}
+        while True:
+            for app in self.world.apps:
+                firing = self.world.alert(app) == "firing"
+                told, now = self._told.get(app), self._loop.time()
+                if firing and (told is None or now - last.get(app, 0.0) > 120.0):
+                    self._told[app] = told = told or self.world.now()
+                    last[app] = now
+                    self._go(self._post("main", [_alert(app, told, None, secret=self.schedule.secret)]))
+                elif not firing and told is not None:
+                    del self._told[app]
+                    self._go(self._post("main", [_alert(app, told, self.world.now(), secret=self.schedule.secret)]))
+            await asyncio.sleep(5.0)
+
+    async def _post(self, sender: str, alerts: list[Mapping[str, Any]]) -> None:
+        body = json.dumps({"version": "4", "status": "firing", "groupKey": "{}", "truncatedAlerts": 0, "receiver": "backout", "alerts": alerts}).encode()
+        notices, group, truncated = self._webhook.parse(body)
+        entry = (sender, alerts)
+        self._posts.append(entry)
+
+        async def take(service: Service) -> str:
+            raw = RawDelivery(
+                source=self._webhook.source,
+                sender=sender,
+                received_at=self.clock.now(),
+                body=body,
+                group_key=group,
+                truncated=truncated,
+                notices=tuple(notices),
+            )
+            delivery = await service.alerts.accept(raw)
+            self.story.accepted.append(
+                Accepted(at=self._loop.time(), sender=sender, delivery=delivery, notices=tuple((one.fingerprint, one.starts_at, one.firing) for one in notices))
+            )
+            with suppress(UnavailableError):
+                await service.engine.start(Work(kind="delivery", id=delivery))
+            return delivery
+
+        while await self._inside(take) is None and self._loop.time() < ENDS * 3:  # noqa: ASYNC110  a sender tries again, it is not told when
+            await asyncio.sleep(self.fate.between(5.0, 30.0))
+        self._posts.remove(entry)
+
+    # --- events ---------------------------------------------------------------------------------------------------------------
+
+    async def release(self, app: str, version: str) -> None:
+        await self.world.release(app, version)
+
+    async def trouble(self, app: str, begins: bool) -> None:
+        self.world.trouble(app, begins=begins)
+
+    async def person(self, app: str, what: str) -> None:
+        await self.world.person(app, what)
+
+    async def window_away(self) -> None:
+        self.world.window(closed=True)
+
+    async def window_back(self) -> None:
+        self.world.window(closed=False)
+
+    async def controller_away(self) -> None:
+        self.world.controller(down=True)
+
+    async def controller_back(self) -> None:
+        self.world.controller(down=False)
+
+    async def repo_server_away(self) -> None:
+        self.world.repo_server(down=True)
+
+    async def repo_server_back(self) -> None:
+        self.world.repo_server(down=False)
+
+    async def api_away(self) -> None:
+        self.world.api(down=True)
+
+    async def api_back(self) -> None:
+        self.world.api(down=False)
+
+    async def metrics_away(self) -> None:
+        self.world.diary.flag("metrics away", value=True)
+
+    async def metrics_back(self) -> None:
+        self.world.diary.flag("metrics away", value=False)
+
+    async def notifier_away(self) -> None:
+        self.world.diary.flag("notifier away", value=True)
+
+    async def notifier_back(self) -> None:
+        self.world.diary.flag("notifier away", value=False)
+
+    async def collector_away(self) -> None:
+        self.world.diary.flag("collector away", value=True)
+
+    async def collector_back(self) -> None:
+        self.world.diary.flag("collector away", value=False)
+
+    async def store_away(self) -> None:
+        self.outage.away = True
+        self.world.diary.note("the store is away")
+
+    async def store_back(self) -> None:
+        self.outage.away = False
+        self.world.diary.note("the store is back")
+
+    async def stop_away(self, by_file: bool) -> None:
+        if by_file:
+            self._stop_file.write_text("a person said so", encoding="utf-8")
+            self.world.diary.flag("stopped", value=True)
+            return
+        done = await self._inside(lambda service: _true(service.stop_switch.stop(by=str(JANE), reason="hands off", at=self.clock.now())))
+        if done:
+            self.world.diary.flag("stopped", value=True)
+
+    async def stop_back(self, by_file: bool) -> None:
+        del by_file
+        while not self._quiet and not await self._inside(self._resume):  # noqa: ASYNC110  a person tries again
+            await asyncio.sleep(5.0)
+        if at(self.world.diary.flags.get("stopped", ()), self._loop.time(), default=False):
+            self.world.diary.flag("stopped", value=False)
+
+    async def _resume(self, service: Service) -> bool:
+        await service.stop_switch.resume(by=str(JANE), at=self.clock.now())
+        return True
+
+    async def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill("from outside")
+
+    async def terminate(self) -> None:
+        """SIGTERM: it stops in order, and is started again."""
+        service, process = self.service, self.process
+        if service is None or process is None:
+            return
+        self.world.diary.note(f"{process.name} is asked to end")
+        await self._inside(lambda one: _true(one.tasks.stop()))
+        await self._inside(lambda one: _true(one.engine.stop()))
+        if not process.dead:
+            process.kill("after it ended in order")
+
+    async def step_clock(self, seconds: float) -> None:
+        self.clock.step += timedelta(seconds=seconds)
+        self.story.clock_steps += 1
+        self.world.diary.note(f"Backout's clock is set {seconds:+g} s")
+
+    async def repeat_post(self, times: int) -> None:
+        """The same alerts once more, several times at once."""
+        alerts = [_alert(app, told, None, secret=self.schedule.secret) for app, told in self._told.items()]
+        if alerts:
+            await asyncio.gather(*(self._post("main", alerts) for _ in range(times)))
+
+    async def forge(self, app: str, kind: str) -> None:
+        """An alert that claims more than it may, or tells nonsense."""
+        now, labels, sender, name = self.world.now(), {}, "main", ALERT
+        starts, ends = now, None
+        match kind:
+            case "raises":
+                labels = {"backout": "auto"}
+            case "foreign namespace":
+                labels = {"namespace": "elsewhere"}
+            case "unlisted":
+                name = "DiskFull"
+            case "late":
+                starts = now - timedelta(minutes=40)
+            case "ahead":
+                starts = now + timedelta(minutes=30)
+            case "other sender":
+                sender = "guest"
+            case "quiet":
+                labels = {"pod": "nobody-knows"}
+            case "resolved only":
+                ends = now
+            case _:
+                labels = {"argocd_app": "nothing-of-that-name"}
+        await self._post(sender, [_alert(app, starts, ends, secret=True, name=name, **{"forged": kind.replace(" ", "-"), **labels})])
+
+    async def decide(self, app: str, how: str) -> None:
+        """People answer what waits for them, some of them wrongly."""
+
+        async def one(service: Service, actor: Actor) -> bool:
+            waiting = next((o for o in await service.operations.alive() if o.target.name == app and o.phase == "awaiting_approval"), None)
+            if waiting is None:
+                return False
+            plan = record.load(waiting).plan
+            assert plan is not None
+            names = () if how == "names nothing" else tuple(f.rule for f in plan.verdict.findings if f.answer is not Answer.PASS and not f.waived)
+            digest = "sha256:" + hashlib.sha256(b"another plan").hexdigest() if how == "wrong digest" else plan.digest
+            await service.desk.decide(waiting.id, actor, approve=how != "reject", digest=digest, names=names, reason="looks right")
+            if how != "reject":
+                self.story.decisions.append(Decision(at=self._loop.time(), operation=waiting.id, digest=digest, names=names))
+                self.world.diary.note(f"{actor} approved {waiting.id}")
+            return True
+
+        if how == "twice":
+            await asyncio.gather(self._inside(lambda s: one(s, JANE)), self._inside(lambda s: one(s, JOE)))
+        else:
+            await self._inside(lambda s: one(s, JANE))
+
+    async def cancel(self, app: str) -> None:
+        async def one(service: Service) -> bool:
+            for operation in await service.operations.alive():
+                if operation.target.name == app:
+                    await service.desk.cancel(operation.id, JANE, "wrong one")
+                    self.world.diary.note(f"jane cancelled {operation.id} in phase {operation.phase}")
+            return True
+
+        await self._inside(one)
+
+    async def ask(self, app: str, confirmed: bool) -> None:
+        """A person asks for a rollback."""
+
+        async def one(service: Service) -> bool:
+            target, digest = TargetId(INSTANCE, app), ""
+            names: tuple[str, ...] = ()
+            if confirmed:
+                found = await service.desk.check(target, JANE)
+                if found.plan is None:
+                    return False
+                digest, names = found.plan.digest, tuple(f.rule for f in found.verdict.findings if f.answer is not Answer.PASS and not f.waived)
+            operation = await service.desk.rollback(target, JANE, digest=digest, names=names, reason="it burns")
+            if confirmed:
+                self.story.decisions.append(Decision(at=self._loop.time(), operation=operation.id, digest=digest, names=names))
+            self.world.diary.note(f"jane asked for a rollback of {app}: {operation.id}")
+            return True
+
+        await self._inside(one)
+
+    async def end_hold(self, app: str, how: str) -> None:
+        async def one(service: Service) -> bool:
+            hold = await service.holds.open_for(TargetId(INSTANCE, app))
+            if hold is None:
+                return False
+            self.story.ended_holds.append((self._loop.time(), app, how))
+            await service.desk.end_hold(hold.id, JANE, reason="done", leave_auto_sync_off=how == "leave off", accept_bad=how == "accept bad")
+            self.world.diary.note(f"jane ended the hold of {app} ({how})")
+            return True
+
+        await self._inside(one)
+
+
+def _owned(process: Process) -> Context:
+    context = Context()
+    context.run(OWNER.set, process)
+    return context
+
+
+async def _true(work: Awaitable[Any]) -> bool:
+    await work
+    return True
+
+
+def _alert(app: str, starts: datetime, ends: datetime | None, *, secret: bool, name: str = ALERT, **labels: str) -> Mapping[str, Any]:
+    told = {"alertname": name, "namespace": app, "argocd_app": app, "severity": "page", **labels}
+    fingerprint = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    summary = f"requests of {app} fail; see https://bot:{SECRET}@wiki.example/ and password={SECRET}" if secret else f"requests of {app} fail"
+    return {
+        "status": "resolved" if ends else "firing",
+        "labels": told,
+        "annotations": {"summary": summary},
+        "startsAt": starts.isoformat().replace("+00:00", "Z"),
+        "endsAt": ends.isoformat().replace("+00:00", "Z") if ends else "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus.example/graph",
+        "fingerprint": fingerprint,
+    }
+
+
+def _target(shop: Shop) -> TargetSettings:
+    return TargetSettings(
+        match=f"{INSTANCE}:{shop.app}",
+        mode=shop.mode,
+        alerts=(ALERT,),
+        recovered_when=RecoveredSettings.model_validate(
+            {"promql": f"share[20s] {shop.app}", "below": 0.01, "traffic": f"traffic {shop.app}", "for": "20s", "scrape_interval": "8s", "give_up_after": "2m"}
+        ),
+        version_split=SplitSettings(promql=f"versions {shop.app}", label="version", above=0.01),
+        declares=DeclaresSettings(shared_services=(), cache="versioned"),
+        minimum_healthy=timedelta(seconds=20),
+        approve_within=timedelta(minutes=5),
+    )
+
+
+def _settings(schedule: Schedule, url: str, stop_file: Path, folder: Path) -> Settings:
+    nobody = ArgoSettings(name=INSTANCE, url=ADDRESS, token_file=folder / "none", watch=False)
+    return Settings(
+        store=url,
+        stop_file=stop_file,
+        auth=AuthSettings(keys_file=folder / "none"),
+        alerts=AlertsSettings(
+            alertmanager=(
+                SenderSettings(name="main", token_file=folder / "none", targets=f"{INSTANCE}:*"),
+                SenderSettings(name="guest", token_file=folder / "none", targets="staging:*"),
+            )
+        ),
+        delivery=(Configured(kind="argocd", name=INSTANCE, settings=nobody),),
+        watch=WatchSettings(every=timedelta(seconds=20), beat=timedelta(seconds=15)),
+        targets=tuple(_target(shop) for shop in schedule.shops),
+    )
+
+
+def _nothing(_logger: Any, _method: str, _event: Any) -> Any:
+    raise structlog.DropEvent
+
+
+@contextmanager
+def _steady(seed: int) -> Iterator[None]:
+    """Identities that chance would make are drawn from the seed, and nobody writes a log."""
+    chance = random.Random(f"ids {seed}")  # noqa: S311  the point is to draw the same again
+
+    def made() -> uuid.UUID:
+        return uuid.UUID(int=chance.getrandbits(128), version=4)
+
+    before = structlog.get_config()
+    structlog.configure(processors=[_nothing])
+    try:
+        with mock.patch.object(uuid, "uuid4", made):
+            yield
+    finally:
+        structlog.configure(**before)
+
+
+def play(schedule: Schedule, *, url: str, folder: Path, connect: Callable[[Database], None] = lambda _: None) -> Story:
+    """Play a schedule on a fresh store."""
+    loop = VirtualLoop()
+    try:
+        with _steady(schedule.seed):
+            return loop.run_until_complete(Play(schedule, url=url, folder=folder, connect=connect, loop=loop).run())
+    finally:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.1))
+        loop.close()

@@ -1,0 +1,124 @@
+"""What is going to happen in one schedule, drawn from its seed: shops, releases, people, outages, and how often chance strikes.
+
+Times are seconds of the world. Chance during the play (which request is lost) comes from the same seed, so that a seed is the whole story.
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tests.chaos.fate import Trouble, rates
+from tests.chaos.world import APPS
+
+WARM = 60.0
+"""Until then all is well and Backout watches: it must have seen the good releases live."""
+ENDS = 600.0
+"""From then on nothing goes wrong any more; what is under way comes to its end."""
+
+MODES = ("auto", "auto", "auto", "auto", "auto", "auto", "approve", "approve", "suggest", "observe")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """One target and what the operator settled for it."""
+
+    app: str
+    mode: str
+    auto_sync: bool
+    self_heal: bool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Event:
+    """Something that happens at a time whatever Backout does: a method of `Play` and what it is given."""
+
+    at: float
+    do: str
+    given: tuple[object, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.do}({', '.join(map(str, self.given))})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """One seed's story."""
+
+    seed: int
+    shops: tuple[Shop, ...]
+    rates: Mapping[Trouble, float]
+    events: tuple[Event, ...]
+    secret: bool
+
+    def words(self) -> list[str]:
+        """For people."""
+        lines = ["shops: " + ", ".join(f"{s.app} ({s.mode}, auto-sync {'on' if s.auto_sync else 'off'})" for s in self.shops)]
+        lines += [f"by chance: {trouble} ({rate:.1%} of the occasions)" for trouble, rate in self.rates.items()]
+        return lines + [f"{one.at:7.1f}  {one}" for one in self.events]
+
+
+def draw(seed: int) -> Schedule:
+    """The schedule of a seed; the same for ever, as long as nobody changes this file."""
+    chance = random.Random(seed)  # noqa: S311  the point is to draw the same again
+    wide = chance.random() < 0.08
+    count = len(APPS) if wide else chance.choice((1, 1, 2, 2, 3))
+    shops = tuple(Shop(app=app, mode=chance.choice(MODES), auto_sync=chance.random() < 0.75, self_heal=chance.random() < 0.7) for app in APPS[:count])
+    events = sorted(_events(chance, shops, wide=wide))
+    return Schedule(seed=seed, shops=shops, rates=rates(chance), events=tuple(events), secret=chance.random() < 0.3)
+
+
+def _events(chance: random.Random, shops: tuple[Shop, ...], *, wide: bool) -> Iterator[Event]:
+    for shop in shops:
+        yield from _releases(chance, shop.app, at_once=wide)
+        if chance.random() < 0.25:
+            for _ in range(chance.randint(1, 2)):
+                what = chance.choice(("syncs", "rolls back", "edits the spec", "turns auto-sync on", "turns auto-sync off"))
+                yield Event(chance.uniform(WARM, 420.0), "person", (shop.app, what))
+        for _ in range(chance.choice((0, 1, 2, 4))):
+            decision = chance.choice(("approve", "approve", "approve", "approve", "wrong digest", "names nothing", "reject", "twice"))
+            yield Event(chance.uniform(WARM + 60.0, ENDS), "decide", (shop.app, decision))
+        if chance.random() < 0.12:
+            yield Event(chance.uniform(WARM + 40.0, 420.0), "cancel", (shop.app,))
+        if chance.random() < 0.15:
+            yield Event(chance.uniform(WARM + 40.0, 500.0), "ask", (shop.app, chance.random() < 0.5))
+        if chance.random() < 0.15:
+            yield Event(chance.uniform(250.0, ENDS), "end_hold", (shop.app, chance.choice(("plain", "leave off", "accept bad"))))
+        if chance.random() < 0.2:
+            kind = chance.choice(("raises", "foreign namespace", "unlisted", "late", "ahead", "other sender", "quiet", "resolved only", "no target"))
+            yield Event(chance.uniform(WARM, 420.0), "forge", (shop.app, kind))
+    for name, share, longest in (
+        ("window", 0.12, 200.0),
+        ("controller", 0.12, 180.0),
+        ("repo_server", 0.06, 200.0),
+        ("api", 0.1, 200.0),
+        ("metrics", 0.12, 200.0),
+        ("notifier", 0.12, 300.0),
+        ("collector", 0.15, 300.0),
+        ("store", 0.1, 90.0),
+        ("stop", 0.12, 200.0),
+    ):
+        if chance.random() < share:
+            begins = chance.uniform(WARM + 20.0, 350.0)
+            given = (chance.random() < 0.5,) if name == "stop" else ()
+            yield Event(begins, f"{name}_away", given)
+            yield Event(begins + chance.uniform(3.0, longest), f"{name}_back", given)
+    for _ in range(chance.choice((0, 0, 0, 1, 2, 3))):
+        yield Event(chance.uniform(WARM + 20.0, 420.0), chance.choice(("kill", "kill", "terminate")))
+    if chance.random() < 0.08:
+        yield Event(chance.uniform(WARM, 420.0), "step_clock", (chance.choice((-90.0, -20.0, -3.0, 3.0, 20.0, 90.0)),))
+    for _ in range(chance.choice((0, 0, 1, 2))):
+        yield Event(chance.uniform(WARM + 20.0, 420.0), "repeat_post", (chance.randint(1, 20),))
+
+
+def _releases(chance: random.Random, app: str, *, at_once: bool) -> Iterator[Event]:
+    when = chance.uniform(WARM + 5.0, WARM + 30.0 if at_once else 140.0)
+    bad = chance.choice(("2.0.0", "2.0.0", "2.0.0", "2.1.0", "2.2.0"))
+    if chance.random() < 0.93:
+        yield Event(when, "release", (app, bad))
+    if chance.random() < 0.12:
+        yield Event(when + chance.uniform(0.0, 60.0), "trouble", (app, True))
+        yield Event(when + chance.uniform(61.0, 600.0), "trouble", (app, False))
+    if chance.random() < 0.3:
+        yield Event(when + chance.uniform(30.0, 400.0), "release", (app, "3.0.0"))
+    if chance.random() < 0.25:
+        yield Event(when + chance.uniform(100.0, 420.0), "release", (app, "2.2.0" if bad != "2.2.0" else "2.0.0"))

@@ -1,0 +1,205 @@
+"""The network between Backout and Argo CD, inside one process: requests are lost, late or slow, answers are lost, proxies answer, and all of it is seen.
+
+Takes the place of `integrations.http.Http` under the real adapter; at the other end is the sandbox Argo CD, which the contract suite keeps honest.
+"""
+
+import asyncio
+import json as json_module
+from collections.abc import Callable, Mapping
+from contextvars import Context
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from integrations.http import Answer
+from service.domain.errors import TemporaryError
+from tests.chaos.fate import Fate, Trouble
+from tests.chaos.process import Process
+
+ADDRESS = "http://argocd.example"
+LATEST = 25.0
+"""Seconds after its sender gave up that a late request may still arrive; the adapter counts on 30."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Sent:
+    """One writing request of Backout: when it was sent (seconds of the world, and by the sender's clock), what for, and what the server said if it came."""
+
+    number: int
+    at: float
+    clock: datetime
+    operation: str
+    method: str
+    path: str
+    body: Mapping[str, Any]
+    process: str
+    arrived: float | None = None
+    status: int | None = None
+
+    @property
+    def application(self) -> str:
+        """Name of the application it is about."""
+        return self.path.split("/")[4]
+
+    @property
+    def what(self) -> str:
+        """The kind of write: rollback, patch, spec, terminate."""
+        if self.path.endswith("/rollback"):
+            return "rollback"
+        return {"PATCH": "patch", "PUT": "spec", "DELETE": "terminate"}.get(self.method, self.method)
+
+    @property
+    def taken(self) -> bool:
+        """Whether the server did as told."""
+        return self.status is not None and self.status < 300
+
+    @property
+    def patch(self) -> list[Mapping[str, Any]]:
+        """The operations of a patch."""
+        return list(json_module.loads(self.body["patch"])) if "patch" in self.body else []
+
+    def __str__(self) -> str:
+        fate = "lost" if self.arrived is None else f"{self.status}"
+        return f"{self.method} {self.path} ({self.operation or 'no operation'}) -> {fate}"
+
+
+class _Connection:
+    """As much of a connection as a request asks of it that is never written to a socket."""
+
+    ssl_context = None
+    peername = ("127.0.0.1", 1)
+    sockname = ("127.0.0.1", 2)
+    transport = None
+
+
+_NOBODY: Any = _Connection()
+_NOTHING: Any = None
+
+
+class Server:
+    """Argo CD as a function from request to answer. `down` refuses every connection."""
+
+    def __init__(self, app: web.Application) -> None:
+        app.freeze()
+        self._app = app
+        self.down = False
+
+    async def answer(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Serve one request."""
+        sent = CIMultiDictProxy(CIMultiDict({"Host": "argocd.example", **headers}))
+        where = URL(f"{path}?{query}" if query else path, encoded=True)
+        message = RawRequestMessage(method, str(where), HttpVersion11, sent, (), False, None, False, False, where)
+        loop: Any = asyncio.get_running_loop()
+        request = web.Request(message, _NOTHING, _NOBODY, _NOBODY, _NOBODY, loop)
+        request._read_bytes = body  # noqa: SLF001  it is read already
+        response = await self._app._handle(request)  # noqa: SLF001  what a server calls for each request
+        assert isinstance(response, web.Response)
+        told = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(status=response.status, headers=told, body=bytes(response.body or b""), url=f"{ADDRESS}{path}")  # type: ignore[arg-type]  # always bytes here
+
+
+class Wire:
+    """As much of `Http` as the adapter uses, for one process. `operation` names the operation at work."""
+
+    def __init__(self, server: Server, process: Process, fate: Fate, *, token: str, log: list[Sent], operation: Callable[[], str]) -> None:
+        self._server = server
+        self._process = process
+        self._fate = fate
+        self._token = token
+        self._log = log
+        self._operation = operation
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        json: Any = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  as `Http` has it
+    ) -> Answer:
+        """One exchange, or TemporaryError."""
+        query = urlencode(list(params.items()) if isinstance(params, Mapping) else params or [])
+        body = json_module.dumps(json).encode() if json is not None else data or b""
+        sent = {"Authorization": f"Bearer {self._token}", **(headers or {})}
+        seconds = timeout or 10.0
+        await self._process.alive()
+        writes = method != "GET"
+        entry = self._entry(method, path, body) if writes else None
+        await self._process.point(f"{method} {path.removeprefix('/api/v1/applications')} is about to leave", share=3.0 if writes else 0.3)
+
+        async def serve(delay: float) -> Answer:
+            await asyncio.sleep(delay)
+            if self._server.down:
+                raise TemporaryError(f"{ADDRESS}{path} refuses connections")
+            if entry is not None:
+                entry.arrived = asyncio.get_running_loop().time()
+            answer = await self._server.answer(method, path, query, sent, body)
+            if entry is not None:
+                entry.status = answer.status
+            return answer
+
+        answer = await self._exchange(serve, method, path, seconds)
+        await self._process.point(f"{method} {path.removeprefix('/api/v1/applications')} was answered", share=3.0 if writes else 0.3)
+        return answer
+
+    async def _exchange(self, serve: Callable[[float], Any], method: str, path: str, seconds: float) -> Answer:
+        fate, where = self._fate, f"{ADDRESS}{path}"
+        writes = method != "GET"
+        if fate.strikes(Trouble.REQUEST_LOST):
+            await asyncio.sleep(fate.between(0.0, seconds))
+            raise TemporaryError(f"{where} did not answer (connection reset)")
+        if fate.strikes(Trouble.UNAVAILABLE):
+            status = fate.chance.choice((429, 502, 503))
+            return Answer(status=status, headers={"content-type": "text/html"}, body=b"<html>try again</html>", url=where)
+        if fate.strikes(Trouble.DENIED):
+            said = json_module.dumps({"error": "permission denied", "code": 7, "message": "permission denied"}).encode()
+            return Answer(status=403, headers={"content-type": "application/json"}, body=said, url=where)
+        if writes and fate.strikes(Trouble.REQUEST_LATE):
+            _ = self._world(serve(seconds + fate.between(0.0, LATEST)))
+            await asyncio.sleep(seconds)
+            raise TemporaryError(f"{where} did not answer within {seconds:g} s")
+        delay = fate.between(0.5, seconds * 1.1) if fate.strikes(Trouble.SLOW) else fate.between(0.001, 0.05)
+        exchange = self._world(serve(delay))
+        try:
+            async with asyncio.timeout(seconds):
+                answer: Answer = await asyncio.shield(exchange)
+        except TimeoutError as error:
+            raise TemporaryError(f"{where} did not answer within {seconds:g} s") from error
+        if writes and fate.strikes(Trouble.ANSWER_LOST):
+            raise TemporaryError(f"{where} did not answer (connection reset)")
+        return answer
+
+    def _entry(self, method: str, path: str, body: bytes) -> Sent:
+        loop = asyncio.get_running_loop()
+        told = json_module.loads(body) if body else {}
+        entry = Sent(
+            number=len(self._log),
+            at=loop.time(),
+            clock=self._process.clock.now(),
+            operation=self._operation(),
+            method=method,
+            path=path,
+            body=told,
+            process=self._process.name,
+        )
+        self._log.append(entry)
+        return entry
+
+    @staticmethod
+    def _world(work: Any) -> "asyncio.Task[Answer]":
+        """What the server does goes on when the client is killed."""
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        task.add_done_callback(lambda done: None if done.cancelled() else done.exception() and None)
+        return task
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,546 @@
+"""The world around Backout: a sandbox Argo CD with shops in it, what metrics, registry and Git say of them, and people who do things. It keeps a diary.
+
+Everything that the checker compares Backout's word with is written down here, from the world's side: what ran when, who deployed what, what arrived.
+"""
+
+import asyncio
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from integrations.sandbox.argocd import SandboxArgoCD, Timings
+from integrations.sandbox.git import GitServer
+from service.domain import keys
+from service.domain.errors import RefusedError, TemporaryError
+from service.domain.facts import Absent, Evidence, Fact, Key, Known
+from tests.chaos.fate import Fate, Trouble
+from tests.chaos.virtual import BEGINS
+from tests.chaos.wire import Sent, Server
+
+INSTANCE = "prod"
+ALERT = "HighErrorRate"
+LIMIT = 0.01
+HOLDS_FOR = timedelta(seconds=30)
+"""How long the condition holds before the alert fires (the rule's `for`)."""
+BRANCH = "main"
+SECRET = "hunter2-correct-horse"
+"""Planted in what senders and servers say; it must come out nowhere."""
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ship:
+    """One version of a shop: its image, the configuration commit that deploys it, and how it fares. `errors` is the failing share; None = pods never ready."""
+
+    app: str
+    version: str
+    digest: str
+    config: str
+    source: str
+    errors: float | None
+
+
+VERSIONS: Mapping[str, float | None] = {"1.0.0": 0.002, "1.1.0": 0.002, "2.0.0": 0.31, "2.1.0": None, "2.2.0": 0.4, "3.0.0": 0.002}
+"""Of every shop: two good ones, a bad one, one that does not start, another bad one, and the fix."""
+
+APPS = ("cart", "checkout", "search", "billing", "mail")
+
+
+def _digest(app: str, version: str) -> str:
+    import hashlib  # noqa: PLC0415  only here
+
+    return "sha256:" + hashlib.sha256(f"{app} {version}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """One Git repository with every version of every shop, made once: each schedule points its own branch of a shop at them."""
+
+    git: GitServer
+    ships: Mapping[tuple[str, str], Ship]
+
+    def point(self, app: str, version: str) -> None:
+        """The shop's configuration branch names that version."""
+        from dulwich.objects import ObjectID  # noqa: PLC0415  only here
+        from dulwich.refs import Ref  # noqa: PLC0415  only here
+        from dulwich.repo import Repo  # noqa: PLC0415  only here
+
+        with Repo(self.git.file_url("config").removeprefix("file://")) as repo:
+            repo.refs[Ref(f"refs/heads/{app}".encode())] = ObjectID(self.ships[app, version].config.encode())
+
+
+@cache
+def fleet() -> Fleet:
+    """Made once a process."""
+    git = GitServer(root=Path(tempfile.mkdtemp(prefix="backout-chaos-")))
+    git.create("config")
+    ships: dict[tuple[str, str], Ship] = {}
+    for app in APPS:
+        for number, (version, errors) in enumerate(VERSIONS.items()):
+            digest = _digest(app, version)
+            manifest = {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": app},
+                "spec": {
+                    "replicas": 2,
+                    "selector": {"matchLabels": {"app": app}},
+                    "template": {"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "main", "image": f"registry.example/{app}@{digest}"}]}},
+                },
+            }
+            config = git.commit("config", {f"{app}/app.yaml": yaml.safe_dump(manifest)}, f"{app} {version}", BEGINS - timedelta(days=9 - number))
+            source = _digest("source of " + app, version).removeprefix("sha256:")[:40]
+            ships[app, version] = Ship(app=app, version=version, digest=digest, config=config, source=source, errors=errors)
+    return Fleet(git, ships)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One history entry of an application: who deployed what, seen at which second of the world. `by` is "" for auto-sync."""
+
+    at: float
+    app: str
+    number: int
+    version: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something that a person did to a target on purpose."""
+
+    at: float
+    app: str
+    by: str
+    what: str
+
+
+@dataclass(slots=True)
+class Diary:
+    """What happened, in the world's seconds."""
+
+    lines: list[tuple[float, str]] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list)
+    auto_sync: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)
+    burning: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)
+    running: dict[str, list[tuple[float, frozenset[str]]]] = field(default_factory=dict)
+    flags: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)
+
+    def note(self, says: str) -> None:
+        """A line of the time line."""
+        self.lines.append((asyncio.get_running_loop().time(), says))
+
+    def flag(self, name: str, value: bool) -> None:
+        """A state of the world that is on or off."""
+        self.flags.setdefault(name, [(0.0, False)]).append((asyncio.get_running_loop().time(), value))
+        self.note(f"{name}: {'begins' if value else 'ends'}")
+
+
+def at(line: Sequence[tuple[float, Any]], when: float, default: Any = None) -> Any:
+    """What a line of (second, value) says at that second."""
+    value = default
+    for second, one in line:
+        if second > when:
+            break
+        value = one
+    return value
+
+
+def since(line: Sequence[tuple[float, Any]], when: float, value: Any) -> float:
+    """For how many seconds up to `when` the line has said `value` without a break; 0 if it does not say it then."""
+    began: float | None = None
+    for second, one in line:
+        if second > when:
+            break
+        began = (second if began is None else began) if one == value else None
+    return 0.0 if began is None else when - began
+
+
+class World:
+    """See the module. All clocks here are right; Backout's own may be wrong."""
+
+    def __init__(self, fate: Fate, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.fate = fate
+        self.fleet = fleet()
+        self.diary = Diary()
+        self.argocd = SandboxArgoCD(clock=self.now, timings=Timings(resync=60.0), readiness=self._readiness)
+        self.server = Server(self.argocd._app)  # noqa: SLF001  served without a socket
+        self.token = self.argocd.add_account(
+            "backout",
+            [
+                *(f"p, backout, applications, {verb}, */*, allow" for verb in ("get", "sync", "update")),
+                "p, backout, projects, get, *, allow",
+                "p, backout, applicationsets, get, */*, allow",
+            ],
+        )
+        self._alice = self.argocd.add_account("alice", ["p, alice, *, *, */*, allow", "p, alice, projects, *, *, allow"])
+        self._by_digest = {ship.digest: ship for ship in self.fleet.ships.values()}
+        self._by_config = {(ship.app, ship.config): ship for ship in self.fleet.ships.values()}
+        self.apps: tuple[str, ...] = ()
+        self.other_cause: dict[str, bool] = {}
+        self.traffic: dict[str, float] = {}
+        self.since: dict[str, float | None] = {}
+        applications = self.argocd._calls._tools.applications  # noqa: SLF001  the diary reads what Kubernetes stores
+        applications.listeners.append(self._heard)
+        self.applications = applications
+        self.argocd.cluster.watchers.append(lambda name, _managed: self._looked(name))
+
+    def now(self) -> datetime:
+        """True time."""
+        return BEGINS + timedelta(seconds=self._loop.time())
+
+    # --- people and pipelines ---------------------------------------------------------------------------------------------
+
+    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: str = "", token: str = "") -> Json:
+        """One call of Argo CD's API as a person, or TemporaryError with its words."""
+        headers = {"Authorization": f"Bearer {token or self._alice}", "Content-Type": "application/json"}
+        answer = await self.server.answer(method, path, query, headers, b"" if body is None else json.dumps(body).encode())
+        if answer.status >= 300:
+            raise TemporaryError(f"{method} {path} -> {answer.status}: {answer.first_line()}")
+        return answer.json() if answer.body else None
+
+    async def open_shop(self, app: str, *, auto_sync: bool, self_heal: bool = True) -> None:
+        """A shop with two good releases in its history, the second one live."""
+        self.apps = (*self.apps, app)
+        self.fleet.point(app, "1.0.0")
+        policy: Json = {"automated": {"prune": False, "selfHeal": self_heal}} if auto_sync else {}
+        source = {"repoURL": self.fleet.git.file_url("config"), "path": app, "targetRevision": app}
+        body = {
+            "metadata": {"name": app, "namespace": "argocd", "annotations": {"team": "shop"}},
+            "spec": {
+                "project": "default",
+                "source": source,
+                "destination": {"server": "https://kubernetes.default.svc", "namespace": app},
+                "syncPolicy": {**policy, "syncOptions": ["CreateNamespace=true"]},
+            },
+        }
+        await self.call("POST", "/api/v1/applications", body)
+        for version in ("1.0.0", "1.1.0"):
+            self.fleet.point(app, version)
+            await self.deploy(app, auto_sync=auto_sync)
+            await asyncio.sleep(5.0)
+
+    async def deploy(self, app: str, *, auto_sync: bool) -> None:
+        """What a pipeline does after it wrote the configuration: a refresh; and a sync where nothing else would."""
+        await self.call("GET", f"/api/v1/applications/{app}", query="refresh=normal")
+        if not auto_sync:
+            await self.call("POST", f"/api/v1/applications/{app}/sync", {"name": app})
+
+    async def release(self, app: str, version: str) -> None:
+        """The next version goes out."""
+        self.diary.note(f"{app} {version} is released")
+        self.fleet.point(app, version)
+        live = self.applications.get(app)
+        on = bool(live and _automated(live))
+        try:
+            if on:
+                await self.call("GET", f"/api/v1/applications/{app}", query="refresh=normal")
+            elif not self.held(app):
+                await self.call("POST", f"/api/v1/applications/{app}/sync", {"name": app})
+        except TemporaryError as error:
+            self.diary.note(f"the pipeline of {app} failed: {error}")
+
+    async def person(self, app: str, what: str) -> None:
+        """Alice does something to the target by hand."""
+        live = self.applications.get(app)
+        if live is None:
+            return
+        path = f"/api/v1/applications/{app}"
+        history = live["status"].get("history", [])
+        try:
+            match what:
+                case "syncs":
+                    await self.call("POST", f"{path}/sync", {"name": app})
+                case "rolls back":
+                    if _automated(live) or not history:
+                        return
+                    await self.call("POST", f"{path}/rollback", {"id": self.fate.chance.choice(history).get("id", 0)})
+                case "edits the spec":
+                    patch = [{"op": "add", "path": "/spec/revisionHistoryLimit", "value": self.fate.chance.randint(5, 50)}]
+                    await self.call("PATCH", path, {"patch": json.dumps(patch), "patchType": "json"})
+                case "turns auto-sync on":
+                    patch = [{"op": "add", "path": "/spec/syncPolicy/automated", "value": {"prune": False, "selfHeal": True}}]
+                    await self.call("PATCH", path, {"patch": json.dumps(patch), "patchType": "json"})
+                case "turns auto-sync off":
+                    if not _automated(live):
+                        return
+                    patch = [{"op": "remove", "path": "/spec/syncPolicy/automated"}]
+                    await self.call("PATCH", path, {"patch": json.dumps(patch), "patchType": "json"})
+                case _:
+                    raise AssertionError(what)
+        except TemporaryError as error:
+            self.diary.note(f"alice tried to: {what} ({app}), and could not: {error}")
+            return
+        self.diary.deeds.append(Deed(self._loop.time(), app, "alice", what))
+        self.diary.note(f"alice {what} ({app})")
+
+    def window(self, *, closed: bool) -> None:
+        """A deny window over everything, or none."""
+        window = {"kind": "deny", "schedule": "* * * * *", "duration": "2m", "applications": ["*"], "manualSync": False}
+        self.argocd.projects.set_windows("default", [window] if closed else [])
+        self.diary.flag("sync window closed", closed)
+
+    def controller(self, *, down: bool) -> None:
+        """The application controller stops or goes on."""
+        self.argocd.faults.controller_down = down
+        self.diary.flag("controller down", down)
+
+    def repo_server(self, *, down: bool) -> None:
+        """Nothing renders."""
+        self.argocd.faults.repo_server_down = down
+        self.diary.flag("repo-server down", down)
+
+    def api(self, *, down: bool) -> None:
+        """The API server refuses connections."""
+        self.server.down = down
+        self.diary.flag("Argo CD's API down", down)
+
+    # --- what is ------------------------------------------------------------------------------------------------------------
+
+    def held(self, app: str) -> bool:
+        """Whether Backout's mark is on it."""
+        live = self.applications.get(app)
+        return bool(live and "backout.dev/hold" in live["metadata"].get("annotations", {}))
+
+    def automated(self, app: str) -> bool:
+        """Whether auto-sync is on."""
+        live = self.applications.get(app)
+        return bool(live and _automated(live))
+
+    def pods(self, app: str) -> list[tuple[Ship | None, bool]]:
+        """Each pod's version and whether it is ready."""
+        found: list[tuple[Ship | None, bool]] = []
+        cluster = self.argocd.cluster
+        for deployment in cluster.tracked_by(app).values():
+            if deployment["kind"] != "Deployment":
+                continue
+            for replica_set in cluster.owned_by(deployment["metadata"]["uid"]).values():
+                for pod in cluster.owned_by(replica_set["metadata"]["uid"]).values():
+                    status = (pod.get("status", {}).get("containerStatuses") or [{}])[0]
+                    found.append((self._by_digest.get(str(status.get("imageID", "")).rpartition("@")[2]), bool(status.get("ready"))))
+        return found
+
+    def share(self, app: str) -> float:
+        """The failing share of its requests; NaN without any ready pod."""
+        serving = [ship for ship, ready in self.pods(app) if ready and ship is not None]
+        if not serving:
+            return math.nan
+        own = sum(ship.errors or 0.0 for ship in serving) / len(serving)
+        return max(own, 0.2) if self.other_cause.get(app) else own
+
+    def condition(self, app: str) -> bool:
+        """Whether the alert's condition holds: too many errors, or nobody serves."""
+        share = self.share(app)
+        return math.isnan(share) or share > LIMIT or self._half_up(app)
+
+    def _half_up(self, app: str) -> bool:
+        return any(ship is not None and ship.errors is None for ship, _ in self.pods(app))
+
+    def alert(self, app: str) -> str:
+        """State of the alert by the metrics system."""
+        began = self.since.get(app)
+        if began is None:
+            return "inactive"
+        return "firing" if self._loop.time() - began >= HOLDS_FOR.total_seconds() else "pending"
+
+    def began(self, app: str) -> datetime | None:
+        """When its condition began."""
+        began = self.since.get(app)
+        return None if began is None else BEGINS + timedelta(seconds=began)
+
+    def trouble(self, app: str, *, begins: bool) -> None:
+        """Another cause than the release makes requests fail."""
+        self.other_cause[app] = begins
+        self.diary.note(f"{app}: another cause of errors {'begins' if begins else 'ends'}")
+        self._looked(app)
+
+    def _readiness(self, image: str) -> float | None:
+        ship = self._by_digest.get(image.rpartition("@")[2])
+        return None if ship is None or ship.errors is None else 0.5
+
+    # --- the diary ----------------------------------------------------------------------------------------------------------
+
+    def _heard(self, kind: str, old: Json | None, new: Json) -> None:
+        name, now = new["metadata"]["name"], self._loop.time()
+        if kind == "DELETED":
+            return
+        known = {entry.number for entry in self.diary.entries if entry.app == name}
+        for one in new["status"].get("history", []):
+            number = int(one.get("id", 0))
+            if number not in known:
+                by = one.get("initiatedBy", {})
+                who = "" if by.get("automated") else str(by.get("username", ""))
+                ship = self._by_config.get((name, one["revision"]))
+                version = ship.version if ship else one["revision"][:7]
+                self.diary.entries.append(Entry(now, name, number, version, who))
+                self.diary.note(f"{name}: history entry {number} deploys {version} (by {who or 'auto-sync'})")
+        on = _automated(new)
+        if old is None or on != _automated(old):
+            self.diary.auto_sync.setdefault(name, []).append((now, on))
+            if old is not None:
+                self.diary.note(f"{name}: auto-sync is {'on' if on else 'off'}")
+
+    def _looked(self, app: str) -> None:
+        if app not in self.apps:
+            return
+        now, burns = self._loop.time(), self.condition(app)
+        line = self.diary.burning.setdefault(app, [(0.0, False)])
+        if line[-1][1] != burns:
+            line.append((now, burns))
+            self.since[app] = now if burns else None
+            self.diary.note(f"{app} {'burns' if burns else 'is well again'}")
+        runs = frozenset(ship.version if ship else "?" for ship, _ in self.pods(app))
+        lived = self.diary.running.setdefault(app, [])
+        if not lived or lived[-1][1] != runs:
+            lived.append((now, runs))
+
+    async def end(self) -> None:
+        """Stop the sandbox."""
+        await self.argocd.stop()
+
+
+def _automated(app: Json) -> bool:
+    policy = app["spec"].get("syncPolicy", {}).get("automated")
+    return policy is not None and policy.get("enabled") is not False
+
+
+class Sources:
+    """A `FactSource`: metrics, registry and Git of the world, through their troubles."""
+
+    kinds = frozenset({"alert rule", "alert state", "series", "image manifest", "image labels", "source change"})
+
+    def __init__(self, world: World, fate: Fate, now: Any, point: Any) -> None:
+        self._world = world
+        self._fate = fate
+        self._now = now
+        self._point = point
+
+    async def read(self, key: Key[Any]) -> Fact[Any]:
+        """The fact, stamped by Backout's clock."""
+        await self._point(f"the {key.kind} is read", share=0.1)
+        await asyncio.sleep(self._fate.between(0.001, 0.05))
+        flags = self._world.diary.flags
+        if at(flags.get("metrics away", ()), asyncio.get_running_loop().time(), default=False) and key.kind in {"alert rule", "alert state", "series"}:
+            return Absent("the metrics system does not answer")
+        if self._fate.strikes(Trouble.FACT_ABSENT):
+            return Absent(f"the connection was refused (password={SECRET})")
+        if self._fate.strikes(Trouble.FACT_HANGS):
+            await asyncio.Event().wait()
+        if self._fate.strikes(Trouble.FACT_BROKEN):
+            raise self._fate.chance.choice((TemporaryError("timeout"), RefusedError("403"), ValueError(f"token={SECRET}")))
+        read_at = self._now()
+        if self._fate.strikes(Trouble.FACT_STALE):
+            read_at -= timedelta(minutes=10)
+        value = self._value(key)
+        if isinstance(value, Absent):
+            return value
+        return Known(value=value, evidence=Evidence(source="world", what=str(key), read_at=read_at), good_for=timedelta(seconds=60))
+
+    def _value(self, key: Key[Any]) -> Any:
+        world, subject = self._world, cast("Any", key.subject)
+        match key.kind:
+            case "alert state":
+                name, labels = subject
+                app = dict(labels).get("argocd_app", "")
+                if name != ALERT or app not in world.apps:
+                    return keys.AlertNow(state="inactive")
+                return keys.AlertNow(state=world.alert(app), active_at=world.began(app))
+            case "alert rule":
+                name, _ = subject
+                if name != ALERT:
+                    return Absent(f"there is no rule {name}")
+                return keys.AlertRule(
+                    name=ALERT, query="errors > 0.01", hold=HOLDS_FOR, keep_firing=timedelta(0), expression="errors", comparison=">", threshold=LIMIT
+                )
+            case "series":
+                promql, _ = subject
+                return self._series(promql)
+            case "image manifest":
+                digest = str(subject).rpartition("@")[2]
+                return keys.Manifest(digest=digest if digest in world._by_digest else None)  # noqa: SLF001  one module
+            case "image labels":
+                ship = world._by_digest.get(str(subject).rpartition("@")[2])  # noqa: SLF001  one module
+                if ship is None:
+                    return Absent("no such image")
+                return keys.ImageConfig(labels={}, revision=ship.source, repository=f"git.example/{ship.app}", version=ship.version)
+            case "source change":
+                repository, old, new = subject
+                change = keys.FileChange(path="src/app.py", change="modified")
+                return keys.SourceChange(repository=repository, old=old, new=new, files=(change,), has_code=True)
+            case _:
+                return Absent(f"nobody tells the {key.kind}")
+
+    def _series(self, promql: str) -> Any:
+        world, (what, app) = self._world, promql.split(" ")
+        sampled = self._now()
+        if what == "versions":
+            shares: dict[str, list[float]] = {}
+            for ship, ready in world.pods(app):
+                if ship is not None and (ready or ship.errors is None):
+                    own = 1.0 if ship.errors is None else ship.errors
+                    shares.setdefault(ship.version, []).append(max(own, 0.2) if world.other_cause.get(app) else own)
+            values: dict[tuple[tuple[str, str], ...], float] = {(("version", version),): sum(many) / len(many) for version, many in shares.items()}
+            return keys.Series(values=values, at=sampled)
+        share = world.share(app)
+        if what == "traffic":
+            flow = 0.0 if math.isnan(share) else 140.0 * world.traffic.get(app, 1.0)
+            return keys.Series(values={(("app", app),): flow}, at=sampled)
+        return keys.Series(values={} if math.isnan(share) else {(("app", app),): share}, at=sampled)
+
+
+class Receiver:
+    """A `Sender` of the outbox: collector or notifier. Keeps what it got, in order, also what it took without its answer arriving."""
+
+    def __init__(self, channel: str, name: str, world: World, fate: Fate) -> None:
+        self._channel = channel
+        self._name = name
+        self._world = world
+        self._fate = fate
+        self.got: list[bytes] = []
+
+    @property
+    def channel(self) -> str:
+        """The kind."""
+        return self._channel
+
+    async def send(self, bodies: Sequence[bytes]) -> None:
+        """Take them."""
+        await asyncio.sleep(self._fate.between(0.001, 0.05))
+        away = at(self._world.diary.flags.get(f"{self._name} away", ()), asyncio.get_running_loop().time(), default=False)
+        if away or self._fate.strikes(Trouble.RECEIVER_AWAY):
+            raise TemporaryError(f"{self._name} refuses connections")
+        self.got += bodies
+        if self._fate.strikes(Trouble.RECEIPT_LOST):
+            raise TemporaryError(f"{self._name} did not answer")
+
+
+class Knocking:
+    """One process' way to a receiver: dies with the process."""
+
+    def __init__(self, receiver: Receiver, point: Any) -> None:
+        self._receiver = receiver
+        self._point = point
+
+    @property
+    def channel(self) -> str:
+        """The kind."""
+        return self._receiver.channel
+
+    async def send(self, bodies: Sequence[bytes]) -> None:
+        """Send; what left arrives, whatever becomes of the process."""
+        await self._point("messages are about to leave")
+        await asyncio.shield(asyncio.get_running_loop().create_task(self._receiver.send(bodies), context=Context()))
+        await self._point("messages were taken")
