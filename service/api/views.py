@@ -139,6 +139,8 @@ def release_seen(one: ReleaseRecord) -> View:
         "last_health": one.last_health,
         "live_until": maybe(one.live_until),
         "made_by_backout": one.made_by_backout,
+        "moved": one.moved,
+        "fingerprint": one.fingerprint,
     }
 
 
@@ -286,6 +288,7 @@ def plan_body(one: Plan) -> View:
         "because": one.because,
         "suspect": release(one.suspect),
         "goal": release(one.goal),
+        "passed_over": [release(each) for each in one.passed_over],
         "steps": [step(each) for each in one.steps],
         "verdict": verdict(one.verdict),
         "must_name": must_name(one.verdict),

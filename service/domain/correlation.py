@@ -1,10 +1,10 @@
 """Which target an alert is about, and which release of it is under suspicion. Ambiguity is an answer here, never guessed away."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from service.domain.model import Episode, ObjectRef, Release, ReleaseRecord, TargetId
+from service.domain.model import Episode, ObjectRef, TargetId
 from service.domain.policy import AlertMapping
 
 LABEL_APP = "argocd_app"
@@ -106,62 +106,6 @@ def _by_objects(episode: Episode, index: Mapping[ObjectRef, tuple[TargetId, ...]
     return tuple(sorted(set(found)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suspicion:
-    """The release under suspicion and the last *good* one before it, or None with the reason. `suspects` holds every deploy in the window, newest first."""
-
-    suspect: Release | None
-    goal: Release | None
-    says: str
-    suspects: tuple[Release, ...] = ()
-
-
 def onset(began_at: datetime, hold: timedelta, active_at: datetime | None) -> datetime:
     """When the trouble began: the metrics system's own time of the condition, else the told start less the rule's `for`."""
     return active_at if active_at and active_at <= began_at else began_at - hold
-
-
-def find_suspect(
-    history: Sequence[Release],
-    *,
-    began: datetime | None,
-    window: timedelta,
-    records: Mapping[str, ReleaseRecord],
-    held: Iterable[str] = (),
-    made_by_backout: Iterable[str] = (),
-) -> Suspicion:
-    """Blame the live release if its deploy lies in the window before the onset; go back to the last good one before it.
-
-    `history` is newest first. `began` is None when a person asks without an incident: then the live release is the one to leave. A release that
-    Backout made (by handle) is never suspect; a held release is never a goal. Goals seen unhealthy are skipped; goals that nobody can vouch for come last.
-    """
-    if not history:
-        return Suspicion(suspect=None, goal=None, says="the delivery system remembers no release of this target")
-    live, barred = history[0], set(held)
-    if live.handle in set(made_by_backout):
-        return Suspicion(suspect=None, goal=None, says=f"release {live.title} was put there by Backout; going back from a rollback is for a person")
-    in_window: tuple[Release, ...] = ()
-    if began is not None:
-        in_window = tuple(r for r in history if began - window <= r.started_at <= began)
-        if live.started_at > began:
-            return Suspicion(suspect=None, goal=None, suspects=in_window, says=f"release {live.title} went live after the trouble began: it is not the cause")
-        if live not in in_window:
-            hours = window.total_seconds() / 3600
-            return Suspicion(suspect=None, goal=None, says=f"no deploy within {hours:g} h before the trouble began: a deploy is hardly the cause")
-    earlier = [r for r in history[1:] if r.key != live.key and r.key not in barred]
-    seen_good = next((r for r in earlier if r.key in records and _was_good(records[r.key])), None)
-    unsure = next((r for r in earlier if r.key not in records or not _was_bad(records[r.key])), None)
-    goal = seen_good or unsure
-    if goal is None:
-        return Suspicion(
-            suspect=live, goal=None, suspects=in_window, says=f"release {live.title} is under suspicion, but no earlier release is known to go back to"
-        )
-    return Suspicion(suspect=live, goal=goal, suspects=in_window, says=f"release {live.title} is under suspicion; back to release {goal.title}")
-
-
-def _was_good(record: ReleaseRecord) -> bool:
-    return record.healthy_for > timedelta(0) and not _was_bad(record)
-
-
-def _was_bad(record: ReleaseRecord) -> bool:
-    return record.last_health in {"Degraded", "Missing"}

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 from service.domain import correlation, keys
 from service.domain.difference import Content
 from service.domain.facts import Absent, Evidence, Facts, Key, Known
-from service.domain.model import Image, Json, Release, TargetId
-from service.domain.rule import Case
+from service.domain.model import Image, Json, ObjectRef, Release, TargetId
+from service.domain.rule import Case, Direction
 from service.domain.verdict import Answer, Finding, passes, unknown
 
 T = TypeVar("T")
@@ -140,7 +140,29 @@ def live_already(case: Case, goal: Release) -> Finding:
 
 def goal_images_key(case: Case, goal: Release) -> Key[tuple[Image, ...]]:
     """How the goal release renders: one that was never live is in no history, so it is what is desired now."""
-    return keys.images(case.target, goal.key, goal.handle) if goal.handle else keys.desired_images(case.target)
+    forward = case.direction is Direction.FORWARD and not goal.handle
+    return keys.desired_images(case.target) if forward else keys.images(case.target, goal.key, goal.handle)
+
+
+def leftover_keys(case: Case, release: Release) -> Iterator[Key[Any]]:
+    """The facts that `left_over` reads; our own record only where the delivery system cannot render that release any more."""
+    rendered = keys.leftovers(case.target, release.handle)
+    yield rendered
+    if rendered in case.facts.known and isinstance(case.facts.read(rendered), Absent):
+        yield keys.record(case.target, release.key)
+        yield keys.state(case.target)
+
+
+def left_over(case: Case, release: Release) -> Derived[tuple[ObjectRef, ...]] | Absent:
+    """Objects that run now and that the release does not have: as rendered today, else by what was recorded while the release lived (decision 17)."""
+    rendered = case.facts.read(keys.leftovers(case.target, release.handle))
+    if isinstance(rendered, Known):
+        return Derived(rendered.value, (rendered.evidence,))
+    record, state = case.facts.read(keys.record(case.target, release.key)), case.facts.read(keys.state(case.target))
+    if isinstance(record, Absent) or isinstance(state, Absent) or record.value.objects is None or record.value.moved:
+        return rendered
+    had = {one for one, _ in record.value.objects}
+    return Derived(tuple(one for one in state.value.objects if one not in had), (state.evidence, record.evidence))
 
 
 def proven(image: Image) -> bool:

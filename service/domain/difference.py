@@ -184,18 +184,26 @@ def leftovers(suspect: Content, goal: Content) -> tuple[ObjectRef, ...] | None:
     return tuple(sorted(suspect.objects - goal.objects, key=str))
 
 
-def fingerprint(content: Content) -> str:
+Digests = tuple[tuple[ObjectRef, str], ...]
+"""Each object of a release with the digest of its whole manifest: what is kept of it in its record."""
+
+
+def digests(rendered: Iterable[Rendered]) -> Digests:
+    """The objects with their digests, in a stable order."""
+    return tuple(sorted(((one.object, one.digest) for one in rendered), key=str))
+
+
+def fingerprint(images: Sequence[Image] | None, objects: Digests | None) -> str:
     """One digest over image digests and rendered manifests: equal content, equal fingerprint, whatever the commit. "" while either is not known."""
-    images, rendered = content.images, content.rendered
-    if images is None or rendered is None or any(image.digest is None for image in images):
+    if images is None or objects is None or any(image.digest is None for image in images):
         return ""
-    body = [sorted({str(image.exact) for image in images}), sorted([str(one.object), one.digest] for one in rendered)]
+    body = [sorted({str(image.exact) for image in images}), sorted([str(one), digest] for one, digest in objects)]
     return "sha256:" + hashlib.sha256(json.dumps(body, separators=(",", ":")).encode()).hexdigest()
 
 
-def changed(before: Sequence[Rendered], now: Sequence[Rendered]) -> tuple[ObjectRef, ...]:
-    """Objects that differ as a whole between two times at which the same release was rendered: a mutable chart version, a moved tag."""
-    old, new = ({one.object: one.digest for one in part} for part in (before, now))
+def changed(before: Digests, now: Digests) -> tuple[ObjectRef, ...]:
+    """Objects that differ as a whole between two times at which the same release was rendered: a mutable chart version, a moved branch."""
+    old, new = dict(before), dict(now)
     return tuple(sorted((one for one in old.keys() | new.keys() if old.get(one) != new.get(one)), key=str))
 
 

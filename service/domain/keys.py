@@ -67,6 +67,9 @@ class TargetState:
     itself; `remembered` is the raw setting to give back later. `spec_digest` covers what a person could have edited. `prune` is whether a rollback
     deletes what the goal release does not have. `marker` is the text of our own hold marker on the target, "" when there is none.
     `failed_newer` is the sentence of a deploy that failed after the newest history entry: part of it may be live, which the history does not tell.
+    `attempted` is the release of that deploy, or of one that still runs and has changed something: in no history, so without a handle; None also when
+    it cannot be told. `drifted` are objects that are not as `current` made them although nothing else is wanted: somebody changed them by hand.
+    `history_limit` is how many releases the system remembers, None when it does not say.
     `settled`: what runs now belongs to `current`, and is not on its way to or from something else. `desired` are the sources that the system would
     deploy if it were let, resolved; () when it does not say. `unmark` is a command by which a person takes the marker off.
     `follows`: what each source of the spec follows (a branch, a tag, a fixed revision), "" for the system's default.
@@ -92,6 +95,9 @@ class TargetState:
     link: str = ""
     failed_newer: str = ""
     settled: bool = True
+    attempted: Release | None = None
+    drifted: tuple[ObjectRef, ...] = ()
+    history_limit: int | None = None
     desired: tuple[Source, ...] = ()
     unmark: str = ""
     follows: tuple[str, ...] = ()

@@ -151,7 +151,8 @@ class Release:
     """One version of a target that was live.
 
     `key` is its identity (decision 4). `handle` is the delivery system's own name for it *now* (Argo CD: the history id) and identifies nothing by
-    itself, for ids restart and are trimmed. `version` is for people. Times are UTC; `deployed_at` is None while a deploy is under way.
+    itself, for ids restart and are trimmed; "" for a release that is in no history: its deploy failed, still runs, or was trimmed. `version` is for
+    people. Times are UTC; `deployed_at` is None while a deploy is under way.
     """
 
     target: TargetId
@@ -169,17 +170,15 @@ class Release:
         return self.sources[0].revision if self.sources else ""
 
     @property
-    def title(self) -> str:
-        """What a person reads: `42 (v2.5.0 · 9c1e2ab)`; `v2.5.1 · 1b2c3d4` for one that was never live and has no handle yet."""
-        inside = " · ".join(part for part in (self.version, self.revision[:7]) if part)
-        if not self.handle:
-            return inside or "a release without a name"
-        return f"{self.handle} ({inside})" if inside else self.handle
+    def name(self) -> str:
+        """What a person calls it: the delivery system's name, else its version, else its revision."""
+        return self.handle or self.version or self.revision[:7] or "without a name"
 
     @property
-    def name(self) -> str:
-        """The shortest that names it: the delivery system's own name, or its version or revision where it has none yet."""
-        return self.handle or self.version or self.revision[:7] or "without a name"
+    def title(self) -> str:
+        """What a person reads: `42 (v2.5.0 · 9c1e2ab)`; `v2.5.0 · 9c1e2ab` for one that is in no history."""
+        inside = " · ".join(part for part in (self.version, self.revision[:7]) if part)
+        return f"{self.handle} ({inside})" if inside and self.handle else inside or self.name
 
 
 def release_key(sources: Sequence[Source]) -> str:
@@ -194,6 +193,9 @@ class ReleaseRecord:
 
     `images` are the images with the digests that ran; None when Backout never saw its pods. `live_until` is None while it is live.
     `vouched`: the last look was sure that what it saw was this release; time next to one that was not does not count.
+    `sources` are what it was made of, for the day on which the delivery system remembers it no more. `objects` are its objects, each with a digest of
+    its manifest as it was rendered while it lived; None when nobody could read them. `moved` says what changed under the same release (a moved tag,
+    a mutable chart version), "" when nothing did: what moved once is never exact. `fingerprint` is a digest of its content, "" while that is not known.
     """
 
     target: TargetId
@@ -208,6 +210,10 @@ class ReleaseRecord:
     live_until: datetime | None = None
     made_by_backout: bool = False
     vouched: bool = True
+    sources: tuple[Source, ...] = ()
+    objects: tuple[tuple["ObjectRef", str], ...] | None = None
+    moved: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from service.domain.model import (
 )
 from service.domain.planning.plan import Offer, Step
 from service.domain.rule import Case
+from service.domain.suspicion import Trouble
 
 # --- time ----------------------------------------------------------------------------------------------------------------
 
@@ -398,6 +399,10 @@ class Targets(Protocol):
     async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]: ...
     async def spec_before(self, target: TargetId, at: datetime) -> tuple[str, datetime] | None:
         """The spec digest last read before `at`, and when."""
+        ...
+
+    async def troubles(self, target: TargetId) -> Sequence[Trouble]:
+        """When alerts fired on the target, newest first, as far back as matters for releases that are still remembered."""
         ...
 
     async def handles_made_by_backout(self, target: TargetId) -> Sequence[str]: ...

@@ -77,6 +77,7 @@ episode = sa.Table(
     sa.UniqueConstraint("source", "fingerprint", "starts_at"),
 )
 sa.Index("ix_episode_starts_at_id", episode.c.starts_at, episode.c.id)
+sa.Index("ix_episode_target", episode.c.target, episode.c.starts_at)
 sa.Index("ix_episode_undecided", episode.c.delivery_id, sqlite_where=episode.c.disposition == "", postgresql_where=episode.c.disposition == "")
 
 incident = sa.Table(
@@ -235,6 +236,10 @@ release = sa.Table(
     sa.Column("live_until", Utc),
     sa.Column("made_by_backout", sa.Boolean, nullable=False),
     sa.Column("vouched", sa.Boolean, nullable=False),
+    sa.Column("sources", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("objects", sa.JSON, nullable=True),
+    sa.Column("moved", sa.Text, nullable=False, server_default=""),
+    sa.Column("fingerprint", sa.String(80), nullable=False, server_default=""),
 )
 
 effect = sa.Table(

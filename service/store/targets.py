@@ -9,13 +9,17 @@ from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.domain.keys import TargetState
-from service.domain.model import Image, ObjectRef, ReleaseRecord, TargetId
+from service.domain.model import Image, ObjectRef, ReleaseRecord, Source, TargetId
 from service.domain.ports import ListedTarget, Listing, Mark
+from service.domain.suspicion import Trouble
 from service.store import tables as t
 from service.store.database import Database
 
 _LISTED = TypeAdapter(ListedTarget)
 _IMAGES = TypeAdapter(tuple[Image, ...])
+_SOURCES = TypeAdapter(tuple[Source, ...])
+_OBJECTS = TypeAdapter(tuple[tuple[ObjectRef, str], ...])
+TROUBLES = 100
 
 
 class TargetStore:
@@ -137,6 +141,13 @@ class TargetStore:
             ).first()
             return None if row is None else (row.digest, min(row.until, at))
 
+    async def troubles(self, target: TargetId) -> Sequence[Trouble]:
+        """When alerts fired on the target, by their senders' word, newest first; the newest hundred tell enough of releases that are still remembered."""
+        query = sa.select(t.episode.c.starts_at, t.episode.c.ends_at).where(t.episode.c.target == str(target))
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.order_by(t.episode.c.starts_at.desc()).limit(TROUBLES))
+            return tuple(Trouble(since=row.starts_at, until=row.ends_at) for row in rows)
+
     async def handles_made_by_backout(self, target: TargetId) -> Sequence[str]:
         """Handles of releases that Backout itself put live."""
         async with self._database.read() as connection:
@@ -214,6 +225,10 @@ def _record_values(record: ReleaseRecord) -> dict[str, Any]:
         "live_until": record.live_until,
         "made_by_backout": record.made_by_backout,
         "vouched": record.vouched,
+        "sources": _SOURCES.dump_python(record.sources, mode="json"),
+        "objects": None if record.objects is None else _OBJECTS.dump_python(record.objects, mode="json"),
+        "moved": record.moved,
+        "fingerprint": record.fingerprint,
     }
 
 
@@ -231,4 +246,8 @@ def _record(row: Mapping[Any, Any]) -> ReleaseRecord:
         live_until=row["live_until"],
         made_by_backout=row["made_by_backout"],
         vouched=row["vouched"],
+        sources=_SOURCES.validate_python(row["sources"]),
+        objects=None if row["objects"] is None else _OBJECTS.validate_python(row["objects"]),
+        moved=row["moved"],
+        fingerprint=row["fingerprint"],
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.domain import correlation, keys
+from service.domain import correlation, keys, suspicion
 from service.domain.evaluation import asked, evaluate
 from service.domain.facts import Absent, Facts, Key, Known
 from service.domain.model import Actor, Mode, OperationKind, Release, TargetId, Way
@@ -79,22 +79,22 @@ class Examiner:
             first += [keys.alert_rule(trigger.alert, trigger.series_labels), keys.alert_now(trigger.alert, trigger.series_labels)]
         facts = _but_for(await self._gatherer.facts(target, first), keys.limits(target), ignore_operation)
         began = self._onset(trigger, facts)
-        suspicion = await self._suspect(target, facts, began, policy)
+        suspected = await self._suspect(target, facts, began, policy)
         case = Case(
             target=target,
             policy=policy,
-            suspect=suspicion.suspect,
-            goal=suspicion.goal,
+            suspect=suspected.suspect,
+            goal=suspected.goal,
             way=Way.ROLLBACK,
             facts=facts,
             trigger=trigger,
-            why_none=suspicion.says,
+            why_none=suspected.says,
             context={"operation": ignore_operation, "onset": began.isoformat() if began else ""},
         )
         rules = asked(case, self._rules, automatic=automatic)
         case, offer, verdict = await self._best(case, rules, automatic=automatic)
-        plan = self._plan(case, offer, verdict, mode=mode, requested_by=requested_by, plan_id=plan_id, deadline=deadline)
-        says = suspicion.says if plan is None or verdict.worst is not Answer.PASS else verdict.because
+        plan = self._plan(case, offer, verdict, suspected.passed_over, mode=mode, requested_by=requested_by, plan_id=plan_id, deadline=deadline)
+        says = suspected.says if plan is None or verdict.worst is not Answer.PASS else verdict.because
         return Examination(case=case, verdict=verdict, plan=plan, offer=offer, says=says, onset=began)
 
     def _onset(self, trigger: Trigger | None, facts: Facts) -> datetime | None:
@@ -105,24 +105,34 @@ class Examiner:
         hold = rule.value.hold if isinstance(rule, Known) else timedelta(0)
         return correlation.onset(trigger.began_at, hold, now.value.active_at if isinstance(now, Known) else None)
 
-    async def _suspect(self, target: TargetId, facts: Facts, began: datetime | None, policy: TargetPolicy) -> correlation.Suspicion:
+    async def _suspect(self, target: TargetId, facts: Facts, began: datetime | None, policy: TargetPolicy) -> suspicion.Suspicion:
         state, limits = facts.read(keys.state(target)), facts.read(keys.limits(target))
         if isinstance(state, Absent):
-            return correlation.Suspicion(suspect=None, goal=None, says=f"which release is live is unknown: {state.why}")
-        if state.value.failed_newer:
+            return suspicion.Suspicion(suspect=None, goal=None, says=f"which release is live is unknown: {state.why}")
+        tried = state.value.attempted
+        if state.value.failed_newer and tried is None:
             says = f"{state.value.failed_newer}; part of it may be live, which the history does not tell: a person has to say what runs"
-            return correlation.Suspicion(suspect=None, goal=None, says=says)
+            return suspicion.Suspicion(suspect=None, goal=None, says=says)
         records = await self._targets.records(target)
-        named = [replace(r, version=r.version or records[r.key].version) if r.key in records else r for r in state.value.history]
-        suspicion = correlation.find_suspect(
-            named,
-            began=began,
-            window=policy.deploy_window,
+
+        def named(release: Release) -> Release:
+            return replace(release, version=release.version or records[release.key].version) if release.key in records else release
+
+        deployed = suspicion.Deployed(
+            history=[named(release) for release in state.value.history],
+            attempted=named(tried) if tried else None,
+            attempted_says=state.value.failed_newer or (f"a deploy of {tried.title} by {tried.by.name} is not complete" if tried else ""),
+            live=named(state.value.current) if state.value.current else None,
+        )
+        memory = suspicion.Memory(
             records=records,
+            troubles=await self._targets.troubles(target),
+            least=policy.minimum_healthy,
             held=limits.value.held if isinstance(limits, Known) else (),
             made_by_backout=limits.value.made_by_backout if isinstance(limits, Known) else (),
         )
-        return replace(suspicion, suspect=await self._versioned(suspicion.suspect), goal=await self._versioned(suspicion.goal))
+        found = suspicion.find_suspect(deployed, memory, began=began, window=policy.deploy_window)
+        return replace(found, suspect=await self._versioned(found.suspect), goal=await self._versioned(found.goal))
 
     async def _versioned(self, release: Release | None) -> Release | None:
         """With the version that its image says it is, where no record has it yet: a release that burns at once is judged before it was ever seen settled."""
@@ -158,7 +168,18 @@ class Examiner:
         case = await self._gatherer.complete(case, rules)
         return replace(case, facts=_but_for(case.facts, keys.limits(case.target), str(case.context.get("operation", ""))))
 
-    def _plan(self, case: Case, offer: Offer | None, verdict: Verdict, *, mode: Mode, requested_by: Actor, plan_id: str, deadline: timedelta) -> Plan | None:
+    def _plan(
+        self,
+        case: Case,
+        offer: Offer | None,
+        verdict: Verdict,
+        passed_over: tuple[Release, ...],
+        *,
+        mode: Mode,
+        requested_by: Actor,
+        plan_id: str,
+        deadline: timedelta,
+    ) -> Plan | None:
         state = case.facts.read(keys.state(case.target))
         if offer is None or case.suspect is None or case.goal is None or isinstance(state, Absent):
             return None
@@ -182,6 +203,7 @@ class Examiner:
             made_at=now,
             act_before=now + deadline,
             tags=(f"rollback-{now:%Y-%m-%d}",),
+            passed_over=passed_over,
             requested_by=requested_by,
         )
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from service.domain import keys, spans
 from service.domain.facts import Absent, Facts, Known
 from service.domain.holding import HeldRelease
-from service.domain.model import Hold, Json, Operation, Outcome
+from service.domain.model import Hold, Json, Operation, Outcome, Release
 from service.domain.planning.plan import Plan, Step
 from service.domain.ports import HoldChange, Observation, Seen, SpanDraft
 from service.domain.rule import Trigger
@@ -77,16 +77,16 @@ class RollbackTale(Tale):
             reason=f"{plan.suspect.title} was rolled back to {plan.goal.title}",
             review_at=now + self._p.examiner.policy(op.target).hold_review,
             owner=str(op.requested_by),
-            held=(plan.suspect.key,),
+            held=tuple(dict.fromkeys(one.key for one in _bad(plan))),
             remembered={
                 "auto_sync": remembered,
-                "revisions": [",".join(source.revision for source in plan.suspect.sources)],
+                "revisions": [",".join(source.revision for source in one.sources) for one in _bad(plan)],
                 "uid": plan.uid,
                 "stopped": bool(remembered),
             },
         )
-        held = HeldRelease(key=plan.suspect.key, since=now, operation_id=op.id, release=plan.suspect, against=plan.goal)
-        return data, HoldChange(open=hold, releases=(held,))
+        held = {one.key: HeldRelease(key=one.key, since=now, operation_id=op.id, release=one, against=plan.goal) for one in _bad(plan)}
+        return data, HoldChange(open=hold, releases=tuple(held.values()))
 
     async def seen(self, op: Operation, data: Attempt, step: Step, observation: Observation) -> Attempt:
         """Note the release that we put live, also when somebody has deployed over it since: it is never suspect (promise 10)."""
@@ -118,10 +118,10 @@ class RollbackTale(Tale):
         drafts = []
         if data.hold_id:
             review = now + self._p.examiner.policy(op.target).hold_review
-            held = f"{plan.suspect.title} stays away until a person ends the hold; review by {review:%Y-%m-%d}"
+            held = f"{_titles(plan)} {'stay' if plan.passed_over else 'stays'} away until a person ends the hold; review by {review:%Y-%m-%d}"
             attributes: dict[str, str | int | float | bool] = {
                 spans.HOLD_ID: data.hold_id,
-                spans.HOLD_HELD: plan.suspect.key,
+                spans.HOLD_HELD: " ".join(one.key for one in _bad(plan)),
                 spans.HOLD_OWNER: str(op.requested_by),
                 spans.HOLD_REVIEW_AT: review.isoformat(),
             }
@@ -131,7 +131,9 @@ class RollbackTale(Tale):
             f"Why: {data.trigger.alert if data.trigger else str(op.requested_by)}; {plan.suspect.title} was to blame.",
             f"Safe: {messages.score(plan.verdict)}.",
             says[:1].upper() + says[1:] + ".",
-            f"{plan.suspect.title} is held away. Next: fix and release; then backout holds end {data.hold_id}" if data.hold_id else "",
+            f"{_titles(plan)} {'are' if plan.passed_over else 'is'} held away. Next: fix and release; then backout holds end {data.hold_id}"
+            if data.hold_id
+            else "",
             "" if good else "The rollback stays in place. A person is needed now.",
         )
         return Closing(text=text, drafts=drafts)
@@ -151,6 +153,15 @@ class RollbackTale(Tale):
         if accepted or failed or data.held_before or not data.hold_id:
             return tail, None
         return tail, HoldChange(end=data.hold_id, only=plan.suspect.key if data.joins_hold else "", ended_by="backout", because=data.why_compensate)
+
+
+def _bad(plan: Plan) -> tuple[Release, ...]:
+    """The release that was rolled back, and those before it that were never good either: all are held away."""
+    return (plan.suspect, *plan.passed_over)
+
+
+def _titles(plan: Plan) -> str:
+    return " and ".join(one.title for one in _bad(plan))
 
 
 def own_marker(marker: str, hold: Hold) -> str:

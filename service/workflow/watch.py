@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from service.domain import keys
+from service.domain import difference, keys
+from service.domain.difference import Digests
 from service.domain.errors import BackoutError
 from service.domain.facts import Absent
 from service.domain.model import Image, ReleaseRecord, TargetId
@@ -21,6 +22,8 @@ from service.workflow.gather import Gatherer
 
 HEALTHY = "Healthy"
 AT_ONCE = 8
+SHORT = 19
+"""So much of a digest tells two apart."""
 GAP = timedelta(minutes=2)
 """Longer than this between two looks counts as not watched."""
 SELDOM = 3
@@ -219,11 +222,22 @@ class Watcher:
         delivery = self._deliveries[target.instance]
         state = await delivery.look(target)
         pods = await delivery.read(keys.pods(target))
-        now = self._clock.now()
         before = await self._targets.records(target)
-        records = _records(state, None if isinstance(pods, Absent) else pods.value, before, now)
+        objects = await self._objects(delivery, state, before)
+        now = self._clock.now()
+        records = _records(state, None if isinstance(pods, Absent) else pods.value, objects, before, now)
         await self._targets.remember_state(state, [await self._named(record) for record in records], now)
         return state
+
+    @staticmethod
+    async def _objects(delivery: Delivery, state: keys.TargetState, before: Mapping[str, ReleaseRecord]) -> Digests | None:
+        """The live release's objects as it renders, read once for each time it was deployed; None when they are known, or cannot be read."""
+        live = state.current
+        known = before.get(live.key) if live else None
+        if live is None or not _sure(state) or (known is not None and known.objects is not None and known.handle == live.handle):
+            return None
+        rendered = await delivery.read(keys.manifests(state.target, live.key, live.handle))
+        return None if isinstance(rendered, Absent) else difference.digests(rendered.value)
 
     async def _named(self, record: ReleaseRecord) -> ReleaseRecord:
         """With the version that its image says it is, for people to read."""
@@ -249,13 +263,20 @@ class Watcher:
         await self._targets.remember_state_record(_lived_on(live[0], listed.health, now))
 
 
-def _records(state: keys.TargetState, pods: Sequence[keys.Pod] | None, before: Mapping[str, ReleaseRecord], now: datetime) -> list[ReleaseRecord]:
+def _sure(state: keys.TargetState) -> bool:
+    """Whether what runs is the live release and nothing else."""
+    return state.settled and not state.failed_newer and state.attempted is None and state.running is None
+
+
+def _records(
+    state: keys.TargetState, pods: Sequence[keys.Pod] | None, objects: Digests | None, before: Mapping[str, ReleaseRecord], now: datetime
+) -> list[ReleaseRecord]:
     """The records that one look changes: the live release lived on, every other one is over."""
     live = state.current
     changed = [replace(r, live_until=now) for r in before.values() if r.live_until is None and (live is None or r.key != live.key)]
     if live is None:
         return changed
-    sure = state.settled and not state.failed_newer and state.running is None
+    sure = _sure(state)
     known = before.get(live.key)
     if known is None or known.live_until is not None:
         fresh = ReleaseRecord(
@@ -269,14 +290,34 @@ def _records(state: keys.TargetState, pods: Sequence[keys.Pod] | None, before: M
             healthy_for=known.healthy_for if known else timedelta(0),
             last_health=state.health,
             vouched=sure,
+            objects=known.objects if known else None,
+            moved=known.moved if known else "",
         )
     elif not sure:  # half of another release may run: its health is not this release's
         fresh = replace(known, handle=live.handle, watched_until=now, vouched=False)
     else:
         fresh = replace(_lived_on(known, state.health, now), handle=live.handle, version=live.version or known.version)
     images = _agreed(pods) if sure and state.health == HEALTHY and pods else None
-    changed.append(replace(fresh, images=_together(fresh.images, images)))
+    kept = replace(
+        fresh,
+        images=_together(fresh.images, images),
+        objects=fresh.objects if objects is None else objects,
+        moved=fresh.moved or _moved(fresh, images, objects),
+        sources=live.sources,
+    )
+    changed.append(replace(kept, fingerprint=difference.fingerprint(kept.images, kept.objects)))
     return changed
+
+
+def _moved(record: ReleaseRecord, images: Sequence[Image] | None, objects: Digests | None) -> str:
+    """What is another one under the same release than it was: the release names it, and the name was moved. "" when nothing was seen to be."""
+    before = {image.repository: image.digest for image in record.images or () if image.digest}
+    for image in images or ():
+        old = before.get(image.repository)
+        if old and image.digest and image.digest != old:
+            return f"{image.repository} ran as {old[:SHORT]} and later as {image.digest[:SHORT]}"
+    other = difference.changed(record.objects, objects) if record.objects is not None and objects is not None else ()
+    return f"{other[0]} was rendered in two ways" if other else ""
 
 
 def _together(before: tuple[Image, ...] | None, now: tuple[Image, ...] | None) -> tuple[Image, ...] | None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from service.domain import keys
+from service.domain.difference import Rendered
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.model import Actor, Image, Json, ObjectRef, Release, TargetId, Way
@@ -48,11 +49,15 @@ class Application:
     owner: keys.Owner = field(default_factory=lambda: keys.Owner(kind="nobody"))
     pods_ready: bool = True
     objects: tuple[ObjectRef, ...] = ()
+    attempted: Release | None = None
+    failed_newer: str = ""
+    manifests: dict[str, tuple[Rendered, ...]] = field(default_factory=dict)
+    left_over: dict[str, tuple[ObjectRef, ...]] = field(default_factory=dict)
 
     @property
     def live(self) -> Release:
-        """What was deployed last."""
-        return self.history[0]
+        """What was deployed last, whether it is in the history or not."""
+        return self.attempted or self.history[0]
 
 
 class FakeDelivery:
@@ -106,7 +111,7 @@ class FakeDelivery:
     @property
     def kinds(self) -> frozenset[str]:
         """What an instance of this kind can know."""
-        return frozenset({"state", "acts", "sync window", "pods", "permissions", "rendered images", "leftovers"})
+        return frozenset({"state", "acts", "sync window", "pods", "permissions", "rendered images", "rendered manifests", "leftovers"})
 
     async def targets(self) -> Listing:
         """The one target."""
@@ -136,7 +141,7 @@ class FakeDelivery:
             uid=app.uid,
             title=target.name,
             project="shop",
-            current=app.live,
+            current=app.history[0],
             history=tuple(app.history),
             desired_revision=app.desired_revision or app.live.revision,
             auto_sync=app.auto_sync,
@@ -147,6 +152,8 @@ class FakeDelivery:
             spec_digest=app.spec_digest,
             objects=app.objects,
             marker=app.marker,
+            attempted=app.attempted,
+            failed_newer=app.failed_newer,
         )
 
     async def read(self, key: Key[Any]) -> Fact[Any]:
@@ -158,12 +165,17 @@ class FakeDelivery:
             "sync window": lambda: keys.Window(open=True, says="no window is defined"),
             "pods": self.pods,
             "permissions": lambda: keys.Permissions(allowed={"get": True, "sync": True, "update": True}, fix={}),
-            "leftovers": tuple,
         }
         if key.kind == "state":
             value: Any = await self.look(self.target)
         elif key.kind == "rendered images":
             value = tuple(image for release, image in self.app.images.items() if release in key.subject)  # type: ignore[operator]  # (target, release, handle)
+        elif key.kind == "leftovers":
+            value = next((objects for handle, objects in self.app.left_over.items() if handle in key.subject), ())  # type: ignore[operator]  # (target, handle)
+        elif key.kind == "rendered manifests":
+            value = next((rendered for release, rendered in self.app.manifests.items() if release in key.subject), None)  # type: ignore[operator]
+            if value is None:
+                return Absent("that release renders to nothing")
         elif key.kind in values:
             value = values[key.kind]()
         else:
@@ -274,6 +286,7 @@ class FakeDelivery:
             goal = next(one for one in app.history if one.key == intent["goal"])
             handle = str(1 + max(int(one.handle) for one in app.history))
             now = self._clock.now()
+            app.attempted, app.failed_newer = None, ""
             app.history.insert(0, replace(goal, handle=handle, started_at=now, deployed_at=now, by=ME))
             app.health = "Healthy"
 

@@ -34,12 +34,14 @@ class Shop:
         self._auto_sync = auto_sync
 
     @classmethod
-    async def open(cls, client: LabClient, *, auto_sync: bool = True, errors: float = ERRORS_OF_A_GOOD_RELEASE) -> Self:
-        """A new shop with release 1.0 live and healthy."""
+    async def open(
+        cls, client: LabClient, *, auto_sync: bool = True, errors: float = ERRORS_OF_A_GOOD_RELEASE, config_files: Mapping[str, str] | None = None
+    ) -> Self:
+        """A new shop with release 1.0 live and healthy. `config_files`: further files of its configuration."""
         name = f"shop-{secrets.token_hex(3)}"
         source, config = await client.create_repository(f"{name}-source"), await client.create_repository(f"{name}-config")
         shop = cls(client, name, source=source, config=config, auto_sync=auto_sync)
-        shipped = await shop._ship("1.0", errors, {})
+        shipped = await shop._ship("1.0", errors, {}, config_files or {})
         await client.create_namespace(name)
         await client.create_application(name, config, namespace=name, auto_sync=auto_sync)
         await shop.until_live(shipped)
@@ -49,24 +51,31 @@ class Shop:
         """Take the application and its pods away, so that its alerts end and the next test's Backout does not see it."""
         await self.client.delete_application(self.name)
 
-    async def release(self, version: str, *, errors: float = ERRORS_OF_A_GOOD_RELEASE, files: Mapping[str, str] | None = None) -> Shipped:
-        """Ship the next release and wait until its pods serve."""
-        shipped = await self._ship(version, errors, files or {})
+    async def release(
+        self,
+        version: str,
+        *,
+        errors: float = ERRORS_OF_A_GOOD_RELEASE,
+        files: Mapping[str, str] | None = None,
+        config_files: Mapping[str, str] | None = None,
+    ) -> Shipped:
+        """Ship the next release and wait until its pods serve. `files` are of its source, `config_files` of its configuration."""
+        shipped = await self._ship(version, errors, files or {}, config_files or {})
         await self.until_live(shipped)
         return shipped
 
-    async def ship(self, version: str, *, errors: float = ERRORS_OF_A_GOOD_RELEASE) -> Shipped:
+    async def ship(self, version: str, *, errors: float = ERRORS_OF_A_GOOD_RELEASE, config_files: Mapping[str, str] | None = None) -> Shipped:
         """Only commit, push and refresh; whether it is deployed is Argo CD's matter."""
-        shipped = await self._ship(version, errors, {})
+        shipped = await self._ship(version, errors, {}, config_files or {})
         await self.client.application(self.name, refresh=True)
         return shipped
 
-    async def _ship(self, version: str, errors: float, files: Mapping[str, str]) -> Shipped:
+    async def _ship(self, version: str, errors: float, files: Mapping[str, str], config_files: Mapping[str, str]) -> Shipped:
         source = await self.source.commit({"src/app.py": f"VERSION = {version!r}\n", **files}, f"{self.name} {version}")
         labels = {IMAGE_REVISION: source, IMAGE_SOURCE: self.source.url}
         digest = await self.client.push_image(f"team/{self.name}", version=version, errors=errors, labels=labels)
         image = self.client.image(f"team/{self.name}", digest)
-        config = await self.config.commit({MANIFEST: deployment(self.name, image, replicas=2)}, f"{self.name}: {version}")
+        config = await self.config.commit({MANIFEST: deployment(self.name, image, replicas=2), **config_files}, f"{self.name}: {version}")
         return Shipped(version=version, source=source, image=image, config=config)
 
     async def until_live(self, shipped: Shipped) -> None:

@@ -19,7 +19,7 @@ from service.domain.difference import Rendered
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import Act, Owner, Permissions, Pod, TargetState, Window
-from service.domain.model import Image, ObjectRef, TargetId
+from service.domain.model import Image, ObjectRef, TargetId, release_key
 from service.domain.ports import Clock, ListedTarget, Listing
 
 VOLATILE = timedelta(seconds=30)
@@ -329,18 +329,20 @@ class Reader:
         """What a past release renders to today, and its key; only where nothing but the revision differs from the current sources (decision 17)."""
         looked = await self.get(target)
         entry = next((e for e in reading.history_of(looked.app) if str(e.get("id", 0)) == handle), None)
+        entry = reading.attempted_body(looked.app) if not handle else entry
         if entry is None:
             raise PermanentError(f"Argo CD's history has no entry {handle} any more")
+        name = handle or reading.joined(reading.revisions_of(entry))[:7]
         if not reading.same_but_revision(entry, reading.part(looked.app, "spec")):
-            raise PermanentError(f"release {handle} had other sources or parameters than today, and Argo CD renders only today's")
+            raise PermanentError(f"release {name} had other sources or parameters than today, and Argo CD renders only today's")
         revisions = reading.revisions_of(entry)
         if not revisions:
-            raise PermanentError(f"release {handle} names no revision")
+            raise PermanentError(f"release {name} names no revision")
         reply = await self._client.manifests(looked.ref, revisions, multi=bool(reading.entries(entry.get("sources"))))
         manifests = reading.manifests_of(reply.body)
         if not manifests:
-            raise PermanentError(f"release {handle} renders to nothing")
-        return Render(looked=looked, manifests=manifests, revisions=revisions, reply=reply, key=reading.release_of(entry, target, looked.me).key)
+            raise PermanentError(f"release {name} renders to nothing")
+        return Render(looked=looked, manifests=manifests, revisions=revisions, reply=reply, key=release_key(reading.sources_of(entry)))
 
     # --- small things ---
 

@@ -32,6 +32,11 @@ ENABLED_SINCE = (3, 1)
 """Version that knows `automated.enabled`; older servers drop it silently, and auto-sync stays on."""
 TOO_OLD = "this Argo CD is older than v3.1: it cannot stop auto-sync without forgetting its settings"
 
+HISTORY_LIMIT = 10
+"""What Argo CD keeps where `revisionHistoryLimit` is not set."""
+PINNED = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|sha256:[0-9a-f]{64}|v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
+"""A resolved revision: a commit, a digest, a chart's version. Anything else is a name that can move."""
+
 Body = Mapping[str, Json]
 _SPEC_EDIT = re.compile(r"\bupdated application\b")
 
@@ -281,22 +286,41 @@ def warnings_of(app: Body, *, can_stop: bool) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _request(state: Body) -> Body:
+    """What an operation was on: the result has the revisions resolved, the request may name a branch."""
+    sync, result = part(state, "operation", "sync"), part(state, "syncResult")
+    return {**sync, **{name: value for name, value in result.items() if value}}
+
+
 def _unrecorded(app: Body, current: Release | None) -> bool:
-    """Whether the last operation, which is over, was on something else than the newest history entry: part of that may be live.
+    """Whether the last operation, which is over, was on something else than the newest history entry, and may have changed something.
 
     It is over when `operation` is gone, whatever its phase (one taken away from outside stays Running). A history entry is written before its
     operation ends, so what ended on other sources is newer than the entry, unless the stamps say otherwise. A dry run changed nothing.
     """
     state = part(app, "status", "operationState")
-    sync, result = part(state, "operation", "sync"), part(state, "syncResult")
     finished = moment(state.get("finishedAt"))
-    if not state or part(app, "operation") or sync.get("dryRun") or (current is not None and finished is not None and finished < current.started_at):
+    if not state or part(app, "operation") or not _reached(state) or (current is not None and finished is not None and finished < current.started_at):
         return False
-    body = {**sync, **{name: value for name, value in result.items() if value}}  # the result has the revisions resolved, the request may name a branch
+    body = _request(state)
     sources = sources_of(body)
     if current is not None and not any(source.repository for source in sources):
         return revisions_of(body) != tuple(source.revision for source in current.sources)
     return current is None or release_key(sources) != current.key
+
+
+def _reached(state: Body) -> bool:
+    """Whether the operation may have changed something in the cluster.
+
+    Sure of the contrary are only a dry run, and one that failed at once before anything was applied: it tried once, and names no object that it changed
+    and no hook that it ran (recordings 18, 23).
+    """
+    if part(state, "operation", "sync").get("dryRun"):
+        return False
+    rows = entries(part(state, "syncResult").get("resources"))
+    touched = any(text(row.get("hookType")) or text(row.get("status")) not in {"", "SyncFailed", "PruneSkipped"} for row in rows)
+    at_once = text(state.get("phase")) in {"Failed", "Error"} and not state.get("retryCount") and bool(part(state, "syncResult"))
+    return touched or not at_once
 
 
 def failed_newer_of(app: Body, current: Release | None, me: str) -> str:
@@ -312,6 +336,61 @@ def failed_newer_of(app: Body, current: Release | None, me: str) -> str:
     ended = f"ended {phase}" if phase in ENDED_PHASES else f"was taken away while {phase or 'it began'}"
     message = said(state.get("message"))[:WORDS_KEPT]
     return f"a deploy of {revision} by {by} {ended} at {at}" + (f": {message}" if message else "")
+
+
+def attempted_of(app: Body, target: TargetId, current: Release | None, me: str) -> Release | None:
+    """The release of an operation that is in no history entry and changed something: it failed, was taken away, was on some objects only, or still runs.
+
+    None also where it does not say exactly what it was on: a branch is no release.
+    """
+    state = part(app, "status", "operationState")
+    running = bool(part(app, "operation"))
+    rows = entries(part(state, "syncResult").get("resources"))
+    whole = text(state.get("phase")) == "Succeeded" and not part(state, "operation", "sync").get("resources")  # such a one is in the history
+    if not state or whole or not ((running and rows and _reached(state)) or _unrecorded(app, current)):
+        return None
+    started, sources = moment(state.get("startedAt")), sources_of(_request(state))
+    exact = bool(sources) and all(source.repository and PINNED.fullmatch(source.revision) for source in sources)
+    key = release_key(sources)
+    if started is None or not exact or (current is not None and key == current.key):
+        return None
+    return Release(target=target, key=key, handle="", sources=sources, started_at=started, by=actor(part(state, "operation", "initiatedBy"), me))
+
+
+def attempted_body(app: Body) -> Body:
+    """The sources of the last operation, in the shape of a history entry."""
+    return _request(part(app, "status", "operationState"))
+
+
+def unrecorded_current(app: Body, target: TargetId, me: str) -> Release | None:
+    """What is live where Argo CD keeps no history (`revisionHistoryLimit: 0`): what the last operation deployed in full, if that succeeded."""
+    state = part(app, "status", "operationState")
+    sync = part(state, "operation", "sync")
+    started, sources = moment(state.get("startedAt")), sources_of(_request(state))
+    whole = text(state.get("phase")) == "Succeeded" and not sync.get("resources") and not sync.get("dryRun") and not part(app, "operation")
+    if history_of(app) or not whole or started is None or not any(source.repository for source in sources):
+        return None
+    by = actor(part(state, "operation", "initiatedBy"), me)
+    return Release(target=target, key=release_key(sources), handle="", sources=sources, started_at=started, deployed_at=moment(state.get("finishedAt")), by=by)
+
+
+def drifted_of(app: Body, current: Release | None) -> tuple[ObjectRef, ...]:
+    """Objects that differ from what the newest release made them although Git wants that very release: somebody changed them by hand.
+
+    Nothing while an operation runs or another release is wanted, for then differences say nothing about hands.
+    """
+    status = part(app, "status")
+    compared = {**part(status, "sync", "comparedTo"), **{name: value for name, value in part(status, "sync").items() if name in {"revision", "revisions"}}}
+    if current is None or part(app, "operation") or release_key(sources_of(compared)) != current.key:
+        return ()
+    rows = [row for row in entries(status.get("resources")) if not row.get("hook")]
+    return tuple(object_ref(row) for row in rows if row.get("status") == "OutOfSync" and not row.get("requiresPruning"))
+
+
+def history_limit_of(app: Body) -> int:
+    """How many releases Argo CD remembers of the application."""
+    limit = part(app, "spec").get("revisionHistoryLimit")
+    return limit if isinstance(limit, int) else HISTORY_LIMIT
 
 
 SAME_SECOND = timedelta(seconds=2)
@@ -337,7 +416,7 @@ def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetim
     history = tuple(release_of(entry, target, me) for entry in reversed(history_of(app)))
     metadata, status = part(app, "metadata"), part(app, "status")
     automated = automated_of(app)
-    current = history[0] if history else None
+    current = history[0] if history else unrecorded_current(app, target, me)
     return TargetState(
         target=target,
         uid=text(metadata.get("uid")),
@@ -359,6 +438,9 @@ def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetim
         failed_newer=failed_newer_of(app, current, me),
         settled=settled_of(app, current, now),
         follows=follows_of(app),
+        attempted=attempted_of(app, target, current, me),
+        drifted=drifted_of(app, current),
+        history_limit=history_limit_of(app),
     )
 
 

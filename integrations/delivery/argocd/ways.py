@@ -32,7 +32,7 @@ def _impossible(why: str) -> Offer:
 
 
 def _why_not(state: TargetState, suspect: Release, goal: Release) -> str:
-    live = state.current
+    live = state.attempted or state.current
     if live is None or (live.handle, live.key) != (suspect.handle, suspect.key):
         return f"release {suspect.title} is not what Argo CD deployed last ({live.title if live else 'nothing'})"
     if not any((r.handle, r.key) == (goal.handle, goal.key) for r in state.history):

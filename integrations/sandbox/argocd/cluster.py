@@ -123,6 +123,11 @@ class Cluster:
         live = self.get(Key.of(manifest, namespace))
         return live is None or self._comparable(self.predicted(manifest, namespace)) != self._comparable(live)
 
+    @staticmethod
+    def knows(key: Key) -> bool:
+        """Whether there is such a kind."""
+        return (key.group, key.kind) in KINDS
+
     def apply(self, manifest: Json, namespace: str, *, dry_run: bool = False, replace: bool = False, server_side: bool = False) -> str:
         """Write a manifest; kubectl's sentence about it. RejectedError or UnknownKindError when it may not be."""
         key = Key.of(manifest, namespace)

@@ -185,6 +185,11 @@ class Operation:
             raise _FailedError("Error", f"{comparison.COMPARISON_ERROR}: {error.message}") from error
         tasks = self._plan(app, sync, target)
         dry_run = bool(sync.get("dryRun"))
+        strange = [task for task in tasks if not task.prune and not self._tools.cluster.knows(task.key)]
+        if strange:  # what nobody knows is refused before anything is applied, so that only it is named
+            for task in strange:
+                self._run(app, task, dry_run=True)
+            self._check(strange, "")
         if dry_run:
             for task in tasks:
                 self._run(app, task, dry_run=True)

@@ -127,7 +127,7 @@ class ReadCalls:
                 found += self._tools.repositories.render(source, sha, app["metadata"]["name"], destination.get("namespace", ""))
             except RenderError as error:
                 raise error.refusal() from error
-        return {"manifests": [_text(manifest) for manifest in found]} if found else {}
+        return {"manifests": [_text(_masked(manifest)) for manifest in found]} if found else {}
 
     async def managed_resources(self, call: Call) -> Json:
         """GET …/managed-resources: target and live states as JSON strings, secrets masked."""

@@ -5,6 +5,7 @@ away (contract 4.4): rendered manifests (Redis) and the local clone. Comparing a
 """
 
 import copy
+import fnmatch
 import json
 import re
 from collections.abc import Iterator
@@ -92,7 +93,8 @@ class Repositories:
         """Manifests of the source at a commit, with Argo CD's tracking annotation. RenderError when they cannot be had."""
         self._server()
         path = source.get("path", "").strip("/")
-        place = (source["repoURL"], sha, path + ("/**" if source.get("directory", {}).get("recurse") else ""))
+        directory = source.get("directory") or {}
+        place = (source["repoURL"], sha, json.dumps([path, directory], sort_keys=True))
         if place not in self._manifests:
             self._manifests[place] = list(_parse(self._files(source["repoURL"], sha), source, path))
         return [_tracked(manifest, app, namespace) for manifest in copy.deepcopy(self._manifests[place])]
@@ -185,8 +187,12 @@ def _parse(files: dict[str, bytes], source: Json, path: str) -> Iterator[Json]:
         raise RenderError(UNKNOWN, f"{path}: app path does not exist")
     if source.get("chart") or {"Chart.yaml", "kustomization.yaml", "kustomization.yml"} & inside.keys():
         raise RenderError(UNKNOWN, f"{path}: the sandbox renders plain directories, neither Helm nor Kustomize")
+    directory = source.get("directory") or {}
     for name in sorted(inside):
-        if not re.search(r"\.(ya?ml|json)$", name) or ("/" in name and not source.get("directory", {}).get("recurse")):
+        if not re.search(r"\.(ya?ml|json)$", name) or ("/" in name and not directory.get("recurse")):
+            continue
+        left_out = directory.get("exclude") and fnmatch.fnmatchcase(name, directory["exclude"])
+        if left_out or (directory.get("include") and not fnmatch.fnmatchcase(name, directory["include"])):
             continue
         for document in _documents(name, inside[name].decode()):
             listed = document.get("items") if str(document.get("kind", "")).endswith("List") else None

@@ -46,6 +46,7 @@ class Offer:
 class Plan:
     """What will be done to one target. `method` is code, config or infra; `scope` full or selective; `tags` are time-stamped names.
 
+    `passed_over` are releases between suspect and goal that were never good: held away with the suspect.
     `uid` is the delivery system's identity of the target: compared before each act. The digest covers what an approver approves, and no times.
     """
 
@@ -67,12 +68,13 @@ class Plan:
     made_at: datetime
     act_before: datetime
     tags: tuple[str, ...] = ()
+    passed_over: tuple[Release, ...] = ()
     requested_by: Actor = field(default_factory=lambda: Actor(kind="automation", name="backout"))
 
     @property
     def digest(self) -> str:
         """sha256 over uid, releases, way, steps, (rule, answer), policy version (decision 18)."""
-        body = {
+        body: dict[str, Json] = {
             "uid": self.uid,
             "kind": self.kind,
             "way": self.way,
@@ -82,6 +84,8 @@ class Plan:
             "findings": sorted([f.rule, f.answer.word, bool(f.waived)] for f in self.verdict.findings),
             "policy": self.policy_version,
         }
+        if self.passed_over:
+            body["passed_over"] = sorted(one.key for one in self.passed_over)
         return "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

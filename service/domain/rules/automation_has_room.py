@@ -101,12 +101,12 @@ def _deploy(case: Case) -> Iterator[Finding]:
     window, after = case.policy.deploy_window, began.value - case.suspect.started_at
     if after > window:
         yield blocks(
-            f"Release {case.suspect.handle} started to go live {span(after)} before the trouble began; the window is {span(window)}.",
+            f"Release {case.suspect.name} started to go live {span(after)} before the trouble began; the window is {span(window)}.",
             *began.evidence,
             clears=PERSON,
         )
     elif after < timedelta(0):
-        yield blocks(f"Release {case.suspect.handle} started to go live {span(after)} after the trouble began.", *began.evidence, clears=PERSON)
+        yield blocks(f"Release {case.suspect.name} started to go live {span(after)} after the trouble began.", *began.evidence, clears=PERSON)
     else:
         yield passes(f"The deploy is {span(after)} older than the trouble.", *began.evidence)
 

@@ -62,12 +62,12 @@ def ask(case: Case) -> Finding:
     live = moment(suspect.started_at, case.facts.now)
     if began.value < suspect.started_at:
         return blocks(
-            f"The trouble began at {at}, {span(after)} before release {suspect.handle} started to go live at {live}: not caused by this deploy.",
+            f"The trouble began at {at}, {span(after)} before release {suspect.name} started to go live at {live}: not caused by this deploy.",
             *began.evidence,
             clears="Look for another cause; going back will not help.",
             instead=Way.NONE,
         )
-    time = f"The trouble began at {at}, {span(after)} after release {suspect.handle} started to go live"
+    time = f"The trouble began at {at}, {span(after)} after release {suspect.name} started to go live"
     split = case.policy.version_split
     if split is None:
         return _by_pods(case, suspect, time, began)
@@ -144,7 +144,7 @@ def _place(case: Case, suspect: Release, split: VersionSplit, seen: Known[keys.S
         )
     if not ours:
         return unknown(
-            f"{time}; no series names release {suspect.handle}, only {listed(sorted({value for value, _ in shares}))}.",
+            f"{time}; no series names release {suspect.name}, only {listed(sorted({value for value, _ in shares}))}.",
             *proof,
             clears="Use a label in version_split that carries the release's version, revision or image digest.",
         )
@@ -164,7 +164,7 @@ def _place(case: Case, suspect: Release, split: VersionSplit, seen: Known[keys.S
     back = {value: number for value, number in failing.items() if value in theirs}
     if back and case.goal:
         return blocks(
-            f"{time}, but release {case.goal.handle} fails as well: {_shares(failing)} (bound {split.above:g}). Going back will not help.",
+            f"{time}, but release {case.goal.name} fails as well: {_shares(failing)} (bound {split.above:g}). Going back will not help.",
             *proof,
             clears="Look for a cause that both releases share.",
             instead=Way.NONE,

@@ -37,14 +37,15 @@ def ask(case: Case) -> Finding:
     if goal is None:
         why = case.why_none or "no release is known to go back to"
         return blocks(why[:1].upper() + why[1:].rstrip(".") + ".", clears="Name a release to go back to, or go forward with a hotfix.")
-    return together((_in_history(case, goal), _exact(goal), _was_healthy(case, goal)))
+    return together((_in_history(case, goal), _exact(goal), _unmoved(case, goal), _was_healthy(case, goal)))
 
 
 def _in_history(case: Case, goal: Release) -> Finding:
     state = case.facts.read(keys.state(case.target))
     if isinstance(state, Absent):
-        return doubt(f"Whether release {goal.handle} can still be reached is unknown", state, clears="Make the delivery system reachable.")
-    if state.value.current and state.value.current.key == goal.key:
+        return doubt(f"Whether release {goal.name} can still be reached is unknown", state, clears="Make the delivery system reachable.")
+    half = state.value.attempted is not None  # a deploy that is in no history lies over the newest entry, which then is no longer all that runs
+    if state.value.current and state.value.current.key == goal.key and not half:
         return blocks(f"Release {goal.title} is what runs already.", state.evidence, clears="Ask again; what runs has changed.")
     if any(entry.handle == goal.handle and entry.key == goal.key for entry in state.value.history):
         return passes(f"Release {goal.title} is one exact entry of the history.", state.evidence)
@@ -59,14 +60,26 @@ def _in_history(case: Case, goal: Release) -> Finding:
 def _exact(goal: Release) -> Finding:
     loose = [source for source in goal.sources if not _pinned(source.revision)]
     if not goal.sources:
-        return unknown(f"Which sources release {goal.handle} was made of is unknown.", clears="Deploy once more from a revision that the history records.")
+        return unknown(f"Which sources release {goal.name} was made of is unknown.", clears="Deploy once more from a revision that the history records.")
     if loose:
         name = loose[0].revision or "an empty revision"
         return unknown(
-            f"Release {goal.handle} names {name} of {loose[0].repository}, which can mean something else today.",
+            f"Release {goal.name} names {name} of {loose[0].repository}, which can mean something else today.",
             clears="Go back to a release that names a commit, a chart version or a digest.",
         )
-    return passes(f"Release {goal.handle} names exact revisions.")
+    return passes(f"Release {goal.name} names exact revisions.")
+
+
+def _unmoved(case: Case, goal: Release) -> Finding:
+    """The same name may have meant two things: then nobody knows which of them comes back."""
+    record = case.facts.read(keys.record(case.target, goal.key))
+    if isinstance(record, Known) and record.value.moved:
+        return unknown(
+            f"Release {goal.name} is no exact thing: while it was the same release, {record.value.moved}.",
+            record.evidence,
+            clears="Go back to a release whose images are named by digest and whose chart version was never published twice.",
+        )
+    return passes("", *([record.evidence] if isinstance(record, Known) else []))
 
 
 def _pinned(revision: str) -> bool:
@@ -76,9 +89,7 @@ def _pinned(revision: str) -> bool:
 def _was_healthy(case: Case, goal: Release) -> Finding:
     record = case.facts.read(keys.record(case.target, goal.key))
     if isinstance(record, Absent):
-        return doubt(
-            f"Whether release {goal.handle} was ever healthy is unknown", record, clears="Backout records health from now on; a person may know better."
-        )
+        return doubt(f"Whether release {goal.name} was ever healthy is unknown", record, clears="Backout records health from now on; a person may know better.")
     return _health(case, goal, record)
 
 
@@ -88,19 +99,19 @@ def _health(case: Case, goal: Release, record: Known[ReleaseRecord]) -> Finding:
     if seen.last_health in UNHEALTHY:
         when = moment(seen.watched_until, case.facts.now)
         return blocks(
-            f"Release {goal.handle} was {seen.last_health} when Backout last saw it live, at {when}.",
+            f"Release {goal.name} was {seen.last_health} when Backout last saw it live, at {when}.",
             record.evidence,
             clears="Go back to an earlier good release.",
         )
     if seen.healthy_for < least:
         return warns(
-            f"Release {goal.handle} was seen healthy for {span(seen.healthy_for)} only; the policy asks for {span(least)}.",
+            f"Release {goal.name} was seen healthy for {span(seen.healthy_for)} only; the policy asks for {span(least)}.",
             record.evidence,
             clears="Go back to a release that was healthy for longer, or tick it.",
         )
     if seen.last_health not in WELL:
         return warns(
-            f"Release {goal.handle} was healthy for {span(seen.healthy_for)}, but its last health is {seen.last_health or 'not known'}.",
+            f"Release {goal.name} was healthy for {span(seen.healthy_for)}, but its last health is {seen.last_health or 'not known'}.",
             record.evidence,
             clears="A person who knows the release ticks it.",
         )

@@ -91,7 +91,9 @@ def _history(case: Case, suspect: Release, state: Known[TargetState]) -> Finding
         )
     if any(entry.key == suspect.key for entry in state.value.history):
         return passes("Nothing newer is in the history.", state.evidence)
-    running = state.value.running
+    tried, running = state.value.attempted, state.value.running
+    if tried and tried.key == suspect.key and not running:
+        return passes(f"The deploy of release {suspect.title} is in no history, for it did not end well; nothing newer is there.", state.evidence)
     if running and running.revision and running.revision in {source.revision for source in suspect.sources}:
         return passes(f"Release {suspect.name} is still being deployed.", state.evidence)
     return unknown(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import doubt, listed, told_anywhere
+from service.domain.derived import doubt, left_over, leftover_keys, listed, told_anywhere
 from service.domain.facts import Absent, Evidence, Key, Known
 from service.domain.keys import TargetState
 from service.domain.model import ObjectRef, Way
@@ -96,7 +96,7 @@ def needs(case: Case) -> Iterable[Key[Any]]:
     if case.direction is Direction.FORWARD:
         yield keys.desired_manifests(case.target)
     elif case.goal:
-        yield keys.leftovers(case.target, case.goal.handle)
+        yield from leftover_keys(case, case.goal)
 
 
 def ask(case: Case) -> Finding:
@@ -109,15 +109,15 @@ def ask(case: Case) -> Finding:
         return doubt("Whether going back deletes objects is unknown", state, clears="Make the delivery system reachable.")
     if case.direction is Direction.FORWARD:
         return _forward(case, goal.name, state)
-    leftovers = case.facts.read(keys.leftovers(case.target, goal.handle))
+    leftovers = left_over(case, goal)
     if isinstance(leftovers, Absent):
         return doubt(
-            f"Which objects release {goal.handle} does not have is unknown", leftovers, state.evidence, clears="Make the manifests of both releases readable."
+            f"Which objects release {goal.name} does not have is unknown", leftovers, state.evidence, clears="Make the manifests of both releases readable."
         )
-    objects, proof = leftovers.value, (state.evidence, leftovers.evidence)
+    objects, proof = leftovers.value, (state.evidence, *leftovers.evidence)
     if not objects:
-        return passes(f"Release {goal.handle} has every object that runs now: nothing is deleted, nothing stays behind.", *proof)
-    return _pruned(goal.handle, objects, proof) if _prunes(case.way, state.value) else _stays(goal.handle, objects, proof)
+        return passes(f"Release {goal.name} has every object that runs now: nothing is deleted, nothing stays behind.", *proof)
+    return _pruned(goal.name, objects, proof) if _prunes(case.way, state.value) else _stays(goal.name, objects, proof)
 
 
 def _prunes(way: Way, state: TargetState) -> bool:

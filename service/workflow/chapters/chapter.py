@@ -122,10 +122,10 @@ class Chapter:
         attributes: dict[str, str | int | float | bool] = {spans.OUTCOME: outcome.value}
         if plan is not None:
             attributes |= {
-                spans.SUSPECT_RELEASE: plan.suspect.handle,
+                spans.SUSPECT_RELEASE: plan.suspect.name,
                 spans.SUSPECT_REVISION: plan.suspect.revision,
                 spans.SUSPECT_VERSION: plan.suspect.version,
-                spans.GOAL_RELEASE: plan.goal.handle,
+                spans.GOAL_RELEASE: plan.goal.name,
                 spans.GOAL_REVISION: plan.goal.revision,
                 spans.GOAL_VERSION: plan.goal.version,
                 spans.PLAN_ID: plan.id,
@@ -136,7 +136,7 @@ class Chapter:
         if data.fingerprints:
             attributes |= {spans.ALERT_FINGERPRINT: data.fingerprints[0], spans.ALERT_FINGERPRINTS: " ".join(data.fingerprints)}
         links = self._tale.links(data)
-        name = spans.root_name(op.kind.value, str(op.target), plan.suspect.handle if plan else "", plan.goal.handle if plan else "")
+        name = spans.root_name(op.kind.value, str(op.target), plan.suspect.name if plan else "", plan.goal.name if plan else "")
         closing = (
             SpanDraft(path=(spans.COMPLETED,), name=spans.COMPLETED, started_at=now, ended_at=now, says=says, failed=not good, attributes=attributes),
             SpanDraft(path=spans.ROOT, name=name, started_at=op.created_at, ended_at=now, says=says, failed=not good, attributes=attributes, links=links),

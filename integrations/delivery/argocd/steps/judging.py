@@ -54,6 +54,10 @@ def suspect_is_live(app: reading.Body, intention: Intention) -> None:
     refuse_when(not history, "Argo CD remembers no release of it any more")
     last = reading.release_of(history[-1], intention.target, "")
     suspect = intention.suspect
+    tried = reading.attempted_of(app, intention.target, last, "")
+    if tried is not None and not suspect.handle:
+        refuse_when(tried.key != suspect.key, f"a deploy of {tried.title} began since: it is no longer release {suspect.title} that is live in part")
+        return
     if (last.handle, last.key) != (suspect.handle, suspect.key):
         raise RefusedError(f"release {last.title} was deployed by {last.by.name} since: it is no longer release {suspect.title} that is live")
 

@@ -124,6 +124,7 @@ def plan(**changed: Any) -> Doc:
         "because": "auto-synced and owned by nobody: stop auto-sync, roll back, hold",
         "suspect": release(),
         "goal": release("56", "v3.0.4", "77d0f1c00"),
+        "passed_over": [],
         "steps": [
             step("stop_auto_sync", "Stop auto-sync of prod:team-a/orders; was: automated, prune, self-heal", undo=back),
             step("roll_back", "Roll back to history id 56", done_when="4 of 4 pods run release 56", command="argocd app rollback team-a/orders 56"),

@@ -1,12 +1,11 @@
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from service.domain.correlation import Match, Suspicion, find_suspect, find_target, ignored, onset
-from service.domain.model import ObjectRef, Release, TargetId
+from service.domain.correlation import Match, find_target, ignored, onset
+from service.domain.model import ObjectRef, TargetId
 from service.domain.policy import AlertMapping
 from tests.unit.service.domain import made
 
@@ -143,94 +142,3 @@ def test_a_condition_that_began_when_the_alert_fired_needs_no_subtraction() -> N
 @pytest.mark.parametrize("active_at", [None, made.BEGAN + timedelta(seconds=1)], ids=["not told", "of a later firing"])
 def test_the_onset_is_else_the_told_start_less_the_rules_for(active_at: datetime | None) -> None:
     assert onset(made.BEGAN, timedelta(seconds=30), active_at) == made.BEGAN - timedelta(seconds=30)
-
-
-# --- suspect and goal --------------------------------------------------------------------------------------------------
-
-THIRD = made.release("40", version="v2.4.5", revision="e" * 40, started_at=made.STARTED - timedelta(days=2))
-HISTORY = (made.SUSPECT, made.GOAL, THIRD)
-GOOD = {made.GOAL.key: made.record(made.GOAL, made.OLD_IMAGE), THIRD.key: made.record(THIRD, made.OLD_IMAGE)}
-
-
-def suspicion(history: Sequence[Release] = HISTORY, **changes: Any) -> Suspicion:
-    values: dict[str, Any] = {"began": made.ONSET, "window": WINDOW, "records": GOOD}
-    return find_suspect(history, **(values | changes))
-
-
-def test_the_live_release_of_the_window_is_blamed_and_the_last_good_one_is_the_goal() -> None:
-    found = suspicion()
-    assert (found.suspect, found.goal, found.suspects) == (made.SUSPECT, made.GOAL, (made.SUSPECT,))
-    assert found.says == "release 42 (v2.5.0 · c0ffee0) is under suspicion; back to release 41 (v2.4.6 · beef000)"
-
-
-def test_every_deploy_in_the_window_is_listed_newest_first() -> None:
-    close = replace(made.GOAL, started_at=made.STARTED - timedelta(minutes=30))
-    assert suspicion((made.SUSPECT, close, THIRD)).suspects == (made.SUSPECT, close)
-
-
-@pytest.mark.parametrize(("before", "blamed"), [(WINDOW, True), (WINDOW + timedelta(seconds=1), False)])
-def test_a_deploy_long_before_the_trouble_is_hardly_the_cause(before: timedelta, blamed: bool) -> None:
-    found = suspicion((replace(made.SUSPECT, started_at=made.ONSET - before), THIRD))
-    assert (found.suspect is not None) is blamed
-    assert blamed or found.says == "no deploy within 2 h before the trouble began: a deploy is hardly the cause"
-
-
-def test_a_deploy_after_the_trouble_began_is_not_the_cause() -> None:
-    found = suspicion(began=made.STARTED - timedelta(seconds=1))
-    assert (found.suspect, found.goal) == (None, None)
-    assert found.says.endswith("went live after the trouble began: it is not the cause")
-
-
-def test_a_deploy_in_the_very_moment_of_the_trouble_may_be_the_cause() -> None:
-    assert suspicion(began=made.STARTED).suspect == made.SUSPECT
-
-
-def test_a_release_that_was_never_seen_healthy_is_skipped() -> None:
-    records = GOOD | {made.GOAL.key: made.record(made.GOAL, None, healthy_for=timedelta(0))}
-    assert suspicion(records=records).goal == THIRD
-
-
-def test_a_release_that_backout_made_is_never_suspect() -> None:
-    found = suspicion(made_by_backout=["42"])
-    assert (found.suspect, found.goal) == (None, None)
-    assert "was put there by Backout" in found.says
-
-
-def test_a_held_release_is_never_a_goal() -> None:
-    assert suspicion(held=[made.GOAL.key]).goal == THIRD
-    assert suspicion(held=[made.GOAL.key, THIRD.key]).goal is None
-
-
-def test_the_same_release_deployed_twice_is_no_goal_for_itself() -> None:
-    again = replace(made.SUSPECT, handle="41")
-    assert suspicion((made.SUSPECT, again, THIRD)).goal == THIRD
-
-
-@pytest.mark.parametrize("health", ["Degraded", "Missing"])
-def test_a_release_that_was_seen_unhealthy_is_skipped(health: str) -> None:
-    records = GOOD | {made.GOAL.key: made.record(made.GOAL, None, last_health=health)}
-    assert suspicion(records=records).goal == THIRD
-
-
-def test_a_release_seen_good_comes_before_a_newer_one_never_seen() -> None:
-    assert suspicion(records={THIRD.key: GOOD[THIRD.key]}).goal == THIRD
-
-
-def test_without_any_record_the_release_before_is_the_goal() -> None:
-    assert suspicion(records={}).goal == made.GOAL
-
-
-def test_without_an_earlier_release_the_suspect_stands_alone() -> None:
-    found = suspicion((made.SUSPECT,))
-    assert (found.suspect, found.goal) == (made.SUSPECT, None)
-    assert "no earlier release is known to go back to" in found.says
-
-
-def test_a_person_who_asks_without_an_incident_leaves_what_is_live() -> None:
-    found = suspicion((replace(made.SUSPECT, started_at=made.NOW - timedelta(days=90)), made.GOAL), began=None)
-    assert found.suspect is not None
-    assert found.goal == made.GOAL
-
-
-def test_an_empty_history_blames_nobody() -> None:
-    assert suspicion(()).says == "the delivery system remembers no release of this target"

@@ -1,15 +1,18 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from service.domain.model import Image, ObjectRef, ReleaseRecord, TargetId
+from service.domain.model import AlertNotice, Image, ObjectRef, ReleaseRecord, TargetId
 from service.domain.ports import ListedTarget, Listing
+from service.domain.suspicion import Trouble
+from service.store.alerts import AlertStore
 from service.store.database import Database
 from service.store.targets import TargetStore
 from tests.fakes.clock import START
 from tests.fakes.store import TARGET
+from tests.fakes.store import delivery as told
 from tests.unit.service.domain import made
 
 CART = TargetId("prod", "cart")
@@ -99,6 +102,10 @@ async def test_shared_objects_are_those_that_others_hold_too(targets: TargetStor
 # --- what was seen while it lived -------------------------------------------------------------------------------------------
 
 
+def notice_of(fingerprint: str, starts_at: datetime, ends_at: datetime | None) -> AlertNotice:
+    return AlertNotice(fingerprint=fingerprint, firing=ends_at is None, starts_at=starts_at, ends_at=ends_at, labels={"alertname": "High"}, annotations={})
+
+
 def record(**changes: Any) -> ReleaseRecord:
     return replace(made.record(made.GOAL, made.OLD_IMAGE), **changes)
 
@@ -112,6 +119,26 @@ async def test_a_release_record_is_kept_under_its_key_and_renewed(targets: Targe
     assert (await targets.records(TARGET))[made.GOAL.key] == later
     assert (await targets.records(TARGET))[made.SUSPECT.key].images == (Image(reference="r/x:1"),)
     assert await targets.records(CART) == {}
+
+
+async def test_what_a_release_was_made_of_and_that_it_moved_is_kept(targets: TargetStore) -> None:
+    kept = record(sources=made.GOAL.sources, objects=((WEB, "a"), (FLAGS, "b")), moved="web ran twice", fingerprint="sha256:f")
+    await targets.remember_state_record(kept)
+    assert (await targets.records(TARGET))[made.GOAL.key] == kept
+
+
+async def test_troubles_are_when_alerts_fired_on_the_target_newest_first(targets: TargetStore, database: Database) -> None:
+    alerts = AlertStore(database)
+    for minute, over, target in ((1, True, TARGET), (5, False, TARGET), (3, True, CART)):
+        fires = notice_of(f"f{minute}", START + minute * MINUTE, None)
+        at = START + 10 * MINUTE
+        (episode,) = await alerts.undecided(await alerts.accept(told(fires, at=at)))
+        await alerts.place(episode, disposition="placed", says="", target=target, rung="label", at=at)
+        if over:
+            await alerts.accept(told(replace(fires, firing=False, ends_at=START + (minute + 1) * MINUTE), at=at))
+    found = await targets.troubles(TARGET)
+    assert found == (Trouble(since=START + 5 * MINUTE, until=None), Trouble(since=START + MINUTE, until=START + 2 * MINUTE))
+    assert await targets.troubles(TargetId("prod", "unknown")) == ()
 
 
 async def seen(targets: TargetStore, digest: str, minute: int) -> None:

@@ -192,3 +192,34 @@ async def test_promise_1_after_a_deploy_that_failed_nobody_is_under_suspicion_an
     assert found.verdict.worst is not Answer.PASS
     assert found.says.startswith("a deploy of d00d by jane ended Failed at 14:02; part of it may be live")
     assert found.case.why_none == found.says
+
+
+FAILED = replace(made.SUSPECT, handle="")
+
+
+def half_deployed(stage: Stage) -> None:
+    """The bad release's deploy failed half-way: it is in no history, and part of it is live."""
+    stage.app.history.pop(0)
+    stage.app.attempted, stage.app.failed_newer = FAILED, "a deploy of c0ffee0 by argocd ended Failed at 14:02"
+
+
+async def test_a_deploy_that_failed_half_way_is_blamed_and_the_newest_entry_is_the_goal(stage: Stage) -> None:
+    half_deployed(stage)
+    found = await examine(stage)
+    assert (found.case.suspect, found.case.goal) == (FAILED, made.GOAL)
+    assert (found.verdict.worst, found.verdict.because) == (Answer.PASS, "Every question has a yes.")
+    assert found.plan is not None
+    assert [step.name for step in found.plan.steps] == [STOP, PROVE, CLEAR, BACK]
+
+
+async def test_releases_that_were_never_good_are_passed_over_and_bound_by_the_plan(stage: Stage) -> None:
+    burned = made.release("41", version="v2.4.7", revision="d" * 40, started_at=made.STARTED - timedelta(minutes=20))
+    burned = replace(burned, key="key-burned")
+    stage.app.history.insert(1, burned)
+    stage.app.images[burned.key] = made.NEW_IMAGE
+    await stage.targets.remember_state_record(replace(made.record(burned, None, last_health="Degraded"), key=burned.key))
+    found = await examine(stage)
+    assert found.plan is not None
+    assert (found.plan.goal, found.plan.passed_over) == (made.GOAL, (burned,))
+    assert found.plan.digest != replace(found.plan, passed_over=()).digest
+    assert "release 41 (v2.4.7 · ddddddd) is passed over: it was Degraded when Backout last saw it live" in found.case.why_none

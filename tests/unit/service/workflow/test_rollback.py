@@ -1463,3 +1463,32 @@ async def test_promise_5_only_the_mark_of_our_own_open_hold_is_told_as_ours(stag
     await stage.begin(mode=Mode.APPROVE, automatic=False, identity="op_2", confirmed=record.Confirmed(digest=found.plan.digest, names=names))
     await stage.drive(identity="op_2")
     assert [marker for step, marker in delivery.markers if step == BACK] == [whose if told else ""]
+
+
+BURNED = replace(made.release("41", version="v2.4.7", revision="d" * 40, started_at=made.STARTED - timedelta(minutes=20)), key="key-burned")
+
+
+async def test_promise_7_every_bad_release_in_a_row_is_held_and_told(stage: Stage) -> None:
+    stage.app.history.insert(1, BURNED)
+    stage.app.images[BURNED.key] = made.NEW_IMAGE
+    await stage.targets.remember_state_record(replace(made.record(BURNED, None, last_health="Degraded"), key=BURNED.key))
+    row = await stage.recovered()
+    hold = await stage.hold()
+    assert (row.outcome, stage.app.live.key, hold is not None) == (Outcome.RECOVERED, made.GOAL.key, True)
+    assert hold is not None
+    assert set(hold.held) == {made.SUSPECT.key, BURNED.key}
+    assert hold.remembered["revisions"] == [made.SUSPECT.revision, BURNED.revision]
+    told = (await stage.messages())[-1]["text"]
+    assert "42 (v2.5.0 · c0ffee0) and 41 (v2.4.7 · ddddddd) are held away." in told
+
+
+async def test_a_deploy_that_failed_half_way_is_taken_back_to_the_newest_entry_and_held(stage: Stage) -> None:
+    failed = replace(stage.app.history.pop(0), handle="")
+    stage.app.attempted, stage.app.failed_newer = failed, "a deploy of c0ffee0 by argocd ended Failed at 14:02"
+    row = await stage.recovered()
+    hold = await stage.hold()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.RECOVERED, [STOP, PROVE, CLEAR, BACK])
+    assert hold is not None
+    assert hold.held == (made.SUSPECT.key,)
+    (root,) = roots(await stage.trace())
+    assert root.name == "rollback prod:checkout v2.5.0→41"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from service.domain import keys
+from service.domain.difference import Rendered, fingerprint
 from service.domain.errors import TemporaryError
 from service.domain.model import Image, ReleaseRecord, TargetId
 from service.workflow.watch import Watcher, _lived_on
@@ -519,3 +520,66 @@ async def test_a_clock_that_was_set_back_puts_no_look_off(watched: Stage) -> Non
         watched.clock.pass_(seconds=-3600)
         await watched.watcher.round()
     assert watched.delivery.lists - lists == 2
+
+
+# --- what a release is made of -----------------------------------------------------------------------------------------
+
+
+def rendered(digest: str) -> tuple[Rendered, ...]:
+    return (Rendered(object=made.CONFIG_MAP, digest=digest),)
+
+
+async def test_what_a_release_is_made_of_is_recorded_while_it_lives_with_one_fingerprint(watched: Stage) -> None:
+    watched.app.manifests[FRESH.key] = rendered("a")
+    await watched.watcher.look(TARGET)
+    kept = await record(watched)
+    assert (kept.sources, kept.objects, kept.moved) == (FRESH.sources, ((made.CONFIG_MAP, "a"),), "")
+    assert kept.fingerprint == fingerprint(kept.images, kept.objects) != ""
+
+
+async def test_manifests_that_could_not_be_read_are_read_at_the_next_look(watched: Stage) -> None:
+    await watched.watcher.look(TARGET)
+    assert ((await record(watched)).objects, (await record(watched)).fingerprint) == (None, "")
+    watched.app.manifests[FRESH.key] = rendered("a")
+    await watched.watcher.look(TARGET)
+    assert (await record(watched)).objects == ((made.CONFIG_MAP, "a"),)
+
+
+@NOT_ITS_OWN
+async def test_promise_1_manifests_are_not_recorded_from_an_unsure_look(watched: Stage, how: dict[str, Any]) -> None:
+    watched.app.manifests[FRESH.key] = rendered("a")
+    unsure(watched, **how)
+    await watched.watcher.look(TARGET)
+    assert (await record(watched)).objects is None
+
+
+async def test_promise_1_a_release_whose_image_moved_is_told_to_have_moved_for_ever(watched: Stage) -> None:
+    first = watched.app.images[FRESH.key]
+    await watched.watcher.look(TARGET)
+    watched.app.images[FRESH.key] = replace(first, digest="sha256:" + "6" * 64)
+    await watched.watcher.look(TARGET)
+    told = f"registry.example/shop/web ran as sha256:{'5' * 12} and later as sha256:{'6' * 12}"
+    assert (await record(watched)).moved == told
+    watched.app.images[FRESH.key] = first
+    await watched.watcher.look(TARGET)
+    assert ((await record(watched)).moved, (await record(watched)).fingerprint) == (told, "")
+
+
+async def test_promise_1_a_release_that_renders_otherwise_when_it_is_deployed_again_has_moved(watched: Stage) -> None:
+    watched.app.manifests[FRESH.key] = rendered("a")
+    await watched.watcher.look(TARGET)
+    watched.app.manifests[FRESH.key] = rendered("b")
+    await watched.watcher.look(TARGET)
+    assert (await record(watched)).moved == ""  # rendered once for each time it is deployed
+    watched.app.history.insert(0, replace(FRESH, handle="45"))
+    await watched.watcher.look(TARGET)
+    assert (await record(watched)).moved == "ConfigMap shop/flags was rendered in two ways"
+
+
+async def test_a_release_that_renders_the_same_when_it_is_deployed_again_has_not_moved(watched: Stage) -> None:
+    watched.app.manifests[FRESH.key] = rendered("a")
+    await watched.watcher.look(TARGET)
+    watched.app.history.insert(0, replace(FRESH, handle="45"))
+    await watched.watcher.look(TARGET)
+    kept = await record(watched)
+    assert (kept.handle, kept.moved, kept.objects) == ("45", "", ((made.CONFIG_MAP, "a"),))

@@ -7,7 +7,7 @@ import pytest
 from integrations.delivery.argocd import reading
 from service.domain.errors import PermanentError
 from service.domain.keys import Owner
-from service.domain.model import Actor, Image, ObjectRef, TargetId
+from service.domain.model import Actor, Image, ObjectRef, TargetId, release_key
 from tests.unit.integrations.delivery.argocd.recordings import body
 
 WEB = TargetId("prod", "web")
@@ -210,12 +210,126 @@ def test_promise_5_a_recorded_failed_sync_is_told_for_part_of_it_may_be_live() -
     assert not found.settled
 
 
-def test_promise_5_a_recorded_rollback_that_failed_on_its_way_to_another_release_is_told() -> None:
+def test_a_recorded_rollback_that_failed_before_it_applied_anything_changed_nothing() -> None:
     found = state(body("39-backends-down", 9))
-    assert found.failed_newer.startswith(
-        "a deploy of f86d3bac221d6ea37fcdce866dccc0c183bd8690 by rollback-bot ended Error at 2026-11-23T05:30:25Z: ComparisonError"
-    )
+    assert (found.failed_newer, found.attempted) == ("", None)
+
+
+def test_promise_5_the_release_of_a_recorded_failed_sync_is_told_with_all_that_identifies_it() -> None:
+    found = state(body("18-failed-sync", 5)).attempted
+    assert found is not None
+    assert (found.handle, found.revision, found.by.kind) == ("", "75da3ebe9a68076feeaa338a8e4f95b26f11f89f", "automation")
+    assert found.key == release_key(found.sources)
+    assert found.started_at == datetime(2026, 11, 23, 4, 46, 56, tzinfo=UTC)
+
+
+def test_promise_5_a_recorded_sync_that_retries_is_told_while_it_holds_the_slot() -> None:
+    found = state(body("18-failed-sync", 1))
+    assert found.running is not None
+    assert (found.running.stuck, found.failed_newer) == (True, "")
+    assert found.attempted is not None
+    assert found.attempted.revision == found.running.revision == "75da3ebe9a68076feeaa338a8e4f95b26f11f89f"
+
+
+APPLIED = {"version": "v1", "kind": "ConfigMap", "namespace": "web", "name": "web", "status": "Synced", "message": "configmap/web configured"}
+REJECTED = {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "web", "name": "web", "status": "SyncFailed", "message": "no"}
+HOOK = {"group": "batch", "kind": "Job", "name": "migrate", "status": "SyncFailed", "hookType": "PreSync", "hookPhase": "Failed"}
+
+
+def result(*rows: Any, entry: int = 0, **changes: Any) -> Any:
+    """An operation that failed on another release than the newest, with these lines of its result."""
+    app = ended("Failed", entry=entry)
+    app["status"]["operationState"]["syncResult"]["resources"] = list(rows)
+    app["status"]["operationState"].update(changes)
+    return app
+
+
+@pytest.mark.parametrize("rows", [(), (REJECTED,), ({**APPLIED, "status": "PruneSkipped"}, REJECTED)], ids=["nothing", "rejected", "not pruned"])
+def test_a_deploy_that_failed_before_it_changed_anything_leaves_the_newest_release_live(rows: Any) -> None:
+    found = state(result(*rows))
+    assert (found.failed_newer, found.attempted, found.settled) == ("", None, True)
+
+
+@pytest.mark.parametrize("rows", [(APPLIED, REJECTED), ({**APPLIED, "status": "Pruned"},), (HOOK,)], ids=["applied", "pruned", "a hook ran"])
+def test_promise_5_a_deploy_that_changed_something_before_it_failed_is_part_of_what_is_live(rows: Any) -> None:
+    found = state(result(*rows))
+    assert found.failed_newer
     assert not found.settled
+    assert found.attempted is not None
+    assert found.attempted.handle == ""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"retryCount": 1}, {"syncResult": None}, {"phase": "Running", "finishedAt": None}],
+    ids=["it was tried before", "it tells nothing", "taken away"],
+)
+def test_promise_1_only_a_first_try_that_tells_its_result_is_known_to_have_changed_nothing(changes: Any) -> None:
+    assert state(result(**changes)).failed_newer
+
+
+def test_promise_1_a_deploy_of_a_branch_is_no_exact_release() -> None:
+    named = result(APPLIED)
+    named["status"]["operationState"]["syncResult"]["revision"] = "main"
+    named["status"]["operationState"]["operation"]["sync"]["revision"] = "main"
+    found = state(named)
+    assert found.failed_newer
+    assert found.attempted is None
+
+
+def test_a_sync_of_some_objects_only_is_in_no_history_though_it_succeeded() -> None:
+    partial = ended(entry=0)
+    partial["status"]["operationState"]["operation"]["sync"]["resources"] = [{"kind": "ConfigMap", "name": "web"}]
+    found = state(partial)
+    assert found.failed_newer == ""
+    assert found.attempted is not None
+    assert found.attempted.key == found.history[-1].key
+
+
+def test_a_running_deploy_is_no_part_of_what_is_live_until_it_changed_something() -> None:
+    running = ended("Running", entry=0, finishedAt=None)
+    running["operation"] = running["status"]["operationState"]["operation"]
+    assert state(running).attempted is not None
+    running["status"]["operationState"]["syncResult"]["resources"] = []
+    assert state(running).attempted is None
+
+
+def test_without_a_history_the_last_deploy_that_succeeded_is_what_is_live() -> None:
+    kept = state(ended())
+    bare = ended()
+    bare["status"]["history"] = None
+    bare["spec"]["revisionHistoryLimit"] = 0
+    found = state(bare)
+    assert kept.current is not None
+    assert found.current is not None
+    assert (found.current.key, found.current.handle, found.history, found.history_limit) == (kept.current.key, "", (), 0)
+    assert (found.settled, kept.history_limit) == (True, 10)
+    failed = ended("Failed")
+    failed["status"]["history"] = None
+    assert state(failed).current is None
+
+
+def drifting(**row: Any) -> Any:
+    app = ended()
+    newest = app["status"]["history"][-1]
+    app["status"]["sync"] = {"status": "OutOfSync", "revision": newest["revision"], "comparedTo": {"source": newest["source"]}}
+    app["status"]["resources"] = [{"kind": "ConfigMap", "namespace": "web", "name": "web", "status": "OutOfSync", **row}]
+    return app
+
+
+def test_an_object_that_differs_from_the_newest_release_was_changed_by_hand() -> None:
+    assert [str(one) for one in state(drifting()).drifted] == ["ConfigMap web/web"]
+    for row in ({"status": "Synced"}, {"requiresPruning": True}, {"hook": True}):
+        assert state(drifting(**row)).drifted == ()
+
+
+def test_differences_say_nothing_of_hands_while_another_release_is_wanted_or_one_is_deployed() -> None:
+    other = drifting()
+    other["status"]["sync"]["revision"] = "f" * 40
+    assert state(other).drifted == ()
+    running = drifting()
+    running["operation"] = running["status"]["operationState"]["operation"]
+    assert state(running).drifted == ()
 
 
 def ended(phase: str = "Succeeded", *, entry: int = -1, reconciled: str = "2026-11-23T05:00:11Z", **state_changes: Any) -> Any:
@@ -229,7 +343,7 @@ def ended(phase: str = "Succeeded", *, entry: int = -1, reconciled: str = "2026-
         "operation": operation,
         "phase": phase,
         "message": "words",
-        "syncResult": {**sources, "resources": []},
+        "syncResult": {**sources, "resources": [APPLIED]},
         **stamps,
         **state_changes,
     }
@@ -294,7 +408,7 @@ def test_promise_5_nothing_is_settled_while_an_operation_runs_or_after_one_on_an
     assert not state(running).settled
     assert not state(ended(entry=0)).settled
     assert state(ended(entry=0)).failed_newer == ""
-    bare = ended()
+    bare = ended("Failed")
     bare["status"]["history"] = None
     assert not state(bare).settled
 

@@ -121,3 +121,17 @@ def test_a_no_speaks_before_what_is_not_known() -> None:
     finding = ask(going_back_to("main").tell(made.RECORD_OLD, made.record(made.GOAL, None, last_health="Degraded")))
     assert finding.answer is Answer.BLOCK
     assert "main" not in finding.says
+
+
+@pytest.mark.parametrize("what", ["registry.example/web ran as sha256:aaaa and later as sha256:bbbb", "apps/Deployment shop/web was rendered in two ways"])
+def test_promise_1_a_release_under_which_something_moved_is_no_exact_thing(what: str) -> None:
+    finding = ask(world().tell(made.RECORD_OLD, replace(made.record(made.GOAL, made.OLD_IMAGE), moved=what)))
+    assert (finding.answer, finding.says) == (Answer.UNKNOWN, f"Release 41 is no exact thing: while it was the same release, {what}.")
+    assert "named by digest" in finding.clears
+
+
+def test_the_newest_entry_is_a_goal_while_part_of_a_failed_deploy_lies_over_it() -> None:
+    failed = replace(made.SUSPECT, handle="")
+    over = made.state(current=made.GOAL, history=(made.GOAL,), attempted=failed, failed_newer="a deploy failed")
+    assert ask(world(suspect=failed).tell(made.STATE, over)).answer is Answer.PASS
+    assert ask(world().tell(made.STATE, made.state(current=made.GOAL, history=(made.GOAL,)))).answer is Answer.BLOCK

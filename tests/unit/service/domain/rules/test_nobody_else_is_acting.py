@@ -174,3 +174,28 @@ def test_without_an_incident_only_the_target_is_asked_for() -> None:
     quiet = world(trigger=None)
     assert set(quiet.gathered(RULE)) == {made.STATE}
     assert ask(quiet).says == "No operation is running. Nothing newer was deployed."
+
+
+FAILED = replace(made.SUSPECT, handle="")
+
+
+def half_deployed(**changes: Any) -> World:
+    values: dict[str, Any] = {"history": (made.GOAL,), "current": made.GOAL, "attempted": FAILED, "failed_newer": "a deploy failed"}
+    return world(suspect=FAILED).tell(made.STATE, made.state(**(values | changes)))
+
+
+def test_a_suspect_whose_deploy_failed_is_in_no_history() -> None:
+    assert ask(half_deployed()).answer is Answer.PASS
+
+
+def test_another_deploy_that_failed_is_not_the_suspect() -> None:
+    assert ask(half_deployed(attempted=replace(FAILED, key="another"))).answer is Answer.UNKNOWN
+
+
+def test_a_newer_release_than_the_failed_one_means_hands_off() -> None:
+    newer = made.release("43", version="", revision="d" * 40, started_at=LATER)
+    assert ask(half_deployed(history=(newer, made.GOAL))).answer is Answer.BLOCK
+
+
+def test_promise_5_a_failed_deploy_that_a_person_tries_again_is_theirs() -> None:
+    assert ask(half_deployed(running=running(automated=False, by=made.JANE))).answer is Answer.BLOCK

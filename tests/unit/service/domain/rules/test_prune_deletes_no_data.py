@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from service.domain.facts import Key
@@ -112,3 +115,25 @@ def test_what_auto_sync_deploys_by_itself_is_pruned_where_its_setting_says_so(wa
     assert ask(unpruned).answer is Answer.PASS
     by_hand = claim.tell(made.STATE, made.state(auto_sync=False))
     assert ask(by_hand).answer is Answer.PASS
+
+
+def recorded(*objects: ObjectRef, live: tuple[ObjectRef, ...], **changes: Any) -> World:
+    """Argo CD renders the goal release no more (other parameters), and our own record has its objects."""
+    values: dict[str, Any] = {"objects": tuple((each, "digest") for each in objects)} | changes
+    record = replace(made.record(made.GOAL, made.OLD_IMAGE), **values)
+    return world().hide(made.LEFTOVERS).tell(made.RECORD_OLD, record).tell(made.STATE, made.state(objects=live))
+
+
+def test_what_stays_behind_is_known_from_our_own_record_where_nothing_renders() -> None:
+    live = (made.CONFIG_MAP, one("CronJob", "batch"))
+    finding = ask(recorded(made.CONFIG_MAP, live=live))
+    assert finding.answer is Answer.WARN
+    assert "batch/CronJob shop/it stays behind and works on" in finding.says
+    assert {each.what for each in finding.evidence} == {str(made.STATE), str(made.RECORD_OLD)}
+    assert ask(recorded(*live, live=live)).answer is Answer.PASS
+
+
+@pytest.mark.parametrize("changes", [{"objects": None}, {"moved": "it was rendered in two ways"}], ids=["nobody read them", "another time others"])
+def test_promise_1_without_a_rendering_and_without_a_record_what_stays_behind_is_unknown(changes: Any) -> None:
+    assert ask(recorded(made.CONFIG_MAP, live=(made.CONFIG_MAP,), **changes)).answer is Answer.UNKNOWN
+    assert ask(recorded(live=()).hide(made.RECORD_OLD)).answer is Answer.UNKNOWN

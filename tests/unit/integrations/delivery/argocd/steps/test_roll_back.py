@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from service.domain import keys
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
+from service.domain.facts import Known
 from service.domain.model import Json
 from service.domain.planning.plan import Step
 from service.domain.ports import Intention, Seen
-from tests.unit.integrations.delivery.argocd.stage import CountingGuard, Stage
+from tests.unit.integrations.delivery.argocd.stage import CountingGuard, Stage, only_offer
 from tests.unit.integrations.delivery.argocd.steps.carrying_out import CLOSED, HOLD
 
 
@@ -368,18 +370,57 @@ async def test_promise_3_anothers_entry_is_no_excuse_and_the_act_is_refused(plai
         await plain.argo.act(step, intent, CountingGuard())
 
 
-async def test_promise_5_a_failed_sync_is_told_and_what_it_left_is_not_the_last_releases(plain: Stage) -> None:
-    assert (await plain.argo.look(plain.target("web"))).failed_newer == ""
-    sha = plain.commit(
-        "web", "registry.example/web:3.0", {"deploy/odd.json": json.dumps({"apiVersion": "odd.example/v1", "kind": "Odd", "metadata": {"name": "odd"}})}
-    )
+async def fail_half_way(plain: Stage) -> str:
+    """A person's sync of 3.0 replaces the Deployment and then fails on another object."""
+    odd: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "odd"}}
+    plain.sandbox.faults.reject = lambda manifest: "it may not be" if str(manifest["metadata"]).count("odd") else None
+    sha = plain.commit("web", "registry.example/web:3.0", {"deploy/odd.json": json.dumps(odd)})
     await plain.person("POST", "/applications/web/sync", {})
     await plain.until("web", lambda app: "operation" not in app and app["status"]["operationState"]["phase"] == "Failed", "a failure")
+    plain.tick()
+    return sha
+
+
+async def test_promise_5_a_failed_sync_is_told_and_what_it_left_is_not_the_last_releases(plain: Stage) -> None:
+    assert (await plain.argo.look(plain.target("web"))).failed_newer == ""
+    sha = await fail_half_way(plain)
     state = await plain.argo.look(plain.target("web"))
     assert state.current is not None
     assert state.current.handle == "1"
     assert state.failed_newer.startswith(f"a deploy of {sha} by admin ended Failed at 2026-05-04T14:0")
     assert not state.settled
+    assert state.attempted is not None
+    assert (state.attempted.revision, state.attempted.handle) == (sha, "")
+    rendered = await plain.argo.read(keys.images(state.target, state.attempted.key, ""))
+    assert isinstance(rendered, Known)
+    assert [image.reference for image in rendered.value] == ["registry.example/web:3.0"]
+
+
+async def test_a_release_that_failed_half_way_is_rolled_back_to_the_newest_entry(plain: Stage) -> None:
+    await fail_half_way(plain)
+    state = await plain.argo.look(plain.target("web"))
+    offer = only_offer(plain.argo, state, state.attempted, state.history[0], plain.clock.now())
+    step = next(one for one in offer.steps if one.name == "roll_back")
+    intention = plain.intention(state, suspect=state.attempted, goal=state.history[0])
+    intent = await plain.argo.intend(step, intention)
+    await plain.argo.act(step, intent, CountingGuard())
+    app = await plain.deployed("web", 3)
+    assert [entry["id"] for entry in app["status"]["history"]] == [0, 1, 2]
+    assert app["status"]["history"][-1]["revision"] == app["status"]["history"][-2]["revision"]
+    plain.tick()
+    assert (await plain.argo.observe(step, intent)).seen is Seen.DONE
+    after = await plain.argo.look(plain.target("web"))
+    assert (after.attempted, after.failed_newer) == (None, "")
+
+
+async def test_promise_5_another_deploy_that_failed_since_the_plan_was_made_means_hands_off(plain: Stage) -> None:
+    await fail_half_way(plain)
+    state = await plain.argo.look(plain.target("web"))
+    offer = only_offer(plain.argo, state, state.attempted, state.history[0], plain.clock.now())
+    step = next(one for one in offer.steps if one.name == "roll_back")
+    await fail_half_way(plain)
+    with pytest.raises(RefusedError, match="began since: it is no longer release"):
+        await plain.argo.intend(step, plain.intention(state, suspect=state.attempted, goal=state.history[0]))
 
 
 async def test_promise_5_a_release_is_settled_once_argo_cd_looked_a_second_after_it_was_deployed(plain: Stage) -> None:

@@ -1,0 +1,132 @@
+"""What the history does not tell of a release, and what tells it instead: failed and partial syncs, other parameters, no history, masked secrets."""
+
+import json
+from typing import Any
+
+from tests.contract.argocd.server import ArgoCDServer, Json, config_map
+
+ODD = {"apiVersion": "odd.example/v1", "kind": "Odd", "metadata": {"name": "odd"}}
+
+
+def touched(app: Json) -> list[Json]:
+    """Lines of the last operation's result that tell of a change or of a hook that ran."""
+    rows = app["status"]["operationState"]["syncResult"].get("resources") or []
+    return [row for row in rows if row.get("hookType") or row.get("status") not in {"SyncFailed", "PruneSkipped"}]
+
+
+async def tree(server: ArgoCDServer, name: str) -> dict[str, Json]:
+    """What the application's live objects hold, by name."""
+    items = (await server.must("GET", f"/api/v1/applications/{name}/managed-resources"))["items"]
+    return {item["name"]: json.loads(item["liveState"]) for item in items}
+
+
+async def test_a_sync_of_something_that_no_server_knows_changes_nothing_and_names_nothing_that_it_changed(server: ArgoCDServer) -> None:
+    release = await server.release("odd", bad_health="Healthy")
+    worst = release.repository.commit({"deploy/cm.json": config_map(release.name, "3"), "deploy/odd.json": ODD}, "worst")
+    await server.app(release.name, "?refresh=normal")
+
+    app = await server.sync(release.name)
+
+    state = app["status"]["operationState"]
+    assert (state["phase"], state["syncResult"]["revision"], state.get("retryCount")) == ("Failed", worst, None)
+    assert touched(app) == []
+    assert [entry["revision"] for entry in app["status"]["history"]] == [release.good, release.bad]
+    assert (await tree(server, release.name))[release.name]["data"]["v"] == "2"
+
+
+async def test_a_sync_of_what_does_not_render_ends_in_error_and_changes_nothing(server: ArgoCDServer) -> None:  # recordings 18, 23
+    release = await server.release("torn", bad_health="Healthy")
+    torn = release.repository.commit({"deploy/cm.json": "{not json"}, "torn")
+
+    await server.must("POST", f"/api/v1/applications/{release.name}/sync", {"revision": torn}, by="human")
+    app = await server.settled(release.name)
+
+    state = app["status"]["operationState"]
+    assert (state["phase"], state["syncResult"]["revision"], state.get("retryCount")) == ("Error", torn, None)
+    assert state["message"].startswith("ComparisonError: Failed to load target state: ")
+    assert touched(app) == []
+    assert [entry["revision"] for entry in app["status"]["history"]] == [release.good, release.bad]
+
+
+async def test_a_sync_of_some_objects_succeeds_and_is_in_no_history(server: ArgoCDServer) -> None:
+    release = await server.release("part", bad_health="Healthy")
+    newer = release.repository.commit({"deploy/cm.json": config_map(release.name, "3"), "deploy/more.json": config_map(f"{release.name}-more", "3")}, "newer")
+    await server.app(release.name, "?refresh=normal")
+
+    app = await server.sync(release.name, resources=[{"group": "", "kind": "ConfigMap", "name": release.name, "namespace": release.name}])
+
+    state = app["status"]["operationState"]
+    assert (state["phase"], state["syncResult"]["revision"]) == ("Succeeded", newer)
+    assert [row["name"] for row in state["operation"]["sync"]["resources"]] == [release.name]
+    assert [row["name"] for row in touched(app)] == [release.name]
+    assert [entry["revision"] for entry in app["status"]["history"]] == [release.good, release.bad]
+
+
+async def test_the_same_commit_with_other_parameters_is_another_entry_and_a_rollback_brings_its_parameters_back(server: ArgoCDServer) -> None:
+    name = server.unique("same")
+    repository = server.create_repository(name)
+    both = {"deploy/cm.json": config_map(name, "1"), "deploy/extra.json": config_map(f"{name}-extra", "1")}
+    only = repository.commit(both, "the only commit")
+    source = {"repoURL": repository.url, "path": "deploy", "targetRevision": "main"}
+    await server.create_app(name, source=source | {"directory": {"exclude": "extra.json"}})
+    await server.sync(name)
+    spec = (await server.app(name))["spec"]
+    await server.must("PUT", f"/api/v1/applications/{name}/spec", spec | {"source": source})
+    await server.app(name, "?refresh=normal")
+    await server.sync(name)
+    before = await server.app(name)
+
+    await server.rollback(name, id=0, prune=True)
+    app = await server.settled(name)
+
+    assert [entry["revision"] for entry in before["status"]["history"]] == [only, only]
+    excluded = [entry["source"].get("directory", {}).get("exclude") for entry in app["status"]["history"]]
+    assert excluded == ["extra.json", None, "extra.json"]
+    assert [row["name"] for row in before["status"]["resources"]] == [name, f"{name}-extra"]
+    assert {row["name"]: row["status"] for row in app["status"]["operationState"]["syncResult"]["resources"]} == {name: "Synced", f"{name}-extra": "Pruned"}
+    assert app["spec"]["source"] == source
+
+
+async def test_without_a_history_the_last_operation_tells_what_is_live_and_nothing_can_be_rolled_back(server: ArgoCDServer) -> None:  # recording 17
+    name = server.unique("none")
+    repository = server.create_repository(name)
+    good = repository.commit({"deploy/cm.json": config_map(name, "1")}, "good")
+    await server.create_app(name, repository, revisionHistoryLimit=0)
+
+    app = await server.sync(name)
+
+    assert app["status"].get("history") is None
+    state = app["status"]["operationState"]
+    assert (state["phase"], state["syncResult"]["revision"], state["syncResult"]["source"]["path"]) == ("Succeeded", good, "deploy")
+    assert (await server.rollback(name, id=0)).error == (400, 3, f"application argocd/{name} does not have deployment with id 0")
+
+
+async def test_a_secret_is_rendered_without_its_values(server: ArgoCDServer) -> None:
+    name = server.unique("secret")
+    repository = server.create_repository(name)
+    secret: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"token": "hunter2"}}
+    revision = repository.commit({"deploy/cm.json": config_map(name, "1"), "deploy/secret.json": secret}, "good")
+    await server.create_app(name, repository)
+
+    answer = await server.must("GET", f"/api/v1/applications/{name}/manifests?revision={revision}", by="backout")
+
+    kinds = [json.loads(one)["kind"] for one in answer["manifests"]]
+    assert sorted(kinds) == ["ConfigMap", "Secret"]
+    assert "hunter2" not in json.dumps(answer)
+    assert "aHVudGVyMg" not in json.dumps(answer)  # the same in base64
+
+
+async def test_an_application_of_two_sources_renders_at_one_revision_each(server: ArgoCDServer) -> None:  # recording 38
+    name = server.unique("pair")
+    one, two = server.create_repository("one"), server.create_repository("two")
+    first = one.commit({"deploy/a.json": config_map("a", "1")}, "one")
+    good = two.commit({"deploy/b.json": config_map("b", "1")}, "good")
+    parts = [{"repoURL": repository.url, "path": "deploy", "targetRevision": "main"} for repository in (one, two)]
+    await server.create_app(name, sources=parts)
+    two.commit({"deploy/b.json": config_map("b", "2")}, "bad")
+
+    query = f"revisions={first}&revisions={good}&sourcePositions=1&sourcePositions=2"
+    answer = await server.must("GET", f"/api/v1/applications/{name}/manifests?{query}", by="backout")
+
+    found = {body["metadata"]["name"]: body["data"]["v"] for body in map(json.loads, answer["manifests"])}
+    assert found == {"a": "1", "b": "1"}
