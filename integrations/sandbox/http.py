@@ -5,6 +5,7 @@ What a server says, and the faults only it can have, are left to the stand-ins t
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ class LoopbackServer:
         self._delay = 0.0
         self._healed = asyncio.Event()
         self.seen: deque[Seen] = deque(maxlen=SEEN_KEPT)
+        self.busy: deque[tuple[float, float]] = deque(maxlen=SEEN_KEPT)
+        """When a request came and when it was answered, in seconds of the monotonic clock: what of a client's time was the server's."""
 
     @property
     def url(self) -> str:
@@ -129,6 +132,13 @@ class LoopbackServer:
     @web.middleware
     async def _faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.seen.append(Seen(method=request.method, path=request.path, query=request.query_string, authorized="Authorization" in request.headers))
+        began = time.perf_counter()
+        try:
+            return await self._after_faults(request, handler)
+        finally:
+            self.busy.append((began, time.perf_counter()))
+
+    async def _after_faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._delay:
             with contextlib.suppress(TimeoutError):  # a timeout is the delay being over
                 await asyncio.wait_for(self._healed.wait(), timeout=self._delay)

@@ -330,6 +330,21 @@ class Journal(Protocol):
     async def events(self, operation_id: str) -> Sequence[AuditEvent]: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where one episode belongs: its disposition, in words why, and the target and rung of the ladder where it has one.
+
+    `candidates` are the targets that it could have meant where it has none.
+    """
+
+    episode: Episode
+    disposition: str
+    says: str
+    target: TargetId | None = None
+    rung: str = ""
+    candidates: tuple[TargetId, ...] = ()
+
+
 class Alerts(Protocol):
     """Deliveries, episodes and incidents."""
 
@@ -338,9 +353,15 @@ class Alerts(Protocol):
         ...
 
     async def undecided(self, delivery_id: str) -> Sequence[Episode]: ...
-    async def deliveries_undecided(self) -> Sequence[str]: ...
-    async def place(self, episode: Episode, *, disposition: str, says: str, target: TargetId | None, rung: str, at: datetime) -> Incident | None:
-        """Record where an episode belongs; with a target it opens or joins the target's incident, which is returned."""
+    async def deliveries_undecided(self, before: datetime) -> Sequence[str]:
+        """Deliveries received before then that still hold an episode without a disposition, oldest first."""
+        ...
+
+    async def place(self, placements: Sequence[Placement], at: datetime) -> Sequence[Incident]:
+        """Record where these episodes belong, all or nothing; one that another worker placed meanwhile stays as it is.
+
+        An episode with a target opens or joins the target's incident; the incidents so touched are answered.
+        """
         ...
 
     async def incident(self, incident_id: str) -> Incident | None: ...

@@ -23,7 +23,6 @@ class Reconciler:
         self._alerts = alerts
         self._clock = clock
         self._repaired = repaired
-        self._started: dict[str, int] = {}
 
     async def round(self, *, patience: timedelta = PATIENCE) -> int:
         """Repair what stands still; answers how many repairs."""
@@ -36,15 +35,12 @@ class Reconciler:
                 log.warning("operation had no segment; started one", operation=operation.id, phase=operation.phase)
                 self._repaired("operation")
                 repairs += 1
-        before, self._started = self._started, {}
-        for delivery in await self._alerts.deliveries_undecided():
-            seq = self._started[delivery] = before.get(delivery, 0)
-            if await self._engine.is_active(Work(kind="delivery", id=delivery, seq=seq)):
+        for delivery in await self._alerts.deliveries_undecided(now - patience):
+            work = Work(kind="delivery", id=delivery)
+            if await self._engine.is_active(work):
                 continue
-            # A number that no earlier process used either: a segment that ended under it would never run again.
-            seq = self._started[delivery] = max(seq + 1, int(now.timestamp()))
-            await self._engine.start(Work(kind="delivery", id=delivery, seq=seq))
-            log.warning("delivery had no segment; started one", delivery=delivery)
+            await self._engine.start(work)
+            log.warning("delivery was not placed; placing it", delivery=delivery)
             self._repaired("delivery")
             repairs += 1
         return repairs

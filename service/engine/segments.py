@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from service.domain.errors import UnavailableError
 from service.domain.ports import Work
+from service.engine.arrivals import Arrivals
 from service.engine.runner import Runner
 
 log = structlog.get_logger()
@@ -58,6 +59,7 @@ class Engine:
         self._poll = poll
         self._client: DBOSClient | None = None
         self._runner: Runner | None = None
+        self._arrivals = Arrivals(self._place)
 
     @property
     def runner(self) -> Runner:
@@ -94,11 +96,16 @@ class Engine:
         )
         DBOS.launch()
         await DBOS.register_queue_async(QUEUE, polling_interval_sec=self._poll, worker_concurrency=64)
+        self._arrivals.start()
         self._client = DBOSClient(system_database_url=self._url, serializer=serializer, application_name="backout", lazy=True, system_database_pool_size=1)
+
+    async def _place(self, delivery_id: str) -> None:
+        await self.runner.step(Work(kind="delivery", id=delivery_id))
 
     async def stop(self) -> None:
         """Stop taking work; a running step finishes or is continued after the next start."""
         global _running  # noqa: PLW0603  see launch
+        await self._arrivals.stop()
         if self._client is not None:
             client, self._client = self._client, None
             await asyncio.to_thread(client.destroy)
@@ -123,6 +130,9 @@ class Engine:
         """Start work now (2-3 ms to its first step); starting it twice runs it once."""
         if _running is not self:
             return  # the row is the truth: the reconciler starts it
+        if work.kind == "delivery":
+            self._arrivals.add(work.id)
+            return
         # A step may start work too (an alert begins an operation), and DBOS lets no step start a workflow: so it is done in a context of its own.
         await asyncio.get_running_loop().create_task(self._start(work), context=contextvars.Context())
 
@@ -138,6 +148,8 @@ class Engine:
 
     async def is_active(self, work: Work) -> bool:
         """Whether this very segment runs or waits."""
+        if work.kind == "delivery":
+            return self._arrivals.has(work.id)
         found = await DBOS.list_workflows_async(
             workflow_ids=[_workflow_id(work)], status=["PENDING", "ENQUEUED", "DELAYED"], load_input=False, load_output=False
         )

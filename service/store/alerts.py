@@ -10,17 +10,21 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.domain.errors import ConflictError
 from service.domain.model import AlertNotice, Episode, Incident, RawDelivery, TargetId
+from service.domain.ports import Placement
 from service.store import incidents
 from service.store import tables as t
 from service.store.database import Database
 from service.store.paging import Position, newest_first
+from service.store.together import Together
 
 INTAKE_PATIENCE = 2.5
 """Seconds the intake waits for the store before it answers 503: the sender then tries again, and nothing is half kept."""
 
 CHUNK = 500
+
+TOGETHER = 64
+"""Deliveries that share a commit at most."""
 
 CLOCKS_DIFFER = timedelta(minutes=1)
 """So far may a sender's clock be ahead of ours. A start later than that says nothing about which firing is the newer one."""
@@ -52,41 +56,46 @@ class AlertStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._together = Together(self._accept, most=TOGETHER)
 
     async def accept(self, delivery: RawDelivery) -> str:
-        """Commit the raw body and all episodes in one transaction; answers the delivery's id. Raises UnavailableError when nothing was kept."""
+        """Commit the raw body and all episodes; answers the delivery's id. Raises UnavailableError when nothing was kept."""
         try:
-            return await self._accept(delivery)
+            return await self._together.one(delivery)
         except sa.exc.IntegrityError:  # two replicas took the same alert at once: the second look finds what the other one wrote
-            return await self._accept(delivery)
+            return await self._together.one(delivery)
 
-    async def _accept(self, delivery: RawDelivery) -> str:
+    async def _accept(self, deliveries: Sequence[RawDelivery]) -> Sequence[str]:
+        async with self._database.write(patience=INTAKE_PATIENCE) as connection:
+            return [await self._accept_one(connection, one) for one in deliveries]
+
+    async def _accept_one(self, connection: AsyncConnection, delivery: RawDelivery) -> str:
         delivery_id = f"dlv_{uuid.uuid4().hex}"
         digest = "sha256:" + hashlib.sha256(delivery.body).hexdigest()
-        async with self._database.write(patience=INTAKE_PATIENCE) as connection:
-            if (await connection.execute(sa.select(t.blob.c.digest).where(t.blob.c.digest == digest))).first() is None:
-                await connection.execute(t.blob.insert().values(digest=digest, body=delivery.body))
-            await connection.execute(
-                t.delivery.insert().values(
-                    id=delivery_id,
-                    source=delivery.source,
-                    sender=delivery.sender,
-                    received_at=delivery.received_at,
-                    body_digest=digest,
-                    group_key=delivery.group_key,
-                    alerts=len(delivery.notices),
-                    truncated=delivery.truncated,
-                )
+        if (await connection.execute(sa.select(t.blob.c.digest).where(t.blob.c.digest == digest))).first() is None:
+            await connection.execute(t.blob.insert().values(digest=digest, body=delivery.body))
+        await connection.execute(
+            t.delivery.insert().values(
+                id=delivery_id,
+                source=delivery.source,
+                sender=delivery.sender,
+                received_at=delivery.received_at,
+                body_digest=digest,
+                group_key=delivery.group_key,
+                alerts=len(delivery.notices),
+                truncated=delivery.truncated,
             )
-            firing = {(n.fingerprint, n.starts_at) for n in delivery.notices if n.firing}  # told both ways in one body, it is not known to be over
-            told = [n for n in delivery.notices if n.firing or (n.fingerprint, n.starts_at) not in firing]
-            notices = list({(n.fingerprint, n.starts_at, n.firing): n for n in told}.values())
-            for start in range(0, len(notices), CHUNK):
-                await self._keep(connection, delivery, delivery_id, notices[start : start + CHUNK])
+        )
+        firing = {(n.fingerprint, n.starts_at) for n in delivery.notices if n.firing}  # told both ways in one body, it is not known to be over
+        told = [n for n in delivery.notices if n.firing or (n.fingerprint, n.starts_at) not in firing]
+        notices = list({(n.fingerprint, n.starts_at, n.firing): n for n in told}.values())
+        for start in range(0, len(notices), CHUNK):
+            await self._keep(connection, delivery, delivery_id, notices[start : start + CHUNK])
         return delivery_id
 
     async def _keep(self, connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notices: Sequence[AlertNotice]) -> None:
         known = await self._known(connection, delivery.source, {n.fingerprint for n in notices})
+        changes = _Changes()
         for notice in notices:
             mine = known.setdefault(notice.fingerprint, [])
             seen = next((one for one in mine if one.starts_at == notice.starts_at), None)
@@ -94,21 +103,22 @@ class AlertStore:
                 ahead = notice.starts_at > delivery.received_at + CLOCKS_DIFFER
                 for older in mine:
                     if older.ends_at is None and older.starts_at < notice.starts_at and not ahead:  # a newer firing ends the older episode of that fingerprint
-                        await self._end(connection, older, notice.starts_at)
+                        changes.end(older, notice.starts_at)
                 newer = min((one.starts_at for one in mine if one.starts_at > notice.starts_at and not one.ahead), default=None)
                 if seen is None:  # told late, after a newer firing of the same alert: over since then, and nothing to act on
-                    mine.append(await self._insert(connection, delivery, delivery_id, notice, ended=newer, says="a newer firing of it was known already"))
+                    mine.append(_new(changes, delivery, delivery_id, notice, ended=newer, says="a newer firing of it was known already"))
                 else:
-                    await self._again(connection, delivery, delivery_id, notice, seen, superseded=newer is not None)
+                    _again(changes, delivery, delivery_id, notice, seen, superseded=newer is not None)
                 continue
             ended = notice.ends_at or delivery.received_at
             open_ones = [one for one in mine if one.ends_at is None]
             matched = [seen] if seen is not None else [one for one in open_ones if one.starts_at <= notice.starts_at]
             matched += [one for one in open_ones if one.ahead and one not in matched]  # a start that never came to pass has no end of its own
             for one in matched:
-                await self._end(connection, one, ended)
+                changes.end(one, ended)
             if not matched:  # its firing was never announced: kept, and never acted on
-                mine.append(await self._insert(connection, delivery, delivery_id, notice, ended=ended, says="it was over before Backout heard of it"))
+                mine.append(_new(changes, delivery, delivery_id, notice, ended=ended, says="it was over before Backout heard of it"))
+        await changes.write(connection)
 
     @staticmethod
     async def _known(connection: AsyncConnection, source: str, prints: Collection[str]) -> dict[str, list["_Kept"]]:
@@ -123,69 +133,6 @@ class AlertStore:
             )
         return known
 
-    @staticmethod
-    async def _again(connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notice: AlertNotice, seen: "_Kept", *, superseded: bool) -> None:
-        """It fires still: a repeat; or it fires again after its end, or another sender tells what led nowhere as the first one told it.
-
-        In the latter two it is decided again under who tells it now, with this sender's words: nobody lends its rights to another's labels (promise 11).
-        While an operation that took it up is alive, it only goes on.
-        """
-        values: dict[str, Any] = {"times_seen": t.episode.c.times_seen + 1, "last_seen_at": delivery.received_at}
-        refired = seen.ends_at is not None and delivery.received_at > seen.ends_at and not superseded
-        heard_anew = seen.disposition in NOWHERE and seen.sender != delivery.sender and (seen.ends_at is None or refired)
-        if refired:
-            values["ends_at"] = seen.ends_at = None
-        if (refired or heard_anew) and not seen.taken:
-            seen.sender, seen.disposition, seen.received_at = delivery.sender, "", delivery.received_at
-            values |= {
-                "sender": delivery.sender,
-                "labels": dict(notice.labels),
-                "annotations": dict(notice.annotations),
-                "generator_url": notice.generator_url,
-                "received_at": delivery.received_at,
-                "link": delivery.link,
-                "delivery_id": delivery_id,
-                "disposition": "",
-                "disposition_says": "",
-                "covered_by": None,
-            }
-        await connection.execute(t.episode.update().where(t.episode.c.id == seen.id).values(**values))
-
-    async def _insert(
-        self, connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notice: AlertNotice, *, ended: datetime | None, says: str
-    ) -> "_Kept":
-        """Keep an episode; with `ended` it is over already and has its disposition, for the reason in `says`."""
-        disposition = "resolved" if ended else ""
-        kept = _Kept(f"epi_{uuid.uuid4().hex}", notice.starts_at, ended, delivery.received_at, delivery.sender, disposition, taken=False)
-        await connection.execute(
-            t.episode.insert().values(
-                id=kept.id,
-                source=delivery.source,
-                sender=delivery.sender,
-                fingerprint=notice.fingerprint,
-                starts_at=notice.starts_at,
-                ends_at=ended,
-                labels=dict(notice.labels),
-                annotations=dict(notice.annotations),
-                generator_url=notice.generator_url,
-                received_at=delivery.received_at,
-                last_seen_at=delivery.received_at,
-                times_seen=1,
-                link=delivery.link,
-                delivery_id=delivery_id,
-                disposition=disposition,
-                disposition_says=says if ended else "",
-                rung="",
-            )
-        )
-        return kept
-
-    @staticmethod
-    async def _end(connection: AsyncConnection, one: "_Kept", at: datetime) -> None:
-        if one.ends_at is None:
-            one.ends_at = at
-            await connection.execute(t.episode.update().where(t.episode.c.id == one.id, t.episode.c.ends_at.is_(None)).values(ends_at=at, last_seen_at=at))
-
     async def undecided(self, delivery_id: str) -> Sequence[Episode]:
         """The delivery's episodes without a disposition."""
         async with self._database.read() as connection:
@@ -196,53 +143,44 @@ class AlertStore:
             )
             return tuple(_episode(row) for row in rows.mappings())
 
-    async def deliveries_undecided(self) -> Sequence[str]:
-        """Deliveries that still hold an undecided episode, oldest first."""
+    async def deliveries_undecided(self, before: datetime) -> Sequence[str]:
+        """Deliveries received before then that still hold an undecided episode, oldest first."""
         async with self._database.read() as connection:
             rows = await connection.execute(
-                sa.select(t.episode.c.delivery_id, sa.func.min(t.episode.c.received_at)).where(t.episode.c.disposition == "").group_by(t.episode.c.delivery_id)
+                sa.select(t.episode.c.delivery_id, sa.func.min(t.episode.c.received_at).label("first"))
+                .where(t.episode.c.disposition == "", t.episode.c.received_at < before)
+                .group_by(t.episode.c.delivery_id)
             )
-            return tuple(row.delivery_id for row in sorted(rows, key=lambda r: (str(r[1]), r[0])))
+            return tuple(row.delivery_id for row in sorted(rows, key=lambda r: (str(r.first), r.delivery_id)))
 
-    async def place(self, episode: Episode, *, disposition: str, says: str, target: TargetId | None, rung: str, at: datetime) -> Incident | None:
-        """Record where the episode belongs; with a target it opens or joins the target's open incident."""
+    async def place(self, placements: Sequence[Placement], at: datetime) -> Sequence[Incident]:
+        """Record where these episodes belong; those with a target open or join its open incident. One that has a disposition already keeps it."""
+        try:
+            return await self._place(placements, at)
+        except sa.exc.IntegrityError:  # two replicas opened the target's incident at once: the second look joins what the other one opened
+            return await self._place(placements, at)
+
+    async def _place(self, placements: Sequence[Placement], at: datetime) -> Sequence[Incident]:
         async with self._database.write() as connection:
-            incident_id, opens = None, False
-            if target is not None:
-                open_one = (
-                    (await connection.execute(sa.select(t.incident).where(t.incident.c.target == str(target), t.incident.c.closed_at.is_(None))))
-                    .mappings()
-                    .first()
-                )
-                if open_one is None:
-                    incident_id = f"inc_{uuid.uuid4().hex}"
-                    await connection.execute(
-                        t.incident.insert().values(
-                            id=incident_id, target=str(target), opened_at=at, began_at=episode.starts_at, outcome="", group_id=incident_id
-                        )
-                    )
-                    opens = True
+            undecided = await _undecided(connection, [one.episode.id for one in placements])
+            by_target: dict[TargetId, list[Placement]] = {}
+            written: list[Mapping[str, Any]] = []
+            for one in placements:
+                if one.episode.id not in undecided:
+                    continue
+                if one.target is not None:
+                    by_target.setdefault(one.target, []).append(one)
                 else:
-                    incident_id = open_one["id"]
-                    if episode.starts_at < open_one["began_at"]:
-                        await connection.execute(t.incident.update().where(t.incident.c.id == incident_id).values(began_at=episode.starts_at))
-            done = await connection.execute(
-                t.episode.update()
-                .where(t.episode.c.id == episode.id, t.episode.c.disposition == "")
-                .values(
-                    disposition=disposition,
-                    disposition_says=says,
-                    target=None if target is None else str(target),
-                    rung=rung,
-                    incident_id=incident_id,
-                )
-            )
-            if not done.rowcount:
-                raise ConflictError(f"episode {episode.id} already has a disposition")
-            if incident_id is not None:
-                opens_for = target if opens else None
-                await incidents.episode_joined(connection, incident_id, episode, says=says, rung=rung, opens_for=opens_for, at=at)
-            return None if incident_id is None else await _incident(connection, incident_id)
+                    written.append(_placed(one, None))
+            touched = []
+            for target, joined in by_target.items():
+                incident_id = await _incident_of(connection, target, joined, at)
+                written += [_placed(one, incident_id) for one in joined]
+                touched.append(incident_id)
+            if written:
+                await connection.execute(_PLACE, written)
+            found = [await _incident(connection, one) for one in touched]
+            return tuple(one for one in found if one is not None)
 
     async def incident(self, incident_id: str) -> Incident | None:
         """The incident with its episodes, oldest first."""
@@ -299,6 +237,144 @@ class AlertStore:
                 await connection.execute(sa.select(t.delivery.c.received_at, t.delivery.c.alerts).order_by(t.delivery.c.received_at.desc()).limit(1))
             ).first()
             return None if row is None else (row.received_at, row.alerts)
+
+
+class _Changes:
+    """What one delivery changes in episodes, written at its end with one statement of a kind; an episode that is new is changed before it is written."""
+
+    def __init__(self) -> None:
+        self._new: dict[str, dict[str, Any]] = {}
+        self._changed: list[tuple[str, Mapping[str, Any]]] = []
+
+    def add(self, identity: str, values: Mapping[str, Any]) -> None:
+        """A new episode."""
+        self._new[identity] = dict(values)
+
+    def seen_again(self, identity: str, at: datetime, values: Mapping[str, Any]) -> None:
+        """Told once more at that time; `values` are what else becomes of it."""
+        new = self._new.get(identity)
+        if new is None:
+            self._changed.append((identity, {"times_seen": t.episode.c.times_seen + 1, "last_seen_at": at, **values}))
+        else:
+            new.update({"times_seen": new["times_seen"] + 1, "last_seen_at": at, **values})
+
+    def end(self, one: "_Kept", at: datetime) -> None:
+        """It is over since then, if it was not before."""
+        if one.ends_at is not None:
+            return
+        one.ends_at = at
+        new = self._new.get(one.id)
+        if new is None:
+            self._changed.append((one.id, {"ends_at": at, "last_seen_at": at}))
+        else:
+            new.update({"ends_at": at, "last_seen_at": at})
+
+    async def write(self, connection: AsyncConnection) -> None:
+        """All of it, in the caller's transaction."""
+        if self._new:
+            await connection.execute(t.episode.insert(), list(self._new.values()))
+        for identity, values in self._changed:
+            await connection.execute(t.episode.update().where(t.episode.c.id == identity).values(**values))
+
+
+def _again(changes: _Changes, delivery: RawDelivery, delivery_id: str, notice: AlertNotice, seen: _Kept, *, superseded: bool) -> None:
+    """It fires still: a repeat; or it fires again after its end, or another sender tells what led nowhere as the first one told it.
+
+    In the latter two it is decided again under who tells it now, with this sender's words: nobody lends its rights to another's labels (promise 11).
+    While an operation that took it up is alive, it only goes on.
+    """
+    values: dict[str, Any] = {}
+    refired = seen.ends_at is not None and delivery.received_at > seen.ends_at and not superseded
+    heard_anew = seen.disposition in NOWHERE and seen.sender != delivery.sender and (seen.ends_at is None or refired)
+    if refired:
+        values["ends_at"] = seen.ends_at = None
+    if (refired or heard_anew) and not seen.taken:
+        seen.sender, seen.disposition, seen.received_at = delivery.sender, "", delivery.received_at
+        values |= {
+            "sender": delivery.sender,
+            "labels": dict(notice.labels),
+            "annotations": dict(notice.annotations),
+            "generator_url": notice.generator_url,
+            "received_at": delivery.received_at,
+            "link": delivery.link,
+            "delivery_id": delivery_id,
+            "disposition": "",
+            "disposition_says": "",
+            "covered_by": None,
+        }
+    changes.seen_again(seen.id, delivery.received_at, values)
+
+
+def _new(changes: _Changes, delivery: RawDelivery, delivery_id: str, notice: AlertNotice, *, ended: datetime | None, says: str) -> _Kept:
+    """A new episode; with `ended` it is over already and has its disposition, for the reason in `says`."""
+    disposition = "resolved" if ended else ""
+    kept = _Kept(f"epi_{uuid.uuid4().hex}", notice.starts_at, ended, delivery.received_at, delivery.sender, disposition, taken=False)
+    values = {
+        "id": kept.id,
+        "source": delivery.source,
+        "sender": delivery.sender,
+        "fingerprint": notice.fingerprint,
+        "starts_at": notice.starts_at,
+        "ends_at": ended,
+        "labels": dict(notice.labels),
+        "annotations": dict(notice.annotations),
+        "generator_url": notice.generator_url,
+        "received_at": delivery.received_at,
+        "last_seen_at": delivery.received_at,
+        "times_seen": 1,
+        "link": delivery.link,
+        "delivery_id": delivery_id,
+        "disposition": disposition,
+        "disposition_says": says if ended else "",
+        "rung": "",
+    }
+    changes.add(kept.id, values)
+    return kept
+
+
+_PLACE = (
+    t.episode.update()
+    .where(t.episode.c.id == sa.bindparam("which"))
+    .values({name: sa.bindparam(f"new_{name}") for name in ("disposition", "disposition_says", "target", "rung", "incident_id")})
+)
+
+
+async def _undecided(connection: AsyncConnection, identities: Sequence[str]) -> frozenset[str]:
+    """Those that have no disposition yet, locked until the end of the transaction: another replica may be placing them too."""
+    found: set[str] = set()
+    for start in range(0, len(identities), CHUNK):
+        some = identities[start : start + CHUNK]
+        query = sa.select(t.episode.c.id).where(t.episode.c.id.in_(some), t.episode.c.disposition == "").order_by(t.episode.c.id).with_for_update()
+        found |= set((await connection.execute(query)).scalars())
+    return frozenset(found)
+
+
+def _placed(one: Placement, incident_id: str | None) -> Mapping[str, Any]:
+    return {
+        "which": one.episode.id,
+        "new_disposition": one.disposition,
+        "new_disposition_says": one.says,
+        "new_target": None if one.target is None else str(one.target),
+        "new_rung": one.rung,
+        "new_incident_id": incident_id,
+    }
+
+
+async def _incident_of(connection: AsyncConnection, target: TargetId, joined: Sequence[Placement], at: datetime) -> str:
+    """The target's open incident, opened if there is none, with these episodes told in its story."""
+    began = min(one.episode.starts_at for one in joined)
+    query = sa.select(t.incident).where(t.incident.c.target == str(target), t.incident.c.closed_at.is_(None))
+    open_one = (await connection.execute(query)).mappings().first()
+    if open_one is None:
+        incident_id = f"inc_{uuid.uuid4().hex}"
+        row = {"id": incident_id, "target": str(target), "opened_at": at, "began_at": began, "outcome": "", "group_id": incident_id}
+        await connection.execute(t.incident.insert().values(row))
+    else:
+        incident_id = str(open_one["id"])
+        if began < open_one["began_at"]:
+            await connection.execute(t.incident.update().where(t.incident.c.id == incident_id).values(began_at=began))
+    await incidents.episodes_joined(connection, incident_id, joined, opens_for=target if open_one is None else None, at=at)
+    return incident_id
 
 
 async def _incident(connection: AsyncConnection, incident_id: str) -> Incident | None:

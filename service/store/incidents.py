@@ -1,22 +1,25 @@
 """What happens to an incident, as audit rows of its own, written in the transaction of whoever makes it happen."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.domain.model import Episode, Operation, TargetId
-from service.domain.ports import AuditEvent
+from service.domain.model import Operation, TargetId
+from service.domain.ports import AuditEvent, Placement
 from service.store import tables as t
 from service.store.events import append
 
 
-async def episode_joined(
-    connection: AsyncConnection, incident_id: str, episode: Episode, *, says: str, rung: str, opens_for: TargetId | None, at: datetime
-) -> None:
-    """An episode belongs to it; with `opens_for` it is the one that opened the incident of that target."""
-    rows = [AuditEvent(kind="opened", says=f"opened for {opens_for} by {episode.name}", at=at, body={"target": str(opens_for)})] if opens_for else []
-    body = {"episode": episode.id, "alert": episode.name, "source": episode.source, "sender": episode.sender, "rung": rung}
-    rows.append(AuditEvent(kind="episode_joined", says=f"{episode.name} belongs to it: {says}", at=at, body=body))
+async def episodes_joined(connection: AsyncConnection, incident_id: str, joined: Sequence[Placement], *, opens_for: TargetId | None, at: datetime) -> None:
+    """Episodes belong to it; with `opens_for` the first of them opened the incident of that target."""
+    rows = []
+    if opens_for is not None:
+        rows.append(AuditEvent(kind="opened", says=f"opened for {opens_for} by {joined[0].episode.name}", at=at, body={"target": str(opens_for)}))
+    for one in joined:
+        episode = one.episode
+        body = {"episode": episode.id, "alert": episode.name, "source": episode.source, "sender": episode.sender, "rung": one.rung}
+        rows.append(AuditEvent(kind="episode_joined", says=f"{episode.name} belongs to it: {one.says}", at=at, body=body))
     await append(connection, incident_id, rows)
 
 

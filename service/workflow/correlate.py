@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from service.domain import spans
-from service.domain.correlation import WORKLOADS, Match, find_target, ignored
+from service.domain.correlation import WORKLOADS, find_target, ignored
 from service.domain.errors import ConflictError
 from service.domain.model import Actor, Episode, Incident, Mode, ObjectRef, Operation, OperationKind, Outcome, TargetId
 from service.domain.policy import AlertMapping, Policies, TargetPolicy
-from service.domain.ports import Alerts, AuditEvent, Clock, Journal, NewId, Outbox, SpanDraft, Starter, Starting, Targets, Work
+from service.domain.ports import Alerts, AuditEvent, Clock, Journal, NewId, Outbox, Placement, SpanDraft, Starter, Starting, Targets, Work
 from service.domain.rule import Trigger
 from service.workflow import messages, record
 from service.workflow.messages import Told
@@ -21,6 +21,12 @@ BEGIN_AFTER = timedelta(seconds=10)
 
 DECIDED_BY_A_PERSON = frozenset({Outcome.CANCELLED, Outcome.REJECTED})
 """Who ended an operation so has seen what had joined it: nothing of that begins another one against them (promise 5)."""
+
+UNPLACED = frozenset({"no_target", "ambiguous", "out_of_scope"})
+"""Dispositions of which a person is told: an alert was meant for somebody, and Backout does nothing about it."""
+
+TOLD_AT_MOST = 5
+"""So many alerts are named in one message; the others are counted."""
 
 CLOCKS_DIFFER = timedelta(minutes=1)
 """A start that lies further ahead of its reception is the word of a wrong clock."""
@@ -61,54 +67,63 @@ class Correlator:
     async def place(self, delivery_id: str) -> None:
         """Give every undecided episode of the delivery a disposition, then answer each incident once. Doing it twice does it once.
 
-        All are placed first: what one alert of a delivery forbids must not depend on which of them is looked at first.
+        All are placed first, in one transaction: what one alert of a delivery forbids must not depend on which of them is looked at first.
         """
-        touched: dict[str, None] = {}
-        for episode in await self._alerts.undecided(delivery_id):
-            try:
-                incident = await self._one(episode)
-            except ConflictError:  # another worker placed this episode between our look and our write
-                continue
-            if incident is not None:
-                touched[incident.id] = None
-        for incident_id in touched:
-            incident = await self._alerts.incident(incident_id)
+        episodes = await self._alerts.undecided(delivery_id)
+        if not episodes:
+            return
+        now = self._clock.now()
+        known = await self._targets.known()
+        index = await self._targets.index(tuple({one for episode in episodes for one in _objects(episode)}))
+        placements = [self._placement(episode, known, index) for episode in episodes]
+        await self._tell(delivery_id, [one for one in placements if one.disposition in UNPLACED], now)
+        for touched in await self._alerts.place(placements, now):
+            incident = await self._alerts.incident(touched.id)
             if incident is not None and incident.closed_at is None:
                 await self._answer(incident, self._clock.now())
 
-    async def _one(self, episode: Episode) -> Incident | None:
-        now = self._clock.now()
+    def _placement(self, episode: Episode, known: Sequence[TargetId], index: Mapping[ObjectRef, tuple[TargetId, ...]]) -> Placement:
         why = ignored(episode)
         if why:
-            return await self._alerts.place(episode, disposition="ignored", says=why, target=None, rung="", at=now)
-        known = await self._targets.known()
-        index = await self._targets.index(_objects(episode))
+            return Placement(episode=episode, disposition="ignored", says=why)
         match = find_target(episode, known=known, mapping=self._mapping, index=index)
-        if match.target is not None and not match.target.matches(self._scopes.get(episode.sender, "")):
-            says = f"the sender {episode.sender} does not speak for {match.target}"
-            match = Match(target=None, rung=match.rung, says=says, candidates=match.candidates)
-            return await self._leave(episode, "out_of_scope", match, now)
         if match.target is None:
-            return await self._leave(episode, "ambiguous" if match.candidates else "no_target", match, now)
-        says = match.says + _ahead(episode)
-        return await self._alerts.place(episode, disposition="placed", says=says, target=match.target, rung=match.rung, at=now)
+            disposition = "ambiguous" if match.candidates else "no_target"
+            says = match.says + _ahead(episode)
+            return Placement(episode=episode, disposition=disposition, says=says, rung=match.rung, candidates=match.candidates)
+        if not match.target.matches(self._scopes.get(episode.sender, "")):
+            says = f"the sender {episode.sender} does not speak for {match.target}"
+            return Placement(episode=episode, disposition="out_of_scope", says=says + _ahead(episode), rung=match.rung, candidates=match.candidates)
+        return Placement(episode=episode, disposition="placed", says=match.says + _ahead(episode), target=match.target, rung=match.rung)
 
-    async def _leave(self, episode: Episode, disposition: str, match: Match, now: datetime) -> Incident | None:
-        """Tell first, then decide: after a crash between both it is told again under the same key, which is once."""
+    async def _tell(self, delivery_id: str, left: Sequence[Placement], now: datetime) -> None:
+        """Tell of what Backout does nothing about, once a delivery: a storm of alerts is no storm of messages.
+
+        Told first, then decided: after a crash between both it is told again under the same key, which is once.
+        """
+        if not left:
+            return
+        first = left[0].episode
+        names = sorted({one.episode.name for one in left})
+        lines = [f"{one.episode.name}: {one.says}." for one in left[:TOLD_AT_MOST]]
+        more = len(left) - len(lines)
+        shown = f"{', '.join(names[:3])}{' …' if names[3:] else ''}"
+        title = f"{first.name}: no target" if len(left) == 1 else f"{len(left)} alerts without a target ({shown})"
         for one in messages.message(
             self._told,
-            key=f"unplaced/{episode.id}",
-            title=f"{episode.name}: no target",
+            key=f"unplaced/{delivery_id}",
+            title=title,
             text=(
-                f"Backout does nothing about this alert: {match.says}.",
+                f"Backout does nothing about {'this alert' if len(left) == 1 else 'these alerts'}.",
+                *lines,
+                *((f"And {more} more.",) if more else ()),
                 "Name the target with the label backout_target, or add a mapping (alerts: mapping).",
             ),
             at=now,
             event="unplaced",
-            extra={"alert": episode.name, "labels": dict(episode.labels), "candidates": [str(c) for c in match.candidates]},
+            extra={"alert": first.name, "labels": dict(first.labels), "alerts": len(left), "candidates": [str(one) for one in left[0].candidates]},
         ):
             await self._outbox.send(one, now)
-        return await self._alerts.place(episode, disposition=disposition, says=match.says + _ahead(episode), target=None, rung=match.rung, at=now)
 
     async def sweep(self) -> None:
         """Close open incidents whose alerts all ended and that nothing works on any more; answer alerts that no operation covers.

@@ -244,20 +244,24 @@ async def test_a_delay_that_is_over_already_is_work_at_once(database: Database) 
         await one.ended()
 
 
-async def test_deliveries_are_placed_by_segments_too(database: Database) -> None:
+async def test_deliveries_are_placed_as_they_arrive(database: Database) -> None:
     async with process(database) as one:
         await one.engine.start(Work(kind="delivery", id="dlv_1"))
-        await until(one.idle)
+        assert await one.engine.is_active(Work(kind="delivery", id="dlv_1"))
+        await until(lambda: bool(one.placed))
         assert one.placed == ["dlv_1"]
+        assert await one.idle()
 
 
 async def test_ended_segments_are_collected_and_running_ones_are_not(database: Database) -> None:
     async with process(database) as one:
+        await one.operations.begin(store.operation("op_0"), (), ())
+        await one.engine.start(work(identity="op_0"))
+        await one.ended("op_0")
         one.story.hold.clear()
         await one.operations.begin(operation(), (), ())
-        await one.engine.start(Work(kind="delivery", id="dlv_1"))
         await one.engine.start(work())
-        await until(lambda: "act" in one.story.seen and one.placed)
+        await until(lambda: one.story.seen.count("act") == 2)
         await until(lambda: _ended(one))
         later = RealClock().now() + timedelta(minutes=1)
         assert await one.engine.collect(older_than=timedelta(hours=1), now=later) == 0

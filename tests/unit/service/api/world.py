@@ -29,7 +29,7 @@ from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.model import Actor, Episode, Hold, Image, Mode, Operation, Outcome, RawDelivery, Release, ReleaseRecord, Source, TargetId, Way
 from service.domain.planning.plan import Offer, Step
 from service.domain.policy import Policies, TargetPolicy
-from service.domain.ports import AuditEvent, Checked, Guard, HoldChange, Intention, ListedTarget, Listing, Observation, Seen, Transition, Work
+from service.domain.ports import AuditEvent, Checked, Guard, HoldChange, Intention, ListedTarget, Listing, Observation, Placement, Seen, Transition, Work
 from service.domain.rule import Case, Rule, Trigger
 from service.domain.verdict import Finding, passes
 from service.store.alerts import AlertStore
@@ -359,8 +359,9 @@ class World:
             RawDelivery(source="alertmanager", sender="main", received_at=NOW, body=body, group_key=group, truncated=truncated, notices=tuple(notices))
         )
         episodes: Sequence[Episode] = await self.alerts.undecided(delivery)
-        placed = await self.alerts.place(episodes[0], disposition="incident", says="its labels name the target", target=target, rung="label", at=NOW)
-        assert placed is not None
+        (placed,) = await self.alerts.place(
+            (Placement(episode=episodes[0], disposition="incident", says="its labels name the target", target=target, rung="label"),), NOW
+        )
         return placed.id
 
 

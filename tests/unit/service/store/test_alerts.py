@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from integrations.alerts.alertmanager import AlertmanagerWebhook, Settings
-from service.domain.errors import ConflictError, UnavailableError
+from service.domain.errors import UnavailableError
 from service.domain.model import AlertNotice, Episode, Outcome, RawDelivery
-from service.domain.ports import Transition
+from service.domain.ports import Placement, Transition
 from service.store import tables as t
 from service.store.alerts import CHUNK, NOWHERE, AlertStore
 from service.store.database import Database
@@ -144,7 +145,7 @@ async def test_promise_2_an_alert_that_is_told_firing_after_its_end_is_open_agai
     """Alertmanager ends alerts by itself while Prometheus is away; afterwards the same firing goes on with the same start."""
     first = await alerts.accept(delivery(notice()))
     (episode,) = await alerts.undecided(first)
-    await alerts.place(episode, disposition="placed", says="", target=TARGET, rung="label", at=START)
+    await alerts.place((Placement(episode=episode, disposition="placed", says="", target=TARGET, rung="label"),), START)
     await alerts.accept(delivery(notice(ends_at=START + MINUTE), at=START + 2 * MINUTE))
     again = await alerts.accept(delivery(notice(), at=START + 3 * MINUTE))
     (row,) = await rows(database)
@@ -178,7 +179,7 @@ async def test_promise_2_firing_again_under_an_alive_operation_it_only_goes_on(a
 async def test_promise_2_firing_again_after_its_operation_ended_it_is_decided_again(alerts: AlertStore, operations: OperationStore, database: Database) -> None:
     again = await fires_again(alerts, operations, database, alive=False)
     assert (again.ends_at, again.disposition, again.covered_by) == (None, "", None)
-    assert await alerts.deliveries_undecided() == (again.delivery_id,)
+    assert await alerts.deliveries_undecided(START + 1440 * MINUTE) == (again.delivery_id,)
 
 
 async def test_promise_2_a_start_in_the_future_closes_nothing_and_silences_nothing(alerts: AlertStore, database: Database) -> None:
@@ -207,7 +208,7 @@ async def test_a_clock_that_is_a_little_ahead_is_no_matter(alerts: AlertStore, d
 @pytest.mark.parametrize("disposition", sorted(NOWHERE))
 async def test_promise_2_what_led_nowhere_is_heard_anew_from_another_sender(alerts: AlertStore, disposition: str) -> None:
     (one,) = await episodes(alerts, replace(notice(), annotations={"summary": "theirs"}))
-    await alerts.place(one, disposition=disposition, says="", target=None, rung="", at=START)
+    await alerts.place((Placement(episode=one, disposition=disposition, says="", target=None, rung=""),), START)
     repeat = delivery(notice(), at=START + MINUTE)
     assert await alerts.undecided(await alerts.accept(repeat)) == ()  # the same sender said so already
     (again,) = await alerts.undecided(await alerts.accept(replace(repeat, sender="team")))
@@ -218,7 +219,7 @@ async def test_promise_11_who_is_heard_anew_is_heard_with_its_own_labels(alerts:
     """Else a narrow credential would have its labels judged with the rights of the wider one."""
     forged = replace(notice(app="cart"), annotations={"summary": "theirs"}, generator_url="http://theirs")
     (one,) = await alerts.undecided(await alerts.accept(replace(delivery(forged, link="theirs"), sender="team")))
-    await alerts.place(one, disposition="out_of_scope", says="", target=None, rung="", at=START)
+    await alerts.place((Placement(episode=one, disposition="out_of_scope", says="", target=None, rung=""),), START)
     (again,) = await episodes(alerts, notice())
     assert (again.sender, again.labels, again.annotations) == ("main", notice().labels, notice().annotations)
     assert (again.generator_url, again.link) == ("", "")
@@ -255,7 +256,7 @@ async def test_resolved_of_which_no_firing_was_ever_told_is_kept_and_needs_nobod
     (row,) = await rows(database)
     assert (row.disposition, row.disposition_says) == ("resolved", "it was over before Backout heard of it")
     assert await alerts.undecided(identity) == ()
-    assert await alerts.deliveries_undecided() == ()
+    assert await alerts.deliveries_undecided(START + 1440 * MINUTE) == ()
 
 
 async def test_resolved_without_an_end_ends_when_it_was_received(alerts: AlertStore, database: Database) -> None:
@@ -347,8 +348,7 @@ async def episodes(alerts: AlertStore, *notices: AlertNotice) -> Sequence[Episod
 
 
 async def placed(alerts: AlertStore, one: Episode, at: datetime = START) -> str:
-    incident = await alerts.place(one, disposition="placed", says="by label", target=TARGET, rung="label", at=at)
-    assert incident is not None
+    (incident,) = await alerts.place((Placement(episode=one, disposition="placed", says="by label", target=TARGET, rung="label"),), at)
     return incident.id
 
 
@@ -366,16 +366,15 @@ async def test_the_first_episode_opens_the_targets_incident_and_the_second_joins
 async def test_an_episode_is_placed_once(alerts: AlertStore) -> None:
     (one,) = await episodes(alerts, notice())
     await placed(alerts, one)
-    with pytest.raises(ConflictError, match="already has a disposition"):
-        await placed(alerts, one)
-    assert len(await alerts.open_incidents()) == 1
+    assert await alerts.place((Placement(episode=one, disposition="ignored", says="", rung=""),), START) == ()
+    (incident,) = await alerts.open_incidents()
+    assert [each.disposition for each in incident.episodes] == ["placed"]
 
 
 async def test_placing_twice_opens_no_second_incident_even_when_the_first_was_closed(alerts: AlertStore) -> None:
     (one,) = await episodes(alerts, notice())
     await alerts.close_incident(await placed(alerts, one), outcome="resolved", at=START)
-    with pytest.raises(ConflictError):
-        await placed(alerts, one)
+    assert await alerts.place((Placement(episode=one, disposition="placed", says="", target=TARGET, rung="label"),), START) == ()
     assert await alerts.open_incidents() == ()
 
 
@@ -394,15 +393,15 @@ async def test_a_closed_incident_is_followed_by_another_one(alerts: AlertStore) 
 
 async def test_an_episode_without_a_target_has_a_disposition_and_no_incident(alerts: AlertStore) -> None:
     (one,) = await episodes(alerts, notice())
-    assert await alerts.place(one, disposition="ambiguous", says="fits two", target=None, rung="resources", at=START) is None
-    assert await alerts.deliveries_undecided() == ()
+    assert await alerts.place((Placement(episode=one, disposition="ambiguous", says="fits two", target=None, rung="resources"),), START) == ()
+    assert await alerts.deliveries_undecided(START + 1440 * MINUTE) == ()
     assert await alerts.open_incidents() == ()
 
 
 async def test_deliveries_with_undecided_episodes_are_found_oldest_first(alerts: AlertStore) -> None:
     second = await alerts.accept(delivery(notice("b"), at=START + MINUTE))
     first = await alerts.accept(delivery(notice("a"), at=START))
-    assert await alerts.deliveries_undecided() == (first, second)
+    assert await alerts.deliveries_undecided(START + 1440 * MINUTE) == (first, second)
 
 
 async def test_what_is_not_there_is_none(alerts: AlertStore) -> None:
@@ -418,3 +417,24 @@ async def test_two_incidents_cannot_be_open_for_one_target(alerts: AlertStore, d
     with pytest.raises(sa.exc.IntegrityError):
         async with database.write() as connection:
             await connection.execute(t.incident.insert().values(id="inc_2", target=str(TARGET), opened_at=START, began_at=START, outcome="", group_id="g"))
+
+
+async def test_deliveries_that_come_together_are_all_kept_each_under_its_own_id(alerts: AlertStore) -> None:
+    kept = await asyncio.gather(*(alerts.accept(delivery(notice(str(number)))) for number in range(30)))
+    assert len(set(kept)) == 30
+    for identity in kept:
+        assert len(await alerts.undecided(identity)) == 1
+
+
+async def test_one_alert_told_by_many_deliveries_at_once_is_one_episode_seen_so_often(alerts: AlertStore) -> None:
+    kept = await asyncio.gather(*(alerts.accept(delivery(notice(), at=START + number * MINUTE)) for number in range(30)))
+    (one,) = await alerts.undecided(kept[0])
+    assert one.times_seen == 30
+
+
+async def test_two_that_place_one_delivery_at_once_open_one_incident(alerts: AlertStore) -> None:
+    (one,) = await episodes(alerts, notice())
+    placement = (Placement(episode=one, disposition="placed", says="", target=TARGET, rung="label"),)
+    touched = await asyncio.gather(*(alerts.place(placement, START) for _ in range(4)))
+    assert sorted(len(each) for each in touched) == [0, 0, 0, 1]
+    assert len(await alerts.open_incidents()) == 1

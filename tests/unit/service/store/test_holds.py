@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from service.domain.model import Outcome, TargetId
-from service.domain.ports import Transition
+from service.domain.ports import Placement, Transition
 from service.store import tables as t
 from service.store.alerts import AlertStore
 from service.store.database import Database
@@ -84,8 +84,7 @@ async def test_promise_10_targets_with_incidents_are_counted_once_each(database:
     alerts, holds = AlertStore(database), HoldStore(database)
     for number, target in enumerate([TARGET, TARGET, CART]):
         (one,) = await alerts.undecided(await alerts.accept(delivery(notice(str(number)))))
-        incident = await alerts.place(one, disposition="placed", says="", target=target, rung="label", at=START + number * HOUR)
-        assert incident is not None
+        (incident,) = await alerts.place((Placement(episode=one, disposition="placed", says="", target=target, rung="label"),), START + number * HOUR)
         await alerts.close_incident(incident.id, outcome="resolved", at=START)
     assert await holds.targets_with_incidents_since(START) == 2
     assert await holds.targets_with_incidents_since(START + 2 * HOUR) == 1

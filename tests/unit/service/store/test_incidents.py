@@ -3,7 +3,7 @@ from datetime import timedelta
 
 from service.domain.chain import verify
 from service.domain.model import Incident, Outcome
-from service.domain.ports import AuditEvent, Transition
+from service.domain.ports import AuditEvent, Placement, Transition
 from service.store.alerts import AlertStore
 from service.store.database import Database
 from service.store.events import EventStore
@@ -16,8 +16,7 @@ LATER = START + timedelta(minutes=1)
 
 async def placed(alerts: AlertStore, fingerprint: str = "f00d") -> Incident:
     (one,) = await alerts.undecided(await alerts.accept(delivery(notice(fingerprint))))
-    found = await alerts.place(one, disposition="placed", says="its label names the target", target=TARGET, rung="label", at=START)
-    assert found is not None
+    (found,) = await alerts.place((Placement(episode=one, disposition="placed", says="its label names the target", target=TARGET, rung="label"),), START)
     return found
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from service.domain.chain import verify
 from service.domain.errors import ConflictError, NotFoundError, UnavailableError
 from service.domain.model import Actor, Hold, Operation, Outcome, TargetId
-from service.domain.ports import AuditEvent, HoldChange, Message, SpanDraft, Transition, Work
+from service.domain.ports import AuditEvent, HoldChange, Message, Placement, SpanDraft, Transition, Work
 from service.store import tables as t
 from service.store.alerts import AlertStore
 from service.store.database import Database
@@ -219,8 +219,7 @@ async def test_the_first_effect_keeps_its_time(operations: OperationStore) -> No
 async def incident(database: Database) -> str:
     alerts = AlertStore(database)
     (one,) = await alerts.undecided(await alerts.accept(delivery(notice())))
-    opened = await alerts.place(one, disposition="placed", says="", target=TARGET, rung="label", at=START)
-    assert opened is not None
+    (opened,) = await alerts.place((Placement(episode=one, disposition="placed", says="", target=TARGET, rung="label"),), START)
     return opened.id
 
 

@@ -1,6 +1,6 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from service.domain import spans
 from service.domain.errors import ConflictError
 from service.domain.model import AlertNotice, Episode, Incident, Mode, ObjectRef, Operation, Outcome, TargetId
 from service.domain.policy import AlertMapping, TargetPolicy
-from service.domain.ports import ListedTarget, Listing, Transition, Work
+from service.domain.ports import ListedTarget, Listing, Placement, Transition, Work
 from service.store import tables as t
 from service.store.alerts import AlertStore, _episode
 from service.workflow import record
@@ -38,8 +38,8 @@ class KilledError(Exception):
 class Dying(AlertStore):
     """A store whose process is killed before a disposition is written."""
 
-    async def place(self, episode: Episode, **told: Any) -> Incident | None:
-        raise KilledError(episode.id, told)
+    async def place(self, placements: Sequence[Placement], at: datetime) -> Sequence[Incident]:
+        raise KilledError(placements, at)
 
 
 async def told(stage: Stage, fingerprint: str = "f00d", *, sender: str = "main", **labels: str) -> Episode:
@@ -133,7 +133,7 @@ async def test_promise_13_who_could_not_be_told_is_told_after_a_crash_and_once(s
     stage.use(POLICY)
     await stage.correlator.place(identity)
     assert len(await stage.messages()) == 1
-    assert await stage.alerts.deliveries_undecided() == ()
+    assert await stage.alerts.deliveries_undecided(stage.clock.now() + timedelta(days=1)) == ()
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ async def test_promise_2_an_alert_whose_beginning_was_lost_is_found_beside_an_ol
     stage.clock.at += 2 * AGAIN_AFTER
     identity = await stage.alerts.accept(delivery(_notice("2", {"argocd_app": "checkout"}), at=stage.clock.now()))
     (episode,) = await stage.alerts.undecided(identity)
-    await stage.alerts.place(episode, disposition="placed", says="", target=TARGET, rung="label", at=stage.clock.now())
+    await stage.alerts.place((Placement(episode=episode, disposition="placed", says="", target=TARGET, rung="label"),), stage.clock.now())
     await stage.correlator.place(identity)
     await stage.correlator.sweep()
     assert len(await operations(stage)) == 1  # whoever placed it may be about to begin
@@ -383,7 +383,7 @@ async def test_promise_2_an_incident_whose_operation_never_began_gets_it_from_th
     """Died between placing the episode and beginning the operation: the episode has its disposition, so nobody else would look."""
     identity = await stage.alerts.accept(delivery(notice(starts_at=made.BEGAN, argocd_app="checkout")))
     (episode,) = await stage.alerts.undecided(identity)
-    await stage.alerts.place(episode, disposition="placed", says="", target=TARGET, rung="label", at=stage.clock.now())
+    await stage.alerts.place((Placement(episode=episode, disposition="placed", says="", target=TARGET, rung="label"),), stage.clock.now())
     await stage.correlator.sweep()
     assert await operations(stage) == []  # whoever placed it may be about to begin
     stage.clock.at += BEGIN_AFTER
@@ -535,3 +535,20 @@ async def test_the_whole_way_from_a_post_to_recovered(stage: Stage) -> None:
     closed = await stage.alerts.incident(operation.incident_id or "")
     assert closed is not None
     assert closed.outcome == "recovered"
+
+
+async def test_promise_13_a_storm_without_a_target_is_one_message_that_counts_it(stage: Stage) -> None:
+    notices = [replace(_notice(str(number), {"namespace": "nowhere"})) for number in range(12)]
+    await stage.correlator.place(await stage.alerts.accept(delivery(*notices, at=stage.clock.now())))
+    (message,) = await stage.messages()
+    assert "12 alerts without a target" in str(message)
+    assert "And 7 more." in str(message)
+
+
+async def test_many_alerts_of_one_target_open_one_incident_with_all_of_them(stage: Stage) -> None:
+    notices = [_notice(str(number), {"argocd_app": "checkout"}) for number in range(40)]
+    identity = await stage.alerts.accept(delivery(*notices, at=stage.clock.now()))
+    await stage.correlator.place(identity)
+    (incident,) = await stage.alerts.open_incidents()
+    assert len(incident.episodes) == 40
+    assert len(await operations(stage)) == 1

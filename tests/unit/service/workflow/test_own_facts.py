@@ -7,7 +7,7 @@ import pytest
 from service.domain import keys
 from service.domain.facts import Absent, Fact, Key, Known
 from service.domain.model import ObjectRef, Outcome, TargetId
-from service.domain.ports import ListedTarget, Listing, Transition
+from service.domain.ports import ListedTarget, Listing, Placement, Transition
 from service.workflow.own_facts import OwnFacts
 from service.workflow.watch import Freshness
 from tests.fakes.store import delivery, notice
@@ -45,7 +45,7 @@ async def targets(stage: Stage, count: int, *objects: ObjectRef) -> list[TargetI
 
 async def burn(stage: Stage, target: TargetId) -> None:
     (episode,) = await stage.alerts.undecided(await stage.alerts.accept(delivery(notice(str(target)), at=stage.clock.now())))
-    await stage.alerts.place(episode, disposition="placed", says="", target=target, rung="label", at=stage.clock.now())
+    await stage.alerts.place((Placement(episode=episode, disposition="placed", says="", target=target, rung="label"),), stage.clock.now())
 
 
 async def test_a_record_is_what_was_seen_while_the_release_lived(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from service.domain.facts import Absent
 from service.domain.keys import Act, Owner
 from service.domain.model import Actor, Json, Mode, Operation, Outcome, TargetId
 from service.domain.planning.plan import Step
-from service.domain.ports import Clock, Guard, Intention, Observation, Seen, Transition
+from service.domain.ports import Clock, Guard, Intention, Observation, Placement, Seen, Transition
 from service.store.holds import HoldStore
 from service.workflow import record
 from service.workflow.messages import Told
@@ -1086,7 +1086,7 @@ async def fires(
     at = stage.clock.now()
     told = replace(notice(f"{name}{labels}", starts_at=began, ends_at=at if ended else None), labels={"alertname": name, "namespace": "shop", **labels})
     (episode,) = await stage.alerts.undecided(await stage.alerts.accept(delivery_of(replace(told, firing=True, ends_at=None), at=at)))
-    await stage.alerts.place(episode, disposition="placed", says="", target=target, rung="label", at=at)
+    await stage.alerts.place((Placement(episode=episode, disposition="placed", says="", target=target, rung="label"),), at)
     if ended:
         await stage.alerts.accept(delivery_of(told, at=at))
     key = keys.alert_now(name, tuple(sorted({"namespace": "shop", **labels}.items())))

@@ -2,6 +2,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from service.domain.errors import UnavailableError
 from service.domain.model import Episode, Incident, RawDelivery, TargetId
 from service.domain.ports import Work
 from tests.unit.service.api.conftest import Api, Got, MakeApi
-from tests.unit.service.api.world import SENDER_TOKEN, World, recorded
+from tests.unit.service.api.world import NOW, SENDER_TOKEN, World, recorded
 
 WHERE = "/v1/alerts/alertmanager"
 
@@ -126,7 +127,7 @@ async def test_a_start_that_fails_after_the_commit_changes_nothing_for_the_sende
     world.engine.broken = True
     got = await send(api, recorded("refire.json"))
     assert got.status == 202
-    assert await world.alerts.deliveries_undecided() == (got.body["delivery"],)
+    assert await world.alerts.deliveries_undecided(NOW + timedelta(days=1)) == (got.body["delivery"],)
 
 
 async def test_more_deliveries_than_places_are_503_and_never_429(world: World, make_api: MakeApi) -> None:
