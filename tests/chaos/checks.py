@@ -466,7 +466,7 @@ def nothing_is_silent(case: Case) -> Iterator[Violation]:
         if waited is not None and op.row["automatic"] and op.data.waiting_since is not None and not _told(case, f"{op.id}/approval/", prefix=True):
             yield Violation(13, f"{op.id} waited for a person and nobody was told")
     for row in case.rows["episode"]:
-        if row["disposition"] in {"no_target", "ambiguous", "out_of_scope"} and not _told(case, f"unplaced/{row['id']}"):
+        if row["disposition"] in {"no_target", "ambiguous", "out_of_scope"} and not _told(case, f"unplaced/{row['delivery_id']}"):
             yield Violation(13, f"nobody was told that the alert of {row['id']} has no target")
     for row in case.rows["outbox"]:
         if row["parked"]:
