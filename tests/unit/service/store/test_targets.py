@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.domain.model import AlertNotice, Image, ObjectRef, ReleaseRecord, TargetId
-from service.domain.ports import ListedTarget, Listing
+from service.domain.ports import ListedTarget, Listing, Placement
 from service.domain.suspicion import Trouble
 from service.store.alerts import AlertStore
 from service.store.database import Database
@@ -133,7 +133,7 @@ async def test_troubles_are_when_alerts_fired_on_the_target_newest_first(targets
         fires = notice_of(f"f{minute}", START + minute * MINUTE, None)
         at = START + 10 * MINUTE
         (episode,) = await alerts.undecided(await alerts.accept(told(fires, at=at)))
-        await alerts.place(episode, disposition="placed", says="", target=target, rung="label", at=at)
+        await alerts.place((Placement(episode=episode, disposition="placed", says="", target=target, rung="label"),), at)
         if over:
             await alerts.accept(told(replace(fires, firing=False, ends_at=START + (minute + 1) * MINUTE), at=at))
     found = await targets.troubles(TARGET)
