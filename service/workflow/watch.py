@@ -30,6 +30,8 @@ SELDOM = 3
 """So many times `every` lie between two lists while hints come."""
 CALM = timedelta(seconds=1)
 """A target is not looked at again sooner than this for a hint; a list is read once hints for one have been silent this long."""
+FOLLOW_UPS = 5
+"""So often a target is looked at again by itself after a hint, within half a minute, when the look left something open; an unsettled one on and on."""
 PATIENCE = timedelta(seconds=5)
 """A list that hints ask for is not put off longer than this."""
 FIRST_PAUSE, LONGEST_PAUSE, LIVED = timedelta(seconds=1), timedelta(seconds=60), timedelta(seconds=60)
@@ -71,12 +73,21 @@ class _Hints:
     list_newest: datetime | None = None
     targets: dict[TargetId, datetime] = field(default_factory=dict)
     looked: dict[TargetId, datetime] = field(default_factory=dict)
+    unsure: dict[TargetId, int] = field(default_factory=dict)
 
     def want_list(self, now: datetime) -> None:
         self.list_first, self.list_newest = self.list_first or now, now
 
     def want(self, target: TargetId, now: datetime) -> None:
+        self.unsure.pop(target, None)
         self.targets.setdefault(target, max(now, self.looked.get(target, now - CALM) + CALM))
+
+    def want_again(self, target: TargetId, now: datetime, every: timedelta, *, for_ever: bool) -> None:
+        """The look was no final one, and no hint need come when a later one would be: look again, later and later."""
+        count = self.unsure.get(target, 0)
+        if for_ever or count < FOLLOW_UPS:
+            self.unsure[target] = count + 1
+            self.targets.setdefault(target, now + min(CALM * 2**count, every))
 
     def list_is_due(self, now: datetime) -> bool:
         first, newest = self.list_first, self.list_newest
@@ -179,12 +190,20 @@ class Watcher:
                 try:
                     if await self._targets.listed(target) is None:
                         hints.want_list(self._clock.now())
-                    elif not (await self.look(target)).settled:
-                        hints.targets.setdefault(target, self._clock.now() + self._every)
+                    else:
+                        state = await self.look(target)
+                        if not state.settled or not await self._is_told_in_full(state):
+                            hints.want_again(target, self._clock.now(), self._every, for_ever=not state.settled)
                 except BackoutError as error:
                     fresh.trouble = f"{target}: {error}"
 
         await asyncio.gather(*(one(target) for target in hints.take(self._clock.now(), max(self._every, CALM))))
+
+    async def _is_told_in_full(self, state: keys.TargetState) -> bool:
+        """Whether nothing is missing that the next seconds may bring: the images of what is live and healthy (old pods may still be ending)."""
+        if state.health != HEALTHY:
+            return True
+        return all(record.images for record in (await self._targets.records(state.target)).values() if record.live_until is None)
 
     async def _instance(self, name: str) -> None:
         async with self._listing[name]:  # a list that hints ask for and the poll's own must not overtake each other

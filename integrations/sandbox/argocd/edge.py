@@ -66,6 +66,8 @@ class Edge:
     def __init__(self, access: Access, faults: Faults) -> None:
         self._access = access
         self._faults = faults
+        self.busy: set[asyncio.Transport | None] = set()
+        """Connections with a call under way."""
         self.served: deque[Served] = deque(maxlen=SERVED_KEPT)
 
     def unary(
@@ -108,10 +110,12 @@ class Edge:
     @web.middleware
     async def note(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
         """Write down who asked for what and how long it took, whatever the answer was."""
-        began = time.perf_counter()
+        began, transport = time.perf_counter(), request.transport
+        self.busy.add(transport)
         try:
             return await handler(request)
         finally:
+            self.busy.discard(transport)
             seconds = time.perf_counter() - began
             self.served.append(Served(method=request.method, path=request.path, user=self._user(request), began=began, seconds=seconds))
 

@@ -132,6 +132,7 @@ class ReadCalls:
     async def managed_resources(self, call: Call) -> Json:
         """GET …/managed-resources: target and live states as JSON strings, secrets masked."""
         app = self._find(call, cached=True)
+        self._cached("managed resources")
         broken = next((item for item in app["status"].get("conditions", []) if item["type"] in {"ComparisonError", "InvalidSpecError"}), None)
         if broken:
             raise RefusedError(UNKNOWN, f"error getting cached app managed resources: {broken['type']}: {broken['message']}")
@@ -150,16 +151,23 @@ class ReadCalls:
 
     async def tree(self, call: Call) -> Json:
         """GET …/resource-tree."""
+        self._cached("resource tree")
         return comparison.tree(self._tools.cluster, self._find(call, cached=True))
 
     async def resource(self, call: Call) -> Json:
         """GET …/resource: one live object of the tree as a JSON string."""
         app = self._find(call)
+        self._cached("resource tree")
         key = Key(call.one("group"), call.one("kind"), call.one("namespace"), call.one("resourceName"))
         live = comparison.find_in_tree(self._tools.cluster, app["metadata"]["name"], key)
         if live is None:
             raise RefusedError(INVALID, f"{key.kind} {key.group} {key.name} not found as part of application {app['metadata']['name']}")
         return {"manifest": _text(_masked(live))}
+
+    def _cached(self, what: str) -> None:
+        """What the controller leaves in Redis."""
+        if self._tools.faults.redis_down:
+            raise RefusedError(UNKNOWN, f"error getting cached app {what}: dial tcp 127.0.0.1:6379: connect: connection refused")
 
     async def events(self, call: Call) -> Json:
         """GET …/events: the application's own audit lines."""

@@ -95,6 +95,11 @@ class SandboxArgoCD:
         """The newest requests that ended, oldest first, faults included."""
         return tuple(self._edge.served)
 
+    @property
+    def watched_by_nobody(self) -> asyncio.Event:
+        """Set while no watch is open."""
+        return self._streams.none_open
+
     async def start(self, port: int = 0) -> str:
         """Listen on loopback; port 0 takes a free one. Returns the base URL."""
         self._runner = web.AppRunner(self._app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
@@ -116,14 +121,25 @@ class SandboxArgoCD:
         if self._site is not None:
             await self._site.stop()
             self._site = None
-        if self._runner is not None and self._runner.server is not None:
-            self._runner.server.pre_shutdown()
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        if self._runner is None or self._runner.server is None:
+            return
+        for connection in list(self._runner.server.connections):
+            if connection.transport is not None and connection.transport not in self._edge.busy:
+                connection.transport.close()
+            else:
+                connection.close()
 
     def change_settings(self) -> asyncio.Task[None]:
         """A change of url, dex or webhook secrets: it restarts itself, which takes as long as a watch is open, `Timings.restart` at most (recording 02)."""
         return self._background.start(self._restart())
 
     async def _restart(self) -> None:
+        if self._streams.none_open.is_set():  # a gap too short for anybody to see
+            self._close_idle()
+            return
         await self.refuse()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timings.restart * self._timings.pace):

@@ -70,6 +70,7 @@ class Faults:
     controller_down: bool = False  # nothing reconciles, operations wait, refresh blocks
     repo_server_down: bool = False  # nothing renders: 503/14, operations end in Error
     git_down: bool = False  # repositories cannot be reached; caches still answer
+    redis_down: bool = False  # nobody tells a resource tree: 500/2; everything else works
     kube_down: bool = False  # by-name calls are 403 "permission denied", lists answer from the cache, the controller stands still
     rollouts_down: bool = False  # nobody looks at Rollouts: what they are told waits
     lose_answers: int = 0  # so many writing calls act and then close the connection without an answer

@@ -1,18 +1,18 @@
 """The server under test: the sandbox in this process, or the real Argo CD of the lab that BACKOUT_LAB names."""
 
-import json
 import os
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
 from integrations.sandbox.argocd import SandboxArgoCD, Timings
+from tests.contract.argocd.outages import RealOutages, SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer
+from tests.real.lab.client import LabClient, load_lab
 
 _REAL = pytest.param("real", marks=pytest.mark.real)
 
@@ -27,26 +27,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs the real servers: make test-real"))
 
 
-def _lab() -> Any:
-    return json.loads(Path(os.environ["BACKOUT_LAB"]).read_text())
-
-
 @pytest.fixture(params=["sandbox", _REAL])
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ArgoCDServer]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         if request.param == "real":
-            lab = _lab()
-            real = ArgoCDServer(
-                kind="real",
-                url=lab["argocd"]["url"],
-                tokens=lab["argocd"]["tokens"],
-                git_root=Path(lab["git"]["root"]),
-                session=session,
-                lab_work=Path(lab["work"]),
-            )
-            yield real
-            for name in real.apps:
-                await real.call("DELETE", f"/api/v1/applications/{name}", by="admin")
+            lab = load_lab()
+            assert lab is not None, "the mark `real` skips this without a lab"
+            async with LabClient(lab) as client:
+                real = ArgoCDServer(
+                    kind="real",
+                    url=lab.argocd_url,
+                    tokens=lab.tokens,
+                    git_root=lab.git_root,
+                    session=session,
+                    outages=RealOutages(client),
+                    lab_work=lab.work,
+                )
+                yield real
+                for name in real.apps:
+                    await real.call("DELETE", f"/api/v1/applications/{name}", by="admin")
             return
         sandbox = SandboxArgoCD(clock=_clock, timings=Timings.fast())
         url = await sandbox.start()
@@ -57,6 +56,6 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         tokens = {"admin": sandbox.admin_token()}
         for name, lines in (("backout", backout), ("reader", reader), ("human", ["g, {}, role:admin"])):
             tokens[name] = sandbox.add_account(name, [line.format(name) for line in lines])
-        yield ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session)
+        yield ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox))
         await session.close()
         await sandbox.stop()

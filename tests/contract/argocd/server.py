@@ -19,6 +19,7 @@ from dulwich.objects import Blob, Commit
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+from tests.contract.argocd.outages import Outages
 from tests.real.lab.rollouts import answered, asked_for
 
 T = TypeVar("T")
@@ -103,6 +104,7 @@ class ArgoCDServer:
     tokens: Mapping[str, str]
     git_root: Path
     session: aiohttp.ClientSession
+    outages: Outages
     apps: list[str] = field(default_factory=list)
     lab_work: Path | None = None
 

@@ -17,6 +17,7 @@ from service.settings import Settings, load
 from service.store.migrating import migrate
 from service.wiring.parts import TRACE, SystemClock, kinds
 from service.wiring.service import Service, _entering, running
+from service.workflow.watch import Stream
 from tests.fakes import store
 from tests.unit.service.wiring.conftest import PATIENCE, settings_of
 
@@ -80,6 +81,21 @@ async def test_with_somebody_to_tell_it_does_not_and_the_watch_finds_the_targets
             assert service.told.channels == ("notify:on-call",)
             assert service.watcher.freshness["sandbox"].complete
     assert [one for one in logs if one["log_level"] in {"warning", "error"}] == []
+    await store.closed(service.database)
+
+
+async def test_stopping_ends_the_watch_of_argo_cd_and_does_not_wait_for_it(world: World) -> None:
+    service = Service(settings_of(world), SystemClock())
+    await service.start()
+
+    async def up() -> bool:
+        return service.watcher.freshness["sandbox"].stream is Stream.UP
+
+    await until(up)
+    assert not world.argocd.watched_by_nobody.is_set()
+    await asyncio.wait_for(service.tasks.stop(patience=60), 10)
+    await asyncio.wait_for(world.argocd.watched_by_nobody.wait(), 10)
+    await service.stop()
     await store.closed(service.database)
 
 

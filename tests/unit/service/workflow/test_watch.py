@@ -432,12 +432,43 @@ async def test_a_target_that_has_not_settled_is_looked_at_again_without_a_hint(w
     await rounds(watched)
     async with hearing(watched, TARGET):
         await heeded(watched)
-        looks = delivery.looks
-        delivery.settled = True
-        await heeded(watched, 9)
-        assert delivery.looks == looks + 1  # the list's own look
         await heeded(watched, 1)
-    assert delivery.looks == looks + 2
+        looks = delivery.looks
+        for _ in range(60):
+            await heeded(watched, 1)
+        assert delivery.looks == looks + 7  # after 2, 4 and 8 s, then every 10 s
+        delivery.settled = True
+        await heeded(watched, 10)
+        looks = delivery.looks
+        await heeded(watched, 60)
+    assert delivery.looks == looks
+
+
+async def test_images_that_are_not_agreed_on_yet_are_looked_for_again_for_half_a_minute(watched: Stage) -> None:
+    """When the last old pod is gone, nothing changes that a stream would tell."""
+    watched.app.pods_ready = False
+    await rounds(watched)
+    async with hearing(watched, TARGET):
+        await heeded(watched, 1)
+        watched.app.pods_ready = True
+        await heeded(watched, 1)
+        assert (await record(watched)).images == (watched.app.images[FRESH.key],)
+        looks = watched.delivery.looks
+        watched.app.pods_ready = False
+        watched.app.images[FRESH.key] = Image(reference="registry.example/shop/web:3")
+        for _ in range(60):
+            await heeded(watched, 1)
+        assert watched.delivery.looks == looks
+
+
+async def test_images_that_nobody_can_tell_are_given_up(watched: Stage) -> None:
+    watched.app.pods_ready = False
+    await rounds(watched)
+    async with hearing(watched, TARGET):
+        looks = watched.delivery.looks
+        for _ in range(120):
+            await heeded(watched, 1)
+    assert watched.delivery.looks - looks == 6  # for the hint, and five times by itself
 
 
 async def test_while_hints_come_the_list_is_read_a_third_as_often_and_health_goes_on_counting(watched: Stage) -> None:

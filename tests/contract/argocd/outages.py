@@ -1,0 +1,81 @@
+"""Taking away what Argo CD stands on, and Argo CD's API itself: by the sandbox's faults, or by killing the lab's servers and starting them again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+from integrations.sandbox.argocd import SandboxArgoCD
+from tests.real.lab.client import LabClient, until
+from tests.real.test_outages import change_settings
+
+CONTROLLER, KUBERNETES, REDIS, REPO_SERVER = "argocd-application-controller", "kube-apiserver", "redis", "argocd-repo-server"
+API = "argocd-server"
+
+
+class Outages(Protocol):
+    """What a test may take away. A server is gone inside of the block, and answers again after it."""
+
+    def without(self, server: str) -> AbstractAsyncContextManager[None]: ...
+    async def change_settings(self) -> None:
+        """A setting that argocd-server restarts itself for; answers at once."""
+        ...
+
+
+class SandboxOutages:
+    """By faults."""
+
+    def __init__(self, sandbox: SandboxArgoCD) -> None:
+        self._sandbox = sandbox
+        self._restarting: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def without(self, server: str) -> AsyncIterator[None]:
+        """See `Outages`."""
+        if server == API:
+            await self._sandbox.kill()
+            try:
+                yield
+            finally:
+                await self._sandbox.listen()
+            return
+        fault = {CONTROLLER: "controller_down", KUBERNETES: "kube_down", REDIS: "redis_down", REPO_SERVER: "repo_server_down"}[server]
+        setattr(self._sandbox.faults, fault, True)
+        try:
+            yield
+        finally:
+            setattr(self._sandbox.faults, fault, False)
+
+    async def change_settings(self) -> None:
+        """See `Outages`."""
+        self._restarting = self._sandbox.change_settings()
+
+
+class RealOutages:
+    """By SIGKILL."""
+
+    def __init__(self, client: LabClient) -> None:
+        self._client = client
+
+    @asynccontextmanager
+    async def without(self, server: str) -> AsyncIterator[None]:
+        """See `Outages`. Others use the lab too: it is left only when Argo CD reads and renders again."""
+        self._client.kill(server)
+        try:
+            yield
+        finally:
+            await self._client.start_again(server)
+            await until(self._works, 60, what=f"Argo CD to work again with {server}")
+
+    async def _works(self) -> bool:
+        """A read that needs Kubernetes, for every application that is there a tree (Redis), and what it renders (the repo-server)."""
+        argocd = self._client.argocd()
+        listed = await argocd.call("GET", "/api/v1/applications")
+        names = [one["metadata"]["name"] for one in listed.body["items"] or []] if listed.good else [""]
+        paths = [f"/api/v1/applications/{name}{part}" for name in names for part in ("?refresh=normal", "/resource-tree", "/manifests")]
+        answers = [await argocd.call("GET", path) for path in paths]
+        return all(answer.good or answer.status == 404 for answer in answers)  # 404: it is being deleted
+
+    async def change_settings(self) -> None:
+        """See `Outages`."""
+        await change_settings(self._client)

@@ -1,0 +1,174 @@
+"""What callers see while something behind Argo CD's API is dead, and while the API itself is (recordings 02, 19, 39)."""
+
+import asyncio
+import time
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.contract.argocd.outages import API, CONTROLLER, KUBERNETES, REDIS, REPO_SERVER
+from tests.contract.argocd.server import ArgoCDServer, Release
+
+DENIED = (403, 7, "permission denied")
+
+
+async def fresh(server: ArgoCDServer) -> int | None:
+    """The status of a call on a connection of its own; None when no connection could be made."""
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"{server.url}/healthz") as answer:
+            return answer.status
+    except aiohttp.ClientConnectorError:
+        return None
+
+
+async def until_away(server: ArgoCDServer) -> None:
+    async def refused() -> bool:
+        return await fresh(server) is None
+
+    await server.until(refused, "connections to be refused", 10)
+
+
+async def phase(server: ArgoCDServer, release: Release) -> tuple[str, str]:
+    state = (await server.settled(release.name))["status"]["operationState"]
+    return state["phase"], state["message"]
+
+
+async def test_a_dead_kubernetes_api_looks_like_a_missing_right_to_calls_by_name_and_like_nothing_to_the_list(server: ArgoCDServer) -> None:  # recording 39
+    release = await server.release("no-kube")
+    path = f"/api/v1/applications/{release.name}"
+    spec = (await server.app(release.name))["spec"]
+    calls: list[tuple[str, str, Any]] = [
+        ("GET", path, None),
+        ("GET", f"{path}?project=default", None),
+        ("GET", f"{path}/syncwindows", None),
+        ("PATCH", path, {"patch": '{"metadata":{"labels":{"a":"1"}}}', "patchType": "merge"}),
+        ("PUT", f"{path}/spec?validate=false", spec),
+        ("POST", f"{path}/rollback", {"id": 0}),
+    ]
+
+    async with server.outages.without(KUBERNETES):
+
+        async def noticed() -> bool:
+            return (await server.call("GET", path)).status == 403
+
+        await server.until(noticed, "Kubernetes to be missed")
+        errors = [(await server.call(method, where, body)).error for method, where, body in calls]
+        listed = await server.call("GET", "/api/v1/applications")
+        health = await server.call("GET", "/healthz?full=true")
+        account = await server.call("GET", "/api/v1/session/userinfo")
+
+    assert errors == [DENIED] * len(calls)
+    assert release.name in {one["metadata"]["name"] for one in listed.body["items"]}
+    assert (health.status, health.body, account.status) == (200, "ok\n", 200)
+    app = await server.app(release.name)
+    assert ("operation" in app, len(app["status"]["history"]), app["metadata"].get("labels")) == (False, 2, None)
+
+
+async def test_without_the_repo_server_a_rollback_is_accepted_and_ends_in_error(server: ArgoCDServer) -> None:  # recording 39
+    release = await server.release("no-repo-server")
+    path = f"/api/v1/applications/{release.name}"
+
+    async with server.outages.without(REPO_SERVER):
+        got = await server.call("GET", path)
+        manifests = await server.call("GET", f"{path}/manifests?revision={release.good}")
+        patch = await server.call("PATCH", path, {"patch": '{"metadata":{"labels":{"a":"1"}}}', "patchType": "merge"})
+        put = await server.call("PUT", f"{path}/spec?validate=false", got.body["spec"])
+        rollback = await server.rollback(release.name, id=0)
+
+        async def ended() -> str:
+            return str((await server.app(release.name))["status"].get("operationState", {}).get("finishedAt", ""))
+
+        await server.until(ended, "the end of the rollback")
+        state = (await server.app(release.name))["status"]["operationState"]
+
+    assert (got.status, put.status, rollback.status) == (200, 200, 200)
+    assert (manifests.status, manifests.body["code"]) == (503, 14)
+    assert (patch.status, patch.body["code"], "repository not accessible" in patch.body["message"]) == (400, 3, True)
+    assert state["phase"] == "Error"
+    assert state["message"].startswith("ComparisonError: Failed to load target state: failed to generate manifest for source 1 of 1")
+    assert len((await server.app(release.name))["status"]["history"]) == 2
+
+
+async def test_without_redis_nobody_tells_the_tree_and_the_application_is_there_all_the_same(server: ArgoCDServer) -> None:  # recording 39
+    release = await server.release("no-redis")
+    path = f"/api/v1/applications/{release.name}"
+
+    async with server.outages.without(REDIS):
+        tree = await server.call("GET", f"{path}/resource-tree")
+        managed = await server.call("GET", f"{path}/managed-resources")
+        one = await server.call("GET", f"{path}/resource?resourceName={release.name}&namespace={release.name}&kind=ConfigMap&version=v1")
+        got = await server.call("GET", path)
+        listed = await server.call("GET", "/api/v1/applications")
+        health = await server.call("GET", "/healthz?full=true")
+
+    assert (tree.status, tree.body["code"], tree.body["message"].startswith("error getting cached app resource tree")) == (500, 2, True)
+    assert (managed.status, managed.body["code"]) == (500, 2)
+    assert (one.status, one.body["code"]) == (500, 2)
+    assert (got.status, listed.status, health.status) == (200, 200, 200)
+    assert got.body["status"]["history"][-1]["revision"] == release.bad
+
+
+async def test_without_the_controller_a_rollback_waits_for_it_and_a_refresh_hangs(server: ArgoCDServer) -> None:  # recording 19
+    release = await server.release("no-controller")
+
+    async with server.outages.without(CONTROLLER):
+        refresh = await server.call("GET", f"/api/v1/applications/{release.name}?refresh=normal", headers={"Grpc-Timeout": "500m"})
+        accepted = await server.rollback(release.name, id=0)
+        await asyncio.sleep(0.3)
+        waiting = await server.app(release.name)
+
+    assert refresh.error[:2] == (504, 4)  # the words are "context deadline exceeded" or those of whoever noticed first
+    assert accepted.status == 200
+    assert ("operation" in waiting, "operationState" in waiting["status"]) == (True, False)
+    assert (await phase(server, release))[0] == "Succeeded"
+    assert (await server.app(release.name))["status"]["history"][-1]["revision"] == release.good
+
+
+async def test_a_killed_api_breaks_watches_refuses_connections_and_takes_no_operation_with_it(server: ArgoCDServer) -> None:
+    release = await server.release("killed")
+    headers = {"Authorization": f"Bearer {server.tokens['backout']}"}
+    accepted = await server.rollback(release.name, id=0)
+    async with server.session.get(f"{server.url}/api/v1/stream/applications?name={release.name}", headers=headers) as stream:
+        await stream.content.readline()
+        async with server.outages.without(API):
+            with pytest.raises(aiohttp.ClientError):
+                await stream.content.read()
+            away = await fresh(server)
+
+    assert (accepted.status, away) == (200, None)
+
+    async def back() -> bool:
+        return await fresh(server) == 200
+
+    await server.until(back, "the API to be back")
+    assert (await phase(server, release))[0] == "Succeeded"
+    history = (await server.app(release.name))["status"]["history"]
+    assert [entry["revision"] for entry in history] == [release.good, release.bad, release.good]
+
+
+async def test_a_change_of_settings_refuses_connections_until_the_last_watch_ends(server: ArgoCDServer) -> None:  # recording 02
+    release = await server.release("watched-restart")
+
+    async with server.watching(f"name={release.name}"):
+        await server.outages.change_settings()
+        await until_away(server)
+        began = time.monotonic()
+        await asyncio.sleep(0.3)
+        still_away = await fresh(server)
+
+    async def back() -> bool:
+        return await fresh(server) == 200
+
+    await server.until(back, "the API to be back", 10)  # by itself it would take 20 s on the real one
+    assert still_away is None
+    if server.kind == "real":
+        assert time.monotonic() - began < 15
+
+
+async def test_a_change_of_settings_without_a_watch_keeps_the_api_there(server: ArgoCDServer) -> None:  # recording 02
+    await server.release("quiet-restart")
+    await server.outages.change_settings()
+    for _ in range(20):
+        assert await fresh(server) == 200
+        await asyncio.sleep(0.05)
