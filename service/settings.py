@@ -172,6 +172,7 @@ class TargetSettings(_Model):
     rollbacks: int = Field(default=1, ge=1, le=10, description="Automatic rollbacks in the window before it disarms. Default: 1.")
     rollback_window: Duration = Field(default=timedelta(hours=6), description="That window. Default: 6h.")
     hold_review: Duration = Field(default=timedelta(days=7), description="When a person should look at a hold. Default: 7d.")
+    promote_full: bool = Field(default=False, description="A Rollout that goes back skips its steps, pauses and analyses. Default: false.")
 
     def policy(self) -> TargetPolicy:
         """As the domain knows it; its version is a digest of what stands here."""
@@ -208,6 +209,7 @@ class TargetSettings(_Model):
             rollbacks=self.rollbacks,
             rollback_window=self.rollback_window,
             hold_review=self.hold_review,
+            promote_full=self.promote_full,
         )
 
 

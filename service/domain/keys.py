@@ -3,7 +3,7 @@
 A new fact is one constructor here, one source that reads it. Values are plain and frozen; "could not be read" is never a value but `Absent`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -126,7 +126,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """Something that somebody did to the target. `what` is spec_edit, operation, history; `ours` when Backout's own account did it."""
+    """Something that somebody did to the target. `what` is spec_edit, operation, history, action; `ours` when Backout's own account did it."""
 
     what: str
     by: Actor
@@ -140,7 +140,7 @@ class Pod:
     """One running pod: its images with the digests that really run, and whether it is ready.
 
     `waits` is why a container of it does not run (CrashLoopBackOff, ImagePullBackOff …), `ending` whether it was told to end: then it is not ready
-    because of that.
+    because of that. `retiring`: it serves nobody any more and is only kept for a while (the old half of a blue-green release).
     """
 
     name: str
@@ -150,6 +150,7 @@ class Pod:
     restarts: int = 0
     waits: str = ""
     ending: bool = False
+    retiring: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,11 +175,71 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A workload that a controller rolls out in steps (Argo Rollouts), as it stands now.
+
+    `strategy` is canary or blue_green, `phase` the controller's own word for how it goes. `stable` and `current` name pod templates by hash: what serves
+    when all goes wrong, and what is being rolled out; equal once that is fully promoted. `step` of `steps` are done. `waiting`: it stands until a person
+    or a timer lets it go on. `aborted`: the stable one serves alone; `aborting` while it is told so and its controller has not done it. `promoting`: it
+    was told to skip what is left. `analyses` have not ended.
+    """
+
+    object: ObjectRef
+    uid: str
+    strategy: str
+    phase: str
+    says: str
+    stable: str
+    current: str
+    step: int = 0
+    steps: int = 0
+    waiting: bool = False
+    aborted: bool = False
+    aborting: bool = False
+    promoting: bool = False
+    analyses: tuple[str, ...] = ()
+
+    @property
+    def promoted(self) -> bool:
+        """Whether nothing is left to roll out."""
+        return self.stable == self.current
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a release is on its way that can still be aborted."""
+        return not self.promoted and not self.aborted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutBack:
+    """What a Rollout does when it is given a past release again, beginning from what is stable now.
+
+    `skips` says why no step runs: `stable` (that release is the stable one), `window` (it lies within the rollback window), `none` (there are no steps);
+    "" when they run. Then `steps` run, their pauses take `waits` together, and `open_ended` names each whose end nobody knows beforehand.
+    """
+
+    object: ObjectRef
+    skips: str = ""
+    steps: int = 0
+    waits: timedelta = timedelta(0)
+    open_ended: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Permissions:
     """What our own credential may do on the target: permission -> yes or no; `fix` is the line an operator would add for each no."""
 
     allowed: Mapping[str, bool]
     fix: Mapping[str, str]
+
+
+STEP_WISE = ("argoproj.io", "Rollout")
+"""Group and kind of the workloads that roll out in steps of their own."""
+
+
+def step_wise(objects: Iterable[ObjectRef]) -> tuple[ObjectRef, ...]:
+    """Those of the objects that roll out in steps of their own."""
+    return tuple(one for one in objects if (one.group, one.kind) == STEP_WISE)
 
 
 def state(target: TargetId) -> Key[TargetState]:
@@ -209,6 +270,16 @@ def workloads(target: TargetId) -> Key[tuple[Workload, ...]]:
 def workloads_in(instance: str, cluster: str, objects: tuple[ObjectRef, ...]) -> Key[tuple[Workload, ...]]:
     """These workloads of the cluster that the delivery instance calls so; one that is not there (any more) is left out."""
     return Key("workloads of a cluster", (instance, cluster, objects))
+
+
+def rollouts(target: TargetId) -> Key[tuple[Rollout, ...]]:
+    """How far the target's step-wise workloads are; none is an answer."""
+    return Key("rollouts", target)
+
+
+def rollouts_back(target: TargetId, release: str, handle: str) -> Key[tuple[RolloutBack, ...]]:
+    """What the target's step-wise workloads would do if that past release were deployed now."""
+    return Key("rollouts back", (target, release, handle))
 
 
 def permissions(target: TargetId) -> Key[Permissions]:

@@ -63,7 +63,7 @@ class TargetPolicy:
 
     `alerts` are the only ones that may act without a person. `lets_pass` names rules whose *warning* does not stop auto. `deploy_window` is how long
     before the onset a deploy may lie to be suspect. `late_alert` is how old an alert may be when first received and still act. `version` is a digest
-    of the policy's text: an approval is bound to it.
+    of the policy's text: an approval is bound to it. `promote_full`: a step-wise rollout that goes back need not run its steps, pauses and analyses.
     """
 
     match: str = "*"
@@ -85,6 +85,7 @@ class TargetPolicy:
     rollbacks: int = 1
     rollback_window: timedelta = timedelta(hours=6)
     hold_review: timedelta = timedelta(days=7)
+    promote_full: bool = False
 
     def waiver(self, rule: str, now: datetime) -> Waiver | None:
         """The waiver for that rule that has not expired."""

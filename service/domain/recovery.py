@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from service.domain.facts import Absent, Fact
-from service.domain.keys import AlertNow, Pod, Series
+from service.domain.keys import AlertNow, Pod, Rollout, Series
 from service.domain.model import Image
 from service.domain.policy import RecoveredWhen
 
@@ -77,7 +77,10 @@ def longest_range(promql: str) -> timedelta:
 
 
 def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:
-    """Whether every running pod is ready and runs exactly the goal release's digests. Repositories that the goal does not have are foreign (sidecars)."""
+    """Whether every running pod is ready and runs exactly the goal release's digests. Foreign are repositories that the goal does not have (sidecars).
+
+    Pods that are only kept for a while and serve nobody do not count.
+    """
     if isinstance(pods, Absent):
         return Check(name="live", look=Look.UNKNOWN, says=f"what runs is unknown: {pods.why}")
     exact: dict[str, set[str | None]] = {}
@@ -85,24 +88,39 @@ def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:
         exact.setdefault(image.repository, set()).add(image.digest)
     if not exact or any(None in digests for digests in exact.values()):
         return Check(name="live", look=Look.UNKNOWN, says="the goal release's image digests are not known")
-    if not pods.value:
+    serving = [p for p in pods.value if not p.retiring]
+    if not serving:
         return Check(name="live", look=Look.BAD, says="no pod runs")
-    wrong = [p for p in pods.value for i in p.images if i.repository in exact and i.digest is not None and i.digest not in exact[i.repository]]
-    missing = [p for p in pods.value if not any(i.repository in exact for i in p.images)]
-    unready = [p for p in pods.value if not p.ready]
-    count = len(pods.value)
+    wrong = [p for p in serving for i in p.images if i.repository in exact and i.digest is not None and i.digest not in exact[i.repository]]
+    missing = [p for p in serving if not any(i.repository in exact for i in p.images)]
+    unready = [p for p in serving if not p.ready]
+    count = len(serving)
     if wrong or missing:
         return Check(name="live", look=Look.BAD, says=f"{len({p.name for p in (*wrong, *missing)})} of {count} pods do not run the goal release's images")
     if unready:
         return Check(name="live", look=Look.BAD, says=f"{len(unready)} of {count} pods are not ready")
-    running = {i.repository for p in pods.value for i in p.images}
+    running = {i.repository for p in serving for i in p.images}
     gone = sorted(exact.keys() - running)
     if gone:
         return Check(name="live", look=Look.BAD, says=f"no pod runs {', '.join(gone[:3])}, which the goal release has")
-    dark = {p.name for p in pods.value for i in p.images if i.repository in exact and i.digest is None}
+    dark = {p.name for p in serving for i in p.images if i.repository in exact and i.digest is None}
     if dark:
         return Check(name="live", look=Look.UNKNOWN, says=f"what {len(dark)} of {count} pods run is not known by digest")
     return Check(name="live", look=Look.GOOD, says=f"{count} of {count} pods run the goal release's images and are ready")
+
+
+def check_rolled_out(live: Check, rollouts: Fact[tuple[Rollout, ...]]) -> Check:
+    """The look at what runs, and every Rollout has ended: one that waits or runs steps is not back, whatever its pods run at the moment."""
+    if isinstance(rollouts, Absent):
+        unknown = f"how far the roll-out is, is unknown: {rollouts.why}"
+        return live if live.look is Look.BAD else Check(name="live", look=Look.UNKNOWN, says=unknown)
+    standing = [one for one in rollouts.value if not one.promoted]
+    if not standing:
+        return live
+    first = standing[0]
+    at = f" at step {first.step} of {first.steps}" if first.steps else ""
+    says = f"Rollout {first.object.name} {'was aborted' if first.aborted else 'waits' if first.waiting else 'is on its way'}{at}"
+    return Check(name="live", look=Look.BAD, says=says if live.look is Look.GOOD else f"{live.says}; {says}")
 
 
 def check_sli(bound: Bound, values: Fact[Series], *, traffic: Fact[Series] | None, traffic_before: float | None) -> Check:

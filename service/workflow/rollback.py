@@ -12,7 +12,7 @@ from service.domain.planning.plan import Plan, Step
 from service.domain.ports import HoldChange, Observation, Seen, SpanDraft
 from service.domain.rule import Trigger
 from service.workflow import messages
-from service.workflow.chapters.chapter import MAX_VERDICTS, STUCK_AFTER, WAITING
+from service.workflow.chapters.chapter import MAX_VERDICTS, STUCK_AFTER, WAITING, may_have_happened
 from service.workflow.chapters.story import Story
 from service.workflow.chapters.tale import Closing, Ports, Tale
 from service.workflow.examine import Examination
@@ -149,7 +149,8 @@ class RollbackTale(Tale):
         elif failed:
             tail = f"what was changed could not be taken back: {failed}; the hold stays"
         else:
-            tail = "what was changed was taken back" if some else "nothing was changed"
+            stands = "; ".join(dict.fromkeys(text for one in data.tried if not one.undo and may_have_happened(one) and (text := plan.steps[one.step].stands)))
+            tail = "; ".join(part for part in ("what was changed was taken back" if some else "" if stands else "nothing was changed", stands) if part)
         if accepted or failed or data.held_before or not data.hold_id:
             return tail, None
         return tail, HoldChange(end=data.hold_id, only=plan.suspect.key if data.joins_hold else "", ended_by="backout", because=data.why_compensate)

@@ -360,6 +360,8 @@ def _agreed(pods: Sequence[keys.Pod]) -> tuple[Image, ...] | None:
     """The images that all ready pods agree on, or None while a roll-out is under way or a digest is unknown."""
     by_repository: dict[str, set[Image]] = {}
     for pod in pods:
+        if pod.retiring:
+            continue
         if not pod.ready:
             return None
         for image in pod.images:

@@ -53,6 +53,8 @@ class Application:
     failed_newer: str = ""
     manifests: dict[str, tuple[Rendered, ...]] = field(default_factory=dict)
     left_over: dict[str, tuple[ObjectRef, ...]] = field(default_factory=dict)
+    rollouts: tuple[keys.Rollout, ...] = ()
+    rollouts_back: tuple[keys.RolloutBack, ...] = ()
 
     @property
     def live(self) -> Release:
@@ -80,6 +82,7 @@ class FakeDelivery:
         self.looks = 0
         self.lists = 0
         self.streams = 0
+        self.stands = ""
         self.hints: asyncio.Queue[TargetId | Exception | None] | None = None
 
     def tell(self, *hints: TargetId | Exception | None) -> None:
@@ -111,7 +114,9 @@ class FakeDelivery:
     @property
     def kinds(self) -> frozenset[str]:
         """What an instance of this kind can know."""
-        return frozenset({"state", "acts", "sync window", "pods", "permissions", "rendered images", "rendered manifests", "leftovers"})
+        return frozenset(
+            {"state", "acts", "sync window", "pods", "permissions", "rendered images", "rendered manifests", "leftovers", "rollouts", "rollouts back"}
+        )
 
     async def targets(self) -> Listing:
         """The one target."""
@@ -162,6 +167,8 @@ class FakeDelivery:
             return Absent(str(self.trouble["read"]))
         values: dict[str, Callable[[], Any]] = {
             "acts": lambda: tuple(self.acts),
+            "rollouts": lambda: self.app.rollouts,
+            "rollouts back": lambda: self.app.rollouts_back,
             "sync window": lambda: keys.Window(open=True, says="no window is defined"),
             "pods": self.pods,
             "permissions": lambda: keys.Permissions(allowed={"get": True, "sync": True, "update": True}, fix={}),
@@ -203,7 +210,7 @@ class FakeDelivery:
                 parameters={"remembered": REMEMBERED},
                 undo=Step(name=RESTORE, says="give auto-sync back", parameters={"after_rollback": False}),
             )
-            return (Offer(way=Way.ROLLBACK, steps=(stop, prove, Step(name=CLEAR, says="free the slot"), back), because=because),)
+            return (Offer(way=Way.ROLLBACK, steps=(stop, prove, Step(name=CLEAR, says="free the slot", stands=self.stands), back), because=because),)
         mark = Step(name=MARK, says="mark as held", optional=True, undo=Step(name=UNMARK, says="take the mark off", optional=True))
         return (Offer(way=Way.ROLLBACK, steps=(prove, back, mark), because=because),)
 

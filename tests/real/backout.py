@@ -37,10 +37,10 @@ def error_share(app: str, *, by: str = "namespace, app") -> str:
     return f"{failing} / {every}"
 
 
-def policy(shop: Shop, mode: str = "suggest", *, declared_sli: bool = False, give_up_after: str = "15m") -> Settings:
+def policy(shop: Shop, mode: str = "suggest", *, declared_sli: bool = False, give_up_after: str = "15m", **more: Any) -> Settings:
     """What an operator would write for the shop, with times as short as the lab's (a scrape each second) instead of minutes.
 
-    `declared_sli`: the SLI is declared; otherwise it is the firing rule's own expression.
+    `declared_sli`: the SLI is declared; otherwise it is the firing rule's own expression. `more`: further settings of the target.
     """
     sli = {"promql": error_share(shop.name), "below": 0.01} if declared_sli else {}
     traffic = f'sum(rate(http_requests_total{{app="{shop.name}"}}[5s]))'
@@ -52,6 +52,7 @@ def policy(shop: Shop, mode: str = "suggest", *, declared_sli: bool = False, giv
         "version_split": {"promql": error_share(shop.name, by="version"), "label": "version", "above": 0.01},
         "declares": {"shared_services": [], "cache": "versioned"},
         "minimum_healthy": "1s",
+        **more,
     }
 
 

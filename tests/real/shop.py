@@ -35,12 +35,18 @@ class Shop:
 
     @classmethod
     async def open(
-        cls, client: LabClient, *, auto_sync: bool = True, errors: float = ERRORS_OF_A_GOOD_RELEASE, config_files: Mapping[str, str] | None = None
+        cls,
+        client: LabClient,
+        *,
+        auto_sync: bool = True,
+        errors: float = ERRORS_OF_A_GOOD_RELEASE,
+        config_files: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> Self:
-        """A new shop with release 1.0 live and healthy. `config_files`: further files of its configuration."""
+        """A new shop with release 1.0 live and healthy. `config_files`: further files of its configuration; `more`: what a shop of that kind takes besides."""
         name = f"shop-{secrets.token_hex(3)}"
         source, config = await client.create_repository(f"{name}-source"), await client.create_repository(f"{name}-config")
-        shop = cls(client, name, source=source, config=config, auto_sync=auto_sync)
+        shop = cls(client, name, source=source, config=config, auto_sync=auto_sync, **more)
         shipped = await shop._ship("1.0", errors, {}, config_files or {})
         await client.create_namespace(name)
         await client.create_application(name, config, namespace=name, auto_sync=auto_sync)
@@ -70,12 +76,16 @@ class Shop:
         await self.client.application(self.name, refresh=True)
         return shipped
 
+    def manifests(self, image: str) -> Mapping[str, str]:
+        """The files of a release's configuration."""
+        return {MANIFEST: deployment(self.name, image, replicas=2)}
+
     async def _ship(self, version: str, errors: float, files: Mapping[str, str], config_files: Mapping[str, str]) -> Shipped:
         source = await self.source.commit({"src/app.py": f"VERSION = {version!r}\n", **files}, f"{self.name} {version}")
         labels = {IMAGE_REVISION: source, IMAGE_SOURCE: self.source.url}
         digest = await self.client.push_image(f"team/{self.name}", version=version, errors=errors, labels=labels)
         image = self.client.image(f"team/{self.name}", digest)
-        config = await self.config.commit({MANIFEST: deployment(self.name, image, replicas=2), **config_files}, f"{self.name}: {version}")
+        config = await self.config.commit({**self.manifests(image), **config_files}, f"{self.name}: {version}")
         return Shipped(version=version, source=source, image=image, config=config)
 
     async def until_live(self, shipped: Shipped) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from integrations.delivery.argocd import owners, reading, windows
-from integrations.delivery.argocd.client import AppRef, Client, GoneError, Reply
+from integrations.delivery.argocd import owners, reading, rollouts, windows
+from integrations.delivery.argocd.client import ROLLOUT, AppRef, Client, GoneError, Reply
 from integrations.delivery.argocd.owners import application_set, parent, tools
 from integrations.delivery.argocd.rendering import rendered_of
 from integrations.delivery.argocd.settings import Settings
@@ -18,7 +18,7 @@ from integrations.pods import pod_of
 from service.domain.difference import Rendered
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
-from service.domain.keys import Act, Owner, Permissions, Pod, TargetState, Window
+from service.domain.keys import Act, Owner, Permissions, Pod, Rollout, RolloutBack, TargetState, Window, step_wise
 from service.domain.model import Image, ObjectRef, TargetId, release_key
 from service.domain.ports import Clock, ListedTarget, Listing
 
@@ -30,6 +30,8 @@ POD_READS = 8
 TREE_READS = 3
 """How often the pods are read again when some vanished in between (a roll-out)."""
 VERBS = ("get", "sync", "update")
+ACTIONS = {"abort": "abort", "promote": "promote-full"}
+"""Our words for what is done to Rollouts, and Argo CD's names of the actions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,8 @@ class Reader:
             "rendered manifests": self._manifests,
             "desired manifests": self._desired_manifests,
             "leftovers": self._leftovers,
+            "rollouts": self._rollouts,
+            "rollouts back": self._rollouts_back,
         }
 
     @property
@@ -259,7 +263,12 @@ class Reader:
             nodes = reading.pods_of_tree(tree.body, reading.objects_of(looked.app))
             manifests = await self._read_all(looked.ref, nodes)
             if all(manifest is not None for manifest in manifests):
-                pods = [pod for manifest in manifests if manifest is not None and (pod := pod_of(manifest)) is not None]
+                idle = await self._retiring(looked, tree.body, nodes)
+                pods = [
+                    replace(pod, retiring=_owner_name(node) in idle)
+                    for node, manifest in zip(nodes, manifests, strict=True)
+                    if manifest is not None and (pod := pod_of(manifest)) is not None
+                ]
                 return self._known(tuple(sorted(pods, key=lambda pod: pod.name)), tree, PODS_HOLD)
         raise TemporaryError("the pods changed each time while they were read")
 
@@ -281,10 +290,62 @@ class Reader:
                 raise result
         return [result for result in results if not isinstance(result, BackoutError)]
 
+    async def _retiring(self, looked: Looked, tree: reading.Body, pods: Sequence[reading.Body]) -> frozenset[str]:
+        """Names of the ReplicaSets of Rollouts that serve nobody any more, of those that have pods."""
+        owners = {_owner_name(pod) for pod in pods}
+        sets = [one for one in rollouts.sets_of(tree, step_wise(reading.objects_of(looked.app))) if one.get("name") in owners]
+        live = await self._read_all(looked.ref, sets)
+        return frozenset(reading.object_ref(node).name for node, one in zip(sets, live, strict=True) if one is not None and rollouts.is_retiring(one))
+
+    # --- Argo Rollouts ---
+
+    async def rollout(self, looked: Looked, ref: ObjectRef) -> Rollout:
+        """One Rollout now. TemporaryError while its controller has not looked at the newest spec; PermanentError when it is not there."""
+        return rollouts.rollout_of(await self._live_rollout(looked, ref))
+
+    async def _live_rollout(self, looked: Looked, ref: ObjectRef) -> reading.Body:
+        (live,) = await self._read_all(looked.ref, [rollout_node(ref)])
+        if live is None:
+            raise PermanentError(f"{ref} is gone")
+        return rollouts.must_be(live, ref)
+
+    async def _rollouts(self, target: TargetId) -> Known[tuple[Rollout, ...]]:
+        looked = await self.get(target)
+        found = [await self.rollout(looked, ref) for ref in step_wise(reading.objects_of(looked.app))]
+        return self._known(tuple(found), looked.reply, VOLATILE, what=f"{looked.reply.what}, its Rollouts")
+
+    async def _rollouts_back(self, subject: tuple[TargetId, str, str]) -> Known[tuple[RolloutBack, ...]]:
+        target, key, handle = subject
+        found = await self._render(target, handle)
+        if found.key != key:
+            raise PermanentError(f"history entry {handle} is another release now")
+        looked = found.looked
+        wanted = step_wise(reading.objects_of(looked.app))
+        tree = await self._client.resource_tree(looked.ref)
+        sets = [one for one in await self._read_all(looked.ref, rollouts.sets_of(tree.body, wanted)) if one is not None]
+        live = [await self._live_rollout(looked, ref) for ref in wanted]
+        back = tuple(rollouts.back_of(one, found.manifests, sets, _destination(looked.app)) for one in live)
+        return self._known(back, found.reply, VOLATILE, what=f"{found.reply.what}, beside its Rollouts")
+
+    async def may_run(self, looked: Looked, action: str) -> bool:
+        """Whether our account may run that action on Rollouts of the application.
+
+        A 403 may also mean that Kubernetes is away (contract 1.3): it counts only beside a live read that worked right after it.
+        """
+        if await self._client.may_run(looked.ref, ROLLOUT, action):
+            return True
+        await self._client.application(looked.ref)
+        return await self._client.may_run(looked.ref, ROLLOUT, action)
+
     async def _permissions(self, target: TargetId) -> Known[Permissions]:
         looked = await self.get(target)
         allowed = {verb: await self._client.can_i(verb, looked.ref.object) for verb in VERBS}
-        fix = {verb: policy_line(looked.me, verb, looked.ref) for verb, yes in allowed.items() if not yes}
+        lines = {verb: policy_line(looked.me, verb, looked.ref) for verb in VERBS}
+        if step_wise(reading.objects_of(looked.app)):
+            for word, action in ACTIONS.items():
+                allowed[word] = await self.may_run(looked, action)
+                lines[word] = policy_line(looked.me, action_right(action), looked.ref)
+        fix = {word: lines[word] for word, yes in allowed.items() if not yes}
         return self._known(Permissions(allowed=allowed, fix=fix), looked.reply, SLOW, what=f"account/can-i on {looked.ref.object}")
 
     async def _images(self, subject: tuple[TargetId, str, str]) -> Known[tuple[Image, ...]]:
@@ -360,6 +421,20 @@ class Reader:
             kept = (self._clock.now(), await ask())
             self._remembered[name] = kept
         return kept[1]
+
+
+def action_right(action: str) -> str:
+    """The verb of a policy line that lets an action run on Rollouts."""
+    return f"action/{ROLLOUT.group}/{ROLLOUT.kind}/{action}"
+
+
+def rollout_node(ref: ObjectRef) -> Mapping[str, str]:
+    """How a Rollout is addressed."""
+    return {"group": ref.group, "version": ROLLOUT.version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
+
+
+def _owner_name(node: reading.Body) -> str:
+    return next((reading.text(parent.get("name")) for parent in reading.entries(node.get("parentRefs"))), "")
 
 
 def policy_line(account: str, verb: str, ref: AppRef) -> str:

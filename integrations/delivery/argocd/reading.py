@@ -24,6 +24,7 @@ REFRESH = "argocd.argoproj.io/refresh"
 STEERING = ("argocd.argoproj.io/sync-options", "argocd.argoproj.io/compare-options", "argocd.argoproj.io/skip-reconcile")
 """Annotations that change what a sync does; they count as part of the spec."""
 PARAMETERS = ("helm", "kustomize", "directory", "plugin", "ref", "tagPrefix")
+ACTION_RAN = "ResourceActionRan"
 BLOCKED = "blocked by sync window"
 ENDED_PHASES = frozenset({"Succeeded", "Failed", "Error"})
 STUCK_AFTER = timedelta(minutes=10)
@@ -494,7 +495,8 @@ def _event_act(event: Body, me: str) -> Act | None:
     if component == "argocd-server":
         name = text(part(event, "metadata", "annotations").get("user")) or message.partition(" ")[0]
         by = Actor(kind="service" if name == me and me else "user", name=name)
-        return Act(what="spec_edit" if _SPEC_EDIT.search(message) else "operation", by=by, at=at, says=message, ours=by.kind == "service")
+        what = "action" if text(event.get("reason")) == ACTION_RAN else "spec_edit" if _SPEC_EDIT.search(message) else "operation"
+        return Act(what=what, by=by, at=at, says=message, ours=by.kind == "service")
     if message.startswith("Initiated automated sync"):
         return Act(what="operation", by=Actor(kind="automation", name="argocd"), at=at, says=message, ours=False)
     return None

@@ -4,17 +4,19 @@ The steps stand in `steps/`; they are carried out by `hands.py`, which reads the
 """
 
 from integrations.delivery.argocd import reading
-from integrations.delivery.argocd.steps import clear_slot, mark_hold, prove_controller, roll_back, stop_auto_sync
+from integrations.delivery.argocd.steps import abort, clear_slot, mark_hold, promote, prove_controller, roll_back, stop_auto_sync
 from service.domain import keys
+from service.domain.derived import Derived, listed
 from service.domain.facts import Absent
 from service.domain.keys import TargetState
 from service.domain.model import Release, Way
 from service.domain.planning.plan import Offer, Step
+from service.domain.rollouts import courses, promotes
 from service.domain.rule import Case
 
 
 def offers(case: Case) -> tuple[Offer, ...]:
-    """The rollback, with its steps, or with why it is impossible."""
+    """The rollback, with its steps, or with why it is impossible; before it the abort, where the release under suspicion is still being rolled out."""
     if case.suspect is None or case.goal is None:
         return (_impossible(case.why_none or "no release to go back to is known"),)
     fact = case.facts.read(keys.state(case.target))
@@ -23,8 +25,18 @@ def offers(case: Case) -> tuple[Offer, ...]:
     state = fact.value
     if why := _why_not(state, case.suspect, case.goal):
         return (_impossible(why),)
-    permissions = ("get", "sync", "update") if state.auto_sync else ("get", "sync")
-    return (Offer(way=Way.ROLLBACK, steps=_steps(state, case.suspect, case.goal), because=_because(state, case.goal), permissions=permissions),)
+    found = courses(case)
+    rolled_out = found.value if isinstance(found, Derived) else ()  # where they cannot be read, `no_rollout_step_is_in_the_way` says so
+    aborts = tuple(abort.plan(state, course.now, case.suspect) for course in rolled_out if course.aborts)
+    promotions = tuple(promote.plan(state, course.now, case.goal) for course in rolled_out if promotes(case, course))
+    steps = _steps(state, case.suspect, case.goal, promotions)
+    rights = ("get", "sync", *(("update",) if state.auto_sync else ()), *(("promote",) if promotions else ()))
+    plain = Offer(way=Way.ROLLBACK, steps=steps, because=_because(state, case.goal), permissions=rights)
+    if not aborts:
+        return (plain,)
+    names = listed(course.now.object.name for course in rolled_out if course.aborts)
+    because = f"release {case.suspect.title} is still being rolled out by {names}: an abort leaves its stable release alone at once; then {plain.because}"
+    return (Offer(way=Way.ABORT, steps=(*aborts, *steps), because=because, permissions=(*rights, "abort")), plain)
 
 
 def _impossible(why: str) -> Offer:
@@ -50,9 +62,9 @@ def _because(state: TargetState, goal: Release) -> str:
     return f"not auto-synced: Argo CD deploys release {goal.title} from its history, with its parameters; no hooks run"
 
 
-def _steps(state: TargetState, suspect: Release, goal: Release) -> tuple[Step, ...]:
+def _steps(state: TargetState, suspect: Release, goal: Release, promotions: tuple[Step, ...]) -> tuple[Step, ...]:
     back, prove = roll_back.plan(state, goal), prove_controller.plan(state)
     if state.auto_sync:
-        return (stop_auto_sync.plan(state), prove, clear_slot.plan(state, suspect), back)
+        return (stop_auto_sync.plan(state), prove, clear_slot.plan(state, suspect), back, *promotions)
     marks = () if state.owner.kind == "applicationset" else (mark_hold.plan(state, suspect),)  # it would be taken back at once
-    return (prove, back, *marks)
+    return (prove, back, *promotions, *marks)

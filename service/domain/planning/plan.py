@@ -29,6 +29,7 @@ class Step:
     fallback: str = ""
     command: str = ""
     undo: "Step | None" = None
+    stands: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,30 +4,32 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import doubt, listed
+from service.domain.derived import Derived, doubt, listed
 from service.domain.facts import Absent, Key
 from service.domain.model import Way
+from service.domain.rollouts import course_keys, courses, promotes
 from service.domain.rule import Case, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown
 
 NEEDED = {
     Way.ROLLBACK: ("get", "sync"),
     Way.FORWARD: ("get", "sync", "update"),
+    Way.ABORT: ("get", "sync", "abort"),
     Way.PIN: ("get", "update", "sync"),
     Way.GIT_REVERT: ("get",),
     Way.HOTFIX: ("get",),
     Way.NONE: ("get",),
 }
-"""Permission words per way; stopping auto-sync asks for `update` as well."""
+"""Permission words per way; stopping auto-sync asks for `update` as well, promoting a Rollout in full for `promote`."""
 
 ENFORCED = "rollback"
 """A permission of its own only on servers that enforce it: needed where the delivery system was asked for it."""
 
 
 def needs(case: Case) -> Iterable[Key[Any]]:
-    """What we may do, and whether auto-sync has to be stopped."""
+    """What we may do, whether auto-sync has to be stopped, and whether a Rollout is promoted in full."""
     yield keys.permissions(case.target)
-    yield keys.state(case.target)
+    yield from course_keys(case)
 
 
 def ask(case: Case) -> Finding:
@@ -41,8 +43,10 @@ def ask(case: Case) -> Finding:
     if case.way not in NEEDED:
         return unknown(f"Which permissions the way {case.way} needs is unknown.", *proof, clears="Choose another way.")
     needed = list(NEEDED[case.way])
-    if case.way is Way.ROLLBACK:
+    if case.way in {Way.ROLLBACK, Way.ABORT}:
+        steps = courses(case)
         needed += ["update"] if state.value.auto_sync else []
+        needed += ["promote"] if isinstance(steps, Derived) and any(promotes(case, course) for course in steps.value) else []
         needed += [ENFORCED] if ENFORCED in permissions.value.allowed else []
     allowed = permissions.value.allowed
     refused = [name for name in needed if allowed.get(name) is False]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from service.domain import keys, spans
 from service.domain.errors import PermanentError
-from service.domain.facts import Absent, Fact, Key, Known
+from service.domain.facts import Absent, Fact, Facts, Key, Known
 from service.domain.model import Operation, Outcome
 from service.domain.planning.plan import Plan
 from service.domain.ports import (
@@ -14,7 +14,7 @@ from service.domain.ports import (
     SpanDraft,
     Transition,
 )
-from service.domain.recovery import Bound, Progress, advance, check_alerts, check_live, check_sli, give_up_at, longest_range
+from service.domain.recovery import Bound, Check, Progress, advance, check_alerts, check_live, check_rolled_out, check_sli, give_up_at, longest_range
 from service.workflow.chapters.chapter import ACT, VERIFY, Chapter, plan_of
 from service.workflow.chapters.telling import check_span
 from service.workflow.record import Attempt, dump
@@ -58,7 +58,7 @@ class Verifying(Chapter):
             return self._verified(op, replace(data, progress=replace(progress, ended="not_recovered", says=reverted)), plan)
         values: Fact[keys.Series] = facts.read(sli) if bound.rung else Absent("no SLI")
         checks = (
-            check_live(facts.read(keys.pods(op.target)), data.wanted),
+            await self._live(op, data, facts),
             check_sli(bound, values, traffic=facts.read(traffic) if when.traffic else None, traffic_before=data.traffic_before),
             check_alerts({name: facts.read(key) for name, key in alerts.items()}),
         )
@@ -69,6 +69,15 @@ class Verifying(Chapter):
             return self._verified(op, data, plan)
         pause = max(1.0, min(5.0, when.scrape_interval.total_seconds() / 2))
         return Transition(phase=VERIFY, data=dump(data), says=progress.says, wait=timedelta(seconds=pause))
+
+    async def _live(self, op: Operation, data: Attempt, facts: Facts) -> Check:
+        """What runs; where something rolls out in steps, also that it has ended."""
+        live = check_live(facts.read(keys.pods(op.target)), data.wanted)
+        state = facts.read(keys.state(op.target))
+        if isinstance(state, Absent) or not keys.step_wise(state.value.objects):
+            return live
+        rollouts = keys.rollouts(op.target)
+        return check_rolled_out(live, (await self._p.gatherer.facts(op.target, [rollouts])).read(rollouts))
 
     async def _alerts(self, op: Operation, data: Attempt) -> Mapping[str, Key[keys.AlertNow]]:
         """Every alert that has to be quiet: the one that started this, and each that fires on the target by its sender's word. Name -> the question."""

@@ -4,13 +4,19 @@ import json
 import shlex
 
 from integrations.delivery.argocd.client import AppRef
-from service.domain.model import Json
+from service.domain.model import Json, ObjectRef
 
 
 def argocd(ref: AppRef, *verb: str, then: tuple[str, ...] = ()) -> str:
     """`argocd app VERB APP …`; an application outside the control plane's namespace is named with its own."""
     name = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
     return shlex.join(["argocd", "app", *verb, name, *then])
+
+
+def action(ref: AppRef, on: ObjectRef, name: str) -> str:
+    """`argocd app actions run` on one object of the application."""
+    there = ("--namespace", on.namespace) if on.namespace else ()
+    return argocd(ref, "actions", "run", then=(name, "--group", on.group, "--kind", on.kind, *there, "--resource-name", on.name))
 
 
 def patch(ref: AppRef, kind: str, body: Json) -> str:

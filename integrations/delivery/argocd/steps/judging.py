@@ -5,7 +5,8 @@ from datetime import datetime
 
 from integrations.delivery.argocd import reading
 from service.domain.errors import RefusedError
-from service.domain.model import Json, Release, release_key
+from service.domain.keys import Rollout
+from service.domain.model import Json, ObjectRef, Release, release_key
 from service.domain.planning.plan import Step
 from service.domain.ports import Intention
 
@@ -130,6 +131,23 @@ def same_automated(one: Json, other: Json) -> bool:
 def as_written(app: reading.Body, remembered: Mapping[str, Json]) -> bool:
     """Whether auto-sync is what it was, but stopped."""
     return same_automated(reading.automated_of(app), {**remembered, "enabled": False})
+
+
+def rollout_parameters(rollout: Rollout) -> Mapping[str, Json]:
+    """What a step remembers of a Rollout: which object, and the pod hash that it rolls out."""
+    ref = rollout.object
+    return {"object": [ref.group, ref.kind, ref.namespace, ref.name], "rollout_uid": rollout.uid, "current": rollout.current}
+
+
+def rollout_ref(about: Mapping[str, Json]) -> ObjectRef:
+    """The Rollout that `rollout_parameters` remembered."""
+    group, kind, namespace, name = about["object"]
+    return ObjectRef(group=group, kind=kind, namespace=namespace, name=name)
+
+
+def same_rollout(rollout: Rollout, about: Mapping[str, Json]) -> None:
+    """RefusedError when it was deleted and made anew."""
+    refuse_when(rollout.uid != about["rollout_uid"], f"Rollout {rollout.object.name} is another one of the same name now")
 
 
 def operation_print(app: reading.Body) -> Json:

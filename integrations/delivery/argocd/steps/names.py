@@ -1,6 +1,6 @@
 """The names of the steps, as plans and intents carry them: they are stored, so they are never renamed."""
 
-STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE = (
+STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE, ABORT, PROMOTE = (
     "stop_auto_sync",
     "prove_controller",
     "clear_slot",
@@ -8,4 +8,6 @@ STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE = (
     "mark_hold",
     "unmark_hold",
     "restore_auto_sync",
+    "abort",
+    "promote",
 )

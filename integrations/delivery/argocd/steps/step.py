@@ -12,11 +12,11 @@ from typing import ClassVar
 
 from integrations.delivery.argocd import reading
 from integrations.delivery.argocd.client import Client, ServerRefusedError
-from integrations.delivery.argocd.facts import Looked, Reader
+from integrations.delivery.argocd.facts import Looked, Reader, rollout_node
 from integrations.delivery.argocd.settings import Settings
 from integrations.delivery.argocd.steps import judging, patches
 from service.domain.errors import PermanentError, RefusedError
-from service.domain.model import Json, TargetId
+from service.domain.model import Json, ObjectRef, TargetId
 from service.domain.planning.plan import Step
 from service.domain.ports import Clock, Guard, Intention, Observation, Seen
 
@@ -27,6 +27,8 @@ ONE_SECOND = timedelta(seconds=1)
 PATCH_TRIES = 5
 WINDOW_LEFT = timedelta(seconds=60)
 """A window that closes sooner than this counts as closed right before a write; the rule asks for more when the plan is made."""
+ACTIONS_V2_SINCE = (3, 1)
+"""Version that knows the second form of the call that runs an action (contract 3.9)."""
 
 Intent = Mapping[str, Json]
 """What `intend` remembered: plain JSON, all that `see` needs, also after a crash."""
@@ -69,6 +71,11 @@ class Tools:
         except ServerRefusedError as error:
             raise RefusedError(patches.refusal_of(error)) from error
 
+    async def run_action(self, looked: Looked, ref: ObjectRef, action: str, guard: Guard) -> None:
+        """Run a resource action on a Rollout of the application, in the form that the server knows."""
+        old_form = await self.reader.version() < ACTIONS_V2_SINCE
+        await self.client.run_action(looked.ref, rollout_node(ref), action, guard, old_form=old_form)
+
     def not_seen(self, intent: Intent, says: str) -> Observation:
         """Nothing of ours is seen; from `certain_at` on that means that it never happened."""
         return Observation(seen=Seen.NOT_SEEN, says=says, not_seen_until=datetime.fromisoformat(str(intent["certain_at"])))
@@ -78,7 +85,7 @@ class Tools:
         if intention.not_before is None:
             return
         for act in await self.reader.acts(looked):
-            own_deploy = act.what != "spec_edit" and abs(act.at - intention.suspect.started_at) <= ONE_SECOND
+            own_deploy = act.what in {"operation", "history"} and abs(act.at - intention.suspect.started_at) <= ONE_SECOND
             if act.by.kind == "user" and act.at + ONE_SECOND > intention.not_before and not own_deploy:
                 raise RefusedError(f"{act.by.name} is acting on it: {act.says}, at {act.at.isoformat()}")
 

@@ -147,6 +147,8 @@ WINDOW = keys.window(TARGET)
 PERMISSIONS = keys.permissions(TARGET)
 LEFTOVERS = keys.leftovers(TARGET, GOAL.handle)
 SHARING = keys.sharing(TARGET)
+ROLLOUTS = keys.rollouts(TARGET)
+ROLLOUTS_BACK = keys.rollouts_back(TARGET, GOAL.key, GOAL.handle)
 
 
 @dataclass
@@ -339,6 +341,34 @@ def live_world(**changes: Any) -> World:
     made.tell(keys.images(TARGET, FIX.key, "44"), (FIX_IMAGE,))
     made.tell(keys.manifests(TARGET, FIX.key, "44"), (rendered(),))
     return made
+
+
+def step_wise(name: str = "checkout") -> ObjectRef:
+    return ObjectRef(group="argoproj.io", kind="Rollout", namespace="shop", name=name)
+
+
+def rollout(*, name: str = "checkout", **changes: Any) -> keys.Rollout:
+    """Promoted in full, unless said otherwise."""
+    values: dict[str, Any] = {
+        "object": step_wise(name),
+        "uid": "uid-rollout",
+        "strategy": "canary",
+        "phase": "Healthy",
+        "says": "",
+        "stable": "bad",
+        "current": "bad",
+    }
+    return keys.Rollout(**(values | changes))
+
+
+def rollout_back(*, name: str = "checkout", **changes: Any) -> keys.RolloutBack:
+    return keys.RolloutBack(object=step_wise(name), **changes)
+
+
+def rolled_out(of: World, now: Mapping[str, Any], back: Mapping[str, Any], *, promote_full: bool = False) -> World:
+    """The world in which checkout is a Rollout that stands so and would go back so."""
+    of.policy = replace(of.policy, promote_full=promote_full)
+    return of.tell(STATE, state(objects=(step_wise(),))).tell(ROLLOUTS, (rollout(**now),)).tell(ROLLOUTS_BACK, (rollout_back(**back),))
 
 
 def episode(labels: Mapping[str, str], **changes: Any) -> Episode:

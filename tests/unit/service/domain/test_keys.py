@@ -8,7 +8,7 @@ import pytest
 
 from service.domain import keys
 from service.domain.facts import Evidence, Facts, Key, Known
-from service.domain.model import TargetId
+from service.domain.model import ObjectRef, TargetId
 from tests.unit.service.domain import made
 
 CHECKOUT, ORDERS = TargetId("prod", "checkout"), TargetId("prod", "orders")
@@ -28,6 +28,8 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "manifests": (keys.manifests(CHECKOUT, "key-41", "41"), keys.manifests(CHECKOUT, "key-42", "42")),
     "desired_manifests": (keys.desired_manifests(CHECKOUT), keys.desired_manifests(ORDERS)),
     "leftovers": (keys.leftovers(CHECKOUT, "41"), keys.leftovers(CHECKOUT, "42")),
+    "rollouts": (keys.rollouts(CHECKOUT), keys.rollouts(ORDERS)),
+    "rollouts_back": (keys.rollouts_back(CHECKOUT, "key-41", "41"), keys.rollouts_back(CHECKOUT, "key-42", "42")),
     "record": (keys.record(CHECKOUT, "key-41"), keys.record(CHECKOUT, "key-42")),
     "baseline": (keys.baseline(CHECKOUT, NOON), keys.baseline(CHECKOUT)),
     "limits": (keys.limits(CHECKOUT), keys.limits(ORDERS)),
@@ -42,7 +44,7 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
 }
 """Each constructor with two subjects that must not be taken for each other."""
 
-CONSTRUCTORS = {name: one for name, one in vars(keys).items() if inspect.isfunction(one) and one.__module__ == keys.__name__}
+CONSTRUCTORS = {name: one for name, one in vars(keys).items() if inspect.isfunction(one) and one.__module__ == keys.__name__ and one is not keys.step_wise}
 VALUES = {name: one for name, one in vars(keys).items() if is_dataclass(one) and one.__module__ == keys.__name__}
 
 
@@ -105,3 +107,17 @@ def test_what_an_image_or_a_rule_does_not_say_is_empty_and_no_guess() -> None:
     assert (config.version, rule.comparison, rule.expression, change.dialect, change.backwards) == ("", "", "", "", False)
     assert keys.Owner(kind="nobody").reverts is False
     assert keys.FileChange(path="a.sql", change="added").text is None
+
+
+def test_only_rollouts_of_argo_roll_out_in_steps() -> None:
+    rollout, other = made.step_wise(), ObjectRef(group="apps", kind="Rollout", namespace="shop", name="checkout")
+    assert keys.step_wise((made.CONFIG_MAP, rollout, other)) == (rollout,)
+
+
+@pytest.mark.parametrize(
+    ("current", "aborted", "promoted", "under_way"),
+    [("good", False, True, False), ("bad", False, False, True), ("bad", True, False, False)],
+)
+def test_what_is_neither_promoted_nor_aborted_is_under_way(current: str, aborted: bool, promoted: bool, under_way: bool) -> None:
+    rollout = made.rollout(stable="good", current=current, aborted=aborted)
+    assert (rollout.promoted, rollout.under_way) == (promoted, under_way)

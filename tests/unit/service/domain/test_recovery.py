@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,21 @@ from service.domain.facts import Absent
 from service.domain.keys import AlertNow, Pod, Series
 from service.domain.model import Image
 from service.domain.policy import RecoveredWhen
-from service.domain.recovery import Bound, Check, Look, Progress, advance, breached, check_alert, check_alerts, check_live, check_sli, give_up_at, longest_range
+from service.domain.recovery import (
+    Bound,
+    Check,
+    Look,
+    Progress,
+    advance,
+    breached,
+    check_alert,
+    check_alerts,
+    check_live,
+    check_rolled_out,
+    check_sli,
+    give_up_at,
+    longest_range,
+)
 from tests.unit.service.domain import made
 
 SIDECAR = Image(reference="registry.example/mesh/proxy:1", digest="sha256:" + "9" * 64, proof="pods")
@@ -41,6 +56,46 @@ def test_ready_pods_with_the_goals_digests_are_good() -> None:
 def test_a_pod_with_another_digest_is_bad() -> None:
     check = live(pod("a"), pod("b", made.NEW_IMAGE))
     assert (check.look, check.says) == (Look.BAD, "1 of 2 pods do not run the goal release's images")
+
+
+def test_pods_that_serve_nobody_any_more_do_not_count() -> None:
+    retiring = replace(pod("b", made.NEW_IMAGE), retiring=True)
+    assert live(pod("a"), retiring).says == "1 of 1 pods run the goal release's images and are ready"
+    assert (live(retiring).look, live(retiring).says) == (Look.BAD, "no pod runs")
+
+
+GOOD_LOOK = Check(name="live", look=Look.GOOD, says="2 of 2 pods run the goal release's images and are ready")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"step": 1, "steps": 2, "waiting": True}, "Rollout checkout waits at step 1 of 2"),
+        ({"step": 1, "steps": 2}, "Rollout checkout is on its way at step 1 of 2"),
+        ({"aborted": True}, "Rollout checkout was aborted"),
+    ],
+)
+def test_promise_8_a_rollout_that_has_not_ended_makes_good_pods_bad(changes: dict[str, Any], says: str) -> None:
+    check = check_rolled_out(GOOD_LOOK, made.known((made.rollout(stable="bad", current="good", **changes),)))
+    assert (check.look, check.says) == (Look.BAD, says)
+
+
+def test_rollouts_that_have_ended_change_nothing() -> None:
+    assert check_rolled_out(GOOD_LOOK, made.known((made.rollout(),))) == GOOD_LOOK
+    assert check_rolled_out(GOOD_LOOK, made.known(())) == GOOD_LOOK
+
+
+def test_bad_pods_and_a_waiting_rollout_are_both_told() -> None:
+    bad = Check(name="live", look=Look.BAD, says="1 of 2 pods do not run the goal release's images")
+    check = check_rolled_out(bad, made.known((made.rollout(stable="bad", current="good", waiting=True),)))
+    assert check.says == "1 of 2 pods do not run the goal release's images; Rollout checkout waits"
+
+
+def test_promise_1_a_rollout_that_cannot_be_read_is_unknown_unless_the_pods_are_bad_already() -> None:
+    bad = Check(name="live", look=Look.BAD, says="no pod runs")
+    assert check_rolled_out(bad, made.ABSENT) == bad
+    unknown = check_rolled_out(GOOD_LOOK, made.ABSENT)
+    assert (unknown.look, unknown.says) == (Look.UNKNOWN, "how far the roll-out is, is unknown: the connection was refused")
 
 
 def test_the_same_tag_with_another_digest_is_bad() -> None:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MethodType
+from typing import Any
 
 import pytest
 
@@ -96,7 +98,7 @@ async def test_promise_13_the_person_on_call_is_told_the_end_once(stage: Stage) 
     (told,) = await stage.messages()
     assert (told["event"], told["title"], told["outcome"]) == ("recovered", "prod:checkout rolled back, recovered", "recovered")
     assert told["links"]["operation"] == "https://backout.example/v1/operations/op_1"
-    assert "14 of 14 questions: yes" in told["text"]
+    assert "15 of 15 questions: yes" in told["text"]
     hold = await stage.hold()
     assert hold is not None
     assert f"backout holds end {hold.id}" in told["text"]
@@ -121,7 +123,7 @@ async def test_promise_9_every_finding_of_the_verdict_is_a_span_with_its_sentenc
     findings = {one["rule"]: one["says"] for one in event.body["findings"]}
     told = {attribute(span, spans.RULE): attribute(span, spans.SAYS) for span in trace if attribute(span, spans.RULE)}
     assert told == findings
-    assert len(findings) == 14
+    assert len(findings) == 15
 
 
 async def test_promise_6_one_sentence_is_row_event_span_and_message(stage: Stage) -> None:
@@ -652,6 +654,20 @@ async def test_auto_sync_is_given_back_when_the_rollback_was_refused(stage: Stag
     assert (await stage.hold(), row.says) == (None, "roll_back: the server said no; what was changed was taken back")
 
 
+async def test_promise_13_what_stays_of_a_step_when_the_rest_is_taken_back_is_said(stage: Stage) -> None:
+    stage.delivery.stands = "Rollout web stays aborted"
+    stage.delivery.fares[BACK] = ["refused"]
+    row = await stage.recovered()
+    assert row.says == "roll_back: the server said no; what was changed was taken back; Rollout web stays aborted"
+    assert "Rollout web stays aborted" in (await stage.messages())[-1]["text"]
+
+
+async def test_a_step_that_never_reached_the_target_leaves_nothing_standing(stage: Stage) -> None:
+    stage.delivery.stands = "Rollout web stays aborted"
+    stage.delivery.fares[CLEAR] = ["refused"]
+    assert (await stage.recovered()).says == "clear_slot: the server said no; what was changed was taken back"
+
+
 @pytest.mark.parametrize("fare", ["failed", "foreign", "permanent"])
 async def test_auto_sync_stays_off_when_a_rollback_may_have_been_accepted(stage: Stage, fare: str) -> None:
     stage.delivery.fares[BACK] = [fare]
@@ -908,6 +924,42 @@ async def test_promise_8_pods_of_another_image_than_the_goals_are_not_recovered(
     await verifying(stage)
     stage.app.images[made.GOAL.key] = made.NEW_IMAGE  # desired is 41, what runs is still 42's image
     assert (await stage.drive(limit=2000)).outcome is Outcome.NOT_RECOVERED
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"step": 1, "steps": 2, "waiting": True}, "Rollout checkout waits at step 1 of 2"),
+        ({"aborted": True}, "Rollout checkout was aborted"),
+    ],
+)
+async def test_promise_8_a_rollout_that_has_not_ended_is_not_recovered_whatever_its_pods_run(stage: Stage, changes: dict[str, Any], says: str) -> None:
+    stage.app.objects = (made.step_wise(),)
+    stage.app.rollouts, stage.app.rollouts_back = (made.rollout(),), (made.rollout_back(skips="stable"),)
+    await verifying(stage)
+    stage.app.rollouts = (made.rollout(stable="bad", current="good", **changes),)
+    row = await stage.drive(limit=2000)
+    assert (row.outcome, says in row.says) == (Outcome.NOT_RECOVERED, True)
+
+
+async def test_promise_8_a_rollout_that_cannot_be_read_is_inconclusive(stage: Stage) -> None:
+    stage.app.objects = (made.step_wise(),)
+    stage.app.rollouts, stage.app.rollouts_back = (made.rollout(),), (made.rollout_back(skips="stable"),)
+    await verifying(stage)
+    silent = FakeDelivery.read
+
+    async def read(self: FakeDelivery, key: Any) -> Any:
+        return Absent("its controller is away") if key.kind == "rollouts" else await silent(self, key)
+
+    stage.delivery.read = MethodType(read, stage.delivery)  # type: ignore[method-assign]
+    row = await stage.drive(limit=2000)
+    assert (row.outcome, "its controller is away" in row.says) == (Outcome.INCONCLUSIVE, True)
+
+
+async def test_a_promoted_rollout_recovers_like_any_other_workload(stage: Stage) -> None:
+    stage.app.objects = (made.step_wise(),)
+    stage.app.rollouts, stage.app.rollouts_back = (made.rollout(),), (made.rollout_back(skips="stable"),)
+    assert (await stage.recovered()).outcome is Outcome.RECOVERED
 
 
 async def test_promise_8_no_sli_at_all_is_inconclusive(stage: Stage) -> None:

@@ -137,6 +137,17 @@ async def test_promise_1_images_that_ready_pods_do_not_agree_on_are_not_recorded
     assert (await record(watched)).images is None
 
 
+async def test_pods_that_serve_nobody_any_more_have_no_say_in_what_is_recorded(watched: Stage) -> None:
+    class Switched(FakeDelivery):
+        def pods(self) -> tuple[keys.Pod, ...]:
+            first, second = super().pods()
+            return first, replace(second, images=(replace(first.images[0], digest="sha256:" + "6" * 64),), ready=False, retiring=True)
+
+    watched.deliveries["prod"] = Switched(watched.clock, TARGET, watched.app)
+    await rounds(watched)
+    assert (await record(watched)).images == (watched.app.images[watched.app.live.key],)
+
+
 async def test_promise_1_images_without_a_digest_are_not_recorded(watched: Stage) -> None:
     watched.app.images[FRESH.key] = Image(reference="registry.example/shop/web:3")
     await rounds(watched)

@@ -78,7 +78,8 @@ async def test_every_kind_of_fact_that_is_named_is_answered(stage: Stage) -> Non
     await stage.two_releases("web")
     state = await stage.argo.look(WEB)
     goal = state.history[1]
-    subjects = {"rendered images": (WEB, goal.key, goal.handle), "rendered manifests": (WEB, goal.key, goal.handle), "leftovers": (WEB, goal.handle)}
+    release = (WEB, goal.key, goal.handle)
+    subjects = {"rendered images": release, "rendered manifests": release, "rollouts back": release, "leftovers": (WEB, goal.handle)}
     facts = {kind: await stage.argo.read(Key(kind, subjects.get(kind, WEB))) for kind in stage.argo.kinds}
     assert [kind for kind, fact in facts.items() if not isinstance(fact, Known)] == []
     assert isinstance(await stage.argo.read(keys.manifest("a@b")), Absent)

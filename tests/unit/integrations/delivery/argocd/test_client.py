@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from integrations.delivery.argocd.client import AppRef, Client, DeadlineError, DeniedError, GoneError, ServerRefusedError, judge
+from integrations.delivery.argocd.client import ROLLOUT, AppRef, Client, DeadlineError, DeniedError, GoneError, ServerRefusedError, judge
 from integrations.delivery.argocd.settings import Settings
 from integrations.http import Answer, UnreachedError
 from service.domain.errors import BackoutError, PermanentError, RefusedError, TemporaryError, TooLateError
@@ -488,3 +488,45 @@ async def test_promise_12_the_servers_words_are_shown_without_passwords_in_addre
     with pytest.raises(ServerRefusedError, match=r'failed to list refs of "https://git\.example/x": authentication') as caught:
         judge(refused, "PATCH /x")
     assert "hunter2" not in str(caught.value) + caught.value.words
+
+
+# --- resource actions ---
+
+NODE = {"group": "argoproj.io", "version": "v1alpha1", "kind": "Rollout", "namespace": "web", "name": "web"}
+
+
+async def test_an_action_goes_out_in_the_form_that_the_server_knows(server: Listening, client: Client) -> None:
+    guard = CountingGuard()
+    await client.run_action(WEB, NODE, "abort", guard, old_form=False)
+    await client.run_action(WEB, NODE, "abort", guard, old_form=True)
+    (_, new, _, body), (_, old, headers, text) = server.requests
+    assert new == "/api/v1/applications/web/resource/actions/v2"
+    about = {"resourceName": "web", "namespace": "web", "version": "v1alpha1", "group": "argoproj.io", "kind": "Rollout"}
+    assert json.loads(body) == {**about, "action": "abort", "project": "shop"}
+    assert (URL(old).path, dict(URL(old).query)) == ("/api/v1/applications/web/resource/actions", {**about, "project": "shop"})
+    assert (json.loads(text), headers["Content-Type"], guard.asked) == ("abort", "application/json", 2)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words", "may"),
+    [(400, 3, "Rollout argoproj.io Nobody_Has_This_Name not found as part of application web", True), (403, 7, "permission denied", False)],
+)
+async def test_the_right_to_an_action_shows_in_the_kind_of_the_refusal(
+    server: Listening, client: Client, status: int, code: int, words: str, may: bool
+) -> None:
+    server.answers.append(web.json_response({"error": words, "code": code, "message": words}, status=status))
+    assert await client.may_run(WEB, ROLLOUT, "abort") is may
+    ((method, path, _, body),) = server.requests
+    assert (method, URL(path).query["resourceName"], json.loads(body)) == ("POST", "Nobody_Has_This_Name", "abort")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words", "error"),
+    [(400, 3, "app is not allowed in project", ServerRefusedError), (503, 14, "unavailable", TemporaryError), (200, 0, "", PermanentError)],
+)
+async def test_promise_1_any_other_answer_says_nothing_about_the_right(
+    server: Listening, client: Client, status: int, code: int, words: str, error: type[BackoutError]
+) -> None:
+    server.answers.append(web.json_response({"error": words, "code": code, "message": words} if words else {}, status=status))
+    with pytest.raises(error):
+        await client.may_run(WEB, ROLLOUT, "abort")

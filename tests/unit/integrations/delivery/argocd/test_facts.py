@@ -1,16 +1,19 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from integrations.delivery.argocd.facts import ACTIONS
 from service.domain import keys
 from service.domain.facts import Absent, Fact, Key, Known
 from service.domain.model import Image, ObjectRef, TargetId
-from tests.unit.integrations.delivery.argocd.stage import START, Stage
+from tests.unit.integrations.delivery.argocd.canary import BY_HAND, HALF_THEN_STOP, RIGHTS, ROLLOUT, Canary
+from tests.unit.integrations.delivery.argocd.stage import START, Stage, opened
 
 AUTO = {"prune": True}
 
@@ -422,3 +425,91 @@ async def test_a_parent_that_cannot_be_read_counts_as_one_that_reverts(stage: St
 async def test_a_look_at_what_is_not_there_is_raised(stage: Stage) -> None:
     with pytest.raises(Exception, match="permission denied"):
         await stage.argo.look(TargetId("prod", "nosuch"))
+
+
+# --- Argo Rollouts ---
+
+
+async def canary(tmp_path: Path, verbs: tuple[str, ...] = RIGHTS, strategy: Any = HALF_THEN_STOP) -> AsyncIterator[Canary]:
+    async with opened(tmp_path, verbs=verbs) as stage:
+        made = Canary(stage)
+        await made.open(strategy)
+        yield made
+
+
+@pytest.fixture
+async def halfway(tmp_path: Path) -> AsyncIterator[Canary]:
+    async for made in canary(tmp_path):
+        await made.release("2.0")
+        yield made
+
+
+async def test_a_rollout_halfway_is_told_with_what_it_would_do(halfway: Canary) -> None:
+    stage, target = halfway.stage, halfway.stage.target("web")
+    (now,) = await value(stage, keys.rollouts(target))
+    goal = (await stage.argo.look(target)).history[1]
+    (back,) = await value(stage, keys.rollouts_back(target, goal.key, goal.handle))
+    assert (now.object, now.step, now.steps, now.waiting, now.under_way) == (ROLLOUT, 1, 2, True, True)
+    assert now.current != now.stable
+    assert (back.object, back.skips) == (ROLLOUT, "stable")
+
+
+async def test_an_application_without_rollouts_has_none(plain: Stage) -> None:
+    target = plain.target("web")
+    goal = (await plain.argo.look(target)).history[1]
+    assert await value(plain, keys.rollouts(target)) == ()
+    assert await value(plain, keys.rollouts_back(target, goal.key, goal.handle)) == ()
+
+
+async def test_promise_1_before_its_controller_looked_a_rollout_is_absent(halfway: Canary) -> None:
+    halfway.told(observedGeneration="0")
+    assert "has not looked at the newest spec" in await absent(halfway.stage, keys.rollouts(halfway.stage.target("web")))
+
+
+async def test_promise_1_what_another_release_would_do_is_not_told_of_this_one(halfway: Canary) -> None:
+    assert "another release now" in await absent(halfway.stage, keys.rollouts_back(halfway.stage.target("web"), "some-key", "0"))
+
+
+async def test_a_promoted_release_is_told_with_the_steps_of_the_way_back(halfway: Canary) -> None:
+    stage, target = halfway.stage, halfway.stage.target("web")
+    await halfway.act("promote-full")
+    await halfway.until(lambda status: status["stableRS"] == status["currentPodHash"], "promotion")
+    goal = (await stage.argo.look(target)).history[1]
+    (now,) = await value(stage, keys.rollouts(target))
+    (back,) = await value(stage, keys.rollouts_back(target, goal.key, goal.handle))
+    assert now.promoted
+    assert (back.skips, back.steps, back.open_ended) == ("", 2, ("step 2 of 2 pauses until a person goes on",))
+
+
+async def test_pods_of_a_set_that_serves_nobody_any_more_are_marked(tmp_path: Path) -> None:
+    async for made in canary(tmp_path, strategy=BY_HAND):
+        await made.release("2.0", BY_HAND)
+        await made.act("promote-full")
+        await made.until(
+            lambda status: status["stableRS"] == status["currentPodHash"] and status["blueGreen"]["activeSelector"] == status["stableRS"], "switch"
+        )
+        pods = await value(made.stage, keys.pods(made.stage.target("web")))
+        assert {(pod.images[0].reference, pod.retiring) for pod in pods} == {("registry.example/web:1.0", True), ("registry.example/web:2.0", False)}
+
+
+@pytest.mark.parametrize(
+    ("verbs", "abort", "promote"),
+    [(RIGHTS, True, True), (RIGHTS[:4], True, False), (("get", "sync", "update"), False, False)],
+)
+async def test_rights_to_act_on_rollouts_come_with_their_lines(tmp_path: Path, verbs: tuple[str, ...], abort: bool, promote: bool) -> None:
+    async for made in canary(tmp_path, verbs):
+        found = await value(made.stage, keys.permissions(made.stage.target("web")))
+        assert (found.allowed["abort"], found.allowed["promote"]) == (abort, promote)
+        lines = {word: f"p, backout, applications, action/argoproj.io/Rollout/{action}, default/*, allow" for word, action in ACTIONS.items()}
+        assert found.fix == {word: line for word, line in lines.items() if not found.allowed[word]}
+        events = (await made.stage.person("GET", "/applications/web/events"))["items"]
+        assert [event for event in events if "ran action" in event["message"]] == []
+
+
+async def test_promise_5_an_action_that_a_person_ran_is_their_act_and_ours_is_ours(halfway: Canary) -> None:
+    await halfway.act("pause")
+    acts = await value(halfway.stage, keys.acts(halfway.stage.target("web")))
+    ran = [act for act in acts if act.what == "action"]
+    assert [(act.by.kind, act.by.name, act.says, act.ours) for act in ran] == [
+        ("user", "admin", "admin ran action pause on resource argoproj.io/Rollout/web", False)
+    ]

@@ -8,9 +8,9 @@ import pytest
 
 from integrations.delivery.argocd import reading, ways
 from service.domain import keys
-from service.domain.facts import Evidence, Facts, Known
-from service.domain.keys import Owner, TargetState
-from service.domain.model import Release, Source, TargetId, Way, release_key
+from service.domain.facts import Evidence, Facts, Key, Known
+from service.domain.keys import Owner, Rollout, RolloutBack, TargetState
+from service.domain.model import ObjectRef, Release, Source, TargetId, Way, release_key
 from service.domain.planning.plan import Offer, Step
 from service.domain.policy import TargetPolicy
 from service.domain.rule import Case
@@ -153,3 +153,60 @@ def test_a_stale_state_makes_no_offer() -> None:
 
 def test_the_same_facts_give_the_same_offer() -> None:
     assert ways.offers(case(AUTO)) == ways.offers(case(AUTO))
+
+
+# --- Argo Rollouts ---
+
+WEB_ROLLOUT = ObjectRef(group="argoproj.io", kind="Rollout", namespace="web", name="web")
+HALFWAY = Rollout(object=WEB_ROLLOUT, uid="u", strategy="canary", phase="Paused", says="", stable="good", current="bad", step=1, steps=2, waiting=True)
+PROMOTED = replace(HALFWAY, stable="bad", phase="Healthy", step=2, waiting=False)
+STABLE, STEPS = RolloutBack(object=WEB_ROLLOUT, skips="stable"), RolloutBack(object=WEB_ROLLOUT, steps=2)
+
+
+def rolled_out(state: TargetState, now: Rollout | None, back: RolloutBack, *, promote_full: bool = False) -> tuple[Offer, ...]:
+    state = replace(state, objects=(WEB_ROLLOUT,))
+    made = case(state, policy=TargetPolicy(promote_full=promote_full))
+    evidence = Evidence(source="t", what="t", read_at=NOW)
+    told: dict[Key[Any], Any] = {keys.rollouts(WEB): (now,), keys.rollouts_back(WEB, GOOD.key, GOOD.handle): (back,)} if now is not None else {}
+    known = {key: Known(value=value, evidence=evidence, good_for=timedelta(minutes=1)) for key, value in told.items()}
+    return ways.offers(replace(made, facts=Facts(known={**made.facts.known, **known}, now=NOW)))
+
+
+def test_halfway_the_abort_comes_first_and_the_plain_rollback_is_the_other_way() -> None:
+    abort, plain = rolled_out(AUTO, HALFWAY, STABLE)
+    assert (abort.way, plain.way) == (Way.ABORT, Way.ROLLBACK)
+    assert [step.name for step in abort.steps] == ["abort", "stop_auto_sync", "prove_controller", "clear_slot", "roll_back"]
+    assert plain.steps == abort.steps[1:]
+    assert abort.permissions == ("get", "sync", "update", "abort")
+    assert "still being rolled out by web" in abort.because
+
+
+def test_without_auto_sync_the_mark_comes_last() -> None:
+    abort, _ = rolled_out(STATE, HALFWAY, STABLE)
+    assert [step.name for step in abort.steps] == ["abort", "prove_controller", "roll_back", "mark_hold"]
+
+
+@pytest.mark.parametrize("now", [PROMOTED, replace(HALFWAY, aborted=True)], ids=["promoted", "aborted already"])
+def test_what_is_not_on_its_way_is_not_aborted(now: Rollout) -> None:
+    (only,) = rolled_out(AUTO, now, STABLE)
+    assert (only.way, [step.name for step in only.steps][-1]) == (Way.ROLLBACK, "roll_back")
+
+
+def test_a_promoted_release_is_promoted_in_full_on_the_way_back_only_where_the_policy_says_so() -> None:
+    (allowed,), (not_allowed,) = rolled_out(STATE, PROMOTED, STEPS, promote_full=True), rolled_out(STATE, PROMOTED, STEPS)
+    assert [step.name for step in allowed.steps] == ["prove_controller", "roll_back", "promote", "mark_hold"]
+    assert allowed.permissions == ("get", "sync", "promote")
+    assert "promote" not in [step.name for step in not_allowed.steps]
+    promote = allowed.steps[2]
+    assert (promote.optional, promote.parameters["left"]) == (True, "bad")
+
+
+def test_promise_1_rollouts_that_cannot_be_read_get_neither_abort_nor_promotion() -> None:
+    (only,) = rolled_out(AUTO, None, STEPS, promote_full=True)
+    assert [step.name for step in only.steps] == ["stop_auto_sync", "prove_controller", "clear_slot", "roll_back"]
+
+
+def test_promise_5_nothing_of_an_abort_brings_the_release_back() -> None:
+    abort, _ = rolled_out(AUTO, HALFWAY, STABLE)
+    assert abort.steps[0].undo is None
+    assert "stays aborted" in abort.steps[0].stands

@@ -58,7 +58,9 @@ def test_a_refusal_speaks_before_what_is_not_known() -> None:
     assert ask(allowed({"get": False})).answer is Answer.BLOCK
 
 
-@pytest.mark.parametrize(("way", "answer"), [(Way.GIT_REVERT, Answer.PASS), (Way.PIN, Answer.BLOCK), (Way.ABORT, Answer.UNKNOWN), (Way.UNDO, Answer.UNKNOWN)])
+@pytest.mark.parametrize(
+    ("way", "answer"), [(Way.GIT_REVERT, Answer.PASS), (Way.PIN, Answer.BLOCK), (Way.FLAG_OFF, Answer.UNKNOWN), (Way.UNDO, Answer.UNKNOWN)]
+)
 def test_what_is_needed_depends_on_the_way(way: Way, answer: Answer) -> None:
     other = allowed({"get": True, "sync": True, "update": False})
     other.way = way
@@ -72,3 +74,21 @@ def test_what_nobody_could_read_is_unknown(key: Key[object]) -> None:
 
 def test_an_empty_list_of_permissions_is_not_a_yes() -> None:
     assert ask(allowed({})).answer is Answer.UNKNOWN
+
+
+def test_an_abort_needs_the_right_to_abort() -> None:
+    def asked(may: bool) -> Finding:
+        of = made.rolled_out(world(way=Way.ABORT), {"stable": "good", "current": "bad"}, {"skips": "stable"})
+        line = {"abort": "p, backout, …/abort, allow"}
+        return ask(of.tell(made.PERMISSIONS, keys.Permissions(allowed=ALL | {"abort": may, "promote": False}, fix=line)))
+
+    assert asked(may=True).answer is Answer.PASS
+    assert (asked(may=False).answer, asked(may=False).clears) == (Answer.BLOCK, "Add: p, backout, …/abort, allow")
+
+
+@pytest.mark.parametrize("way", [Way.ROLLBACK, Way.ABORT])
+def test_the_right_to_promote_is_needed_only_where_the_plan_promotes(way: Way) -> None:
+    for allows, answer in ((True, Answer.BLOCK), (False, Answer.PASS)):
+        of = made.rolled_out(world(way=way), {"stable": "bad", "current": "bad"}, {"steps": 2}, promote_full=allows)
+        of.tell(made.PERMISSIONS, keys.Permissions(allowed=ALL | {"abort": True, "promote": False}, fix={}))
+        assert ask(of).answer is answer

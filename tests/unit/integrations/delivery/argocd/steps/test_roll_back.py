@@ -585,5 +585,5 @@ async def test_an_account_that_nobody_knows_may_not_act(plain: Stage, tmp_path: 
 
 async def test_an_unknown_step_is_a_mistake(plain: Stage) -> None:
     step, intention = await plain.ready("web", "roll_back")
-    with pytest.raises(PermanentError, match="no step 'abort'"):
-        await plain.argo.intend(replace(step, name="abort"), intention)
+    with pytest.raises(PermanentError, match="no step 'nonsense'"):
+        await plain.argo.intend(replace(step, name="nonsense"), intention)
