@@ -4,6 +4,7 @@ import aiohttp
 import pytest
 
 from integrations.sandbox.argocd import V2_14, SandboxArgoCD, Timings
+from tests.contract.argocd.outages import SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer, config_map
 from tests.unit.integrations.sandbox.argocd.conftest import TurnableClock
 from tests.unit.integrations.sandbox.argocd.test_rollouts import opened
@@ -35,7 +36,8 @@ async def test_a_server_before_3_1_does_not_know_the_second_form(clock: Turnable
     sandbox = SandboxArgoCD(clock=clock, timings=Timings.fast(), profile=V2_14)
     url = await sandbox.start()
     async with aiohttp.ClientSession() as session:
-        server = ArgoCDServer(kind="sandbox", url=url, tokens={"admin": sandbox.admin_token()}, git_root=tmp_path, session=session)
+        tokens = {"admin": sandbox.admin_token()}
+        server = ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox))
         answer = await server.call("POST", f"/api/v1/applications/web/{path}", {"action": "abort"}, by="admin")
     await sandbox.stop()
     assert (answer.status, answer.body) == (404, "Not Found\n")
