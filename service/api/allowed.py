@@ -5,6 +5,7 @@ from datetime import datetime
 from service.api.auth import Principal
 from service.domain.model import Hold, Operation
 from service.domain.planning.plan import Plan
+from service.domain.policy import another_person, can_override
 from service.domain.verdict import Answer
 
 WAITING = "awaiting_approval"
@@ -21,22 +22,34 @@ def on_target(caller: Principal, *, busy: bool) -> list[str]:
 
 
 def on_check(caller: Principal, plan: Plan | None, *, busy: bool) -> list[str]:
-    """After a check: a rollback only where there is a plan that can be carried out."""
-    return _those(caller, ("plan", "plans:write", plan is not None), ("rollback", "operations:create", not busy and can_run(plan)))
+    """After a check: a rollback only where there is a plan that can be carried out, an override to ask for only where its blocks can be overridden."""
+    return _those(
+        caller,
+        ("plan", "plans:write", plan is not None),
+        ("rollback", "operations:create", not busy and can_run(plan)),
+        ("override", "operations:create", not busy and can_be_overridden(plan) and caller.actor.kind == "user"),
+    )
 
 
 def on_plan(caller: Principal, plan: Plan, *, now: datetime) -> list[str]:
     """On a kept plan, until its time is over."""
-    return _those(caller, ("rollback", "operations:create", can_run(plan) and now < plan.act_before))
-
-
-def on_operation(caller: Principal, operation: Operation) -> list[str]:
-    """On an operation as it stands."""
-    alive = operation.done_at is None
-    waits = alive and operation.phase == WAITING and not operation.cancel_requested
+    fresh = now < plan.act_before
     return _those(
         caller,
-        ("approve", "operations:approve", waits),
+        ("rollback", "operations:create", can_run(plan) and fresh),
+        ("override", "operations:create", can_be_overridden(plan) and fresh and caller.actor.kind == "user"),
+    )
+
+
+def on_operation(caller: Principal, operation: Operation, plan: Plan | None = None) -> list[str]:
+    """On an operation as it stands, with its plan. One that overrides a block is confirmed by another person than who asked for it."""
+    alive = operation.done_at is None
+    waits = alive and operation.phase == WAITING and not operation.cancel_requested
+    overrides = plan is not None and bool(plan.overrides)
+    return _those(
+        caller,
+        ("approve", "operations:approve", waits and not overrides),
+        ("override", "operations:override", waits and overrides and another_person(operation.requested_by, caller.actor)),
         ("reject", "operations:approve", waits),
         ("cancel", "operations:cancel", alive and not operation.cancel_requested),
     )
@@ -55,3 +68,8 @@ def on_stop(caller: Principal, *, stopped: bool) -> list[str]:
 def can_run(plan: Plan | None) -> bool:
     """Whether the plan has steps and nothing blocks it."""
     return plan is not None and bool(plan.steps) and plan.verdict.worst < Answer.BLOCK
+
+
+def can_be_overridden(plan: Plan | None) -> bool:
+    """Whether the plan has steps and every block of it is one that two persons may override."""
+    return plan is not None and bool(plan.steps) and bool(can_override(plan.verdict))

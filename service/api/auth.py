@@ -37,6 +37,7 @@ SCOPES = (
     "plans:write",
     "operations:create",
     "operations:approve",
+    "operations:override",
     "operations:cancel",
     "holds:end",
     "stop:write",

@@ -43,7 +43,17 @@ class StartRollback(MakePlan):
 
     plan_digest: Digest | None = None
     accept: list[RuleName] = []
+    override: list[RuleName] = []
     reason: Text = ""
+
+
+class Override(Keyed):
+    """`POST /v1/operations/{id}/override`: a second person's word for each block that the plan is carried out against."""
+
+    plan_digest: Digest
+    override: list[RuleName]
+    accept: list[RuleName] = []
+    reason: Needed
 
 
 class Approve(Keyed):

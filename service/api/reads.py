@@ -17,7 +17,12 @@ class UseCases(Protocol):
     """What people ask for (`service.workflow.desk.Desk`). Errors are those of `service.domain.errors`, each with a sentence."""
 
     async def check(self, target: TargetId, actor: Actor = ...) -> Examination: ...  # noqa: D102
-    async def rollback(self, target: TargetId, actor: Actor, *, digest: str, names: Sequence[str], reason: str) -> Operation: ...  # noqa: D102
+    async def rollback(  # noqa: D102
+        self, target: TargetId, actor: Actor, *, digest: str, names: Sequence[str], reason: str, override: Sequence[str] = ()
+    ) -> Operation: ...
+    async def confirm_override(  # noqa: D102
+        self, operation_id: str, actor: Actor, *, digest: str, names: Sequence[str], override: Sequence[str], reason: str
+    ) -> Operation: ...
     async def decide(self, operation_id: str, actor: Actor, *, approve: bool, digest: str, names: Sequence[str], reason: str) -> Operation: ...  # noqa: D102
     async def cancel(self, operation_id: str, actor: Actor, reason: str) -> Operation: ...  # noqa: D102
     async def end_hold(self, hold_id: str, actor: Actor, *, reason: str, leave_auto_sync_off: bool, accept_bad: bool) -> Hold: ...  # noqa: D102

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from service.domain.facts import Evidence
 from service.domain.model import Actor, Episode, Hold, Image, Incident, Json, Mode, Operation, Release, ReleaseRecord, TargetId
 from service.domain.planning.plan import Plan, Step
-from service.domain.policy import TargetPolicy, decide
+from service.domain.policy import TargetPolicy, can_override, decide
 from service.domain.ports import AuditEvent, ListedTarget
 from service.domain.verdict import Answer, Finding, Verdict
 from service.workflow import record
@@ -204,6 +204,7 @@ def finding(one: Finding) -> View:
         "evidence": [evidence(each) for each in one.evidence],
         "adds": list(one.adds),
         "instead": None if one.instead is None else one.instead.value,
+        "overridable": one.overridable,
     }
 
 
@@ -219,8 +220,13 @@ def verdict(one: Verdict) -> View:
 
 
 def must_name(one: Verdict) -> list[str]:
-    """The rules that an approval has to name, by the one table that says so."""
-    return list(decide(Mode.APPROVE, one, TargetPolicy()).must_name)
+    """The rules that an approval has to name, or the confirmation of an override, by the one table that says so."""
+    return list(decide(Mode.APPROVE, one, TargetPolicy(), override=can_override(one)).must_name)
+
+
+def must_override(one: Plan | None) -> list[str]:
+    """The rules that an override has to name; none where it can never be overridden, or nothing blocks."""
+    return list(can_override(one.verdict)) if one is not None and one.steps else []
 
 
 def rollback_check(found: Examination, *, mode: Mode, around: Around, allowed: Sequence[str], addresses: Addresses) -> View:
@@ -240,6 +246,7 @@ def rollback_check(found: Examination, *, mode: Mode, around: Around, allowed: S
         "findings": [finding(one) for one in judged.findings],
         "plan_digest": None if found.plan is None else found.plan.digest,
         "must_name": must_name(judged),
+        "must_override": must_override(found.plan),
         "mode": mode.word,
         "operation": around.operation,
         "hold": around.hold,
@@ -292,6 +299,8 @@ def plan_body(one: Plan) -> View:
         "steps": [step(each) for each in one.steps],
         "verdict": verdict(one.verdict),
         "must_name": must_name(one.verdict),
+        "must_override": must_override(one),
+        "overrides": list(one.overrides),
         "mode": one.mode.word,
         "policy_version": one.policy_version,
         "made_at": utc(one.made_at),
@@ -332,6 +341,7 @@ def operation(one: Operation, *, allowed: Sequence[str], addresses: Addresses) -
         "goal": data.plan.goal.title if data.plan else None,
         "plan_digest": data.plan.digest if data.plan else None,
         "must_name": must_name(data.plan.verdict) if data.plan else [],
+        "override": _override(one, data),
         "hold": data.hold_id or None,
         "cancel_requested": one.cancel_requested,
         "trace_id": one.trace_id,
@@ -365,6 +375,19 @@ def operation_detail(one: Operation, approval: Mapping[str, Json] | None, *, all
     return tagged(body)
 
 
+def _override(one: Operation, data: record.Attempt) -> View | None:
+    """The blocks that the plan is carried out against, who asked for that and who confirmed it."""
+    if data.plan is None or not data.plan.overrides:
+        return None
+    return {
+        "rules": list(data.plan.overrides),
+        "asked_by": actor(one.requested_by),
+        "reason": data.confirmed.reason if data.confirmed else "",
+        "confirmed_by": data.second or None,
+        "confirmed_because": data.second_reason,
+    }
+
+
 def _trigger(data: record.Attempt) -> View | None:
     if data.trigger is None:
         return None
@@ -386,6 +409,7 @@ def _approval(row: Mapping[str, Json]) -> View:
         "at": utc(datetime.fromisoformat(row["at"])),
         "reason": body.get("reason", ""),
         "accepted": list(body.get("names", ())),
+        "overridden": list(body.get("override", ())),
     }
 
 

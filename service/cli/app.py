@@ -45,6 +45,7 @@ def make_app() -> typer.Typer:
     )
     for command in plain:
         app.command()(command)
+    app.command("override")(deciding.confirm_override)
     holds = _group(looking.holds.__doc__ or "", alone=True)
     holds.callback()(looking.holds)
     holds.command("end")(deciding.end_hold)

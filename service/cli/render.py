@@ -271,6 +271,7 @@ def _next(document: Doc, target: str) -> Iterable[Text]:
         yield command(f"Find out what is missing above, or decide, naming each unknown: backout rollback {target}")
     elif recommended.get("because"):
         yield Text(f"Why: {text(recommended['because'])}")
+    yield from _two_persons(document, target)
 
 
 def plan(document: Doc, now: datetime) -> RenderableType:
@@ -285,12 +286,23 @@ def plan(document: Doc, now: datetime) -> RenderableType:
     parts.append(_steps(steps) if steps else Text("no steps: this way is closed", style="red"))
     parts += ["", findings(_docs(verdict.get("findings")), now, everything=False, more=f"`backout check {target} --all` shows them")]
     parts += ["", Text(f"digest {text(document.get('digest'))}", style="dim")]
-    if verdict.get("verdict") == "block":
+    if document.get("overrides"):
+        parts.append(Text(f"This plan is carried out against {', '.join(map(text, _list(document['overrides'])))}.", style="bold red"))
+    elif verdict.get("verdict") == "block":
         recommended = _doc(verdict.get("recommended"))
         parts.append(
             Text(f"This plan is not carried out. Instead: {text(recommended.get('way')).replace('_', ' ')} — {text(recommended.get('because'))}", style="red")
         )
+        parts += _two_persons(document, target)
     return Group(*parts)
+
+
+def _two_persons(document: Doc, target: str) -> Iterable[Text]:
+    """How two persons override what blocks, where they may."""
+    rules = ",".join(text(rule) for rule in _list(document.get("must_override")))
+    if rules:
+        yield Text("Two persons who know better may override it together: one asks, another one confirms.", style="dim")
+        yield command(f"backout rollback {target} --override {rules} --reason …")
 
 
 def _steps(steps: Sequence[Doc]) -> RenderableType:
@@ -391,6 +403,9 @@ def ended(document: Doc) -> RenderableType:
         .append(f"    trace {text(document.get('trace_id'))[:8]}", style="dim")
     )
     lines: list[RenderableType] = [head, Text(_joined((text(document.get("says")), touched)))]
+    if (override := _doc(document.get("override"))).get("confirmed_by"):
+        rules, by, because = ", ".join(map(text, _list(override.get("rules")))), text(override["confirmed_by"]), text(override.get("confirmed_because"))
+        lines.append(Text(f"overridden: {rules}, confirmed by {by}: {because}"))
     if document.get("hold"):
         lines.append(Text(f"hold {short(document['hold'])} keeps the bad release away: backout holds"))
     lines.append(Text(f"the whole story: backout audit {short(document.get('id'))}", style="dim"))
@@ -401,6 +416,8 @@ def waiting(document: Doc, now: datetime) -> RenderableType:
     """That it waits for a person, until when, what an approval has to name, and the commands."""
     identity, names = short(document.get("id")), [text(rule) for rule in _list(document.get("must_name"))]
     accept = f" --accept {','.join(names)}" if names else ""
+    if document.get("override"):
+        return _waiting_for_another(document, identity, now)
     until = f", until {clock(document['act_before'])} ({ago(document['act_before'], now)})" if document.get("act_before") else ""
     return Group(
         Text(f"{text(document.get('target'))} waits for a person{until}", style="bold yellow"),
@@ -408,6 +425,24 @@ def waiting(document: Doc, now: datetime) -> RenderableType:
         command(f"approve: backout approve {identity}{accept}"),
         command(f"reject:  backout reject {identity} --reason …"),
     )
+
+
+def _waiting_for_another(document: Doc, identity: str, now: datetime) -> RenderableType:
+    until = f", until {clock(document['act_before'])} ({ago(document['act_before'], now)})" if document.get("act_before") else ""
+    return Group(
+        Text(f"{text(document.get('target'))} waits for a second person{until}", style="bold yellow"),
+        override_asked(document),
+        command(f"confirm, as somebody else: backout override {identity} --reason …"),
+        command(f"reject:                    backout reject {identity} --reason …"),
+    )
+
+
+def override_asked(document: Doc) -> RenderableType:
+    """Who wants which block overridden, and why."""
+    asked = _doc(document.get("override"))
+    by = _doc(asked.get("asked_by"))
+    rules = ", ".join(text(rule) for rule in _list(asked.get("rules")))
+    return Text(f"{text(by.get('kind'))}:{text(by.get('name'))} asks to override {rules}: {text(asked.get('reason'))}", style="bold")
 
 
 def request_taken(document: Doc, what: str) -> RenderableType:

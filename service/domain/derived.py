@@ -183,6 +183,7 @@ def together(parts: Sequence[Finding]) -> Finding:
         evidence=tuple(dict.fromkeys(one for part in parts for one in part.evidence)),
         adds=tuple(dict.fromkeys(step for part in parts if part.answer is not Answer.BLOCK for step in part.adds)),
         instead=next((part.instead for part in speaking if part.instead), None),
+        overridable=all(part.overridable for part in speaking),
     )
 
 

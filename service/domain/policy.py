@@ -1,11 +1,12 @@
 """What the operator allows for a target, and the one table that says what findings lead to by mode (docs/architecture.md section 1)."""
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from service.domain.model import Mode, TargetId
+from service.domain.model import Actor, Mode, TargetId
 from service.domain.verdict import Answer, Finding, Verdict
 
 
@@ -124,18 +125,21 @@ class Do(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What happens next, why, and the rules that an approval has to name."""
+    """What happens next, why, and the rules that an approval has to name. With `must_override` it is a second person who decides, and names those too."""
 
     do: Do
     says: str
     must_name: tuple[str, ...] = ()
+    must_override: tuple[str, ...] = ()
 
 
-def decide(mode: Mode, verdict: Verdict, policy: TargetPolicy) -> Decision:
-    """The table of docs/architecture.md section 1, and no other."""
+def decide(mode: Mode, verdict: Verdict, policy: TargetPolicy, *, override: Collection[str] = ()) -> Decision:
+    """The table of docs/architecture.md section 1, and no other. `override` names the rules whose block a person asked to override."""
     worst = verdict.worst
     if mode is Mode.OBSERVE:
         return Decision(do=Do.RECORD, says=f"mode observe: recorded, nothing done ({worst.word})")
+    if override and mode is Mode.APPROVE:
+        return _overriding(verdict, override)
     if worst is Answer.BLOCK:
         return Decision(do=Do.REFUSE, says=_first(verdict, Answer.BLOCK))
     if mode is Mode.SUGGEST:
@@ -151,6 +155,39 @@ def decide(mode: Mode, verdict: Verdict, policy: TargetPolicy) -> Decision:
         return Decision(do=Do.ACT, says=f"mode auto: the policy lets the warning of {passed} pass")
     named = tuple(f.rule for f in doubts)
     return Decision(do=Do.WAIT, says=f"a person decides, naming {', '.join(named) or 'the missing answers'}", must_name=named)
+
+
+def can_override(verdict: Verdict) -> tuple[str, ...]:
+    """The blocking rules, if two persons may override every one of them together; () when one of them can never be overridden, or nothing blocks."""
+    blocking = verdict.of(Answer.BLOCK)
+    return tuple(f.rule for f in blocking) if all(f.overridable for f in blocking) else ()
+
+
+def _overriding(verdict: Verdict, override: Collection[str]) -> Decision:
+    """Exactly the blocks there are, each of a kind that can be overridden, wait for a second person; anything else is refused."""
+    blocking = verdict.of(Answer.BLOCK)
+    for finding in blocking:
+        if not finding.overridable:
+            return Decision(do=Do.REFUSE, says=f"{finding.rule} can never be overridden: {finding.says}")
+    names = tuple(f.rule for f in blocking)
+    unnamed = [f for f in blocking if f.rule not in override]
+    if unnamed:
+        return Decision(do=Do.REFUSE, says=f"the override does not name {unnamed[0].rule}: {unnamed[0].says}")
+    idle = [rule for rule in override if rule not in names]
+    if idle:
+        return Decision(do=Do.REFUSE, says=f"{', '.join(idle)} does not block (any more): look at the plan again")
+    doubts = tuple(f.rule for f in (*verdict.of(Answer.UNKNOWN), *verdict.of(Answer.WARN)))
+    says = f"a second person decides on overriding {', '.join(names)}" + (f", naming {', '.join(doubts)}" if doubts else "")
+    return Decision(do=Do.WAIT, says=says, must_name=doubts, must_override=names)
+
+
+def another_person(first: Actor, second: Actor) -> bool:
+    """Whether an override may be confirmed by `second` after `first` asked for it: two people, under two names that no eye could take for one."""
+    return first.kind == second.kind == "user" and _folded(first.name) != _folded(second.name)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def waive(finding: Finding, policy: TargetPolicy, now: datetime) -> str:

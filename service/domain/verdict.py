@@ -27,7 +27,7 @@ class Finding:
     """One rule's answer with one sentence a person on call can use, its evidence, what would change it, and the plan steps it adds (sentences).
 
     `rule`, `gate` and `waived` are filled in by the evaluation; `waived` names the reason and expiry of the waiver that lets a warn or unknown pass.
-    `instead` is set by a block that knows the better way.
+    `instead` is set by a block that knows the better way; `overridable` by one that two persons may override together, for they can know better.
     """
 
     answer: Answer
@@ -36,6 +36,7 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     adds: tuple[str, ...] = ()
     instead: Way | None = None
+    overridable: bool = False
     rule: str = ""
     gate: bool = False
     waived: str = ""
@@ -56,9 +57,9 @@ def unknown(says: str, *evidence: Evidence, clears: str) -> Finding:
     return Finding(answer=Answer.UNKNOWN, says=says, evidence=evidence, clears=clears)
 
 
-def blocks(says: str, *evidence: Evidence, clears: str, instead: Way | None = None) -> Finding:
-    """Going this way would do harm."""
-    return Finding(answer=Answer.BLOCK, says=says, evidence=evidence, clears=clears, instead=instead)
+def blocks(says: str, *evidence: Evidence, clears: str, instead: Way | None = None, overridable: bool = False) -> Finding:
+    """Going this way would do harm. `overridable` where people can know better than the evidence; never where it would not work, or is another's."""
+    return Finding(answer=Answer.BLOCK, says=says, evidence=evidence, clears=clears, instead=instead, overridable=overridable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,6 +192,8 @@ class OperationStore:
             )
             word = "approved" if approve else "rejected"
             says = f"{word} by {actor}" + (f": {body['reason']}" if body.get("reason") else "")
+            if approve and body.get("override"):
+                word, says = "override_given", f"override of {', '.join(body['override'])} confirmed by {actor}: {body['reason']}"
             row = AuditEvent(kind=word, says=says, at=at, body={"actor": str(actor), **body})
             await self._append(connection, await _reload(connection, operation_id), (row,), (), (), at)
             return True

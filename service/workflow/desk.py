@@ -8,8 +8,9 @@ from typing import Protocol
 from service.domain import keys, spans
 from service.domain.errors import BackoutError, ConflictError, NotFoundError, RefusedError
 from service.domain.facts import Absent
-from service.domain.model import Actor, Hold, Mode, Operation, OperationKind, TargetId
-from service.domain.planning.plan import Step
+from service.domain.model import Actor, Hold, Json, Mode, Operation, OperationKind, TargetId
+from service.domain.planning.plan import Plan, Step
+from service.domain.policy import another_person
 from service.domain.ports import (
     AuditEvent,
     Clock,
@@ -81,15 +82,20 @@ class Desk:
             deadline=policy.approve_within,
         )
 
-    async def rollback(self, target: TargetId, actor: Actor, *, digest: str, names: Sequence[str], reason: str) -> Operation:
+    async def rollback(self, target: TargetId, actor: Actor, *, digest: str, names: Sequence[str], reason: str, override: Sequence[str] = ()) -> Operation:
         """Begin a rollback that a person asks for. With `digest` it is confirmed beforehand for exactly that plan; without, it waits for an approval.
 
+        `override` names each rule whose block is to be overridden: it then waits for a second person (`confirm_override`).
         Raises ConflictError with the id of the operation that is alive for the target.
         """
+        if override and not (digest and reason.strip()):
+            raise RefusedError("an override names the digest of the plan that was looked at, and a reason")
+        if override and actor.kind != "user":
+            raise RefusedError(f"an override is asked for and given by persons; {actor} is none")
         await self._known(target)
         now = self._clock.now()
         operation_id = self._new_id("op")
-        confirmed = record.Confirmed(digest=digest, names=tuple(names), reason=reason) if digest else None
+        confirmed = record.Confirmed(digest=digest, names=tuple(names), reason=reason, override=tuple(override)) if digest else None
         operation = Operation(
             id=operation_id,
             kind=OperationKind.ROLLBACK,
@@ -107,31 +113,66 @@ class Desk:
             updated_at=now,
         )
         says = f"asked for by {actor}" + (f": {reason}" if reason else "")
-        row = AuditEvent(kind="accepted", says=says, at=now, body={"actor": str(actor), "digest": digest, "names": list(names)})
+        body = {"actor": str(actor), "digest": digest, "names": list(names), "override": list(override)}
+        row = AuditEvent(kind="accepted", says=says, at=now, body=body)
         await self._starting.begin(operation, (row,), (accepted_span(operation, now, None),))
         await self._starter.start(Work(kind="operation", id=operation.id, seq=0))
         return operation
 
     async def decide(self, operation_id: str, actor: Actor, *, approve: bool, digest: str, names: Sequence[str], reason: str) -> Operation:
         """Approve or reject a waiting operation. An approval names the plan's digest and each warning and unknown; it is checked again before acting."""
+        operation = await self._waiting(operation_id)
+        plan = record.load(operation).plan
+        if approve:
+            if plan is not None and plan.overrides:
+                raise RefusedError(f"this plan overrides {', '.join(plan.overrides)}: a second person confirms that with backout override {operation_id}")
+            self._still(operation, plan, digest, names)
+        return await self._decided(operation, actor, approve=approve, body={"digest": digest, "names": list(names), "reason": reason})
+
+    async def confirm_override(self, operation_id: str, actor: Actor, *, digest: str, names: Sequence[str], override: Sequence[str], reason: str) -> Operation:
+        """The second person's word for a plan that is carried out against blocks: names the digest, each block, each warning and unknown, and a reason."""
+        operation = await self._waiting(operation_id)
+        plan = record.load(operation).plan
+        if plan is None or not plan.overrides or operation.automatic:
+            raise ConflictError(f"operation {operation_id} asks for no override")
+        if actor.kind != "user":
+            raise RefusedError(f"an override is asked for and given by persons; {actor} is none")
+        if not another_person(operation.requested_by, actor):
+            raise RefusedError(f"{operation.requested_by} asked for the override; somebody else has to confirm it")
+        if not reason.strip():
+            raise RefusedError("an override needs a reason")
+        unnamed = [rule for rule in plan.overrides if rule not in override]
+        if unnamed:
+            raise RefusedError(f"an override names each block; missing: {', '.join(unnamed)}")
+        foreign = [rule for rule in override if rule not in plan.overrides]
+        if foreign:
+            raise RefusedError(f"{', '.join(foreign)} is not overridden by this plan; look at it again")
+        self._still(operation, plan, digest, (*names, *override))
+        body = {"digest": digest, "names": list(names), "override": list(override), "reason": reason}
+        return await self._decided(operation, actor, approve=True, body=body)
+
+    async def _waiting(self, operation_id: str) -> Operation:
         operation = await self._operation(operation_id)
         if operation.phase != "awaiting_approval" or operation.done_at is not None:
             raise ConflictError(f"operation {operation_id} does not wait for a decision ({operation.outcome or operation.phase})")
-        plan = record.load(operation).plan
-        if approve:
-            if plan is None or not digest or plan.digest != digest:
-                raise ConflictError("an approval names the digest of the plan it approves; look at the plan again")
-            wanted = [f.rule for f in plan.verdict.findings if f.answer and not f.waived]
-            missing = [name for name in wanted if name not in names]
-            if missing:
-                raise RefusedError(f"an approval names each warning and unknown; missing: {', '.join(missing)}")
-            if operation.act_before is not None and self._clock.now() >= operation.act_before:
-                raise ConflictError("the offer has ended")
-        body = {"digest": digest, "names": list(names), "reason": reason}
-        taken = await self._journal.decide(operation_id, seq=operation.seq, actor=actor, approve=approve, at=self._clock.now(), body=body)
+        return operation
+
+    def _still(self, operation: Operation, plan: Plan | None, digest: str, names: Sequence[str]) -> None:
+        """Raises what is wrong with an approval: another plan than this one, a rule that it does not name, an offer that is over."""
+        if plan is None or not digest or plan.digest != digest:
+            raise ConflictError("an approval names the digest of the plan it approves; look at the plan again")
+        wanted = [f.rule for f in plan.verdict.findings if f.answer and not f.waived]
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            raise RefusedError(f"an approval names each warning and unknown; missing: {', '.join(missing)}")
+        if operation.act_before is not None and self._clock.now() >= operation.act_before:
+            raise ConflictError("the offer has ended")
+
+    async def _decided(self, operation: Operation, actor: Actor, *, approve: bool, body: Mapping[str, Json]) -> Operation:
+        taken = await self._journal.decide(operation.id, seq=operation.seq, actor=actor, approve=approve, at=self._clock.now(), body=body)
         if not taken:
-            raise ConflictError(f"operation {operation_id} was decided by somebody else, or its offer ended")
-        return await self._woken(operation_id)
+            raise ConflictError(f"operation {operation.id} was decided by somebody else, or its offer ended")
+        return await self._woken(operation.id)
 
     async def cancel(self, operation_id: str, actor: Actor, reason: str) -> Operation:
         """Ask an operation to stop; what it wrote is taken back where that is possible."""

@@ -31,11 +31,12 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """A person confirmed this plan beforehand by its digest, naming these rules."""
+    """A person confirmed this plan beforehand by its digest, naming these rules, and asked to override these blocks."""
 
     digest: str
     names: tuple[str, ...] = ()
     reason: str = ""
+    override: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class Attempt:
     `cursor` is the next step of the plan; `why_compensate` the sentence that made the operation take its steps back. `ending` is the outcome that
     the compensation leads to. `verdicts` counts how often the world was judged, `attempts` the attempts made for plans that were given up since.
     `keep_firing` is the alert rule's own, which delays the end of a verification; `verified` that it ended well. `hold_id` is the hold that it opened,
-    joined or works under.
+    joined or works under. `second` is who confirmed the override of the plan's blocks, and why.
     """
 
     schema: int = SCHEMA
@@ -76,6 +77,8 @@ class Attempt:
     attempts: int = 0
     keep_firing: timedelta = timedelta(0)
     verified: bool = False
+    second: str = ""
+    second_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

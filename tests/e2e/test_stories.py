@@ -1,7 +1,9 @@
 """The story with the real service as a process of its own, real HTTP and the sandbox world. One world for all: each test has a shop to itself."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,14 @@ import pytest
 import pytest_asyncio
 
 from integrations.sandbox.alertmanager import PostableAlert, Route, webhook_body
+from service.api.tokens import create_token
 from service.wiring.checking import doctor
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
-SHOPS = {"checkout": "v2.4.6", "payments": "v5.2.1", "catalog": "v1.8.0", "quiet": "v1.0.0"}
+SHOPS = {"checkout": "v2.4.6", "payments": "v5.2.1", "catalog": "v1.8.0", "orders": "v3.0.4", "quiet": "v1.0.0"}
 SENDERS = 20
 POSTS = 500
 
@@ -119,6 +122,48 @@ async def test_an_offer_waits_for_a_person_and_acts_when_its_plan_is_approved(gr
     assert (operation["outcome"], await rollbacks(ground, "catalog")) == ("recovered", 1)
     events = {e["kind"] for e in (await ground.get(f"/v1/operations/{offer['id']}/events"))["events"]}
     assert "approved" in events
+
+
+def second_person(ground: Playground) -> str:
+    """A token of somebody else, for confirming overrides alone."""
+    keys = json.loads((ground.folder / "keys.json").read_text(encoding="utf-8"))
+    scopes = ("operations:read", "operations:override")
+    return create_token(keys, subject="bob", scopes=scopes, targets=("*",), expires=timedelta(minutes=9), now=SystemClock().now())
+
+
+async def test_a_block_is_overridden_by_two_persons_and_by_no_one_alone(ground: Playground) -> None:
+    dropping = {"db/migrations/0042_drop_legacy.sql": "ALTER TABLE orders DROP COLUMN legacy_status;\n"}
+    good = await ground.world.live("orders")
+    shipped = await ground.world.release("orders", "v3.1.0", errors=0.3, files=dropping)
+    await ground.world.until_live("orders", shipped)
+    refused = await ended(ground, "orders")
+    assert (refused["outcome"], refused["automatic"]) == ("refused", True)
+    plan = (await ground.post("/v1/plans", {"target": "sandbox:orders"}))[1]
+    assert plan["must_override"] == ["schema_is_compatible"]
+    body = {"target": "sandbox:orders", "plan_digest": plan["digest"], "accept": plan["must_name"], "reason": "nobody reads that column"}
+    status, asked = await ground.post("/v1/operations", body | {"override": plan["must_override"]})
+    assert status == 202
+
+    async def waiting() -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] = await ground.get(f"/v1/operations/{asked['id']}")
+        return found if found["phase"] == "awaiting_approval" else None
+
+    offer: Mapping[str, Any] = await ground.until(waiting, 30, "the request to wait for a second person")
+    word = {"plan_digest": offer["plan_digest"], "override": ["schema_is_compatible"], "accept": offer["must_name"], "reason": "looked at the code"}
+    where = f"{ground.url}/v1/operations/{offer['id']}/override"
+    async with aiohttp.ClientSession() as session:
+        answers = []
+        for token in (ground.token_file.read_text(encoding="utf-8").strip(), second_person(ground)):
+            async with session.post(where, json=word, headers={"Authorization": f"Bearer {token}"}) as answer:
+                answers.append(answer.status)
+    assert answers == [403, 202]
+    operation = await ended(ground, "orders")
+    # A person asked, so there is no alert whose rule could be the SLI, and none is declared: whether it helped is not claimed.
+    assert (operation["id"], operation["outcome"], await rollbacks(ground, "orders")) == (offer["id"], "inconclusive", 1)
+    assert await ground.world.live("orders") == good
+    assert operation["override"]["confirmed_by"] == "user:bob"
+    kinds = [one["kind"] for one in (await ground.get(f"/v1/operations/{offer['id']}/events"))["events"]]
+    assert kinds.index("override_asked") < kinds.index("override_given") < kinds.index("intent")
 
 
 async def test_a_shop_that_nobody_complained_about_was_left_alone(ground: Playground) -> None:

@@ -7,13 +7,14 @@ from datetime import timedelta
 from aiohttp import web
 
 from service.api import allowed, pages, views
-from service.api.bodies import Approve, StartRollback, WithReason
+from service.api.bodies import Approve, Override, StartRollback, WithReason
 from service.api.edge import Answer, Call, Route, number, text
 from service.api.problems import ProblemError
 from service.api.reads import Position
 from service.api.streams import MEDIA_TYPE, stream
 from service.domain.errors import ConflictError
 from service.domain.model import Operation, TargetId
+from service.workflow import record
 
 LONGEST_WAIT = 60
 LOOK_EVERY = 0.25
@@ -53,7 +54,9 @@ async def start_rollback(call: Call, asked: StartRollback) -> Answer:
     if await call.parts.targets.listed(target) is None:
         raise ProblemError("not_found", f"there is no target {target}; GET /v1/targets lists them")
     try:
-        operation = await call.parts.desk.rollback(target, call.caller.actor, digest=asked.plan_digest or "", names=asked.accept, reason=asked.reason)
+        operation = await call.parts.desk.rollback(
+            target, call.caller.actor, digest=asked.plan_digest or "", names=asked.accept, reason=asked.reason, override=asked.override
+        )
     except ConflictError as error:
         raise await _busy(call, error) from error
     return await _under_way(call, operation)
@@ -109,6 +112,15 @@ async def approve(call: Call, asked: Approve) -> Answer:
     return await _under_way(call, decided)
 
 
+async def override(call: Call, asked: Override) -> Answer:
+    """Confirm, as a second person, that the plan is carried out against the blocks that it names."""
+    operation = call.about(await _load(call))
+    decided = await call.parts.desk.confirm_override(
+        operation.id, call.caller.actor, digest=asked.plan_digest, names=asked.accept, override=asked.override, reason=asked.reason
+    )
+    return await _under_way(call, decided)
+
+
 async def reject(call: Call, asked: WithReason) -> Answer:
     """Reject it."""
     operation = call.about(await _load(call))
@@ -123,12 +135,16 @@ async def cancel(call: Call, asked: WithReason) -> Answer:
 
 def summary(call: Call, operation: Operation) -> views.View:
     """An operation as a list shows it to this caller."""
-    return views.operation(operation, allowed=allowed.on_operation(call.caller, operation), addresses=call.addresses)
+    return views.operation(operation, allowed=_allowed(call, operation), addresses=call.addresses)
+
+
+def _allowed(call: Call, operation: Operation) -> Sequence[str]:
+    return allowed.on_operation(call.caller, operation, record.load(operation).plan)
 
 
 async def _detail(call: Call, operation: Operation) -> views.View:
     decision = await call.parts.operations.approval(operation.id)
-    return views.operation_detail(operation, decision, allowed=allowed.on_operation(call.caller, operation), addresses=call.addresses)
+    return views.operation_detail(operation, decision, allowed=_allowed(call, operation), addresses=call.addresses)
 
 
 async def _under_way(call: Call, operation: Operation) -> Answer:
@@ -157,6 +173,7 @@ ROUTES = (
     Route(method="GET", path="/v1/operations/{id}/events", handler=list_events, scope="operations:read", query=("after",)),
     Route(method="GET", path="/v1/operations/{id}/trace", handler=get_trace, scope="operations:read"),
     Route(method="POST", path="/v1/operations/{id}/approve", handler=approve, scope="operations:approve", body=Approve, once=True),
+    Route(method="POST", path="/v1/operations/{id}/override", handler=override, scope="operations:override", body=Override, once=True),
     Route(method="POST", path="/v1/operations/{id}/reject", handler=reject, scope="operations:approve", body=WithReason, once=True),
     Route(method="POST", path="/v1/operations/{id}/cancel", handler=cancel, scope="operations:cancel", body=WithReason, once=True),
 )

@@ -1,4 +1,4 @@
-"""Commands by which a person decides: rollback, approve, reject, cancel, the end of a hold, stop and resume.
+"""Commands by which a person decides: rollback, approve, override, reject, cancel, the end of a hold, stop and resume.
 
 A rollback is confirmed for exactly the plan that was shown, by its digest, naming each warning; the service examines the world again before it acts.
 """
@@ -24,6 +24,11 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needs --digest.")]
 Digest = Annotated[str, typer.Option("--digest", metavar="sha256:…", help="The plan you looked at (`backout plan TARGET --json`).")]
 NoFollow = Annotated[bool, typer.Option("--no-follow", help="Come back as soon as the request was taken.")]
 
+Override = Annotated[
+    list[str],
+    typer.Option("--override", metavar="RULE,…", help="Name a rule whose block is to be overridden; a second person has to confirm it.", show_default=False),
+]
+
 _SIGNS: Final = 6
 """Signs of the digest that a person types."""
 
@@ -34,27 +39,79 @@ def rollback(
     yes: Yes = False,
     digest: Digest = "",
     accept: Accept = [],  # noqa: B006  typer reads it and makes a fresh list
+    override: Override = [],  # noqa: B006  typer reads it and makes a fresh list
     reason: Reason = "",
     no_follow: NoFollow = False,
     server: Server = "",
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Take a target back: shows the plan, asks, then follows it."""
+    """Take a target back: shows the plan, asks, then follows it. With `--override` a second person has to confirm it."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     target_id(target)
-    accepted = names(accept)
+    accepted, overridden = names(accept), names(override)
+    if overridden and not reason.strip():
+        raise CommandFailed("an override needs a reason", "give --reason TEXT; it is kept in the record, and the second person reads it", ExitCode.USAGE)
     if not _confirmed_beforehand(here, yes=yes, digest=digest):
         made = document(here.service, here.service.post("/v1/plans", {"target": target}))
         here.terminal.show(render.plan(made, here.terminal.now()), "")
         code = code_of_plan(made)
-        if code is ExitCode.BLOCKED:
+        if code is ExitCode.BLOCKED and not overridden:
             here.terminal.show(Text("nothing was touched"))
             raise typer.Exit(code)
-        digest, accepted = _confirm(here, made, str(made.get("digest")), digest, accepted, f"roll {render.text(target)} back")
-    body = {"target": target, "plan_digest": digest, "accept": accepted, "reason": reason}
+        _overridable(made, overridden)
+        what = f"ask for an override and roll {render.text(target)} back" if overridden else f"roll {render.text(target)} back"
+        digest, accepted = _confirm(here, made, str(made.get("digest")), digest, accepted, what)
+    body = {"target": target, "plan_digest": digest, "accept": accepted, "reason": reason} | ({"override": overridden} if overridden else {})
     started = document(here.service, here.service.post("/v1/operations", body))
     _go_on(here, started, "taken", follow=not no_follow)
+
+
+def _overridable(plan: Doc, overridden: list[str]) -> None:
+    """Ends the command when the names do not fit the plan's blocks; the service would refuse it too, but a person should not be asked for nothing."""
+    blocks = [str(rule) for rule in plan.get("must_override") or ()]
+    if overridden and not blocks:
+        verdict = plan.get("verdict")
+        blocked = isinstance(verdict, dict) and verdict.get("verdict") == "block"
+        why = "something that blocks here can never be overridden" if blocked else "nothing blocks, so there is nothing to override"
+        raise CommandFailed(f"{why}; nothing was touched", "", ExitCode.BLOCKED if blocked else ExitCode.USAGE)
+    missing = [rule for rule in blocks if rule not in overridden]
+    foreign = [rule for rule in overridden if rule not in blocks]
+    if missing or foreign:
+        wrong = f"--override does not name {', '.join(missing)}" if missing else f"{', '.join(foreign)} does not block"
+        raise CommandFailed(f"{render.text(wrong)}; nothing was touched", "name every block of the plan above, and nothing else", ExitCode.USAGE)
+
+
+def confirm_override(
+    ctx: typer.Context,
+    identity: OperationId,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the record.")],
+    yes: Yes = False,
+    digest: Digest = "",
+    rule: Annotated[list[str], typer.Option("--rule", metavar="RULE,…", help="Name a rule whose block you override.", show_default=False)] = [],  # noqa: B006
+    accept: Accept = [],  # noqa: B006  typer reads it and makes a fresh list
+    no_follow: NoFollow = False,
+    server: Server = "",
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """Confirm, as a second person, that a plan is carried out against what blocks it: shows the plan, asks, then follows it."""
+    here = session(ctx, server, as_json=as_json, no_color=no_color)
+    accepted, overridden = names(accept), names(rule)
+    beforehand = _confirmed_beforehand(here, yes=yes, digest=digest)
+    whole = operation_id(here.service, identity)
+    if not beforehand:
+        waiting = get(here.service, f"/v1/operations/{segment(whole)}")
+        plan, asked = waiting.get("plan"), waiting.get("override")
+        if waiting.get("state") == "ended" or not isinstance(plan, dict) or not isinstance(asked, dict):
+            raise CommandFailed(f"operation {render.short(whole)} asks for no override ({render.state(waiting)})", f"see `backout watch {render.short(whole)}`")
+        here.terminal.show(render.plan(plan, here.terminal.now()), "", render.override_asked(waiting), "")
+        shown = {**plan, "must_override": [one for one in asked.get("rules") or () if one not in overridden]}
+        digest, accepted = _confirm(here, shown, str(plan.get("digest")), digest, accepted, f"override that for {render.text(waiting.get('target'))}")
+        overridden = [str(one) for one in asked.get("rules") or ()]
+    body = {"plan_digest": digest, "override": overridden, "accept": accepted, "reason": reason}
+    taken = document(here.service, here.service.post(f"/v1/operations/{segment(whole)}/override", body))
+    _go_on(here, taken, "confirmed", follow=not no_follow)
 
 
 def approve(
@@ -77,6 +134,8 @@ def approve(
     if not beforehand:
         waiting = get(here.service, f"/v1/operations/{segment(whole)}")
         plan = waiting.get("plan")
+        if waiting.get("override"):
+            raise CommandFailed("this plan overrides a block, which is more than an approval", f"as a second person: backout override {render.short(whole)}")
         if waiting.get("state") == "ended" or not isinstance(plan, dict):
             raise CommandFailed(f"operation {render.short(whole)} waits for nobody ({render.state(waiting)})", f"see `backout watch {render.short(whole)}`")
         here.terminal.show(render.plan(plan, here.terminal.now()), "")
@@ -109,6 +168,9 @@ def _confirm(here: Session, plan: Doc, shown: str, wanted: str, accepted: list[s
         if terminal.ask(f"{render.text(rule)} has no yes (see above). Type its name to accept that, or Enter to stop: ") != rule:
             raise CommandFailed(f"{render.text(rule)} was not accepted; nothing was touched", "", ExitCode.ENDED)
         accepted.append(str(rule))
+    for rule in plan.get("must_override") or ():
+        if terminal.ask(f"{render.text(rule)} says NO (see above). Type its name to override that, or Enter to stop: ") != rule:
+            raise CommandFailed(f"{render.text(rule)} was not overridden; nothing was touched", "", ExitCode.ENDED)
     beginning = shown.removeprefix("sha256:")[:_SIGNS]
     typed = terminal.ask(f"To {what}, type {beginning} (the plan's digest), or Enter to stop: ").removeprefix("sha256:").lower()
     if len(typed) < _SIGNS or not shown.removeprefix("sha256:").startswith(typed):

@@ -49,6 +49,7 @@ class Plan:
 
     `passed_over` are releases between suspect and goal that were never good: held away with the suspect.
     `uid` is the delivery system's identity of the target: compared before each act. The digest covers what an approver approves, and no times.
+    `overrides` are the rules whose block it is carried out against, if a second person confirms that.
     """
 
     id: str
@@ -71,10 +72,11 @@ class Plan:
     tags: tuple[str, ...] = ()
     passed_over: tuple[Release, ...] = ()
     requested_by: Actor = field(default_factory=lambda: Actor(kind="automation", name="backout"))
+    overrides: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        """sha256 over uid, releases, way, steps, (rule, answer), policy version (decision 18)."""
+        """sha256 over uid, releases, way, steps, (rule, answer), policy version (decision 18), and each overridden block with its sentence."""
         body: dict[str, Json] = {
             "uid": self.uid,
             "kind": self.kind,
@@ -87,6 +89,8 @@ class Plan:
         }
         if self.passed_over:
             body["passed_over"] = sorted(one.key for one in self.passed_over)
+        if self.overrides:
+            body["overrides"] = sorted([f.rule, f.says] for f in self.verdict.findings if f.rule in self.overrides)
         return "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -36,6 +36,7 @@ def ask(case: Case) -> Finding:
             evidence,
             clears="Give each release its own keys and declare it, or ship a hotfix.",
             instead=Way.HOTFIX,
+            overridable=True,
         )
     return unknown(f"The declaration cache: {declares.cache} is not understood.", evidence, clears=f"Declare one of {words}.")
 

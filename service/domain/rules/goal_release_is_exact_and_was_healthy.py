@@ -102,6 +102,7 @@ def _health(case: Case, goal: Release, record: Known[ReleaseRecord]) -> Finding:
             f"Release {goal.name} was {seen.last_health} when Backout last saw it live, at {when}.",
             record.evidence,
             clears="Go back to an earlier good release.",
+            overridable=True,
         )
     if seen.healthy_for < least:
         return warns(

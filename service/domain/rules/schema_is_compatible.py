@@ -211,7 +211,7 @@ def _statements(change: Known[SourceChange], migrations: Sequence[FileChange], s
     match reading.verdict:
         case SchemaVerdict.BREAKS:
             says = " ".join(_broken(one, suspect, goal) for one in told[:SHOWN])
-            yield blocks(f"{says}{rest}{note}", *proof, clears=f"{clears} Else {HOTFIX} on {suspect.name}.".strip(), instead=Way.HOTFIX)
+            yield blocks(f"{says}{rest}{note}", *proof, clears=f"{clears} Else {HOTFIX} on {suspect.name}.".strip(), instead=Way.HOTFIX, overridable=True)
         case SchemaVerdict.UNKNOWN:
             says = "; ".join(_named(f"{_place(one)} {one.says}", goal) for one in told[:SHOWN])
             yield unknown(

@@ -131,6 +131,8 @@ class Chapter:
                 spans.PLAN_ID: plan.id,
                 spans.PLAN_DIGEST: plan.digest,
             }
+            if data.second:
+                attributes |= {spans.OVERRIDE: ",".join(plan.overrides), spans.OVERRIDE_BY: f"{op.requested_by} {data.second}"}
         if data.trigger is not None:
             attributes[spans.ALERT_NAME] = data.trigger.alert
         if data.fingerprints:
@@ -147,6 +149,9 @@ class Chapter:
         if tell:
             title = f"{op.target} {self._tale.words[outcome]}"
             lines = tuple(text) or (says,)
+            if plan is not None and data.second:
+                reason = data.confirmed.reason if data.confirmed else ""
+                lines = (*lines, f"Overridden: {', '.join(plan.overrides)}, by {op.requested_by} ({reason}) and {data.second} ({data.second_reason}).")
             sent = messages.message(
                 self._p.told,
                 key=f"{op.id}/end",

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from service.domain import keys
 from service.domain.errors import PermanentError
 from service.domain.facts import Fact, Known
-from service.domain.model import Image, Mode, Operation, Outcome
+from service.domain.model import Actor, Image, Mode, Operation, Outcome
 from service.domain.planning.plan import Plan
-from service.domain.policy import Decision, Do, RecoveredWhen, TargetPolicy, decide
+from service.domain.policy import Decision, Do, RecoveredWhen, TargetPolicy, another_person, decide
 from service.domain.ports import (
     AuditEvent,
     SpanDraft,
@@ -39,7 +39,7 @@ class Deciding(Chapter):
         deadline = policy.act_within if op.mode is Mode.AUTO else policy.approve_within
         found = await self._tale.examine(op, data, deadline)
         now = self._p.clock.now()
-        decision = decide(op.mode, found.verdict, policy)
+        decision = decide(op.mode, found.verdict, policy, override=_asked(op, data))
         data = replace(data, plan=found.plan, onset=found.onset, verdicts=data.verdicts + 1)
         rows = (
             AuditEvent(kind="suspect", says=found.case.why_none, at=now, body={"onset": data.onset.isoformat() if data.onset else None}),
@@ -53,7 +53,12 @@ class Deciding(Chapter):
                     ]
                 },
             ),
-            AuditEvent(kind="decision", says=decision.says, at=now, body={"do": decision.do, "must_name": list(decision.must_name)}),
+            AuditEvent(
+                kind="decision",
+                says=decision.says,
+                at=now,
+                body={"do": decision.do, "must_name": list(decision.must_name), "must_override": list(decision.must_override)},
+            ),
         )
         drafts = verdict_spans(found, data, started, now, decision)
         if (found.plan is None or not found.plan.steps) and decision.do in {Do.ACT, Do.WAIT, Do.NOTIFY}:
@@ -97,25 +102,44 @@ class Deciding(Chapter):
                 return self.refused(op, data, found, "the plan changed since it was shown: look at the new one and confirm that", rows, drafts)
             if missing:
                 return self.refused(op, data, found, f"the confirmation does not name {', '.join(missing)}", rows, drafts)
+            if decision.must_override:
+                plan = replace(plan, overrides=decision.must_override)
+                return self._wait(op, replace(data, plan=plan), plan, decision, now + policy.approve_within, rows, drafts)
             return self._go(op, data, found, now + policy.approve_within, rows, drafts)
-        until = now + policy.approve_within
+        return self._wait(op, data, plan, decision, now + policy.approve_within, rows, drafts)
+
+    def _wait(
+        self, op: Operation, data: Attempt, plan: Plan, decision: Decision, until: datetime, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]
+    ) -> Transition:
+        """Wait for a person, or where blocks are to be overridden for a second one."""
+        now = self._p.clock.now()
         data = replace(data, waiting_since=now)
+        accept = f" --accept {','.join(decision.must_name)}" if decision.must_name else ""
+        asked: tuple[str, ...] = (f"Approve: backout approve {op.id}{accept}",)
+        title, event = f"{op.target}: a person decides", "approval_wanted"
+        if plan.overrides:
+            title, event = f"{op.target}: a second person decides on an override", "override_wanted"
+            reason = data.confirmed.reason if data.confirmed else ""
+            rules = ", ".join(plan.overrides)
+            asked = (
+                f"{op.requested_by} asks to override {rules}: {reason}",
+                f"Confirm, as somebody else: backout override {op.id} --reason …",
+            )
+            row = AuditEvent(
+                kind="override_asked",
+                says=f"{op.requested_by} asks to override {rules}: {reason}",
+                at=now,
+                body={"actor": str(op.requested_by), "override": list(plan.overrides), "reason": reason, "digest": plan.digest},
+            )
+            rows = (*rows, row)
         text = (
-            f"Plan: {plan.suspect.title} → {plan.goal.title} ({plan.way.value}). {messages.score(found.verdict)}.",
-            *messages.worst_lines(found.verdict),
-            f"Approve: backout approve {op.id}" + (f" --accept {','.join(decision.must_name)}" if decision.must_name else ""),
+            f"Plan: {plan.suspect.title} → {plan.goal.title} ({plan.way.value}). {messages.score(plan.verdict)}.",
+            *messages.worst_lines(plan.verdict),
+            *asked,
             f"The offer ends at {until:%H:%M:%S} UTC; silence is not consent.",
         )
-        sent = messages.message(
-            self._p.told,
-            key=f"{op.id}/approval/{data.verdicts}",
-            title=f"{op.target}: a person decides",
-            text=text,
-            at=now,
-            event="approval_wanted",
-            operation=op,
-            plan=plan,
-        )
+        key = f"{op.id}/approval/{data.verdicts}"
+        sent = messages.message(self._p.told, key=key, title=title, text=text, at=now, event=event, operation=op, plan=plan)
         return Transition(
             phase=WAITING,
             data=dump(data),
@@ -147,7 +171,8 @@ class Deciding(Chapter):
             raise PermanentError(f"operation {op.id} was decided without a decision or a plan")
         who = f"{decision['actor_kind']}:{decision['actor_name']}"
         answer = "approved" if decision["approve"] else "rejected"
-        span = approval_span(data, started, answer, who, str(decision["body"].get("reason", "")))
+        reason = str(decision["body"].get("reason", ""))
+        span = approval_span(data, started, answer, who, reason)
         if not decision["approve"]:
             return self.end(op, data, Outcome.REJECTED, f"rejected by {who}; nothing was done", drafts=(span,))
         policy = self._p.examiner.policy(op.target)
@@ -156,12 +181,23 @@ class Deciding(Chapter):
         now = self._p.clock.now()
         data = replace(data, verdicts=data.verdicts + 1)
         drafts = (span, *verdict_spans(found, data, started, now, None))
-        if found.plan is None or found.plan.digest != plan.digest:
+        again = None if found.plan is None else replace(found.plan, overrides=plan.overrides)
+        if again is None or again.digest != plan.digest:
             says = f"the approval no longer holds: {_difference(plan, found)}; nothing was done"
             rows = (AuditEvent(kind="approval_void", says=says, at=now),)
             return self.refused(op, replace(data, plan=found.plan), found, says, rows, drafts)
-        needed = decide(op.mode, found.verdict, policy).must_name
-        missing = [name for name in needed if name not in decision["body"].get("names", ())]
+        still = decide(op.mode, found.verdict, policy, override=plan.overrides)
+        if still.do not in {Do.WAIT, Do.ACT}:
+            return self.refused(op, data, found, still.says, (), drafts)
+        if still.must_override:
+            second = Actor(kind=decision["actor_kind"], name=decision["actor_name"])
+            unnamed = [rule for rule in still.must_override if rule not in decision["body"].get("override", ())]
+            if op.automatic or unnamed or not another_person(op.requested_by, second):
+                return self.refused(
+                    op, data, found, f"the override was not confirmed by a second person who names {', '.join(still.must_override)}", (), drafts
+                )
+            data = replace(data, second=who, second_reason=reason)
+        missing = [name for name in still.must_name if name not in decision["body"].get("names", ())]
         if missing:
             return self.refused(op, data, found, f"the approval does not name {', '.join(missing)}", (), drafts)
         stopped = await self._p.stop.reason()
@@ -206,14 +242,19 @@ class Deciding(Chapter):
         )
 
 
+def _asked(op: Operation, data: Attempt) -> tuple[str, ...]:
+    """The rules whose block a person asked to override; nothing that began by itself ever does (promise 11)."""
+    return data.confirmed.override if data.confirmed is not None and not op.automatic else ()
+
+
 def _difference(plan: Plan, found: Examination) -> str:
     new = found.plan
     if new is None:
         return found.case.why_none
     if any((one.key, one.handle) != (other.key, other.handle) for one, other in ((new.suspect, plan.suspect), (new.goal, plan.goal))):
         return f"it is now {new.suspect.title} → {new.goal.title}"
-    before = {f.rule: f.answer for f in plan.verdict.findings}
-    changed = [f for f in new.verdict.findings if before.get(f.rule) is not f.answer]
+    before = {f.rule: (f.answer, f.says if f.rule in plan.overrides else "") for f in plan.verdict.findings}
+    changed = [f for f in new.verdict.findings if before.get(f.rule) != (f.answer, f.says if f.rule in plan.overrides else "")]
     if changed:
         return f"{changed[0].rule} is now {changed[0].answer.word}: {changed[0].says}"
     return "the target, the steps or the policy changed"

@@ -17,13 +17,14 @@ from service.workflow.record import Attempt
 def approval_span(data: Attempt, now: datetime, answer: str, who: str, reason: str) -> SpanDraft:
     """A person was asked, and how that ended."""
     says = f"{answer} by {who}" + (f": {reason}" if reason else "") if who else reason
+    overridden = {spans.OVERRIDE: ",".join(data.plan.overrides)} if data.plan and data.plan.overrides else {}
     return SpanDraft(
         path=(spans.nth(spans.APPROVAL, data.verdicts),),
         name=spans.APPROVAL,
         started_at=data.waiting_since or now,
         ended_at=now,
         says=says,
-        attributes={spans.APPROVAL_ANSWER: answer, spans.APPROVAL_BY: who},
+        attributes={spans.APPROVAL_ANSWER: answer, spans.APPROVAL_BY: who} | overridden,
     )
 
 

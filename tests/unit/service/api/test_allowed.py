@@ -1,11 +1,14 @@
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from service.api import allowed
 from service.api.auth import SCOPES, Principal
 from service.domain.model import Actor, Hold, Mode, Operation, OperationKind, Outcome
+from service.domain.planning.plan import Plan
 from tests.unit.service.api.world import CHECKOUT, NOW
 
 EVERYTHING = Principal(subject="root", scopes=frozenset(SCOPES), targets=("*",))
@@ -68,3 +71,14 @@ def test_a_busy_target_offers_no_second_rollback() -> None:
 
 def test_without_a_plan_nothing_is_offered_after_a_check() -> None:
     assert allowed.on_check(EVERYTHING, None, busy=False) == []
+
+
+def test_an_override_is_offered_to_another_person_with_the_scope_and_an_approval_is_not() -> None:
+    plan = SimpleNamespace(overrides=("schema_is_compatible",))
+    scopes = frozenset({"operations:override", "operations:approve"})
+    offered = {subject: allowed.on_operation(Principal(subject=subject, scopes=scopes, targets=("*",)), WAITING, cast("Plan", plan)) for subject in SUBJECTS}
+    assert offered == {"bob": ["override", "reject"], "alice": ["reject"], "Alice": ["reject"], "service:portal": ["reject"]}
+    assert allowed.on_operation(Principal(subject="bob", scopes=frozenset({"operations:approve"}), targets=("*",)), WAITING, cast("Plan", plan)) == ["reject"]
+
+
+SUBJECTS = ("bob", "alice", "Alice", "service:portal")

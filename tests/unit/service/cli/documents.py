@@ -37,7 +37,19 @@ def evidence(what: str = "db/migrations/0042_drop_legacy.sql:3, applied at 11:58
 
 
 def finding(rule: str, answer: str, says: str, **more: Any) -> Doc:
-    return {"rule": rule, "answer": answer, "gate": True, "says": says, "clears": "", "waived": "", "evidence": [], "adds": [], "instead": None, **more}
+    return {
+        "rule": rule,
+        "answer": answer,
+        "gate": True,
+        "says": says,
+        "clears": "",
+        "waived": "",
+        "evidence": [],
+        "adds": [],
+        "instead": None,
+        "overridable": False,
+        **more,
+    }
 
 
 BLOCK = finding(
@@ -83,6 +95,7 @@ def check(**changed: Any) -> Doc:
         "findings": [*PASSES, WARN, BLOCK, UNKNOWN, WAIVED],
         "plan_digest": DIGEST,
         "must_name": ["caches_stay_coherent", "shared_services_are_untouched"],
+        "must_override": [],
         "mode": "approve",
         "operation": None,
         "hold": None,
@@ -132,6 +145,8 @@ def plan(**changed: Any) -> Doc:
         ],
         "verdict": verdict,
         "must_name": ["caches_stay_coherent"],
+        "must_override": [],
+        "overrides": [],
         "mode": "approve",
         "policy_version": "default@3",
         "made_at": "2026-05-04T12:01:07Z",
@@ -146,6 +161,12 @@ def plan(**changed: Any) -> Doc:
 def blocked_plan() -> Doc:
     verdict = {**plan()["verdict"], "verdict": "block", "findings": [BLOCK], "recommended": {"way": "hotfix", "because": "a column was dropped"}}
     return plan(verdict=verdict, steps=[], must_name=[])
+
+
+def overridable_plan() -> Doc:
+    block = {**BLOCK, "overridable": True}
+    verdict = {**plan()["verdict"], "verdict": "block", "findings": [block], "recommended": {"way": "hotfix", "because": "a column was dropped"}}
+    return plan(verdict=verdict, must_name=[], must_override=["schema_is_compatible"])
 
 
 def operation(**changed: Any) -> Doc:
@@ -167,6 +188,7 @@ def operation(**changed: Any) -> Doc:
         "goal": "56 (v3.0.4 · 77d0f1c)",
         "plan_digest": DIGEST,
         "must_name": [],
+        "override": None,
         "hold": None,
         "cancel_requested": "",
         "trace_id": TRACE,
@@ -190,6 +212,19 @@ def waiting(**changed: Any) -> Doc:
     names = ["caches_stay_coherent"]
     away: Doc = {"phase": "awaiting_approval", "rev": 4, "must_name": names, "act_before": "2026-05-04T12:31:11Z", "first_effect_at": None, "plan": plan()}
     return operation(**{**away, "says": "a person decides, naming caches_stay_coherent", **changed})
+
+
+def waiting_for_another(**changed: Any) -> Doc:
+    override = {
+        "rules": ["schema_is_compatible"],
+        "asked_by": {"kind": "user", "name": "bob"},
+        "reason": "nobody reads that column",
+        "confirmed_by": None,
+        "confirmed_because": "",
+    }
+    overriding = {**overridable_plan(), "overrides": ["schema_is_compatible"]}
+    says = "a second person decides on overriding schema_is_compatible"
+    return waiting(**{"must_name": [], "override": override, "plan": overriding, "says": says, **changed})
 
 
 def event(number: int, kind: str, says: str) -> Doc:

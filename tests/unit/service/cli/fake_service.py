@@ -168,8 +168,8 @@ class FakeService:
                 return {"operations": found, "next_cursor": None}
             case "POST", ["operations"]:
                 return self.stages[0]
-            case "POST", ["operations", documents.OPERATION, "approve" | "reject" | "cancel" as verb]:
-                if verb == "approve" and self.stages[0]["phase"] == "awaiting_approval":
+            case "POST", ["operations", documents.OPERATION, "approve" | "override" | "reject" | "cancel" as verb]:
+                if verb in {"approve", "override"} and self.stages[0]["phase"] == "awaiting_approval":
                     self.stages[0] = documents.operation(phase="decided")
                 return self.stages[0]
             case "GET", ["operations", documents.OPERATION]:

@@ -149,6 +149,18 @@ def test_holds_say_when_they_are_looked_at_and_how_they_ended(golden: Golden) ->
     golden("holds", render.holds({"holds": [documents.hold(), documents.ended_hold()]}, NOW), render.hold_ended(documents.ended_hold()))
 
 
+def test_an_override_is_shown_with_who_asks_and_how_to_confirm_it(golden: Golden) -> None:
+    given = {**documents.waiting_for_another()["override"], "confirmed_by": "user:carol", "confirmed_because": "I looked"}
+    golden(
+        "override",
+        render.plan(documents.overridable_plan(), NOW),
+        "",
+        render.waiting(documents.waiting_for_another(), NOW),
+        "",
+        render.ended(documents.ended(override=given)),
+    )
+
+
 def test_alerts_say_where_they_went(golden: Golden) -> None:
     lost = documents.episode(alert="Watchdog", target=None, disposition="no_target", says="no label names a target", firing=False, times_seen=7)
     golden("alerts", render.alerts({"alerts": [documents.episode(), lost, documents.episode(target=None, disposition="")], "next_cursor": "x"}, NOW))

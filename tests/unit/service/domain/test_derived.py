@@ -22,6 +22,14 @@ def test_together_equals_are_said_once_and_silence_is_not_said() -> None:
     assert (joined.says, joined.clears) == ("Who knows. Nobody.", "Ask. Look.")
 
 
+def test_together_blocks_can_be_overridden_only_if_each_of_them_can() -> None:
+    risky, never = blocks("It may break.", clears="a", overridable=True), blocks("No.", clears="b")
+    assert together((risky, passes(""))).overridable
+    assert together((risky, risky)).overridable
+    assert not together((risky, never)).overridable
+    assert not together((passes(""), passes(""))).overridable
+
+
 def test_together_nothing_is_unknown() -> None:
     assert together(()).answer is Answer.UNKNOWN
 

@@ -3,8 +3,8 @@ from datetime import timedelta
 
 import pytest
 
-from service.domain.model import Mode, TargetId, Way
-from service.domain.policy import Do, Policies, TargetPolicy, Waiver, decide, waive
+from service.domain.model import Actor, Mode, TargetId, Way
+from service.domain.policy import Do, Policies, TargetPolicy, Waiver, another_person, can_override, decide, waive
 from service.domain.verdict import Answer, Finding, Verdict, blocks, passes, unknown, warns
 from tests.unit.service.domain import made
 
@@ -140,3 +140,66 @@ def test_without_a_policy_nothing_acts_and_nothing_is_declared() -> None:
     default = TargetPolicy()
     assert (default.mode, default.alerts, default.lets_pass, default.waivers) == (Mode.SUGGEST, (), (), ())
     assert (default.declares.shared_services, default.declares.cache, default.version_split) == (None, None, None)
+
+
+# --- overriding a block --------------------------------------------------------------------------------------------------
+
+RISKY = replace(blocks("It may break.", clears="d", overridable=True), gate=True, rule="risky")
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("finding", [PASS, WARN, UNKNOWN, BLOCK], ids=lambda finding: finding.rule)
+def test_naming_rules_to_override_opens_nothing_that_was_closed(mode: Mode, finding: Finding) -> None:
+    plain, overriding = (decide(mode, verdict(PASS, finding), TargetPolicy(), override=names) for names in ((), ("closed", "risky")))
+    assert overriding.do in {plain.do, Do.REFUSE}
+    assert overriding.must_override == ()
+
+
+def test_a_block_that_can_be_overridden_waits_for_a_second_person_in_mode_approve_alone() -> None:
+    found = verdict(PASS, WARN, UNKNOWN, RISKY)
+    decision = decide(Mode.APPROVE, found, TargetPolicy(), override=("risky",))
+    assert (decision.do, decision.must_override, decision.must_name) == (Do.WAIT, ("risky",), ("dark", "shaky"))
+    assert decision.says == "a second person decides on overriding risky, naming dark, shaky"
+    assert {mode: decide(mode, found, TargetPolicy(), override=("risky",)).do for mode in Mode if mode is not Mode.APPROVE} == {
+        Mode.OBSERVE: Do.RECORD,
+        Mode.SUGGEST: Do.REFUSE,
+        Mode.AUTO: Do.REFUSE,
+    }
+    assert decide(Mode.APPROVE, found, TargetPolicy()).do is Do.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("findings", "override", "says"),
+    [
+        ((RISKY, BLOCK), ("risky", "closed"), "closed can never be overridden: No."),
+        ((RISKY, replace(RISKY, rule="riskier")), ("risky",), "the override does not name riskier: It may break."),
+        ((RISKY,), ("risky", "fine"), "fine does not block (any more): look at the plan again"),
+        ((PASS,), ("risky",), "risky does not block (any more): look at the plan again"),
+    ],
+    ids=["never", "unnamed", "foreign", "gone"],
+)
+def test_an_override_names_exactly_the_blocks_there_are(findings: tuple[Finding, ...], override: tuple[str, ...], says: str) -> None:
+    decision = decide(Mode.APPROVE, verdict(*findings), TargetPolicy(), override=override)
+    assert (decision.do, decision.says) == (Do.REFUSE, says)
+
+
+def test_what_can_be_overridden_is_all_of_it_or_nothing() -> None:
+    assert can_override(verdict(PASS, RISKY)) == ("risky",)
+    assert can_override(verdict(RISKY, BLOCK)) == ()
+    assert can_override(verdict(PASS, WARN)) == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "two"),
+    [
+        ("alice", "bob", True),
+        ("alice", "alice", False),
+        ("alice", "ALICE ", False),
+        ("straße", "STRASSE", False),
+        ("alice", "\uff41lice", False),
+    ],
+)
+def test_two_persons_are_two_names_that_no_eye_takes_for_one(first: str, second: str, *, two: bool) -> None:
+    assert another_person(Actor(kind="user", name=first), Actor(kind="user", name=second)) is two
+    assert not another_person(Actor(kind="user", name=first), Actor(kind="service", name=second))
+    assert not another_person(Actor(kind="alert", name=first), Actor(kind="user", name=second))

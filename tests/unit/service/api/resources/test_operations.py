@@ -5,7 +5,7 @@ from datetime import timedelta
 from service.domain.facts import Absent
 from service.domain.model import Outcome
 from service.domain.ports import AuditEvent, SpanDraft, Work
-from service.domain.verdict import warns
+from service.domain.verdict import blocks, warns
 from service.workflow import record
 from tests.unit.service.api.conftest import Api
 from tests.unit.service.api.world import CHECKOUT, NOW, ORDERS, RULE, World, trigger
@@ -105,6 +105,7 @@ async def test_an_approval_names_digest_and_doubts_and_is_recorded_with_its_give
         "at": "2026-05-04T12:01:07Z",
         "reason": "seen",
         "accepted": [RULE],
+        "overridden": [],
     }
     late = await api.post(where, {"plan_digest": plan.digest, "accept": [RULE]})
     assert (late.status, late.code) == (409, "conflict")
@@ -287,3 +288,89 @@ async def test_two_requests_with_one_key_at_once_run_once(world: World, api: Api
 async def test_a_delivery_system_that_is_away_does_not_keep_a_rollback_from_being_asked_for(world: World, api: Api) -> None:
     world.delivery.absent = Absent("no answer")
     assert (await api.post("/v1/operations", ASK)).status == 202
+
+
+# --- overriding a block --------------------------------------------------------------------------------------------------
+
+
+async def waiting_for_another(world: World, api: Api) -> str:
+    """Alice's request to override, waiting for a second person."""
+    world.finding = blocks("Release 42 dropped a column.", clears="Add it back.", overridable=True)
+    check = (await api.get("/v1/targets/prod:checkout/rollback-check")).body
+    assert (check["verdict"], check["must_override"], check["findings"][0]["overridable"]) == ("block", [RULE], True)
+    assert "override" in check["allowed_actions"]
+    assert "rollback" not in check["allowed_actions"]
+    got = await api.post("/v1/operations", ASK | {"plan_digest": check["plan_digest"], "override": [RULE], "reason": "the column is not read"})
+    operation = await world.operations.load(got.body["id"])
+    assert operation is not None
+    confirmed = record.load(operation).confirmed
+    assert confirmed == record.Confirmed(digest=check["plan_digest"], override=(RULE,), reason="the column is not read")
+    plan = (await world.desk.check(CHECKOUT)).plan
+    assert plan is not None
+    data = replace(record.load(operation), plan=replace(plan, overrides=(RULE,)))
+    await world.move(operation, phase="awaiting_approval", data=record.dump(data), until_person=NOW + timedelta(minutes=30))
+    return operation.id
+
+
+async def test_a_second_person_confirms_an_override_with_the_scope_for_it(world: World, api: Api) -> None:
+    identity = await waiting_for_another(world, api)
+    shown = (await api.get(f"/v1/operations/{identity}")).body
+    assert shown["override"] == {
+        "rules": [RULE],
+        "asked_by": {"kind": "user", "name": "alice"},
+        "reason": "the column is not read",
+        "confirmed_by": None,
+        "confirmed_because": "",
+    }
+    assert shown["allowed_actions"] == ["reject", "cancel"]
+    where, body = f"/v1/operations/{identity}/override", {"plan_digest": shown["plan_digest"], "override": [RULE], "reason": "I looked"}
+    bob = world.token(subject="bob")
+    assert "override" in (await api.get(f"/v1/operations/{identity}", token=bob)).body["allowed_actions"]
+    narrow = await api.post(where, body, token=world.token("operations:approve", subject="bob"))
+    assert (narrow.status, narrow.code) == (403, "missing_scope")
+    same = await api.post(where, body)
+    assert (same.status, same.code) == (409, "refused")
+    assert "somebody else has to confirm it" in same.body["detail"]
+    portal = await api.post(where, body, token=world.token(subject="service:portal"))
+    assert (portal.status, portal.code) == (409, "refused")
+    good = await api.post(where, body, token=bob)
+    assert (good.status, good.body["phase"]) == (202, "decided")
+    assert (good.body["approval"]["by"]["name"], good.body["approval"]["overridden"], good.body["approval"]["reason"]) == ("bob", [RULE], "I looked")
+    kinds = [one["kind"] for one in (await api.get(f"/v1/operations/{identity}/events")).body["events"]]
+    assert kinds[-1] == "override_given"
+
+
+async def test_an_override_is_not_given_by_approving_nor_for_another_plan_nor_without_a_reason(world: World, api: Api) -> None:
+    identity = await waiting_for_another(world, api)
+    bob = world.token(subject="bob")
+    digest = (await api.get(f"/v1/operations/{identity}")).body["plan_digest"]
+    approved = await api.post(f"/v1/operations/{identity}/approve", {"plan_digest": digest, "accept": [RULE]}, token=bob)
+    assert (approved.status, approved.code) == (409, "refused")
+    where = f"/v1/operations/{identity}/override"
+    assert (await api.post(where, {"plan_digest": digest, "override": [RULE], "reason": "  "}, token=bob)).code == "invalid_request"
+    assert (await api.post(where, {"plan_digest": digest, "reason": "x"}, token=bob)).code == "invalid_request"
+    assert (await api.post(where, {"plan_digest": digest, "override": [], "reason": "x"}, token=bob)).code == "refused"
+    assert (await api.post(where, {"plan_digest": "sha256:" + "0" * 64, "override": [RULE], "reason": "x"}, token=bob)).code == "conflict"
+    hidden = world.token(subject="bob", targets=["staging:*"])
+    assert (await api.post(where, {"plan_digest": digest, "override": [RULE], "reason": "x"}, token=hidden)).code == "not_found"
+    after = await world.operations.load(identity)
+    assert after is not None
+    assert after.phase == "awaiting_approval"
+
+
+async def test_asking_for_an_override_needs_digest_and_reason_and_a_person(world: World, api: Api) -> None:
+    for body, token in (
+        (ASK | {"override": [RULE]}, None),
+        (ASK | {"override": [RULE], "plan_digest": "sha256:" + "0" * 64, "reason": ""}, None),
+        (ASK | {"override": [RULE], "plan_digest": "sha256:" + "0" * 64}, world.token(subject="service:portal")),
+    ):
+        got = await api.post("/v1/operations", body, token=token)
+        assert (got.status, got.code) == (409, "refused")
+    assert await world.operations.alive() == ()
+
+
+async def test_a_block_that_can_never_be_overridden_offers_no_override(world: World, api: Api) -> None:
+    world.finding = blocks("Somebody else is acting.", clears="Agree with them.")
+    check = (await api.get("/v1/targets/prod:checkout/rollback-check")).body
+    assert (check["must_override"], check["findings"][0]["overridable"]) == ([], False)
+    assert "override" not in check["allowed_actions"]

@@ -76,6 +76,85 @@ def test_a_blocked_plan_is_shown_and_nothing_is_asked_or_started(service: FakeSe
     assert service.asked("POST", "/v1/operations") == []
 
 
+RULE = "schema_is_compatible"
+REASON = ("--reason", "nobody reads that column")
+
+
+def test_a_block_that_can_be_overridden_tells_how_two_persons_do_that(service: FakeService, shell: Shell) -> None:
+    service.plan = documents.overridable_plan()
+    ran = shell("rollback", TARGET, typed=YES)
+    assert ran.code == 3
+    assert f"backout rollback {TARGET} --override {RULE} --reason …" in ran.out
+    assert service.asked("POST", "/v1/operations") == []
+
+
+def test_asking_for_an_override_names_the_block_and_the_digest_and_then_waits_for_another_person(service: FakeService, shell: Shell) -> None:
+    service.plan = documents.overridable_plan()
+    service.stages = [documents.operation(), documents.waiting_for_another()]
+    ran = shell("rollback", TARGET, "--override", RULE, *REASON, typed=f"{RULE}\na1b2c3\n")
+    assert ran.code == 6
+    assert f"{RULE} says NO (see above). Type its name to override that" in ran.err
+    body = {"target": TARGET, "plan_digest": DIGEST, "accept": [], "override": [RULE], "reason": REASON[1]}
+    assert service.asked("POST", "/v1/operations")[0].body == body
+    assert "waits for a second person" in ran.out
+    assert "confirm, as somebody else: backout override op_3f2a9c1b --reason" in ran.out
+
+
+@pytest.mark.parametrize("typed", ["\n", "yes\n", f"{RULE}\n\n"])
+def test_an_override_that_is_not_typed_out_asks_for_nothing(service: FakeService, shell: Shell, typed: str) -> None:
+    service.plan = documents.overridable_plan()
+    assert shell("rollback", TARGET, "--override", RULE, *REASON, typed=typed).code == 7
+    assert service.asked("POST", "/v1/operations") == []
+
+
+@pytest.mark.parametrize(
+    ("plan", "options", "code", "says"),
+    [
+        (documents.overridable_plan(), (RULE,), 2, "an override needs a reason"),
+        (documents.overridable_plan(), ("prune_deletes_no_data", *REASON), 2, f"--override does not name {RULE}"),
+        (documents.overridable_plan(), (f"{RULE},other", *REASON), 2, "other does not block"),
+        (documents.blocked_plan(), (RULE, *REASON), 3, "can never be overridden"),
+        (documents.plan(), (RULE, *REASON), 2, "nothing blocks"),
+    ],
+)
+def test_an_override_that_does_not_fit_the_plan_asks_for_nothing(
+    service: FakeService, shell: Shell, plan: documents.Doc, options: tuple[str, ...], code: int, says: str
+) -> None:
+    service.plan = plan
+    ran = shell("rollback", TARGET, "--override", *options, typed=f"{RULE}\na1b2c3\n")
+    assert ran.code == code
+    assert says in ran.err
+    assert service.asked("POST", "/v1/operations") == []
+
+
+def test_a_second_person_sees_who_asks_and_why_and_confirms_by_rule_and_digest(service: FakeService, shell: Shell) -> None:
+    service.stages = [documents.waiting_for_another(), documents.ended()]
+    ran = shell("override", documents.OPERATION, "--reason", "I looked", typed=f"{RULE}\na1b2c3\n")
+    assert ran.code == 0
+    assert f"user:bob asks to override {RULE}: nobody reads that column" in ran.out
+    assert f"This plan is carried out against {RULE}." in ran.out
+    body = {"plan_digest": DIGEST, "override": [RULE], "accept": [], "reason": "I looked"}
+    assert service.asked("POST", f"/v1/operations/{documents.OPERATION}/override")[0].body == body
+
+
+def test_a_confirmation_without_a_terminal_says_it_all(service: FakeService, shell: Shell) -> None:
+    service.stages = [documents.waiting_for_another(), documents.ended()]
+    ran = shell("override", documents.OPERATION, "--yes", "--digest", DIGEST, "--rule", RULE, "--reason", "I looked")
+    assert ran.code == 0
+    assert service.asked("POST", f"/v1/operations/{documents.OPERATION}/override")[0].body["override"] == [RULE]
+    assert shell("override", documents.OPERATION, "--reason", "x").code == 2
+
+
+def test_approving_what_needs_an_override_leads_to_the_other_command(service: FakeService, shell: Shell) -> None:
+    service.stages = [documents.waiting_for_another()]
+    ran = shell("approve", documents.OPERATION, typed="a1b2c3\n")
+    assert ran.code == 1
+    assert "backout override op_3f2a9c1b" in ran.err
+    service.stages = [documents.waiting()]
+    assert "asks for no override" in shell("override", documents.OPERATION, "--reason", "x", typed="a1b2c3\n").err
+    assert [one.method for one in service.heard if one.method == "POST"] == []
+
+
 def test_a_plan_that_changed_since_the_digest_was_taken_starts_nothing(service: FakeService, shell: Shell) -> None:
     ran = shell("rollback", TARGET, "--digest", "sha256:" + "0" * 64, typed=YES)
     assert ran.code == 1

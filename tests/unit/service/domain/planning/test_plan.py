@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.model import Mode, OperationKind, Way
 from service.domain.planning.plan import Plan, Step
-from service.domain.verdict import Answer, Finding, Verdict, passes
+from service.domain.verdict import Answer, Finding, Verdict, blocks, passes
 from tests.unit.service.domain import made
 
 STOP = Step(name="stop_auto_sync", says="Stop auto-sync", parameters={"automated": {"prune": True}}, undo=Step(name="give_back_auto_sync", says="Give it back"))
@@ -45,6 +45,14 @@ def test_the_digest_is_the_same_for_the_same_plan() -> None:
     assert plan().digest == plan().digest
     assert plan().digest.startswith("sha256:")
     assert len(plan().digest) == len("sha256:") + 64
+
+
+def test_the_digest_covers_what_is_overridden_with_the_sentence_that_was_shown() -> None:
+    said = replace(blocks("It drops a column.", clears="", overridable=True), rule="schema")
+    plain, over = plan(verdict=verdict(said)), plan(verdict=verdict(said), overrides=("schema",))
+    other = plan(verdict=verdict(replace(said, says="It drops a table.")), overrides=("schema",))
+    assert len({plain.digest, over.digest, other.digest}) == 3
+    assert plan(verdict=verdict(replace(said, says="It drops a table."))).digest == plain.digest
 
 
 @pytest.mark.parametrize(

@@ -217,3 +217,12 @@ def test_an_old_world_answers_nothing() -> None:
     late = replace(case, facts=Facts(case.facts.known, made.NOW + timedelta(hours=2)))
     answers = {finding.rule: finding.answer for finding in evaluate(late, RULES, automatic=True).findings}
     assert {rule for rule, answer in answers.items() if answer is Answer.PASS} == {"caches_stay_coherent"}
+
+
+OVERRIDABLE = frozenset({"caches_stay_coherent", "goal_release_is_exact_and_was_healthy", "schema_is_compatible"})
+"""Rules with a block that two persons may override (docs/decisions/0017-override.md). A rule that joins them needs its reason there."""
+
+
+def test_no_rule_lets_its_block_be_overridden_but_those_of_the_decision() -> None:
+    folder = Path(__file__).parents[5] / "service" / "domain" / "rules"
+    assert {file.stem for file in folder.glob("*.py") if "overridable=True" in file.read_text(encoding="utf-8")} == OVERRIDABLE
