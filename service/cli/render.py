@@ -265,7 +265,7 @@ def _next(document: Doc, target: str) -> Iterable[Text]:
     if verdict in {"pass", "warn"} and document.get("plan_digest"):
         naming = f", naming {', '.join(text(rule) for rule in _list(document.get('must_name')))}" if document.get("must_name") else ""
         yield command(f"To go back{naming}: backout rollback {target}")
-    elif way and way not in {"rollback", "none"}:
+    elif way and way not in {"rollback", "abort", "none"}:
         yield Text(f"Instead: {way.replace('_', ' ')} — {text(recommended.get('because'))}")
     elif verdict == "unknown" and document.get("plan_digest"):
         yield command(f"Find out what is missing above, or decide, naming each unknown: backout rollback {target}")

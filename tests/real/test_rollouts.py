@@ -1,6 +1,8 @@
 """The stories of a release that goes live in steps: real Argo Rollouts under the real Argo CD, from a canary's middle and from full promotion."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -172,3 +174,28 @@ async def test_an_account_that_may_not_abort_is_told_the_line_before_anything_is
     assert missing["answer"] == "block"
     assert "p, reader, applications, action/argoproj.io/Rollout/abort, default/*, allow" in missing["clears"]
     assert (await footprint(shop), await shop.told_by("reader")) == (before, [])
+
+
+async def test_an_abort_that_nobody_carries_out_ends_the_operation_before_anything_else_is_touched(
+    client: LabClient, open_rollout: OpenRollout, serve: Serve
+) -> None:
+    shop = await open_rollout(HALF_THEN_STOP)
+    backout = await serve(shop, declared_sli=True, delivery=QUICK)
+    await shop.halfway("1.1", errors=0.31)
+    plan = await backout.plan(shop)
+    controller = await client.argo_rollouts()
+    os.kill(controller, signal.SIGSTOP)
+    try:
+        await backout.ask(shop, plan, reason="errors since 1.1")
+        operation = await backout.until_ended(shop)
+    finally:
+        os.kill(controller, signal.SIGCONT)
+
+    assert operation["outcome"] == "failed", operation["says"]
+    assert "is told to abort and its controller does not do it" in operation["says"]
+    assert f"Rollout {shop.name} stays aborted" in operation["says"]
+    assert automated(await shop.application()) == AUTOMATED
+    assert await shop.told_by("backout") == [f"backout ran action abort on resource argoproj.io/Rollout/{shop.name}"]
+    assert await backout.holds(shop) == []
+    await shop.until_status(phase="Degraded", abort=True)  # it is carried out once somebody looks: towards safety, and never taken back by us
+    assert len(await shop.history()) == 2

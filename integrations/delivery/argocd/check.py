@@ -7,12 +7,12 @@ from datetime import timedelta
 
 from integrations.delivery.argocd import reading
 from integrations.delivery.argocd.client import AppRef, Client
-from integrations.delivery.argocd.facts import VERBS, Reader, policy_line
+from integrations.delivery.argocd.facts import ACTIONS, VERBS, Reader, action_right, policy_line
 from integrations.delivery.argocd.settings import Settings
 from service.domain.errors import BackoutError
-from service.domain.keys import Owner
+from service.domain.keys import Owner, step_wise
 from service.domain.model import Mode, Way
-from service.domain.ports import Checked, Clock
+from service.domain.ports import Checked, Clock, Listing
 
 PROVEN = (3, 2)
 """The contract suite ran against this version."""
@@ -21,6 +21,11 @@ FIRST_WORD = 3.0
 """Seconds in which a watch must have told of the first application; recorded: 0.01 s."""
 NAMED = 5
 """So many applications are named in one line."""
+WITHOUT = {
+    "abort": "without it a canary on its way is ended by the rollback itself, a second later",
+    "promote": "needed only by targets with promote_full: true",
+}
+"""What it means not to hold a right to act on Rollouts."""
 WHAT_FOR = {"get": "read", "sync": "roll back", "update": "stop auto-sync"}
 
 
@@ -96,7 +101,23 @@ async def _applications(name: str, settings: Settings, client: Client, reader: R
             line = policy_line(account or "ACCOUNT", verb, ref)
             says = f"may {'' if yes else 'not '}{WHAT_FOR[verb]} on {project}/*"
             lines.append(Checked(what=f"{name} rights", well="ok" if yes else "no", says=says, fix="" if yes else f"add to policy.csv:  {line}"))
-    return [*lines, *await _owned(name, client, reader, projects)]
+    return [*lines, *await _rollouts(name, reader, listing, account), *await _owned(name, client, reader, projects)]
+
+
+async def _rollouts(name: str, reader: Reader, listing: Listing, account: str) -> list[Checked]:
+    """Where a project has Rollouts, the rights to act on them; asked on one application of each, for RBAC lines are mostly a project's."""
+    one_of_each = {listed.project: listed for listed in reversed(listing.targets) if step_wise(listed.objects)}
+    lines = []
+    for project, listed in sorted(one_of_each.items()):
+        looked = await reader.get(listed.target)
+        for word, action in ACTIONS.items():
+            yes = await reader.may_run(looked, action)
+            line = policy_line(account or "ACCOUNT", action_right(action), AppRef(name="*", project=project))
+            says = f"may {'' if yes else 'not '}{word} Rollouts on {project}/* (asked for {listed.target.name}); {WITHOUT[word]}"
+            lines.append(
+                Checked(what=f"{name} rollouts", well="ok" if yes or word != "abort" else "warn", says=says, fix="" if yes else f"add to policy.csv:  {line}")
+            )
+    return lines
 
 
 async def _watch(name: str, reader: Reader) -> Checked:

@@ -57,6 +57,12 @@ def test_a_check_with_a_warning_names_what_an_approval_has_to_name(golden: Golde
     golden("check-warn", render.check(documents.check(verdict="warn", findings=[*documents.PASSES, documents.WARN], must_name=["caches_stay_coherent"]), NOW))
 
 
+@pytest.mark.parametrize("way", ["rollback", "abort"])
+def test_a_check_with_an_unknown_says_how_to_decide_by_whichever_way_leads_back(way: str) -> None:
+    document = documents.check(verdict="unknown", recommended={"way": way, "because": "Nobody knows."}, findings=documents.PASSES)
+    assert "Find out what is missing above, or decide, naming each unknown: backout rollback" in printed(render.check(document, NOW))
+
+
 def test_a_check_without_a_goal_says_that_there_is_none() -> None:
     shown = printed(
         render.check(documents.check(verdict="unknown", to=None, plan_digest=None, findings=[], recommended={"way": "none", "because": "nobody knows"}), NOW)

@@ -6,6 +6,7 @@ import pytest
 from integrations.delivery.argocd import build
 from integrations.sandbox.argocd import V2_14, V3_5_1
 from service.domain.ports import Checked
+from tests.unit.integrations.delivery.argocd.canary import RIGHTS, Canary
 from tests.unit.integrations.delivery.argocd.stage import Stage, opened
 
 
@@ -88,6 +89,24 @@ async def test_each_missing_right_comes_with_its_line_of_policy(stage: Stage) ->
         ("no", "may not stop auto-sync on default/*"),
     ]
     assert rights[2].fix == "add to policy.csv:  p, reader, applications, update, default/*, allow"
+
+
+async def test_rights_to_act_on_rollouts_are_looked_at_where_there_are_some(tmp_path: Path) -> None:
+    async with opened(tmp_path, verbs=RIGHTS[:3]) as stage:
+        await stage.application("api")
+        assert "rollouts" not in await lines(stage)
+        await Canary(stage).open()
+        abort, promote = (await lines(stage))["rollouts"]
+    assert (abort.well, promote.well) == ("warn", "ok")
+    assert abort.says.startswith("may not abort Rollouts on default/* (asked for web); without it")
+    assert promote.says == "may not promote Rollouts on default/* (asked for web); needed only by targets with promote_full: true"
+    assert abort.fix == "add to policy.csv:  p, backout, applications, action/argoproj.io/Rollout/abort, default/*, allow"
+
+
+async def test_held_rights_to_act_on_rollouts_are_well(tmp_path: Path) -> None:
+    async with opened(tmp_path, verbs=RIGHTS) as stage:
+        await Canary(stage).open()
+        assert [(line.well, line.fix) for line in (await lines(stage))["rollouts"]] == [("ok", ""), ("ok", "")]
 
 
 async def test_an_empty_list_is_never_taken_for_no_applications(stage: Stage) -> None:
