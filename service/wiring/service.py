@@ -33,7 +33,9 @@ from service.workflow.cluster_facts import ClusterFacts
 from service.workflow.correlate import Correlator
 from service.workflow.desk import Desk
 from service.workflow.examine import Examiner
+from service.workflow.forward import ForwardStory
 from service.workflow.gather import Gatherer
+from service.workflow.keeper import Keeper
 from service.workflow.messages import Told
 from service.workflow.own_facts import OwnFacts
 from service.workflow.rollback import Ports, RollbackStory
@@ -118,28 +120,39 @@ class Service:
             clock=clock,
             new_id=new_id,
         )
-        story = RollbackStory(
-            Ports(
-                examiner=self.examiner,
-                gatherer=self.gatherer,
-                deliveries=self.outside.deliveries,
-                targets=self.targets,
-                journal=self.operations,
-                alerts=self.alerts,
-                holds=self.holds,
-                stop=self.stop_switch,
-                clock=clock,
-                told=self.told,
-                new_id=new_id,
-            )
+        ports = Ports(
+            examiner=self.examiner,
+            gatherer=self.gatherer,
+            deliveries=self.outside.deliveries,
+            targets=self.targets,
+            journal=self.operations,
+            alerts=self.alerts,
+            holds=self.holds,
+            stop=self.stop_switch,
+            clock=clock,
+            told=self.told,
+            new_id=new_id,
         )
         self.runner = Runner(
             journal=self.operations,
-            stories={OperationKind.ROLLBACK: story},
+            stories={OperationKind.ROLLBACK: RollbackStory(ports), OperationKind.FORWARD: ForwardStory(ports)},
             place=self.correlator.place,
             clock=clock,
             entering=_entering,
             tell=partial(messages.stumbled, self.told),
+        )
+        self.keeper = Keeper(
+            holds=self.holds,
+            gatherer=self.gatherer,
+            journal=self.operations,
+            starting=self.operations,
+            starter=self.engine,
+            targets=self.targets,
+            outbox=self.outbox,
+            policies=self.policies,
+            told=self.told,
+            clock=clock,
+            new_id=new_id,
         )
         self.engine.give(self.runner)
         self.reconciler = Reconciler(
@@ -168,6 +181,7 @@ class Service:
         for name in self.outside.deliveries:
             self.tasks.keep(f"hear {name}", partial(self.watcher.hear, name))
             self.tasks.every(0.25, f"heed {name}", partial(self.watcher.heed, name))
+        self.tasks.every(self.settings.watch.every.total_seconds(), "holds", self.keeper.round)
         self.tasks.every(0.5, "outbox", self.sender.round)
         self.tasks.every(5, "reconcile", self.reconciler.round)
         self.tasks.every(10, "incidents", self.correlator.sweep)

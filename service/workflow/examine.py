@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from service.domain import correlation, keys, suspicion
+from service.domain.course import Course, course_of
 from service.domain.evaluation import asked, evaluate
 from service.domain.facts import Absent, Facts, Key, Known
-from service.domain.model import Actor, Mode, OperationKind, Release, TargetId, Way
+from service.domain.model import Actor, Hold, Mode, OperationKind, Release, TargetId, Way
 from service.domain.planning.plan import Offer, Plan
 from service.domain.policy import Policies, TargetPolicy
 from service.domain.ports import Clock, Delivery, Targets
-from service.domain.rule import Case, Rule, Trigger
+from service.domain.rule import Case, Direction, Rule, Trigger
 from service.domain.verdict import Answer, Verdict
 from service.workflow.gather import Gatherer
 
@@ -97,6 +98,55 @@ class Examiner:
         says = suspected.says if plan is None or verdict.worst is not Answer.PASS else verdict.because
         return Examination(case=case, verdict=verdict, plan=plan, offer=offer, says=says, onset=began)
 
+    async def examine_forward(
+        self,
+        target: TargetId,
+        hold: Hold | None,
+        *,
+        watched: Trigger | None,
+        automatic: bool,
+        mode: Mode,
+        requested_by: Actor,
+        plan_id: str,
+        deadline: timedelta,
+        ignore_operation: str = "",
+    ) -> Examination:
+        """Whether what is desired (or is live already) may end the hold: as `examine`, with the rules for going forward. `watched` began the hold."""
+        facts = await self._gatherer.facts(target, [keys.state(target), keys.limits(target), keys.held(target)])
+        facts = _but_for(facts, keys.limits(target), ignore_operation)
+        course = await self._course(target, facts, hold)
+        case = Case(
+            target=target,
+            policy=self._policies.of(target),
+            suspect=course.suspect,
+            goal=course.goal,
+            way=Way.FORWARD,
+            facts=facts,
+            why_none=course.says,
+            context={
+                "operation": ignore_operation,
+                "live_already": course.live_already,
+                "remembered": hold.remembered.get("auto_sync") if hold is not None and hold.stopped_auto_sync else None,
+                "alert": watched.alert if watched else "",
+                "labels": watched.series_labels if watched else (),
+            },
+        )
+        case, offer, verdict = await self._best(case, asked(case, self._rules, automatic=automatic), automatic=automatic)
+        plan = self._plan(case, offer, verdict, (), mode=mode, requested_by=requested_by, plan_id=plan_id, deadline=deadline)
+        says = course.says if plan is None or verdict.worst is not Answer.PASS else verdict.because
+        return Examination(case=case, verdict=verdict, plan=plan, offer=offer, says=says)
+
+    async def _course(self, target: TargetId, facts: Facts, hold: Hold | None) -> Course:
+        state, limits, held = facts.read(keys.state(target)), facts.read(keys.limits(target)), facts.read(keys.held(target))
+        if hold is None:
+            return Course(says="the hold has ended")
+        if isinstance(state, Absent) or isinstance(limits, Absent) or isinstance(held, Absent):
+            why = next(fact.why for fact in (state, limits, held) if isinstance(fact, Absent))
+            return Course(says=f"what is live and what is desired is unknown: {why}")
+        verified = hold.watch.verified if hold.watch else ""
+        course = course_of(state.value, held.value, made_by_backout=limits.value.made_by_backout, verified=verified, now=self._clock.now())
+        return replace(course, goal=await self._versioned(course.goal))
+
     def _onset(self, trigger: Trigger | None, facts: Facts) -> datetime | None:
         if trigger is None:
             return None
@@ -138,7 +188,7 @@ class Examiner:
         """With the version that its image says it is, where no record has it yet: a release that burns at once is judged before it was ever seen settled."""
         if release is None or release.version:
             return release
-        rendered = keys.images(release.target, release.key, release.handle)
+        rendered = keys.images(release.target, release.key, release.handle) if release.handle else keys.desired_images(release.target)
         facts = await self._gatherer.facts(release.target, [rendered])
         images = facts.read(rendered)
         exact = next((one.exact for one in images.value if one.exact), None) if isinstance(images, Known) else None
@@ -184,12 +234,13 @@ class Examiner:
         if offer is None or case.suspect is None or case.goal is None or isinstance(state, Absent):
             return None
         now = self._clock.now()
+        kind = OperationKind.FORWARD if case.direction is Direction.FORWARD else OperationKind.ROLLBACK
         return Plan(
             id=plan_id,
-            kind=OperationKind.ROLLBACK,
+            kind=kind,
             target=case.target,
             uid=state.value.uid,
-            title=f"rollback-{now:%Y-%m-%d} · {case.target} · {case.suspect.title} → {case.goal.title}",
+            title=f"{kind}-{now:%Y-%m-%d} · {case.target} · {case.suspect.title} → {case.goal.title}",
             method="code",
             scope="full",
             way=offer.way,
@@ -202,7 +253,7 @@ class Examiner:
             policy_version=case.policy.version,
             made_at=now,
             act_before=now + deadline,
-            tags=(f"rollback-{now:%Y-%m-%d}",),
+            tags=(f"{kind}-{now:%Y-%m-%d}",),
             passed_over=passed_over,
             requested_by=requested_by,
         )

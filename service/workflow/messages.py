@@ -107,6 +107,20 @@ OUTCOME_WORDS: Mapping[Outcome, str] = {
 }
 
 
+FORWARD_WORDS: Mapping[Outcome, str] = {
+    Outcome.RECOVERED: "went forward, seen to be well",
+    Outcome.NOT_RECOVERED: "went forward, NOT well: back again",
+    Outcome.INCONCLUSIVE: "went forward, could not be proven well",
+    Outcome.REFUSED: "cannot go forward",
+    Outcome.OBSERVED: "observed",
+    Outcome.SUGGESTED: "a fix is ready",
+    Outcome.EXPIRED: "nobody decided in time",
+    Outcome.CANCELLED: "cancelled",
+    Outcome.REJECTED: "rejected",
+    Outcome.FAILED: "going forward failed",
+}
+
+
 def episode_line(episode: Episode) -> str:
     """`HighErrorRate: 31 % of checkout's requests fail`."""
     summary = episode.annotations.get("summary") or episode.annotations.get("description") or ""

@@ -47,6 +47,7 @@ class Attempt:
     the compensation leads to. `verdicts` counts how often the world was judged, `attempts` the attempts made for plans that were given up since.
     `keep_firing` is the alert rule's own, which delays the end of a verification; `verified` that it ended well. `hold_id` is the hold that it opened,
     joined or works under. `second` is who confirmed the override of the plan's blocks, and why.
+    `left_out` says why the last step that was left out was.
     """
 
     schema: int = SCHEMA
@@ -79,6 +80,7 @@ class Attempt:
     verified: bool = False
     second: str = ""
     second_reason: str = ""
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +88,23 @@ class Rollback(Attempt):
     """The record of a rollback operation."""
 
 
-_ADAPTERS: Mapping[OperationKind, TypeAdapter[Any]] = {OperationKind.ROLLBACK: TypeAdapter(Rollback)}
-_BY_CLASS: Mapping[type[Attempt], TypeAdapter[Any]] = {Rollback: _ADAPTERS[OperationKind.ROLLBACK]}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward(Attempt):
+    """The record of an operation that goes forward under a hold.
+
+    `watched` is the alert that the hold began with, `opened_by` the operation that opened it. `handle` is the delivery system's name for the new
+    release, once it is live. `told` is the refusal that a person was told last: the same one is not told twice.
+    """
+
+    watched: Trigger | None = None
+    opened_by: str = ""
+    handle: str = ""
+    told: str = ""
+
+
+_CLASSES: Mapping[OperationKind, type[Attempt]] = {OperationKind.ROLLBACK: Rollback, OperationKind.FORWARD: Forward}
+_ADAPTERS: Mapping[OperationKind, TypeAdapter[Any]] = {kind: TypeAdapter(one) for kind, one in _CLASSES.items()}
+_BY_CLASS: Mapping[type[Attempt], TypeAdapter[Any]] = {one: _ADAPTERS[kind] for kind, one in _CLASSES.items()}
 
 
 def dump(record: Attempt) -> Mapping[str, Any]:

@@ -1,7 +1,9 @@
 """One delivery instance in memory that keeps the contract of `Delivery`: observe then act, one effect an intent, a guard before each send.
 
 Steps as Argo CD has them: stop_auto_sync (undo: restore_auto_sync), prove (no effect), clear_slot, roll_back; without auto-sync: prove, roll_back,
-mark_hold (optional). A test says per step how the next acts fare (`fares`): lost, dropped, refused, permanent, running, failed, foreign, stuck.
+mark_hold (optional). Forward under a hold: sync_release
+(undo: return_to_release), then what ends the hold. A test says per
+step how the next acts fare (`fares`): lost, dropped, refused, permanent, running, failed, foreign, stuck.
 """
 
 import asyncio
@@ -14,10 +16,10 @@ from service.domain import keys
 from service.domain.difference import Rendered
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
-from service.domain.model import Actor, Image, Json, ObjectRef, Release, TargetId, Way
+from service.domain.model import Actor, Image, Json, ObjectRef, Release, TargetId, Way, release_key
 from service.domain.planning.plan import Offer, Step
 from service.domain.ports import Checked, Clock, Guard, Intention, ListedTarget, Listing, Observation, Seen
-from service.domain.rule import Case
+from service.domain.rule import Case, Direction
 
 SETTLED = timedelta(seconds=5)
 ME = Actor(kind="service", name="backout")
@@ -30,6 +32,7 @@ STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE = (
     "unmark_hold",
     "restore_auto_sync",
 )
+SYNC, RETURN = "sync_release", "return_to_release"
 REMEMBERED: Mapping[str, Json] = {"automated": {"prune": True, "selfHeal": True}}
 
 
@@ -48,6 +51,7 @@ class Application:
     running: keys.Running | None = None
     owner: keys.Owner = field(default_factory=lambda: keys.Owner(kind="nobody"))
     pods_ready: bool = True
+    desired: Release | None = None
     objects: tuple[ObjectRef, ...] = ()
     attempted: Release | None = None
     failed_newer: str = ""
@@ -116,6 +120,7 @@ class FakeDelivery:
         """What an instance of this kind can know."""
         return frozenset(
             {"state", "acts", "sync window", "pods", "permissions", "rendered images", "rendered manifests", "leftovers", "rollouts", "rollouts back"}
+            | {"desired images", "desired manifests"}
         )
 
     async def targets(self) -> Listing:
@@ -157,6 +162,8 @@ class FakeDelivery:
             spec_digest=app.spec_digest,
             objects=app.objects,
             marker=app.marker,
+            desired=(app.desired or app.live).sources,
+            unmark="take the mark off",
             attempted=app.attempted,
             failed_newer=app.failed_newer,
         )
@@ -177,6 +184,10 @@ class FakeDelivery:
             value: Any = await self.look(self.target)
         elif key.kind == "rendered images":
             value = tuple(image for release, image in self.app.images.items() if release in key.subject)  # type: ignore[operator]  # (target, release, handle)
+        elif key.kind == "desired images":
+            value = (self.app.images[(self.app.desired or self.app.live).key],)
+        elif key.kind == "desired manifests":
+            value = self.app.manifests.get((self.app.desired or self.app.live).key, ())
         elif key.kind == "leftovers":
             value = next((objects for handle, objects in self.app.left_over.items() if handle in key.subject), ())  # type: ignore[operator]  # (target, handle)
         elif key.kind == "rendered manifests":
@@ -198,6 +209,8 @@ class FakeDelivery:
         """The plain rollback."""
         if case.suspect is None or case.goal is None:
             return ()
+        if case.direction is Direction.FORWARD:
+            return self._forward(case, case.suspect, case.goal)
         because = "Argo CD can deploy a release from its history again"
         if self.impossible:
             return (Offer(way=Way.ROLLBACK, steps=(), because=because, impossible=self.impossible),)
@@ -214,6 +227,16 @@ class FakeDelivery:
         mark = Step(name=MARK, says="mark as held", optional=True, undo=Step(name=UNMARK, says="take the mark off", optional=True))
         return (Offer(way=Way.ROLLBACK, steps=(prove, back, mark), because=because),)
 
+    def _forward(self, case: Case, live: Release, goal: Release) -> tuple[Offer, ...]:
+        if case.context.get("remembered") and not self.app.auto_sync:
+            parameters = {"remembered": REMEMBERED, "after_rollback": True, "only": goal.key}
+            ends = Step(name=RESTORE, says="give auto-sync back", optional=True, once_verified=True, parameters=parameters)
+        else:
+            ends = Step(name=UNMARK, says="take the mark off", optional=True, once_verified=True)
+        back = Step(name=RETURN, says="go back to the release before", parameters={"goal": live.key})
+        deploy = (Step(name=PROVE, says="see that the controller answers", effect=False), Step(name=SYNC, says="sync to the release", undo=back))
+        return (Offer(way=Way.FORWARD, steps=(*(deploy if case.deploys else ()), ends), because="an explicit sync under the hold", impossible=self.impossible),)
+
     async def intend(self, step: Step, intention: Intention) -> Mapping[str, Json]:
         """Refuse when the world is another one, or as a test says."""
         if self.refuses.get(step.name):
@@ -221,7 +244,7 @@ class FakeDelivery:
         if intention.uid != self.app.uid:
             raise RefusedError("the application is another one of the same name")
         hands = [act for act in self.acts if intention.not_before is not None and act.at >= intention.not_before and not act.ours]
-        if hands and step.name not in {RESTORE, UNMARK}:
+        if hands and step.name not in {RESTORE, UNMARK, RETURN}:
             raise RefusedError(f"{hands[0].by.name} is acting on it")
         if step.name == RESTORE and self.app.auto_sync:
             raise RefusedError("auto-sync is not as Backout left it")
@@ -231,8 +254,11 @@ class FakeDelivery:
             and any(self._fate(one) is not None for one in intention.ours if one["step"] == BACK)
         ):
             raise RefusedError("a rollback was accepted: auto-sync would undo it")
+        if step.parameters.get("only") and release_key((self.app.desired or self.app.live).sources) != release_key(intention.goal.sources):
+            raise RefusedError("what is desired now is another release: auto-sync would deploy it")
         self.intended.append(step.name)
         known: dict[str, Json] = {"step": step.name, "operation": intention.operation_id, "at": intention.at.isoformat(), "goal": intention.goal.key}
+        known |= {"marker": intention.marker, "operation_id": intention.operation_id}
         if step.name == STOP:
             known["remembered"] = dict(REMEMBERED)
         return {**known, "mark": f"{intention.operation_id}/{step.name}/{len(intention.ours)}"}
@@ -267,7 +293,7 @@ class FakeDelivery:
         if fate is None:
             until = datetime.fromisoformat(str(intent["at"])) + SETTLED
             return Observation(seen=Seen.NOT_SEEN, says="nothing of ours is seen", not_seen_until=until)
-        details = {"handle": self.app.live.handle} if step.name == BACK and fate is Seen.DONE else {}
+        details = {"handle": self.app.live.handle} if step.name in {BACK, SYNC, RETURN} and fate is Seen.DONE else {}
         return Observation(seen=fate, says=f"{step.name} is {fate}", details=details)
 
     def finish(self, step: str) -> None:
@@ -282,14 +308,17 @@ class FakeDelivery:
     def _apply(self, step: str, intent: Mapping[str, Json]) -> None:
         app = self.app
         if step == STOP:
-            app.auto_sync, app.marker = False, "held"
+            app.auto_sync, app.marker = False, app.marker or str(intent.get("marker", "held"))
         elif step == RESTORE:
             app.auto_sync, app.marker = True, ""
         elif step == MARK:
-            app.marker = "held"
+            app.marker = str(intent.get("marker", "held"))
         elif step == UNMARK:
             app.marker = ""
-        elif step == BACK:
+        elif step == SYNC:
+            now, handle = self._clock.now(), str(1 + max(int(one.handle) for one in app.history))
+            app.history.insert(0, replace(app.desired or app.live, handle=handle, started_at=now, deployed_at=now, by=ME))
+        elif step in {BACK, RETURN}:
             goal = next(one for one in app.history if one.key == intent["goal"])
             handle = str(1 + max(int(one.handle) for one in app.history))
             now = self._clock.now()

@@ -226,7 +226,7 @@ class Backout:
             return await until(there, seconds, what=f"the operation of {shop.name} {what}", every=0.1)
         except TimeoutError as error:
             found = await self.operation(shop)
-            raise TimeoutError(f"{error}\nevents: {await self.events(found) if found else 'no operation'}\nlog: {self._tail()}") from error
+            raise TimeoutError(f"{error}\nevents: {await self.events(found) if found else 'no operation'}\nlog: {self.tail()}") from error
 
     async def events(self, operation: Mapping[str, Any]) -> list[Any]:
         """The operation's audit events, in the order of their commits."""
@@ -248,12 +248,13 @@ class Backout:
     def _log(self) -> Path:
         return self._folder / "service.log"
 
-    def _tail(self) -> str:
+    def tail(self) -> str:
+        """The end of the log."""
         return self._log.read_text()[-3000:]
 
     def _assert_alive(self) -> None:
         code = self._process.returncode if self._process is not None else None
-        assert code is None, f"the service ended with {code}: {self._tail()}"
+        assert code is None, f"the service ended with {code}: {self.tail()}"
 
     def _secret(self, name: str, text: str) -> None:
         path = self._folder / name

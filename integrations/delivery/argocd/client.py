@@ -316,6 +316,15 @@ class Client:
         """Start a rollback, without pruning; 200 means accepted, not done."""
         return await self._send("POST", f"{app.path}/rollback", guard, body={"id": history_id, "dryRun": False, "prune": False, **app.scope})
 
+    async def sync(self, app: AppRef, revisions: Sequence[str], info: tuple[str, str], guard: Guard, *, multi: bool) -> Reply:
+        """Deploy what the current sources are at these revisions, hooks included, without pruning and without retries; 200 means accepted, not done.
+
+        `info` stays readable in the operation and its last state (contract 3.4). Refused while auto-sync is on and the revision is another one.
+        """
+        body: dict[str, Json] = {"dryRun": False, "prune": False, "retryStrategy": {"limit": 0}, "infos": [{"name": info[0], "value": info[1]}], **app.scope}
+        body |= {"sourcePositions": list(range(1, len(revisions) + 1)), "revisions": list(revisions)} if multi else {"revision": revisions[0]}
+        return await self._send("POST", f"{app.path}/sync", guard, body=body)
+
     async def terminate(self, app: AppRef, guard: Guard) -> Reply:
         """Ask the running operation to end; it ends later."""
         return await self._send("DELETE", f"{app.path}/operation", guard, query=list(app.scope.items()))

@@ -63,7 +63,7 @@ class ArgoHands:
             "history_id": judging.entry_id(history[-1]) if history else -1,
             "suspect_key": intention.suspect.key,
             "suspect_revisions": [source.revision for source in intention.suspect.sources],
-            "goal_id": int(intention.goal.handle),
+            "goal_id": int(intention.goal.handle) if intention.goal.handle else -1,
             "goal_key": intention.goal.key,
             "goal_revisions": [source.revision for source in intention.goal.sources],
             "spec_digest": reading.spec_digest(looked.app),

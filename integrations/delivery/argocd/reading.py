@@ -6,6 +6,7 @@ Who owns an application is judged in `owner.py`; what to do about what is read h
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -216,6 +217,18 @@ def marker_of(app: Body) -> str:
     """Text of our hold marker, from the annotation or from `spec.info`."""
     annotation = text(part(app, "metadata", "annotations").get(HOLD))
     return annotation or next((text(info.get("value")) for info in entries(part(app, "spec").get("info")) if info.get("name") == HOLD), "")
+
+
+def desired_of(app: Body) -> tuple[Source, ...]:
+    """What would be deployed: the spec's sources at the revisions that Argo CD resolved for them; () while it has not compared with these sources."""
+    spec, sync = part(app, "spec"), part(app, "status", "sync")
+    mine = {"source": spec.get("source"), "sources": spec.get("sources"), "revision": sync.get("revision"), "revisions": sync.get("revisions")}
+    several = len(entries(spec.get("sources")))
+    compared = part(sync, "comparedTo")
+    asked, answered = ([text(one.get("targetRevision")) for one in entries(body.get("sources")) or [part(body, "source")]] for body in (spec, compared))
+    if not revisions_of(mine) or (several and len(revisions_of(mine)) != several) or not same_but_revision(compared, spec) or asked != answered:
+        return ()
+    return sources_of(mine)
 
 
 def spec_digest(app: Body) -> str:
@@ -442,7 +455,14 @@ def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetim
         attempted=attempted_of(app, target, current, me),
         drifted=drifted_of(app, current),
         history_limit=history_limit_of(app),
+        desired=desired_of(app),
+        unmark=_unmark(target) if marker_of(app) else "",
     )
+
+
+def _unmark(target: TargetId) -> str:
+    """The command by which a person takes our mark off."""
+    return f"argocd app patch {shlex.quote(target.name)} --type merge --patch {shlex.quote(json.dumps({'metadata': {'annotations': {HOLD: None}}}))}"
 
 
 def listed_of(item: Body, *, instance: str, control_plane: str, project: str) -> ListedTarget:

@@ -3,7 +3,7 @@
 The steps stand in `steps/`; they are carried out by `hands.py`, which reads the world again before each.
 """
 
-from integrations.delivery.argocd import reading
+from integrations.delivery.argocd import forward, reading
 from integrations.delivery.argocd.steps import abort, clear_slot, mark_hold, promote, prove_controller, roll_back, stop_auto_sync
 from service.domain import keys
 from service.domain.derived import Derived, listed
@@ -12,11 +12,16 @@ from service.domain.keys import TargetState
 from service.domain.model import Release, Way
 from service.domain.planning.plan import Offer, Step
 from service.domain.rollouts import courses, promotes
-from service.domain.rule import Case
+from service.domain.rule import Case, Direction
 
 
 def offers(case: Case) -> tuple[Offer, ...]:
-    """The rollback, with its steps, or with why it is impossible; before it the abort, where the release under suspicion is still being rolled out."""
+    """The rollback, with its steps, or with why it is impossible; before it the abort, where the release under suspicion is still being rolled out.
+
+    Under a hold the way forward, where the case leads there.
+    """
+    if case.direction is Direction.FORWARD:
+        return forward.offers(case)
     if case.suspect is None or case.goal is None:
         return (_impossible(case.why_none or "no release to go back to is known"),)
     fact = case.facts.read(keys.state(case.target))

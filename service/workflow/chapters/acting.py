@@ -169,7 +169,7 @@ class Acting(Chapter):
 
     def _skip(self, data: Attempt, step: Step, says: str, now: datetime) -> Transition:
         row = AuditEvent(kind="step_skipped", says=f"left out: {step.says} — {says}", at=now, body={"step": step.name})
-        return Transition(phase=ACT, data=dump(replace(data, cursor=data.cursor + 1)), says=f"left out {step.name}: {says}", events=(row,))
+        return Transition(phase=ACT, data=dump(replace(data, cursor=data.cursor + 1, left_out=says)), says=f"left out {step.name}: {says}", events=(row,))
 
     async def _not_done(self, op: Operation, data: Attempt, step: Step, tried: Tried, says: str) -> Transition:
         now = self._p.clock.now()

@@ -101,7 +101,7 @@ class Chapter:
             f"Instead: {instead.value.replace('_', ' ')}" if instead is not found.case.way else "",
             "Nothing was touched.",
         )
-        return self.end(op, data, Outcome.REFUSED, says, rows=rows, drafts=drafts, text=text)
+        return self.end(op, data, Outcome.REFUSED, says, rows=rows, drafts=drafts, text=text, tell=self._tale.tells(data, says))
 
     def end(
         self,

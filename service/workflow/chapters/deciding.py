@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.domain import keys
+from service.domain.derived import goal_images_key
 from service.domain.errors import PermanentError
 from service.domain.facts import Fact, Known
 from service.domain.model import Actor, Image, Mode, Operation, Outcome
@@ -39,7 +40,7 @@ class Deciding(Chapter):
         deadline = policy.act_within if op.mode is Mode.AUTO else policy.approve_within
         found = await self._tale.examine(op, data, deadline)
         now = self._p.clock.now()
-        decision = decide(op.mode, found.verdict, policy, override=_asked(op, data))
+        decision = self._tale.settles(op, found, decide(op.mode, found.verdict, policy, override=_asked(op, data)))
         data = replace(data, plan=found.plan, onset=found.onset, verdicts=data.verdicts + 1)
         rows = (
             AuditEvent(kind="suspect", says=found.case.why_none, at=now, body={"onset": data.onset.isoformat() if data.onset else None}),
@@ -280,7 +281,7 @@ async def _goal_images(ports: Ports, found: Examination) -> tuple[Image, ...]:
     record = facts.read(keys.record(target, goal.key))
     if isinstance(record, Known) and record.value.images:
         return record.value.images
-    rendered = keys.images(target, goal.key, goal.handle)
+    rendered = goal_images_key(found.case, goal)
     facts = await ports.gatherer.facts(target, [rendered], facts)
     answer = facts.read(rendered)
     return answer.value if isinstance(answer, Known) else ()

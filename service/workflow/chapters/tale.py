@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from service.domain.facts import Facts
 from service.domain.model import Json, Operation, Outcome
 from service.domain.planning.plan import Plan, Step
+from service.domain.policy import Decision
 from service.domain.ports import Alerts, AuditEvent, Clock, Delivery, HoldChange, Holds, Intention, Journal, NewId, Observation, SpanDraft, StopSwitch, Targets
 from service.domain.rule import Trigger
 from service.workflow.examine import Examination, Examiner
@@ -62,6 +63,16 @@ class Tale(ABC):
     @abstractmethod
     async def examine(self, op: Operation, data: Attempt, deadline: timedelta) -> Examination:
         """Look at the world now; `deadline` from now is the plan's `act_before`."""
+
+    def settles(self, op: Operation, found: Examination, decision: Decision) -> Decision:
+        """The decision, where this kind knows a case that the table of modes does not need to be asked for: one without an effect."""
+        del op, found
+        return decision
+
+    def tells(self, data: Attempt, says: str) -> bool:
+        """Whether a refusal in these words is told to a person."""
+        del data, says
+        return True
 
     @abstractmethod
     def trigger(self, data: Attempt) -> Trigger | None:

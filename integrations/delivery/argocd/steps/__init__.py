@@ -8,12 +8,26 @@ from integrations.delivery.argocd.steps.mark_hold import MarkHold
 from integrations.delivery.argocd.steps.promote import Promote
 from integrations.delivery.argocd.steps.prove_controller import ProveController
 from integrations.delivery.argocd.steps.restore_auto_sync import RestoreAutoSync
+from integrations.delivery.argocd.steps.return_to_release import ReturnToRelease
 from integrations.delivery.argocd.steps.roll_back import RollBack
 from integrations.delivery.argocd.steps.step import ArgoStep
 from integrations.delivery.argocd.steps.stop_auto_sync import StopAutoSync
+from integrations.delivery.argocd.steps.sync_release import SyncRelease
 from integrations.delivery.argocd.steps.unmark_hold import UnmarkHold
 
-KINDS: tuple[type[ArgoStep], ...] = (StopAutoSync, ProveController, ClearSlot, RollBack, MarkHold, UnmarkHold, RestoreAutoSync, Abort, Promote)
+KINDS: tuple[type[ArgoStep], ...] = (
+    StopAutoSync,
+    ProveController,
+    ClearSlot,
+    RollBack,
+    MarkHold,
+    UnmarkHold,
+    RestoreAutoSync,
+    Abort,
+    Promote,
+    SyncRelease,
+    ReturnToRelease,
+)
 
 STEPS: Mapping[str, type[ArgoStep]] = {kind.name: kind for kind in KINDS}
 """By the name that plans and intents carry."""

@@ -150,6 +150,11 @@ def same_rollout(rollout: Rollout, about: Mapping[str, Json]) -> None:
     refuse_when(rollout.uid != about["rollout_uid"], f"Rollout {rollout.object.name} is another one of the same name now")
 
 
+def is_by(initiated_by: reading.Body, intent: Intent) -> bool:
+    """Whether our account set it going, and no automation under its name."""
+    return initiated_by.get("username") == intent["username"] and not initiated_by.get("automated")
+
+
 def operation_print(app: reading.Body) -> Json:
     """What tells one operation's state from the next; None when there is none."""
     state = reading.part(app, "status", "operationState")

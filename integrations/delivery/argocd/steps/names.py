@@ -1,6 +1,6 @@
 """The names of the steps, as plans and intents carry them: they are stored, so they are never renamed."""
 
-STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE, ABORT, PROMOTE = (
+STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE, ABORT, PROMOTE, SYNC, RETURN = (
     "stop_auto_sync",
     "prove_controller",
     "clear_slot",
@@ -10,4 +10,6 @@ STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE, ABORT, PROMOTE = (
     "restore_auto_sync",
     "abort",
     "promote",
+    "sync_release",
+    "return_to_release",
 )

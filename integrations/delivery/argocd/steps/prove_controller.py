@@ -16,12 +16,14 @@ from service.domain.planning.plan import Step
 from service.domain.ports import Guard, Intention, Observation, Seen
 
 
-def plan(state: TargetState) -> Step:
-    """The order."""
+def plan(state: TargetState, *, once_verified: bool = False) -> Step:
+    """The order. `once_verified`: it only brings what is known of the desired revision up to date, so it may be left out."""
     return Step(
         name=PROVE,
         says=f"See that the application controller answers a refresh of {state.title}: an operation that nobody picks up would fire later",
         effect=False,
+        optional=once_verified,
+        once_verified=once_verified,
         parameters={"spec_digest": state.spec_digest},
         done_when="the refresh is answered within seconds",
         fallback="no answer: give auto-sync back and look at argocd-application-controller",

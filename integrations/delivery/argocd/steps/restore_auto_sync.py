@@ -12,21 +12,26 @@ from integrations.delivery.argocd.steps.roll_back import RollBack
 from integrations.delivery.argocd.steps.step import ArgoStep, Intent
 from service.domain.errors import RefusedError, TemporaryError
 from service.domain.keys import TargetState
-from service.domain.model import Json
+from service.domain.model import Json, Release, release_key
 from service.domain.planning.plan import Step
 from service.domain.ports import Guard, Intention, Observation, Seen
 
 
-def plan(state: TargetState) -> Step:
-    """The order: the undo of `stop_auto_sync`, and what ends a hold."""
-    old = state.remembered["automated"]
+def plan(state: TargetState, remembered: Mapping[str, Json] | None = None, *, goal: Release | None = None) -> Step:
+    """The order: the undo of `stop_auto_sync`, and what ends a hold. `goal`: only while that release is live and desired, and then our mark goes too."""
+    remembered = state.remembered if remembered is None else remembered
+    old = remembered["automated"]
     patch = [{"op": "test", "path": patches.AUTOMATED, "value": {**old, "enabled": False}}, {"op": "replace", "path": patches.AUTOMATED, "value": old}]
     return Step(
         name=RESTORE,
         says=f"Give {state.title} its auto-sync back as it was: {json.dumps(old, sort_keys=True)}",
-        parameters={"remembered": dict(state.remembered), "after_rollback": False},
+        parameters={"remembered": dict(remembered), "after_rollback": goal is not None, **({"only": goal.key} if goal else {})},
+        optional=goal is not None,
+        once_verified=goal is not None,
         done_when="spec.syncPolicy.automated is as remembered",
-        fallback="only while it is still as we wrote it and no rollback was accepted; else leave it to a person",
+        fallback="only while it is still as we wrote it and no rollback was accepted; else leave it to a person"
+        if goal is None
+        else "the hold stays, and says what it waits for",
         command=commands.patch(reading.app_ref(state.target), "json", patch),
     )
 
@@ -46,7 +51,8 @@ class RestoreAutoSync(ArgoStep):
         remembered = reading.part(stopped or step.parameters, "remembered").get("automated")
         if not isinstance(remembered, Mapping):
             raise RefusedError("what auto-sync was before is not known")
-        marker = judging.own_marker(intention, STOP)
+        only = str(step.parameters.get("only", ""))
+        marker = judging.earlier_mark(intention) if only else judging.own_marker(intention, STOP)
         judging.refuse_when(not judging.as_written(looked.app, remembered), "auto-sync is not as Backout left it: somebody decided otherwise, so it stays")
         judging.held_by_nobody_else(looked.app, marker, judging.earlier_mark(intention))
         if not (step.parameters.get("after_rollback", False) or not intention.marker):
@@ -55,7 +61,8 @@ class RestoreAutoSync(ArgoStep):
             for earlier in intention.ours:
                 if earlier.get("step") == BACK:
                     await self._never_accepted(earlier)
-        return {"remembered": {"automated": remembered}, "mark": bool((stopped or {}).get("mark", True)), "marker": marker}
+        _only(looked.app, only)
+        return {"remembered": {"automated": remembered}, "mark": bool((stopped or {}).get("mark", True)), "marker": marker, "only": only}
 
     async def act(self, intent: Intent, guard: Guard) -> None:
         remembered = intent["remembered"]["automated"]
@@ -64,6 +71,7 @@ class RestoreAutoSync(ArgoStep):
 
         def restore(app: reading.Body) -> Sequence[Mapping[str, Json]]:
             judging.refuse_when(not judging.as_written(app, remembered), "auto-sync is not as Backout left it: it stays as it is")
+            _only(app, str(intent.get("only", "")))
             judging.refuse_when(reading.marker_of(app) not in {"", intent["marker"], intent["own_marker"]}, "the application carries another hold mark")
             return [
                 patches.uid_test(app),
@@ -106,3 +114,13 @@ class RestoreAutoSync(ArgoStep):
         kept = [i for i in reading.entries(spec.get("info")) if (i.get("name"), i.get("value")) != (reading.HOLD, intent["marker"])]
         spec = {**{k: v for k, v in spec.items() if k != "info"}, **({"info": kept} if kept else {})}
         await self.t.client.put_spec(looked.ref, spec, guard)
+
+
+def _only(app: reading.Body, key: str) -> None:
+    """RefusedError unless that release is live and what auto-sync would deploy ("" = whichever)."""
+    if key:
+        desired, history = reading.desired_of(app), reading.history_of(app)
+        wanted = reading.joined([source.revision for source in desired])[:12] or "not known"
+        judging.refuse_when(release_key(desired) != key, f"what is desired now is {wanted}, not the release that was verified: auto-sync would deploy it")
+        live = bool(history) and release_key(reading.sources_of(history[-1])) == key
+        judging.refuse_when(not live or bool(reading.part(app, "operation")), "something else was deployed, or is being deployed, since it was verified")

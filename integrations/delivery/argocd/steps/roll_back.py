@@ -37,6 +37,8 @@ class RollBack(ArgoStep):
     """One request, recognised afterwards by account, sources and what is new since."""
 
     name = BACK
+    noun = "rollback"
+    """What the operation is called in sentences."""
 
     async def may(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:
         app = looked.app
@@ -61,12 +63,31 @@ class RollBack(ArgoStep):
         looked = await self.t.get(intent)
         judging.refuse_when(reading.auto_sync_on(looked.app), "auto-sync is on again")
         try:
-            await self.t.client.roll_back(looked.ref, int(intent["goal_id"]), guard)
+            await self.send(looked, intent, guard)
         except ServerRefusedError as error:
             busy = error.code == PRECONDITION and "another operation is already in progress" in error.words
             if busy and _happened(await self.see(intent)):
                 return
             raise
+
+    async def send(self, looked: Looked, intent: Intent, guard: Guard) -> None:
+        """The one request."""
+        await self.t.client.roll_back(looked.ref, int(intent["goal_id"]), guard)
+
+    def is_own(self, operation: reading.Body, intent: Intent) -> bool:
+        """Whether it is the operation that we asked for: our account, applied without hooks, to the goal's sources and revisions."""
+        sync = reading.part(operation, "sync")
+        strategy = sync.get("syncStrategy")
+        by_us = judging.is_by(reading.part(operation, "initiatedBy"), intent)
+        return by_us and isinstance(strategy, Mapping) and "apply" in strategy and release_key(reading.sources_of(sync)) == intent["goal_key"]
+
+    def passes_over(self, operation: reading.Body, intent: Intent) -> bool:  # noqa: ARG002  for a step that follows another effect of ours
+        """Whether the operation is an earlier effect of ours, which says nothing about this one."""
+        return False
+
+    def passes_over_entry(self, entry: reading.Body, intent: Intent) -> bool:  # noqa: ARG002  see above
+        """The same of a history entry."""
+        return False
 
     async def see(self, intent: Intent) -> Observation:
         observation, again_in = self._rollback_seen(await self.t.get(intent), intent, certain=False)
@@ -93,43 +114,52 @@ class RollBack(ArgoStep):
         new_entries = _new_entries(app, intent)
         own = _own_entry(app, intent)
         details = _details(state, own)
-        ours = f"release {judging.entry_id(own)} is our rollback; then " if own is not None else ""
-        if operation := reading.part(app, "operation"):
-            if not _is_own_operation(operation, intent):
+        ours = f"release {judging.entry_id(own)} is our {self.noun}; then " if own is not None else ""
+        operation = reading.part(app, "operation")
+        if operation and not self.passes_over(operation, intent):
+            if not self.is_own(operation, intent):
                 return Observation(seen=Seen.FOREIGN, says=ours + judging.slot_says(app, looked.me), details=details), 0.0
             return self._running_seen(state, intent, details, certain=certain)
-        foreign = next((entry for entry in new_entries if not _is_own_entry(entry, intent)), None)
+        foreign = next((entry for entry in new_entries if not _is_own_entry(entry, intent) and not self.passes_over_entry(entry, intent)), None)
         if foreign is not None:
             by = reading.actor(reading.part(foreign, "initiatedBy"), looked.me).name
             return Observation(seen=Seen.FOREIGN, says=f"{ours}{by} deployed release {judging.entry_id(foreign)} meanwhile", details=details), 0.0
-        is_new = bool(state) and judging.operation_print(app) != intent["before"]
-        if is_new and _is_own_operation(reading.part(state, "operation"), intent):
-            return _ended_seen(app, state, details, certain=certain)
+        is_new = bool(state) and judging.operation_print(app) != intent["before"] and not self.passes_over(reading.part(state, "operation"), intent)
+        if is_new and self.is_own(reading.part(state, "operation"), intent):
+            return self._ended_seen(app, state, details, certain=certain)
         if is_new:
             by = reading.actor(reading.part(state, "operation", "initiatedBy"), looked.me).name
             told = f"{ours}{by} ran another operation meanwhile ({reading.text(state.get('phase'))})"
             return Observation(seen=Seen.FOREIGN, says=told, details=details), 0.0
         if own is not None:
             return Observation(seen=Seen.DONE, says=f"release {judging.entry_id(own)} is deployed", details=details), 0.0
-        return self.t.not_seen(intent, "no rollback of ours is seen"), 0.0
+        return self.t.not_seen(intent, f"no {self.noun} of ours is seen"), 0.0
 
     def _running_seen(self, state: reading.Body, intent: Intent, details: Mapping[str, Json], *, certain: bool) -> tuple[Observation, float]:
         phase, says = reading.text(state.get("phase")), reading.said(state.get("message"))
         if not phase:
             late = self.t.clock.now() > judging.intended_at(intent) + SETTLED_AFTER
-            told = "the rollback is accepted and nobody picks it up: it cannot be ended and would fire later" if late else "the rollback is accepted"
+            told = f"the {self.noun} is accepted"
+            told += " and nobody picks it up: it cannot be ended and would fire later" if late else ""
             return Observation(seen=Seen.STUCK if late else Seen.RUNNING, says=told, details=details), 0.0
         if reading.BLOCKED in says:
             told = f"{says}: it cannot be ended and fires when the window opens"
             return Observation(seen=Seen.STUCK if certain else Seen.RUNNING, says=told, details=details), 0.0 if certain else BLOCKED_LOOK
-        return Observation(seen=Seen.RUNNING, says=f"the rollback is {phase}: {says}" if says else f"the rollback is {phase}", details=details), 0.0
+        return Observation(seen=Seen.RUNNING, says=f"the {self.noun} is {phase}: {says}" if says else f"the {self.noun} is {phase}", details=details), 0.0
 
-
-def _is_own_operation(operation: reading.Body, intent: Intent) -> bool:
-    sync, by = reading.part(operation, "sync"), reading.part(operation, "initiatedBy")
-    strategy = sync.get("syncStrategy")
-    by_us = by.get("username") == intent["username"] and not by.get("automated")
-    return by_us and isinstance(strategy, Mapping) and "apply" in strategy and release_key(reading.sources_of(sync)) == intent["goal_key"]
+    def _ended_seen(self, app: reading.Body, state: reading.Body, details: Mapping[str, Json], *, certain: bool) -> tuple[Observation, float]:
+        phase, says = reading.text(state.get("phase")), reading.said(state.get("message"))
+        if phase in {"Failed", "Error"}:
+            return Observation(seen=Seen.FAILED, says=f"Argo CD ended the {self.noun} as {phase}: {says}", details=details), 0.0
+        if phase != "Succeeded":
+            told = f"the {self.noun} was taken away from outside; Argo CD still shows it as {phase} ({says})"
+            return Observation(seen=Seen.FAILED, says=told, details=details), 0.0
+        finished, reconciled = reading.moment(state.get("finishedAt")), reading.moment(reading.part(app, "status").get("reconciledAt"))
+        if finished is None or reconciled is None or reconciled < finished:
+            return Observation(seen=Seen.RUNNING, says=f"the {self.noun} succeeded; Argo CD has not looked at the result yet", details=details), 0.0
+        if reconciled == finished and not certain:  # may be a reconcile from just before the end, with the old health standing (contract 4.3)
+            return Observation(seen=Seen.RUNNING, says=f"the {self.noun} succeeded in this very second", details=details), SECOND_LOOK
+        return Observation(seen=Seen.DONE, says=f"Argo CD ended the {self.noun}: {says}", details=details), 0.0
 
 
 def _new_entries(app: reading.Body, intent: Intent) -> Sequence[reading.Body]:
@@ -147,23 +177,7 @@ def _happened(seen: Observation) -> bool:
 
 
 def _is_own_entry(entry: reading.Body, intent: Intent) -> bool:
-    by = reading.part(entry, "initiatedBy")
-    return by.get("username") == intent["username"] and not by.get("automated") and release_key(reading.sources_of(entry)) == intent["goal_key"]
-
-
-def _ended_seen(app: reading.Body, state: reading.Body, details: Mapping[str, Json], *, certain: bool) -> tuple[Observation, float]:
-    phase, says = reading.text(state.get("phase")), reading.said(state.get("message"))
-    if phase in {"Failed", "Error"}:
-        return Observation(seen=Seen.FAILED, says=f"Argo CD ended the rollback as {phase}: {says}", details=details), 0.0
-    if phase != "Succeeded":
-        told = f"the rollback was taken away from outside; Argo CD still shows it as {phase} ({says})"
-        return Observation(seen=Seen.FAILED, says=told, details=details), 0.0
-    finished, reconciled = reading.moment(state.get("finishedAt")), reading.moment(reading.part(app, "status").get("reconciledAt"))
-    if finished is None or reconciled is None or reconciled < finished:
-        return Observation(seen=Seen.RUNNING, says="the rollback succeeded; Argo CD has not looked at the result yet", details=details), 0.0
-    if reconciled == finished and not certain:  # may be a reconcile from just before the end, with the old health standing (contract 4.3)
-        return Observation(seen=Seen.RUNNING, says="the rollback succeeded in this very second", details=details), SECOND_LOOK
-    return Observation(seen=Seen.DONE, says=f"Argo CD rolled back: {says}", details=details), 0.0
+    return judging.is_by(reading.part(entry, "initiatedBy"), intent) and release_key(reading.sources_of(entry)) == intent["goal_key"]
 
 
 def _details(state: reading.Body, own: reading.Body | None) -> Mapping[str, Json]:

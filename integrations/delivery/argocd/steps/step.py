@@ -96,7 +96,7 @@ class Tools:
         except PermanentError as error:
             raise RefusedError(f"whether a sync window is in the way is not known ({error})") from error
         opens = f" (it opens at {window.until:%Y-%m-%d %H:%M:%S} UTC)" if window.until else ""
-        judging.refuse_when(not window.open, f"{window.says}{opens}: a rollback would hang and fire when it opens")
+        judging.refuse_when(not window.open, f"{window.says}{opens}: an operation of ours would hang and fire when it opens")
         if window.until is not None and window.until - self.clock.now() < WINDOW_LEFT:
             raise RefusedError(f"{window.says}, and closes at {window.until:%H:%M:%S} UTC: what is not done by then would hang and fire later")
 

@@ -13,12 +13,14 @@ from service.domain.planning.plan import Step
 from service.domain.ports import Guard, Intention, Observation, Seen
 
 
-def plan(state: TargetState) -> Step:
-    """The order: the undo of `mark_hold`."""
+def plan(state: TargetState, *, ends_hold: bool = False) -> Step:
+    """The order: the undo of `mark_hold`, and what ends a hold that did not stop auto-sync."""
     return Step(
         name=UNMARK,
         says=f"Take the hold mark off {state.title}",
         optional=True,
+        once_verified=ends_hold,
+        parameters={"ends_hold": True} if ends_hold else {},
         done_when="the annotation is gone",
         command=commands.patch(reading.app_ref(state.target), "merge", {"metadata": {"annotations": {reading.HOLD: None}}}),
     )
@@ -29,10 +31,10 @@ class UnmarkHold(ArgoStep):
 
     name = UNMARK
 
-    async def may(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:  # noqa: ARG002  one shape for all steps
-        marker = judging.own_marker(intention, MARK)
+    async def may(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:
+        marker = judging.earlier_mark(intention) if step.parameters.get("ends_hold") else judging.own_marker(intention, MARK)
         judging.held_by_nobody_else(looked.app, marker, judging.earlier_mark(intention))
-        return {"mark": True, "marker": marker}
+        return {"mark": True, "marker": marker, **({"own_marker": ""} if step.parameters.get("ends_hold") else {})}
 
     async def act(self, intent: Intent, guard: Guard) -> None:
         if reading.marker_of((await self.t.get(intent)).app) in {"", intent["own_marker"]}:

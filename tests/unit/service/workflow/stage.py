@@ -11,8 +11,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from service.domain import keys, spans
+from service.domain.difference import Rendered
 from service.domain.facts import Absent
-from service.domain.model import Hold, Mode, Operation, OperationKind, TargetId
+from service.domain.model import Hold, Image, Mode, Operation, OperationKind, Release, TargetId
 from service.domain.policy import AlertMapping, Policies, RecoveredWhen, TargetPolicy
 from service.domain.ports import AuditEvent, Work
 from service.domain.rule import Trigger
@@ -29,7 +30,9 @@ from service.workflow import record
 from service.workflow.correlate import Correlator
 from service.workflow.desk import Desk
 from service.workflow.examine import Examiner
+from service.workflow.forward import ForwardStory
 from service.workflow.gather import Gatherer
+from service.workflow.keeper import Keeper
 from service.workflow.messages import Told
 from service.workflow.own_facts import OwnFacts
 from service.workflow.rollback import Ports, RollbackStory
@@ -65,7 +68,13 @@ class Stage:
         self.outbox, self.stop_file = OutboxStore(database), folder / "STOP"
         self.switch = StopStore(database, self.stop_file)
         images = {made.SUSPECT.key: made.NEW_IMAGE, made.GOAL.key: made.OLD_IMAGE}
-        self.app = Application(history=[made.SUSPECT, made.GOAL], images=images)
+        images |= {made.FIX.key: made.FIX_IMAGE}
+        manifests: dict[str, tuple[Rendered, ...]] = {
+            made.SUSPECT.key: (made.rendered(replicas="3"),),
+            made.GOAL.key: (made.rendered(),),
+            made.FIX.key: (made.rendered(),),
+        }
+        self.app = Application(history=[made.SUSPECT, made.GOAL], images=images, manifests=manifests)
         self.delivery = FakeDelivery(self.clock, TARGET, self.app)
         self.deliveries = {"prod": self.delivery}
         self.facts = FakeFacts(self.clock)
@@ -89,21 +98,20 @@ class Stage:
         self.examiner = Examiner(
             gatherer=self.gatherer, deliveries=self.deliveries, targets=self.targets, rules=RULES, policies=self.policies, clock=self.clock
         )
-        self.story = RollbackStory(
-            Ports(
-                examiner=self.examiner,
-                gatherer=self.gatherer,
-                deliveries=self.deliveries,
-                targets=self.targets,
-                journal=self.operations,
-                alerts=self.alerts,
-                holds=self.holds,
-                stop=self.switch,
-                clock=self.clock,
-                told=self.told,
-                new_id=self.new_id,
-            )
+        ports = Ports(
+            examiner=self.examiner,
+            gatherer=self.gatherer,
+            deliveries=self.deliveries,
+            targets=self.targets,
+            journal=self.operations,
+            alerts=self.alerts,
+            holds=self.holds,
+            stop=self.switch,
+            clock=self.clock,
+            told=self.told,
+            new_id=self.new_id,
         )
+        self.story = RollbackStory(ports)
         self.correlator = Correlator(
             alerts=self.alerts,
             journal=self.operations,
@@ -130,8 +138,26 @@ class Stage:
             clock=self.clock,
             new_id=self.new_id,
         )
+        self.keeper = Keeper(
+            holds=self.holds,
+            gatherer=self.gatherer,
+            journal=self.operations,
+            starting=self.operations,
+            starter=self.engine,
+            targets=self.targets,
+            outbox=self.outbox,
+            policies=self.policies,
+            told=self.told,
+            clock=self.clock,
+            new_id=self.new_id,
+        )
         self.watcher = Watcher(deliveries=self.deliveries, targets=self.targets, gatherer=self.gatherer, clock=self.clock)
-        self.runner = Runner(journal=self.operations, stories={OperationKind.ROLLBACK: self.story}, place=self.correlator.place, clock=self.clock)
+        self.runner = Runner(
+            journal=self.operations,
+            stories={OperationKind.ROLLBACK: self.story, OperationKind.FORWARD: ForwardStory(ports)},
+            place=self.correlator.place,
+            clock=self.clock,
+        )
 
     def change(self, **changes: Any) -> None:
         """Use the policy with these changes."""
@@ -147,6 +173,11 @@ class Stage:
         for key, revision in ((made.LABELS_NEW, made.NEW_REVISION), (made.LABELS_OLD, made.OLD_REVISION)):
             self.facts.tell(key, keys.ImageConfig(labels={}, revision=revision, repository=made.REPOSITORY))
         self.facts.tell(made.DIFFERENCE, made.difference())
+        self.facts.tell(keys.manifest(str(made.FIX_IMAGE.exact)), keys.Manifest(digest=made.FIX_DIGEST))
+        fix = keys.ImageConfig(labels={}, revision=made.FIX_SOURCE_REVISION, repository=made.REPOSITORY)
+        self.facts.tell(keys.image_config(str(made.FIX_IMAGE.exact)), fix)
+        change = keys.source_change(made.REPOSITORY, made.OLD_REVISION, made.FIX_SOURCE_REVISION)
+        self.facts.tell(change, made.difference(new=made.FIX_SOURCE_REVISION))
 
     def retell(self, labels: tuple[tuple[str, str], ...]) -> None:
         """The alert of these labels fires while the bad release is live."""
@@ -255,6 +286,32 @@ class Stage:
         import json  # noqa: PLC0415  only here
 
         return [json.loads(body) for _, body, _ in await self.outbox.due(CHANNEL, self.clock.now() + timedelta(days=9), 100)]
+
+    async def held(self) -> Hold:
+        """Rolled back, and the hold that stands since; the bad commit is still desired."""
+        assert (await self.recovered()).done_at is not None
+        self.app.desired = made.SUSPECT
+        hold = await self.hold()
+        assert hold is not None
+        return hold
+
+    def push(self, release: Release = made.FIX, image: Image | None = None) -> None:
+        """Another release is desired from now on."""
+        self.app.desired, self.app.desired_revision = release, release.revision
+        if image is not None:
+            self.app.images[release.key] = image
+
+    async def keep(self) -> Operation | None:
+        """One round of the keeper; the operation that it began, if it did."""
+        before = {one.id for one in await self.operations.find(target=str(TARGET))}
+        await self.keeper.round()
+        return next((one for one in await self.operations.find(target=str(TARGET)) if one.id not in before), None)
+
+    async def went_forward(self) -> Operation:
+        """A round that begins an operation, driven to its end (or to where a person decides)."""
+        began = await self.keep()
+        assert began is not None
+        return await self.drive(identity=began.id)
 
     async def hold(self) -> Hold | None:
         """The target's open hold."""

@@ -50,6 +50,7 @@ async def test_a_full_record_comes_back_as_it_was(stage: Stage) -> None:
         own_marker="operation=op_1",
         back_since=START,
         verified=True,
+        left_out="why",
     )
     assert again(record) == record
     assert plan is not None

@@ -151,7 +151,11 @@ async def test_the_operation_is_not_in_its_own_way(stage: Stage) -> None:
 async def test_an_application_without_auto_sync_is_rolled_back_and_marked(stage: Stage) -> None:
     stage.app.auto_sync = False
     row = await stage.recovered()
-    assert (row.outcome, stage.delivery.sent, stage.app.marker) == (Outcome.RECOVERED, [PROVE, BACK, MARK], "held")
+    assert (row.outcome, stage.delivery.sent, stage.app.marker) == (
+        Outcome.RECOVERED,
+        [PROVE, BACK, MARK],
+        "operation=op_1 suspect=c0ffee011111 goal=beef00022222",
+    )
     hold = await stage.hold()
     assert hold is not None
     assert (hold.remembered["stopped"], hold.remembered["auto_sync"]) == (False, {})

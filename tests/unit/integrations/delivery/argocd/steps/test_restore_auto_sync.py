@@ -6,7 +6,7 @@ from service.domain.errors import RefusedError, TemporaryError
 from service.domain.planning.plan import Step
 from service.domain.ports import Intention, Observation, Seen
 from tests.unit.integrations.delivery.argocd.stage import CountingGuard, Stage
-from tests.unit.integrations.delivery.argocd.steps.carrying_out import AUTO, HOLD, automated, carry_out, stopped
+from tests.unit.integrations.delivery.argocd.steps.carrying_out import AUTO, HOLD, automated, carry_out, stopped, synced
 
 
 async def restore(stage: Stage, steps: dict[str, Step], intention: Intention) -> Observation:
@@ -116,3 +116,24 @@ async def test_restoring_twice_writes_once_and_a_change_in_between_is_foreign(au
     assert second.asked == 0
     auto.sandbox.write_by_kubernetes("web", lambda app: app["spec"]["syncPolicy"].pop("automated"))
     assert (await auto.argo.observe(undo, intent)).seen is Seen.FOREIGN
+
+
+async def test_promise_7_a_hold_ends_with_auto_sync_as_it_was_only_while_the_verified_release_is_what_is_desired(auto: Stage) -> None:
+    _, steps, intention, live = await synced(auto)
+    last = replace(intention, suspect=live, goal=live, not_before=None)
+    auto.commit("web", "registry.example/web:4.0")
+    await auto.person("GET", "/applications/web?refresh=normal")
+    with pytest.raises(RefusedError, match="not the release that was verified: auto-sync would deploy it"):
+        await auto.argo.intend(steps["restore_auto_sync"], last)
+    assert automated(await auto.raw("web")) == {**AUTO, "enabled": False}
+
+
+async def test_promise_7_auto_sync_comes_back_for_the_verified_release_and_the_mark_of_the_hold_goes(auto: Stage) -> None:
+    _, steps, intention, live = await synced(auto)
+    _, seen = await carry_out(auto, steps["restore_auto_sync"], replace(intention, suspect=live, goal=live, not_before=None))
+    app = await auto.raw("web")
+    assert seen.seen is Seen.DONE
+    assert automated(app) == AUTO
+    assert HOLD not in (app["metadata"].get("annotations") or {})
+    await auto.settle()
+    assert len((await auto.raw("web"))["status"]["history"]) == 4
