@@ -26,6 +26,7 @@ class ReadCalls:
         self._lookup = lookup
         self._controller = controller
         self._versions = versions
+        self._lost: dict[str, str] = {}
 
     def _find(self, call: Call, *, cached: bool = False) -> Json:
         asked = [*call.query.get("project", []), *call.query.get("projects", [])]
@@ -132,7 +133,7 @@ class ReadCalls:
     async def managed_resources(self, call: Call) -> Json:
         """GET …/managed-resources: target and live states as JSON strings, secrets masked."""
         app = self._find(call, cached=True)
-        self._cached("managed resources")
+        self._cached("managed resources", app)
         broken = next((item for item in app["status"].get("conditions", []) if item["type"] in {"ComparisonError", "InvalidSpecError"}), None)
         if broken:
             raise RefusedError(UNKNOWN, f"error getting cached app managed resources: {broken['type']}: {broken['message']}")
@@ -151,23 +152,33 @@ class ReadCalls:
 
     async def tree(self, call: Call) -> Json:
         """GET …/resource-tree."""
-        self._cached("resource tree")
-        return comparison.tree(self._tools.cluster, self._find(call, cached=True))
+        app = self._find(call, cached=True)
+        self._cached("resource tree", app)
+        return comparison.tree(self._tools.cluster, app)
 
     async def resource(self, call: Call) -> Json:
         """GET …/resource: one live object of the tree as a JSON string."""
         app = self._find(call)
-        self._cached("resource tree")
+        self._cached("resource tree", app)
         key = Key(call.one("group"), call.one("kind"), call.one("namespace"), call.one("resourceName"))
         live = comparison.find_in_tree(self._tools.cluster, app["metadata"]["name"], key)
         if live is None:
             raise RefusedError(INVALID, f"{key.kind} {key.group} {key.name} not found as part of application {app['metadata']['name']}")
         return {"manifest": _text(_masked(live))}
 
-    def _cached(self, what: str) -> None:
+    def lose_redis(self) -> None:
+        """Redis was started again and has forgotten everything: the controller writes a tree there again only when it changes."""
+        apps = [app for app in self._tools.applications.all() if app["status"].get("reconciledAt")]
+        self._lost = {app["metadata"]["name"]: _text(comparison.tree(self._tools.cluster, app)) for app in apps}
+
+    def _cached(self, what: str, app: Json) -> None:
         """What the controller leaves in Redis."""
         if self._tools.faults.redis_down:
             raise RefusedError(UNKNOWN, f"error getting cached app {what}: dial tcp 127.0.0.1:6379: connect: connection refused")
+        lost = self._lost.get(app["metadata"]["name"])
+        if lost is not None and lost == _text(comparison.tree(self._tools.cluster, app)):
+            raise RefusedError(UNKNOWN, f"error getting cached app {what}: cache: key is missing")
+        self._lost.pop(app["metadata"]["name"], None)
 
     async def events(self, call: Call) -> Json:
         """GET …/events: the application's own audit lines."""

@@ -76,7 +76,7 @@ class SandboxArgoCD:
         )
         lookup = Lookup(tools, self._access)
         self._calls = ApplicationCalls(tools, self._access, lookup)
-        reads = ReadCalls(tools, self._access, lookup, controller, versions)
+        reads = self._reads = ReadCalls(tools, self._access, lookup, controller, versions)
         self._edge = edge = Edge(self._access, self.faults)
         self._streams = Streams(edge, tools, reads)
         others = OtherCalls(tools, self._access, self._sets, owners)
@@ -153,6 +153,10 @@ class SandboxArgoCD:
             for connection in list(self._runner.server.connections):
                 if connection.transport is not None:
                     connection.transport.abort()
+
+    def lose_redis(self) -> None:
+        """Redis was started again with nothing in it: nobody tells an application's tree until the tree changes."""
+        self._reads.lose_redis()
 
     async def stop(self) -> None:
         """End watches, listener and controllers. Raises what a controller's task died of."""

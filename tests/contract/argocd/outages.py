@@ -45,6 +45,8 @@ class SandboxOutages:
             yield
         finally:
             setattr(self._sandbox.faults, fault, False)
+            if server == REDIS:
+                self._sandbox.lose_redis()
 
     async def change_settings(self) -> None:
         """See `Outages`."""
@@ -68,11 +70,11 @@ class RealOutages:
             await until(self._works, 60, what=f"Argo CD to work again with {server}")
 
     async def _works(self) -> bool:
-        """A read that needs Kubernetes, for every application that is there a tree (Redis), and what it renders (the repo-server)."""
+        """For every application that is there a refresh (the controller, Kubernetes), and what it renders (the repo-server, Redis)."""
         argocd = self._client.argocd()
         listed = await argocd.call("GET", "/api/v1/applications")
         names = [one["metadata"]["name"] for one in listed.body["items"] or []] if listed.good else [""]
-        paths = [f"/api/v1/applications/{name}{part}" for name in names for part in ("?refresh=normal", "/resource-tree", "/manifests")]
+        paths = [f"/api/v1/applications/{name}{part}" for name in names for part in ("?refresh=normal", "/manifests")]
         answers = [await argocd.call("GET", path) for path in paths]
         return all(answer.good or answer.status == 404 for answer in answers)  # 404: it is being deleted
 

@@ -109,6 +109,24 @@ async def test_without_redis_nobody_tells_the_tree_and_the_application_is_there_
     assert got.body["status"]["history"][-1]["revision"] == release.bad
 
 
+async def test_redis_that_was_restarted_has_forgotten_the_tree_of_an_application_that_does_not_change(server: ArgoCDServer) -> None:
+    """A refresh does not bring it back: what runs cannot be told through Argo CD until the tree changes."""
+    release = await server.release("forgotten")
+    tree = f"/api/v1/applications/{release.name}/resource-tree"
+    before = await server.call("GET", tree)
+
+    async with server.outages.without(REDIS):
+        pass
+    refreshed = await server.call("GET", f"/api/v1/applications/{release.name}?refresh=normal")
+    forgotten = await server.call("GET", tree)
+    assert (await server.rollback(release.name, id=0)).status == 200
+    await server.settled(release.name)
+    after = await server.call("GET", tree)
+
+    assert (before.status, refreshed.status, after.status) == (200, 200, 200)
+    assert forgotten.error == (500, 2, "error getting cached app resource tree: cache: key is missing")
+
+
 async def test_without_the_controller_a_rollback_waits_for_it_and_a_refresh_hangs(server: ArgoCDServer) -> None:  # recording 19
     release = await server.release("no-controller")
 
