@@ -3,7 +3,7 @@ import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 import typing_extensions
@@ -74,7 +74,9 @@ def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 CONSTRUCTORS: tuple[Callable[..., Key[Any]], ...] = tuple(
-    one for _, one in sorted(vars(keys).items()) if inspect.isfunction(one) and one.__module__ == keys.__name__
+    one
+    for _, one in sorted(vars(keys).items())
+    if inspect.isfunction(one) and one.__module__ == keys.__name__ and get_origin(inspect.signature(one).return_annotation) is Key
 )
 
 
