@@ -132,6 +132,7 @@ class Watcher:
         self._hints = {name: _Hints() for name in deliveries}
         self._places = {name: asyncio.Semaphore(AT_ONCE) for name in deliveries}
         self._listing = {name: asyncio.Lock() for name in deliveries}
+        self._looking: dict[TargetId, asyncio.Lock] = {}
         self._gatherer = gatherer
         self._targets = targets
         self._clock = clock
@@ -192,7 +193,9 @@ class Watcher:
                         hints.want_list(self._clock.now())
                     else:
                         state = await self.look(target)
-                        if not state.settled or not await self._is_told_in_full(state):
+                        if state.settled and await self._is_told_in_full(state):
+                            hints.unsure.pop(target, None)
+                        else:
                             hints.want_again(target, self._clock.now(), self._every, for_ever=not state.settled)
                 except BackoutError as error:
                     fresh.trouble = f"{target}: {error}"
@@ -237,7 +240,11 @@ class Watcher:
                     await self._still(listed, now)
 
     async def look(self, target: TargetId) -> keys.TargetState:
-        """Look at one target now and record what is seen."""
+        """Look at one target now and record what is seen; one look after another, or a slow one would write over what a later one saw."""
+        async with self._looking.setdefault(target, asyncio.Lock()):
+            return await self._look_now(target)
+
+    async def _look_now(self, target: TargetId) -> keys.TargetState:
         delivery = self._deliveries[target.instance]
         state = await delivery.look(target)
         pods = await delivery.read(keys.pods(target))

@@ -11,7 +11,7 @@ from service.domain import keys
 from service.domain.facts import Absent, Known
 from service.domain.model import ObjectRef
 from service.wiring.parts import SystemClock
-from tests.real.backout import INSTANCE, OpenShop
+from tests.real.backout import INSTANCE, OpenShop, finding
 from tests.real.lab.client import IN_CLUSTER, Lab, LabClient, until
 from tests.real.shop import Shop
 from tests.real.test_outages import REDIS, Serving, asked, gone, serving, two_releases, went_back_once
@@ -98,6 +98,38 @@ async def test_doctor_asks_the_api_server_what_the_token_may_do(source: Kubernet
     lines = await source.check()
     assert [line.well for line in lines] == ["ok", "ok", "warn"]  # the lab's token is the administrator's
     assert "may read Secrets or delete pods" in lines[2].says
+
+
+async def test_a_deploy_whose_pods_crash_beside_the_old_ones_is_to_blame_without_a_query_of_the_operators(
+    client: LabClient,
+    open_shop: OpenShop,
+    serving: Serving,
+    cluster: dict[str, object],
+) -> None:
+    shop = await open_shop()
+    target = {"mode": "suggest", "version_split": None}
+    backout = await serving(shop, target=target, evidence={"kubernetes": {"clusters": [cluster]}})
+    digest = await client.push_image(f"team/{shop.name}", version="1.1", ready="never")
+    await shop.config.commit(dict(shop.manifests(client.image(f"team/{shop.name}", digest))), "1.1")
+    await client.application(shop.name, refresh=True)
+
+    async def crash() -> bool:
+        told = [one["state"] for pod in await client.pods(shop.name) for one in pod["status"].get("containerStatuses", [])]
+        return any(state.get("waiting", {}).get("reason") == "CrashLoopBackOff" for state in told)
+
+    await until(crash, 40, what="the new pods to crash")
+
+    labels = {"severity": "critical", "argocd_app": shop.name, "app": shop.name, "namespace": shop.name}
+    await client.set_rules(shop.name, [{"name": shop.name, "rules": [{"alert": "PodsFail", "expr": "vector(1) > 0", "labels": labels}]}])
+    try:
+        operation = await backout.until_ended(shop)
+    finally:
+        await client.set_rules(shop.name, [])
+
+    told = finding(operation, "deploy_caused_the_alert")
+    assert told["answer"] == "pass", told["says"]
+    assert "after its first pod (" in told["says"]
+    assert "and only its pods fail: " in told["says"]
 
 
 async def test_recovery_is_measured_while_argo_cd_cannot_tell_what_runs(

@@ -25,6 +25,9 @@ AUTOMATED = {"prune": True, "selfHeal": True}
 SERVER, REPO_SERVER, CONTROLLER = "argocd-server", "argocd-repo-server", "argocd-application-controller"
 REDIS, KUBE = "redis", "kube-apiserver"
 
+SLOW: Mapping[str, Settings] = {"delivery": {"refresh_timeout_seconds": 40}, "target": {"act_within": "2m"}}
+"""Argo CD's controller takes its time to see a Kubernetes API again that was away; by default that ends an operation (nothing is rolled back)."""
+
 Serving = Callable[..., Awaitable[Backout]]
 
 
@@ -34,8 +37,8 @@ async def serving(lab: Lab, open_shop: OpenShop, tmp_path: Path) -> AsyncIterato
     del open_shop  # only so that this one ends first
     started: list[Backout] = []
 
-    async def serve(shop: Shop, *, delivery: Settings | None = None, **sections: Settings) -> Backout:
-        rules = {**policy(shop, "approve", declared_sli=True), "act_within": "60s"}
+    async def serve(shop: Shop, *, delivery: Settings | None = None, target: Settings | None = None, **sections: Settings) -> Backout:
+        rules = {**policy(shop, "approve", declared_sli=True), "act_within": "60s", **(target or {})}
         backout = Backout(lab, tmp_path, session, told).configure([shop], [rules], delivery={**QUICK, **(delivery or {})})
         settings = yaml.safe_load(backout.config.read_text())
         for section, more in sections.items():
@@ -166,7 +169,7 @@ async def test_argo_cds_api_killed_in_the_middle_does_not_end_an_operation(clien
 
 async def test_a_dead_kubernetes_api_is_not_taken_for_a_missing_right(client: LabClient, open_shop: OpenShop, serving: Serving) -> None:
     """Argo CD then answers every call by name with 403 "permission denied", and 200 to the list and to /healthz (recording 39)."""
-    shop, backout, good, revision = await two_releases(open_shop, serving)
+    shop, backout, good, revision = await two_releases(open_shop, serving, **SLOW)
     await asked(backout, shop)
     await written(shop)
 
@@ -178,7 +181,7 @@ async def test_a_dead_kubernetes_api_is_not_taken_for_a_missing_right(client: La
 
 
 async def test_a_kubernetes_api_that_hangs_for_a_while_does_not_end_an_operation(client: LabClient, open_shop: OpenShop, serving: Serving) -> None:
-    shop, backout, good, revision = await two_releases(open_shop, serving)
+    shop, backout, good, revision = await two_releases(open_shop, serving, **SLOW)
     await asked(backout, shop)
     await written(shop)
 

@@ -10,6 +10,7 @@ import pytest
 from service.domain import keys
 from service.domain.difference import Rendered, fingerprint
 from service.domain.errors import TemporaryError
+from service.domain.facts import Fact, Key
 from service.domain.model import Image, ReleaseRecord, TargetId
 from service.workflow.watch import Watcher, _lived_on
 from tests.fakes.delivery import Application, FakeDelivery
@@ -625,3 +626,28 @@ async def test_a_release_that_renders_the_same_when_it_is_deployed_again_has_not
     await watched.watcher.look(TARGET)
     kept = await record(watched)
     assert (kept.handle, kept.moved, kept.objects) == ("45", "", ((made.CONFIG_MAP, "a"),))
+
+
+async def test_a_slow_look_does_not_write_over_what_a_later_one_saw(watched: Stage) -> None:
+    """The list's look at the old release hangs in the pods; meanwhile the next one goes live and a hint comes."""
+    await rounds(watched)
+    hanging, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeDelivery):
+        async def read(self, key: Key[Any]) -> Fact[Any]:
+            if key.kind == "pods" and not hanging.is_set():
+                hanging.set()
+                await go_on.wait()
+            return await super().read(key)
+
+    watched.deliveries["prod"] = Slow(watched.clock, TARGET, watched.app)
+    first = asyncio.ensure_future(watched.watcher.look(TARGET))
+    await hanging.wait()
+    newer = made.release("45", version="", revision="cafe" + "0" * 36, started_at=watched.clock.now())
+    watched.app.history.insert(0, newer)
+    watched.app.images[newer.key] = made.NEW_IMAGE
+    second = asyncio.ensure_future(watched.watcher.look(TARGET))
+    await turns()
+    go_on.set()
+    await asyncio.gather(first, second)
+    assert ((await record(watched)).live_until is None, (await record(watched, newer.key)).live_until is None) == (False, True)
