@@ -278,6 +278,7 @@ def step(one: Step) -> View:
         "fallback": one.fallback,
         "command": one.command,
         "undo": None if one.undo is None else step(one.undo),
+        "stands": one.stands,
     }
 
 

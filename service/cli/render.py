@@ -313,7 +313,13 @@ def _steps(steps: Sequence[Doc]) -> RenderableType:
         )
         about = [Text(text(step.get("says"))).append(f"   ({marks})" if marks else "", style="dim")]
         undo = _doc(step.get("undo"))
-        lines = (("done when", step.get("done_when")), ("else", step.get("fallback")), ("undo", undo.get("says")), ("by hand", step.get("command")))
+        lines = (
+            ("done when", step.get("done_when")),
+            ("else", step.get("fallback")),
+            ("undo", undo.get("says")),
+            ("stays", step.get("stands")),
+            ("by hand", step.get("command")),
+        )
         about += [Text(f"{label}: {text(value)}", style="dim") for label, value in lines if value]
         table.add_row(f"{number:>2}", Group(*about))
     return table

@@ -41,7 +41,7 @@ def steps(operation: Mapping[str, Any]) -> list[str]:
     return [step["name"] for step in operation["plan"]["steps"]]
 
 
-async def test_a_canary_that_burns_is_aborted_and_rolled_back_and_stays_back(open_rollout: OpenRollout, serve: Serve) -> None:
+async def test_a_canary_that_burns_is_aborted_and_rolled_back_and_stays_back(client: LabClient, open_rollout: OpenRollout, serve: Serve) -> None:
     shop = await open_rollout(HALF_THEN_STOP)
     backout = await serve(shop, "auto", delivery=QUICK)
     good, before = await shop.running(), await shop.status()
@@ -71,8 +71,13 @@ async def test_a_canary_that_burns_is_aborted_and_rolled_back_and_stays_back(ope
     await shop.application(refresh="hard")
     await asyncio.sleep(5)
     assert await shop.running() == good
-    ended = await backout.end_hold(hold, "all fine")
-    assert ended.status == 409  # Git still wants what burnt: the hold remembers that auto-sync was on, and does not give it back
+    early = await backout.end_hold(hold, "all fine")
+    assert early.status == 409  # Git still wants what burnt
+    fix = await shop.ship("1.2")
+    ended = await backout.end_hold(hold, "1.2 fixes it")
+    assert (ended.status, ended.body["state"]) == (200, "ended")
+    assert automated(await shop.application()) == AUTOMATED  # remembered by the hold, though the abort was its first write
+    await client.until_application(shop.name, health="Suspended", revision=fix.config)
 
 
 async def test_a_blue_green_release_that_waits_is_aborted_and_rolled_back(open_rollout: OpenRollout, serve: Serve) -> None:

@@ -177,6 +177,8 @@ def _steps(plan: Plan, steps: Iterable[Step]) -> Iterator[str]:
             yield f"  - if it fails: {escape(step.fallback)}"
         if step.undo:
             yield f"  - undo: {escape(step.undo.says)}"
+        if step.stands:
+            yield f"  - cannot be undone: {escape(step.stands)}"
         if step.command and _allowed(plan):
             yield from ("", *block(step.command), "")
 

@@ -112,7 +112,17 @@ def passing(**changed: Any) -> Doc:
 
 
 def step(name: str, says: str, **more: Any) -> Doc:
-    about = {"effect": True, "optional": False, "owner": "backout", "parameters": {}, "done_when": "", "fallback": "", "command": "", "undo": None}
+    about = {
+        "effect": True,
+        "optional": False,
+        "owner": "backout",
+        "parameters": {},
+        "done_when": "",
+        "fallback": "",
+        "command": "",
+        "undo": None,
+        "stands": "",
+    }
     return {"name": name, "says": says, **about, **more}
 
 

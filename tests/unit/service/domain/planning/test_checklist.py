@@ -95,6 +95,11 @@ def test_every_step_stands_once_in_the_section_where_it_belongs() -> None:
         assert says in section(text, name)
 
 
+def test_what_stays_of_a_step_is_said_beside_it() -> None:
+    steps = (Step(name="abort", says="Abort Rollout web", stands="Rollout web stays aborted"),)
+    assert "- [ ] Abort Rollout web — *backout*\n  - cannot be undone: Rollout web stays aborted" in to_markdown(plan(steps=steps))
+
+
 def test_a_step_comes_with_owner_proof_fallback_undo_and_command() -> None:
     text = to_markdown(plan())
     assert "- [ ] Tell the team — *person*" in text
@@ -223,7 +228,7 @@ HOSTILE = "x\n\n# Owned\n- [x] safe `rm -rf /` <script>alert(1)</script> [click]
         plan(title=HOSTILE),
         plan(because=HOSTILE, scope=HOSTILE, method=HOSTILE, id=HOSTILE, policy_version=HOSTILE, tags=(HOSTILE,)),
         plan(suspect=replace(made.SUSPECT, version=HOSTILE), goal=replace(made.GOAL, version=HOSTILE)),
-        plan(steps=(Step(name=HOSTILE, says=HOSTILE, owner=HOSTILE, done_when=HOSTILE, fallback=HOSTILE, undo=Step(name="x", says=HOSTILE)),)),
+        plan(steps=(Step(name=HOSTILE, says=HOSTILE, owner=HOSTILE, done_when=HOSTILE, fallback=HOSTILE, undo=Step(name="x", says=HOSTILE), stands=HOSTILE),)),
         plan(named(HOSTILE, warns(HOSTILE, Evidence(source=HOSTILE, what=HOSTILE, read_at=made.NOW, digest=HOSTILE), clears=HOSTILE, adds=(HOSTILE,)))),
         plan(named("x", warns("-", clears="-"), waived=HOSTILE)),
     ],

@@ -116,6 +116,14 @@ async def test_promise_5_a_person_s_pause_since_the_trouble_began_means_hands_of
         await halfway.stage.argo.intend(step, intention)
 
 
+async def test_promise_5_an_action_in_the_very_second_of_the_deploy_is_no_part_of_the_deploy(halfway: Canary) -> None:
+    step, intention = await ready(halfway)
+    await halfway.act("pause")
+    same_second = replace(intention, suspect=replace(intention.suspect, started_at=halfway.stage.clock.now()))
+    with pytest.raises(RefusedError, match="admin is acting on it"):
+        await halfway.stage.argo.intend(step, same_second)
+
+
 async def test_a_rollout_made_anew_under_its_name_is_another_one(halfway: Canary) -> None:
     step, intention = await ready(halfway)
     other = replace(step, parameters={**step.parameters, "rollout_uid": "uid-of-before"})
