@@ -216,6 +216,16 @@ class Backout:
         """Wait until the shop's newest operation has ended."""
         return await self._until(shop, lambda one: bool(one["done_at"]), seconds, "to end")
 
+    async def until_done(self, asked: Mapping[str, Any], seconds: float = 75) -> Any:
+        """Wait until exactly that operation has ended, whatever alerts begin beside it."""
+
+        async def there() -> Any:
+            self._assert_alive()
+            found = await self.api.must("GET", f"/v1/operations/{asked['id']}")
+            return found if found["done_at"] else None
+
+        return await until(there, seconds, what=f"operation {asked['id']} to end", every=0.1)
+
     async def _until(self, shop: Shop, fits: Any, seconds: float, what: str) -> Any:
         async def there() -> Any:
             self._assert_alive()

@@ -89,8 +89,7 @@ async def test_a_blue_green_release_that_waits_is_aborted_and_rolled_back(open_r
     assert waiting["blueGreen"]["activeSelector"] == before["stableRS"] != waiting["currentPodHash"]
 
     plan = await backout.plan(shop)
-    await backout.ask(shop, plan, reason="errors on the preview")
-    operation = await backout.until_ended(shop, seconds=120)
+    operation = await backout.until_done(await backout.ask(shop, plan, reason="errors on the preview"), seconds=120)
 
     assert steps(operation) == ["abort", "prove_controller", "roll_back", "mark_hold"]
     assert operation["outcome"] == "recovered", operation["says"]
@@ -143,8 +142,7 @@ async def test_a_promoted_release_goes_back_through_timed_steps_when_a_person_ac
     await backout.until_watched(shop, "1.1")
 
     plan = await backout.plan(shop)
-    await backout.ask(shop, plan, reason="errors since 1.1")
-    operation = await backout.until_ended(shop)
+    operation = await backout.until_done(await backout.ask(shop, plan, reason="errors since 1.1"))
 
     said = finding(plan, RULE)
     assert (said["answer"], "would run its 2 steps again, which takes at least 4 s" in said["says"]) == ("warn", True)
@@ -191,8 +189,7 @@ async def test_an_abort_that_nobody_carries_out_ends_the_operation_before_anythi
     controller = await client.argo_rollouts()
     os.kill(controller, signal.SIGSTOP)
     try:
-        await backout.ask(shop, plan, reason="errors since 1.1")
-        operation = await backout.until_ended(shop)
+        operation = await backout.until_done(await backout.ask(shop, plan, reason="errors since 1.1"))
     finally:
         os.kill(controller, signal.SIGCONT)
 

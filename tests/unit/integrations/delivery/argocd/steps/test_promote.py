@@ -86,6 +86,16 @@ async def test_promise_5_a_release_deployed_over_the_rollback_is_not_promoted(pr
         await promoted.stage.argo.intend(step, replace(intention, not_before=None))
 
 
+async def test_promise_5_a_deploy_that_the_rollout_does_not_show_yet_is_in_the_way_too(promoted: Canary) -> None:
+    step, intention = await rolled_back(promoted)
+    intent = await promoted.stage.argo.intend(step, intention)
+    promoted.stage.sandbox.write_by_kubernetes("web", lambda app: app["status"]["history"].append({**app["status"]["history"][0], "id": 9}))
+    guard = CountingGuard()
+    with pytest.raises(RefusedError, match="something else was deployed meanwhile"):
+        await promoted.stage.argo.act(step, intent, guard)
+    assert guard.asked == 0
+
+
 async def test_before_our_rollback_nothing_is_promoted(promoted: Canary) -> None:
     steps, intention = await planned(promoted)
     with pytest.raises(RefusedError, match="what was deployed last is not our rollback"):
