@@ -4,20 +4,23 @@ A storm of alerts then costs one transaction a delivery and does not stand in li
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 log = structlog.get_logger()
 
 WORKERS = 4
-"""Deliveries that are placed side by side: one that waits for something never holds up all the others."""
+"""Placed side by side: what waits for something never holds up all that comes after it."""
+
+AT_ONCE = 64
+"""Deliveries that one worker places together at most, where so many wait: they share a transaction."""
 
 
 class Arrivals:
     """In the order in which they came, each once at a time; `place` may be called twice for one, in another process or after a failure."""
 
-    def __init__(self, place: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, place: Callable[..., Awaitable[None]]) -> None:
         self._place = place
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._here: set[str] = set()
@@ -47,10 +50,21 @@ class Arrivals:
 
     async def _work(self) -> None:
         while True:
-            delivery_id = await self._queue.get()
+            some = [await self._queue.get()]
+            while len(some) < AT_ONCE and not self._queue.empty():
+                some.append(self._queue.get_nowait())
             try:
-                await self._place(delivery_id)
-            except Exception as error:
-                log.exception("a delivery could not be placed; the reconciler will try again", delivery=delivery_id, kind=type(error).__name__)
+                await self._together(some)
             finally:
-                self._here.discard(delivery_id)
+                self._here.difference_update(some)
+
+    async def _together(self, some: Sequence[str]) -> None:
+        """All in one; where that fails, each alone, for one that cannot be placed must not keep the others back."""
+        try:
+            await self._place(*some)
+        except Exception as error:
+            if len(some) > 1:
+                for one in some:
+                    await self._together([one])
+                return
+            log.exception("a delivery could not be placed; the reconciler will try again", delivery=some[0], kind=type(error).__name__)

@@ -52,7 +52,7 @@ class Runner:
         *,
         journal: Journal,
         stories: Mapping[OperationKind, Story],
-        place: Callable[[str], Awaitable[None]],
+        place: Callable[..., Awaitable[None]],
         clock: Clock,
         entering: Callable[[Operation], None] = lambda _: None,
         tell: Tell = lambda _o, _s, _a: (),
@@ -64,6 +64,10 @@ class Runner:
         self._entering = entering
         self._tell = tell
         self._stumbles: dict[str, int] = {}
+
+    async def place(self, *delivery_ids: str) -> None:
+        """Place deliveries; doing it twice does it once."""
+        await self._place(*delivery_ids)
 
     async def step(self, work: Work) -> Directive:
         """One step. Raises UnavailableError while the store is away: the engine tries the step again, and effects are looked for before they are tried."""

@@ -99,8 +99,8 @@ class Engine:
         self._arrivals.start()
         self._client = DBOSClient(system_database_url=self._url, serializer=serializer, application_name="backout", lazy=True, system_database_pool_size=1)
 
-    async def _place(self, delivery_id: str) -> None:
-        await self.runner.step(Work(kind="delivery", id=delivery_id))
+    async def _place(self, *delivery_ids: str) -> None:
+        await self.runner.place(*delivery_ids)
 
     async def stop(self) -> None:
         """Stop taking work; a running step finishes or is continued after the next start."""

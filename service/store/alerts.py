@@ -66,72 +66,16 @@ class AlertStore:
             return await self._together.one(delivery)
 
     async def _accept(self, deliveries: Sequence[RawDelivery]) -> Sequence[str]:
+        """All of them in one transaction, as if one after the other, with one statement of a kind for all."""
+        identities = [f"dlv_{uuid.uuid4().hex}" for _ in deliveries]
         async with self._database.write(patience=INTAKE_PATIENCE) as connection:
-            return [await self._accept_one(connection, one) for one in deliveries]
-
-    async def _accept_one(self, connection: AsyncConnection, delivery: RawDelivery) -> str:
-        delivery_id = f"dlv_{uuid.uuid4().hex}"
-        digest = "sha256:" + hashlib.sha256(delivery.body).hexdigest()
-        if (await connection.execute(sa.select(t.blob.c.digest).where(t.blob.c.digest == digest))).first() is None:
-            await connection.execute(t.blob.insert().values(digest=digest, body=delivery.body))
-        await connection.execute(
-            t.delivery.insert().values(
-                id=delivery_id,
-                source=delivery.source,
-                sender=delivery.sender,
-                received_at=delivery.received_at,
-                body_digest=digest,
-                group_key=delivery.group_key,
-                alerts=len(delivery.notices),
-                truncated=delivery.truncated,
-            )
-        )
-        firing = {(n.fingerprint, n.starts_at) for n in delivery.notices if n.firing}  # told both ways in one body, it is not known to be over
-        told = [n for n in delivery.notices if n.firing or (n.fingerprint, n.starts_at) not in firing]
-        notices = list({(n.fingerprint, n.starts_at, n.firing): n for n in told}.values())
-        for start in range(0, len(notices), CHUNK):
-            await self._keep(connection, delivery, delivery_id, notices[start : start + CHUNK])
-        return delivery_id
-
-    async def _keep(self, connection: AsyncConnection, delivery: RawDelivery, delivery_id: str, notices: Sequence[AlertNotice]) -> None:
-        known = await self._known(connection, delivery.source, {n.fingerprint for n in notices})
-        changes = _Changes()
-        for notice in notices:
-            mine = known.setdefault(notice.fingerprint, [])
-            seen = next((one for one in mine if one.starts_at == notice.starts_at), None)
-            if notice.firing:
-                ahead = notice.starts_at > delivery.received_at + CLOCKS_DIFFER
-                for older in mine:
-                    if older.ends_at is None and older.starts_at < notice.starts_at and not ahead:  # a newer firing ends the older episode of that fingerprint
-                        changes.end(older, notice.starts_at)
-                newer = min((one.starts_at for one in mine if one.starts_at > notice.starts_at and not one.ahead), default=None)
-                if seen is None:  # told late, after a newer firing of the same alert: over since then, and nothing to act on
-                    mine.append(_new(changes, delivery, delivery_id, notice, ended=newer, says="a newer firing of it was known already"))
-                else:
-                    _again(changes, delivery, delivery_id, notice, seen, superseded=newer is not None)
-                continue
-            ended = notice.ends_at or delivery.received_at
-            open_ones = [one for one in mine if one.ends_at is None]
-            matched = [seen] if seen is not None else [one for one in open_ones if one.starts_at <= notice.starts_at]
-            matched += [one for one in open_ones if one.ahead and one not in matched]  # a start that never came to pass has no end of its own
-            for one in matched:
-                changes.end(one, ended)
-            if not matched:  # its firing was never announced: kept, and never acted on
-                mine.append(_new(changes, delivery, delivery_id, notice, ended=ended, says="it was over before Backout heard of it"))
-        await changes.write(connection)
-
-    @staticmethod
-    async def _known(connection: AsyncConnection, source: str, prints: Collection[str]) -> dict[str, list["_Kept"]]:
-        """The episodes of these fingerprints."""
-        columns = [t.episode.c[name] for name in ("id", "fingerprint", "starts_at", "ends_at", "received_at", "sender", "disposition", "covered_by")]
-        alive = t.operation.c.done_at.is_(None) & t.operation.c.id.is_not(None)
-        query = sa.select(*columns, alive.label("taken")).outerjoin(t.operation, t.operation.c.id == t.episode.c.covered_by)
-        known: dict[str, list[_Kept]] = {}
-        for row in await connection.execute(query.where(t.episode.c.source == source, t.episode.c.fingerprint.in_(prints))):
-            known.setdefault(row.fingerprint, []).append(
-                _Kept(row.id, row.starts_at, row.ends_at, row.received_at, row.sender, row.disposition, taken=bool(row.taken))
-            )
-        return known
+            await _keep_raw(connection, identities, deliveries)
+            known = await _known(connection, {(one.source, notice.fingerprint) for one in deliveries for notice in one.notices})
+            changes = _Changes()
+            for identity, one in zip(identities, deliveries, strict=True):
+                _hear(changes, known, one, identity)
+            await changes.write(connection)
+        return identities
 
     async def undecided(self, delivery_id: str) -> Sequence[Episode]:
         """The delivery's episodes without a disposition."""
@@ -239,12 +183,80 @@ class AlertStore:
             return None if row is None else (row.received_at, row.alerts)
 
 
+async def _keep_raw(connection: AsyncConnection, identities: Sequence[str], deliveries: Sequence[RawDelivery]) -> None:
+    """The raw bodies, each once, and the rows of the deliveries."""
+    digests = ["sha256:" + hashlib.sha256(one.body).hexdigest() for one in deliveries]
+    there = set((await connection.execute(sa.select(t.blob.c.digest).where(t.blob.c.digest.in_(set(digests))))).scalars())
+    bodies = {digest: one.body for digest, one in zip(digests, deliveries, strict=True) if digest not in there}
+    if bodies:
+        await connection.execute(t.blob.insert(), [{"digest": digest, "body": body} for digest, body in bodies.items()])
+    rows = [
+        {
+            "id": identity,
+            "source": one.source,
+            "sender": one.sender,
+            "received_at": one.received_at,
+            "body_digest": digest,
+            "group_key": one.group_key,
+            "alerts": len(one.notices),
+            "truncated": one.truncated,
+        }
+        for identity, digest, one in zip(identities, digests, deliveries, strict=True)
+    ]
+    await connection.execute(t.delivery.insert(), rows)
+
+
+async def _known(connection: AsyncConnection, alerts: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[_Kept]]:
+    """The episodes of these alerts, by (source, fingerprint)."""
+    columns = [t.episode.c[name] for name in ("id", "source", "fingerprint", "starts_at", "ends_at", "received_at", "sender", "disposition", "covered_by")]
+    alive = t.operation.c.done_at.is_(None) & t.operation.c.id.is_not(None)
+    query = sa.select(*columns, alive.label("taken")).outerjoin(t.operation, t.operation.c.id == t.episode.c.covered_by)
+    known: dict[tuple[str, str], list[_Kept]] = {}
+    for source in sorted({source for source, _ in alerts}):
+        prints = sorted(fingerprint for one, fingerprint in alerts if one == source)
+        for start in range(0, len(prints), CHUNK):
+            some = query.where(t.episode.c.source == source, t.episode.c.fingerprint.in_(prints[start : start + CHUNK]))
+            for row in await connection.execute(some):
+                kept = _Kept(row.id, row.starts_at, row.ends_at, row.received_at, row.sender, row.disposition, taken=bool(row.taken))
+                known.setdefault((source, row.fingerprint), []).append(kept)
+    return known
+
+
+def _hear(changes: "_Changes", known: dict[tuple[str, str], list[_Kept]], delivery: RawDelivery, delivery_id: str) -> None:
+    """What one delivery says about its alerts, on top of what is known."""
+    firing = {(n.fingerprint, n.starts_at) for n in delivery.notices if n.firing}  # told both ways in one body, it is not known to be over
+    told = [n for n in delivery.notices if n.firing or (n.fingerprint, n.starts_at) not in firing]
+    for notice in {(n.fingerprint, n.starts_at, n.firing): n for n in told}.values():
+        mine = known.setdefault((delivery.source, notice.fingerprint), [])
+        seen = next((one for one in mine if one.starts_at == notice.starts_at), None)
+        if notice.firing:
+            ahead = notice.starts_at > delivery.received_at + CLOCKS_DIFFER
+            for older in mine:
+                if older.ends_at is None and older.starts_at < notice.starts_at and not ahead:  # a newer firing ends the older episode of that fingerprint
+                    changes.end(older, notice.starts_at)
+            newer = min((one.starts_at for one in mine if one.starts_at > notice.starts_at and not one.ahead), default=None)
+            if seen is None:  # told late, after a newer firing of the same alert: over since then, and nothing to act on
+                mine.append(_new(changes, delivery, delivery_id, notice, ended=newer, says="a newer firing of it was known already"))
+            else:
+                _again(changes, delivery, delivery_id, notice, seen, superseded=newer is not None)
+            continue
+        ended = notice.ends_at or delivery.received_at
+        open_ones = [one for one in mine if one.ends_at is None]
+        matched = [seen] if seen is not None else [one for one in open_ones if one.starts_at <= notice.starts_at]
+        matched += [one for one in open_ones if one.ahead and one not in matched]  # a start that never came to pass has no end of its own
+        for one in matched:
+            changes.end(one, ended)
+        if not matched:  # its firing was never announced: kept, and never acted on
+            mine.append(_new(changes, delivery, delivery_id, notice, ended=ended, says="it was over before Backout heard of it"))
+
+
 class _Changes:
-    """What one delivery changes in episodes, written at its end with one statement of a kind; an episode that is new is changed before it is written."""
+    """What deliveries change in episodes, written at the end: new ones with one statement, each changed one with one of its own."""
 
     def __init__(self) -> None:
         self._new: dict[str, dict[str, Any]] = {}
-        self._changed: list[tuple[str, Mapping[str, Any]]] = []
+        self._changed: dict[str, dict[str, Any]] = {}
+        self._seen: dict[str, int] = {}
 
     def add(self, identity: str, values: Mapping[str, Any]) -> None:
         """A new episode."""
@@ -252,29 +264,29 @@ class _Changes:
 
     def seen_again(self, identity: str, at: datetime, values: Mapping[str, Any]) -> None:
         """Told once more at that time; `values` are what else becomes of it."""
-        new = self._new.get(identity)
-        if new is None:
-            self._changed.append((identity, {"times_seen": t.episode.c.times_seen + 1, "last_seen_at": at, **values}))
+        self._of(identity).update({"last_seen_at": at, **values})
+        if identity in self._new:
+            self._new[identity]["times_seen"] += 1
         else:
-            new.update({"times_seen": new["times_seen"] + 1, "last_seen_at": at, **values})
+            self._seen[identity] = self._seen.get(identity, 0) + 1
 
-    def end(self, one: "_Kept", at: datetime) -> None:
+    def end(self, one: _Kept, at: datetime) -> None:
         """It is over since then, if it was not before."""
-        if one.ends_at is not None:
-            return
-        one.ends_at = at
-        new = self._new.get(one.id)
-        if new is None:
-            self._changed.append((one.id, {"ends_at": at, "last_seen_at": at}))
-        else:
-            new.update({"ends_at": at, "last_seen_at": at})
+        if one.ends_at is None:
+            one.ends_at = at
+            self._of(one.id).update({"ends_at": at, "last_seen_at": at})
+
+    def _of(self, identity: str) -> dict[str, Any]:
+        return self._new[identity] if identity in self._new else self._changed.setdefault(identity, {})
 
     async def write(self, connection: AsyncConnection) -> None:
         """All of it, in the caller's transaction."""
-        if self._new:
-            await connection.execute(t.episode.insert(), list(self._new.values()))
-        for identity, values in self._changed:
-            await connection.execute(t.episode.update().where(t.episode.c.id == identity).values(**values))
+        new = list(self._new.values())
+        for start in range(0, len(new), CHUNK):
+            await connection.execute(t.episode.insert(), new[start : start + CHUNK])
+        for identity, values in self._changed.items():
+            more = {"times_seen": t.episode.c.times_seen + self._seen[identity]} if identity in self._seen else {}
+            await connection.execute(t.episode.update().where(t.episode.c.id == identity).values(**values, **more))
 
 
 def _again(changes: _Changes, delivery: RawDelivery, delivery_id: str, notice: AlertNotice, seen: _Kept, *, superseded: bool) -> None:

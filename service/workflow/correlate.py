@@ -64,20 +64,22 @@ class Correlator:
         self._clock = clock
         self._new_id = new_id
 
-    async def place(self, delivery_id: str) -> None:
-        """Give every undecided episode of the delivery a disposition, then answer each incident once. Doing it twice does it once.
+    async def place(self, *delivery_ids: str) -> None:
+        """Give every undecided episode of these deliveries a disposition, then answer each incident once. Doing it twice does it once.
 
         All are placed first, in one transaction: what one alert of a delivery forbids must not depend on which of them is looked at first.
         """
-        episodes = await self._alerts.undecided(delivery_id)
+        undecided = {one: await self._alerts.undecided(one) for one in delivery_ids}
+        episodes = [episode for some in undecided.values() for episode in some]
         if not episodes:
             return
         now = self._clock.now()
         known = await self._targets.known()
         index = await self._targets.index(tuple({one for episode in episodes for one in _objects(episode)}))
-        placements = [self._placement(episode, known, index) for episode in episodes]
-        await self._tell(delivery_id, [one for one in placements if one.disposition in UNPLACED], now)
-        for touched in await self._alerts.place(placements, now):
+        placements = {one: [self._placement(episode, known, index) for episode in some] for one, some in undecided.items()}
+        for delivery_id, some in placements.items():
+            await self._tell(delivery_id, [one for one in some if one.disposition in UNPLACED], now)
+        for touched in await self._alerts.place([one for some in placements.values() for one in some], now):
             incident = await self._alerts.incident(touched.id)
             if incident is not None and incident.closed_at is None:
                 await self._answer(incident, self._clock.now())

@@ -4,26 +4,29 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service.domain.errors import UnavailableError
-from service.engine.arrivals import WORKERS, Arrivals
+from service.engine.arrivals import AT_ONCE, WORKERS, Arrivals
 
 
 class Desk:
-    """Places deliveries; `holds` are kept waiting until they are let go, `refuses` fail."""
+    """Places deliveries; `holds` are kept waiting until they are let go, what holds one of `refuses` fails."""
 
     def __init__(self) -> None:
         self.placed: list[str] = []
+        self.calls: list[tuple[str, ...]] = []
         self.holds: dict[str, asyncio.Event] = {}
         self.refuses: set[str] = set()
         self.changed = asyncio.Event()
         self.arrivals = Arrivals(self.place)
 
-    async def place(self, delivery_id: str) -> None:
-        if delivery_id in self.holds:
-            await self.holds[delivery_id].wait()
-        self.placed.append(delivery_id)
-        self.changed.set()
-        if delivery_id in self.refuses:
+    async def place(self, *delivery_ids: str) -> None:
+        self.calls.append(delivery_ids)
+        if self.refuses & set(delivery_ids):
             raise UnavailableError("the store is away")
+        for one in delivery_ids:
+            if one in self.holds:
+                await self.holds[one].wait()
+            self.placed.append(one)
+        self.changed.set()
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(10):
@@ -52,6 +55,7 @@ async def test_one_that_waits_for_something_does_not_hold_up_the_others(desk: De
     desk.holds = {str(number): asyncio.Event() for number in range(WORKERS - 1)}
     for name in (*desk.holds, "quick"):
         desk.arrivals.add(name)
+        await asyncio.sleep(0)
     await desk.until(1)
     assert desk.placed == ["quick"]
     assert all(desk.arrivals.has(name) for name in desk.holds)
@@ -70,12 +74,21 @@ async def test_a_delivery_that_is_here_already_is_placed_once(desk: Desk) -> Non
     assert sorted(desk.placed) == ["a", "b"]
 
 
-async def test_one_that_failed_is_left_to_the_reconciler_and_the_next_one_goes(desk: Desk) -> None:
+async def test_a_storm_is_placed_together(desk: Desk) -> None:
+    for number in range(2 * AT_ONCE):
+        desk.arrivals.add(str(number))
+    await desk.until(2 * AT_ONCE)
+    assert [len(one) for one in desk.calls] == [AT_ONCE, AT_ONCE]
+
+
+async def test_one_that_failed_is_left_to_the_reconciler_and_keeps_no_other_one_back(desk: Desk) -> None:
     desk.refuses = {"a"}
-    desk.arrivals.add("a")
-    desk.arrivals.add("b")
+    for name in ("b", "a", "c"):
+        desk.arrivals.add(name)
     await desk.until(2)
+    assert (desk.placed, desk.calls) == (["b", "c"], [("b", "a", "c"), ("b",), ("a",), ("c",)])
     assert not desk.arrivals.has("a")
+    desk.refuses = set()
     desk.arrivals.add("a")
     await desk.until(3)
 
