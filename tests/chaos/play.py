@@ -21,6 +21,7 @@ from integrations.alerts.alertmanager import AlertmanagerWebhook
 from integrations.alerts.alertmanager import Settings as WebhookSettings
 from integrations.delivery.argocd import Settings as ArgoSettings
 from integrations.delivery.argocd import build
+from integrations.delivery.argocd import client as argocd_client
 from service.domain.errors import BackoutError, UnavailableError
 from service.domain.model import Actor, RawDelivery, TargetId
 from service.domain.ports import Work
@@ -283,9 +284,9 @@ class Play:
         self._opened.append(database)
         engine = ChaosEngine(self.durable, process, self.fate)
         database.nudge = engine.nudge
-        delivery = build(ArgoSettings(name=INSTANCE, url=ADDRESS, token_file=self._folder / "none", watch=False), self.clock, traceparent=TRACE.get)
         wire = Wire(self.world.server, process, self.fate, token=self.world.token, log=self.world.diary.sent, operation=lambda: TRACE.get()[3:35])
-        delivery._client._http = wire  # type: ignore[assignment]  # noqa: SLF001  the network is what is played here
+        with mock.patch.object(argocd_client, "Http", return_value=wire):  # the network is what is played here
+            delivery = build(ArgoSettings(name=INSTANCE, url=ADDRESS, token_file=self._folder / "none", watch=False), self.clock, traceparent=TRACE.get)
         edges = Outside(
             deliveries={INSTANCE: delivery},
             sources={"world": Sources(self.world, self.fate, self.clock.now, process.point)},

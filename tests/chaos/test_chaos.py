@@ -14,11 +14,6 @@ SCHEDULES = int(os.environ.get("CHAOS_SCHEDULES", "25"))
 ON_POSTGRESQL = max(1, SCHEDULES // 5)
 
 
-@pytest.fixture(scope="session")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> SqliteStores:
-    return SqliteStores(store.migrated(tmp_path_factory.mktemp("store")))
-
-
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SCHEDULES))
 def test_every_promise_is_kept_on_sqlite(seed: int, sqlite: SqliteStores) -> None:
     story, violations = judged(draw(seed), sqlite)

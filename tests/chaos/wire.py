@@ -17,7 +17,7 @@ from aiohttp.http import HttpVersion11, RawRequestMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from integrations.http import Answer
+from integrations.http import Answer, UnreachedError
 from service.domain.errors import TemporaryError
 from tests.chaos.fate import Fate, Trouble
 from tests.chaos.process import Process
@@ -139,7 +139,7 @@ class Wire:
         async def serve(delay: float) -> Answer:
             await asyncio.sleep(delay)
             if self._server.down:
-                raise TemporaryError(f"{ADDRESS}{path} refuses connections")
+                raise UnreachedError(f"{ADDRESS}{path} refuses connections")
             if entry is not None:
                 entry.arrived = asyncio.get_running_loop().time()
             answer = await self._server.answer(method, path, query, sent, body)
