@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as VariableError
 
@@ -220,6 +221,12 @@ class Settings(BaseSettings):
 
     listen: str = Field(default="127.0.0.1:8080", pattern=r"^[^\s:]+:\d{1,5}$", description="host:port of the API. Default: 127.0.0.1:8080.")
     store: str = Field(description="sqlite:////absolute/path.db, or postgresql://… for more than one replica. No default.")
+    takeover_after: Duration = Field(
+        default=timedelta(seconds=15),
+        ge=timedelta(seconds=3),
+        le=timedelta(minutes=5),
+        description="PostgreSQL: a process that was not heard of for so long is declared dead, and the others go on with its work. Default: 15s.",
+    )
     stop_file: Path | None = Field(default=None, description="A file whose presence stops everything, also while the store is down. Default: none.")
     public_url: str = Field(default="", description="Address under which people reach this service, for links. Default: no links.")
     auth: AuthSettings = Field(description="Who may call the API.")
@@ -230,6 +237,18 @@ class Settings(BaseSettings):
     audit: AuditSettings = Field(default_factory=AuditSettings, description="Where the traces go.")
     watch: WatchSettings = Field(default_factory=WatchSettings, description="How closely targets are watched.")
     targets: tuple[TargetSettings, ...] = Field(default=(), description="What may happen to which targets; nothing matches: mode suggest.")
+
+    @field_validator("store")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            secret = parts.password or "password" in parse_qs(parts.query)
+        except ValueError:  # no address at all: the store says so
+            return value
+        if secret:
+            raise ValueError("an address without the password; put that into a file in libpq's format and name it with ?passfile=/absolute/file")
+        return value
 
     @classmethod
     def settings_customise_sources(

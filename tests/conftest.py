@@ -50,7 +50,12 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    stores: store.Recycled = request.getfixturevalue("postgres_stores")
-    url = stores.take()
+    yield request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def postgres_url(postgres_stores: store.Recycled) -> Iterator[str]:
+    """The address of a fresh store on PostgreSQL, for what has no meaning on SQLite."""
+    url = postgres_stores.take()
     yield url
-    stores.give_back(url)
+    postgres_stores.give_back(url)

@@ -132,6 +132,22 @@ Guard = Callable[[], Awaitable[None]]
 """Called by an adapter right before each HTTP send that writes: raises StoppedError or TooLateError, and then nothing was sent."""
 
 
+Fence = Callable[[], Awaitable[None]]
+"""Returns once this process may act on the outside, and waits as long as another one may have taken its work over. Asked before every act."""
+
+
+async def no_fence() -> None:
+    """The fence of a process that is alone on its store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """A process that shares the store, as it was last seen: its name and how often it has beaten."""
+
+    name: str
+    beats: int
+
+
 class Inventory(Protocol):
     """The targets of one instance, cheaply.
 

@@ -4,6 +4,7 @@ Pinned to `dbos <3.5`; what we lean on is held by tests/contract/engine. DBOS is
 """
 
 import asyncio
+import contextlib
 import contextvars
 from datetime import timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from sqlalchemy.engine import make_url
 from service.domain.errors import UnavailableError
 from service.domain.ports import Work
 from service.engine.arrivals import Arrivals
-from service.engine.runner import Runner
+from service.engine.runner import Directive, Runner
 
 log = structlog.get_logger()
 
@@ -36,7 +37,7 @@ def _transient(error: BaseException) -> bool:
 async def _transition(kind: str, identity: str, seq: int) -> dict[str, Any]:
     if _running is None:
         raise UnavailableError("the engine is not running")
-    directive = await _running.runner.step(Work(kind=kind, id=identity, seq=seq))
+    directive = await _running.step(Work(kind=kind, id=identity, seq=seq))
     return {"stop": directive.stop, "sleep": directive.sleep, "why": directive.why}
 
 
@@ -60,6 +61,9 @@ class Engine:
         self._client: DBOSClient | None = None
         self._runner: Runner | None = None
         self._arrivals = Arrivals(self._place)
+        self._steps = 0
+        self._closing = False
+        self._still = asyncio.Event()
 
     @property
     def runner(self) -> Runner:
@@ -76,6 +80,7 @@ class Engine:
         """Start DBOS on the running loop; interrupted segments go on by themselves."""
         global _running  # noqa: PLW0603  DBOS is a process singleton, its workflows are module functions
         _running = self
+        self._closing = False
         serializer = DBOSPortableJSONSerializer()
         DBOS(
             config={
@@ -101,6 +106,27 @@ class Engine:
 
     async def _place(self, *delivery_ids: str) -> None:
         await self.runner.place(*delivery_ids)
+
+    async def step(self, work: Work) -> Directive:
+        """One step of the runner's, unless no more are begun."""
+        if self._closing:
+            raise UnavailableError("the service is going down")
+        self._steps += 1
+        try:
+            return await self.runner.step(work)
+        finally:
+            self._steps -= 1
+            if not self._steps:
+                self._still.set()
+
+    async def drain(self, *, patience: float) -> bool:
+        """Begin no further step, and wait for those that run; False when one still ran after `patience` seconds."""
+        self._closing = True
+        if self._steps:
+            self._still.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._still.wait(), patience)
+        return not self._steps
 
     async def stop(self) -> None:
         """Stop taking work; a running step finishes or is continued after the next start."""
@@ -140,6 +166,21 @@ class Engine:
     async def _start(work: Work) -> None:
         with SetWorkflowID(_workflow_id(work)):
             await DBOS.start_workflow_async(_segment, work.kind, work.id, work.seq)
+
+    async def owners(self) -> frozenset[str]:
+        """The processes that segments run in, as far as the engine knows."""
+        return frozenset(one.executor_id for one in await self._pending() if one.executor_id)
+
+    async def take_over(self, owner: str) -> int:
+        """Put the segments of a process that is gone back into the queue, for any living process; answers how many."""
+        found = [one.workflow_id for one in await self._pending() if one.executor_id == owner]
+        if found:
+            await DBOS.resume_workflows_async(found, queue_name=QUEUE)
+        return len(found)
+
+    @staticmethod
+    async def _pending() -> Any:
+        return await DBOS.list_workflows_async(status="PENDING", name="work.segment", load_input=False, load_output=False)
 
     async def active(self) -> frozenset[str]:
         """Ids of segments that run, wait in the queue, or are delayed."""

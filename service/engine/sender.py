@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
-from service.domain.ports import TRIED_OFTEN, Clock, Sender
+from service.domain.ports import TRIED_OFTEN, Clock, Fence, Sender, no_fence
 
 log = structlog.get_logger()
 
@@ -37,7 +37,10 @@ class Box(Protocol):
 class OutboxSender:
     """`senders` is outbox channel -> sender and how many messages go out together."""
 
-    def __init__(self, *, box: Box, senders: Mapping[str, tuple[Sender, int]], clock: Clock, count: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, *, box: Box, senders: Mapping[str, tuple[Sender, int]], clock: Clock, count: Callable[[str, str], None], fence: Fence = no_fence
+    ) -> None:
+        self._fence = fence
         self._box = box
         self._senders = senders
         self._clock = clock
@@ -60,6 +63,7 @@ class OutboxSender:
         """How many of it left; the channel is paused when its receiver is in trouble."""
         positions = [position for position, _, _ in batch]
         tries = max(tried for _, _, tried in batch)
+        await self._fence()
         try:
             await sender.send([body for _, body, _ in batch])
         except (TemporaryError, PermanentError, RefusedError) as error:

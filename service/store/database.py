@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ SCHEMA = "backout"
 
 WRITING = 0x6261636B6F7574
 """The key of PostgreSQL's advisory lock that one writer holds until its commit, as SQLite's write lock is held."""
+
+SWEEPING = WRITING + 1
+"""The key under which one process at a time looks for others that are gone."""
 
 FROZEN_SECONDS = 5
 """A process that was frozen in the middle of a transaction holds the others up for so long; then PostgreSQL ends its session."""
@@ -75,6 +78,10 @@ class Database:
             raise SettingsError(f"the store {self.path.name} is in use by another Backout process; stop it first, or use PostgreSQL for replicas") from error
         self._lock = handle
 
+    def engine_beside(self) -> AsyncEngine:
+        """Two connections of their own, for what must not wait until others are done (PostgreSQL). To be disposed of by who asks."""
+        return _postgres_engine(make_url(self.url), connections=2)
+
     async def close(self) -> None:
         """Close all connections and give the file back."""
         await self.engine.dispose()
@@ -88,7 +95,7 @@ class Database:
 
         `patience`: seconds after which UnavailableError is raised instead of waiting on.
         """
-        with _mapped():
+        with mapped():
             async with asyncio.timeout(patience or self._patience), contextlib.AsyncExitStack() as stack:
                 await stack.enter_async_context(self._writing)  # those who wait hold no connection that a reader could use
                 connection = await self._begun(stack)
@@ -114,13 +121,14 @@ class Database:
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A read of one moment; never waits for a writer."""
-        with _mapped():
+        with mapped():
             async with asyncio.timeout(self._patience), self.engine.connect() as connection:
                 yield await connection.execution_options(**(_READS_SQLITE if self.sqlite else _READS_POSTGRES))
 
 
 @contextlib.contextmanager
-def _mapped() -> Any:
+def mapped() -> Iterator[None]:
+    """Errors of the driver that mean "not now" become UnavailableError; what the schema refuses stays what it is."""
     try:
         yield
     except TimeoutError as error:
@@ -159,9 +167,9 @@ def postgres_arguments(url: sa.URL) -> dict[str, Any]:
     }
 
 
-def _postgres_engine(url: sa.URL) -> AsyncEngine:
+def _postgres_engine(url: sa.URL, *, connections: int = 8) -> AsyncEngine:
     arguments = postgres_arguments(url)
-    return create_async_engine(url.set(drivername="postgresql+psycopg"), connect_args=arguments, pool_size=8, max_overflow=0, pool_pre_ping=True)
+    return create_async_engine(url.set(drivername="postgresql+psycopg"), connect_args=arguments, pool_size=connections, max_overflow=0, pool_pre_ping=True)
 
 
 def engine_to_migrate(url: str) -> sa.Engine:

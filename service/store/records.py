@@ -35,10 +35,11 @@ class PlanStore:
 
 
 class AnswerStore:
-    """Answers to requests with an Idempotency-Key, kept for two days."""
+    """Answers to requests with an Idempotency-Key, kept for two days. `executor` is the process that claims."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, executor: str = "") -> None:
         self._database = database
+        self._executor = executor
 
     async def claim(self, key: str, caller: str, request_digest: str, at: datetime) -> tuple[int, Mapping[str, str], Json] | None:
         """None: the caller may go on and must `answer` or `give_up`. Else the stored answer (status 0 = still running).
@@ -50,7 +51,9 @@ class AnswerStore:
             row = (await connection.execute(sa.select(t.idempotency).where(t.idempotency.c.key == key, t.idempotency.c.caller == caller))).first()
             if row is None:
                 await connection.execute(
-                    t.idempotency.insert().values(key=key, caller=caller, request_digest=request_digest, status=0, headers={}, body=None, created_at=at)
+                    t.idempotency.insert().values(
+                        key=key, caller=caller, request_digest=request_digest, status=0, headers={}, body=None, created_at=at, executor=self._executor
+                    )
                 )
                 return None
             if row.request_digest != request_digest:
@@ -67,9 +70,12 @@ class AnswerStore:
             )
 
     async def give_up_all(self) -> None:
-        """Forget every claim that is still open: called at start, when nobody can be working on one any more (one process owns the store)."""
+        """Forget every open claim of whom nobody can be working on one any more: all on SQLite, where one process owns the store, else the retired ones'."""
+        query = t.idempotency.delete().where(t.idempotency.c.status == 0)
+        if not self._database.sqlite:
+            query = query.where(t.idempotency.c.executor.not_in(sa.select(t.executor.c.name).where(t.executor.c.retired == sa.false())))
         async with self._database.write() as connection:
-            await connection.execute(t.idempotency.delete().where(t.idempotency.c.status == 0))
+            await connection.execute(query)
 
     async def give_up(self, key: str, caller: str) -> None:
         """Forget a claim whose request failed, so that a repeat may try again."""

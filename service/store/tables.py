@@ -329,7 +329,20 @@ idempotency = sa.Table(
     sa.Column("headers", sa.JSON, nullable=False),
     sa.Column("body", sa.JSON, nullable=True),
     sa.Column("created_at", Utc, nullable=False),
+    sa.Column("executor", sa.String(100), nullable=False, server_default=""),
 )
+
+executor = sa.Table(
+    "executor",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("started_at", Utc, nullable=False),
+    sa.Column("beats", sa.Integer, nullable=False),
+    sa.Column("retired", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("name"),
+)
+"""Processes that share the store (PostgreSQL), in the order in which they began."""
 
 stop = sa.Table(
     "stop",

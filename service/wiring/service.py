@@ -1,7 +1,9 @@
 """A running service but for its HTTP edge: stores, engine, story and loops, joined once and in one straight function, for each step needs earlier ones."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 
@@ -12,6 +14,7 @@ from service.domain.errors import BackoutError
 from service.domain.model import Operation, OperationKind
 from service.domain.ports import Clock, Sender
 from service.domain.rules import RULES
+from service.engine.lease import Alone, Lease
 from service.engine.reconciler import Reconciler
 from service.engine.runner import Runner
 from service.engine.segments import Engine
@@ -21,6 +24,7 @@ from service.settings import Settings
 from service.store.alerts import AlertStore
 from service.store.database import Database
 from service.store.events import EventStore
+from service.store.executors import ExecutorStore
 from service.store.holds import HoldStore
 from service.store.migrating import migrate
 from service.store.operations import OperationStore, new_id
@@ -42,6 +46,12 @@ from service.workflow.rollback import Ports, RollbackStory
 from service.workflow.watch import Freshness, Watcher
 
 log = structlog.get_logger()
+
+DRAIN_PATIENCE = 10.0
+"""Seconds that a running step has to end at SIGTERM."""
+
+KEEP_ENDED = timedelta(days=2)
+"""So long what the engine ended, and the rows of processes that are gone, are kept."""
 
 
 class Service:
@@ -66,7 +76,8 @@ class Service:
         self.told = Told(
             channels=tuple(f"notify:{name}" for name in self.outside.notifiers), public_url=settings.public_url, trace_link=settings.audit.trace_link
         )
-        self.engine = engine or Engine(url=settings.store)
+        self.lease = _lease(self.database, clock, settings)
+        self.engine = engine or Engine(url=settings.store, executor_id=self.lease.name)
         self.alerts = AlertStore(self.database)
         self.encoder = LateEncoder(settings.audit.environment)
         self.operations = OperationStore(self.database, spans=self.encoder, hand_over=self.engine)
@@ -75,7 +86,7 @@ class Service:
         self.holds = HoldStore(self.database)
         self.outbox = OutboxStore(self.database)
         self.plans = PlanStore(self.database)
-        self.answers = AnswerStore(self.database)
+        self.answers = AnswerStore(self.database, executor=self.lease.name)
         self.stop_switch = StopStore(self.database, settings.stop_file)
         self.policies = settings.policies
         freshness: dict[str, Freshness] = {}
@@ -119,6 +130,7 @@ class Service:
             stop=self.stop_switch,
             clock=clock,
             new_id=new_id,
+            fence=self.lease.fence,
         )
         ports = Ports(
             examiner=self.examiner,
@@ -132,6 +144,7 @@ class Service:
             clock=clock,
             told=self.told,
             new_id=new_id,
+            fence=self.lease.fence,
         )
         self.runner = Runner(
             journal=self.operations,
@@ -161,8 +174,8 @@ class Service:
         senders: dict[str, tuple[Sender, int]] = {f"notify:{name}": (sender, 1) for name, sender in self.outside.notifiers.items()}
         if self.outside.trace is not None:
             senders["trace"] = (self.outside.trace, 128)
-        self.sender = OutboxSender(box=self.outbox, senders=senders, clock=clock, count=count)
-        self.tasks = Tasks()
+        self.sender = OutboxSender(box=self.outbox, senders=senders, clock=clock, count=count, fence=self.lease.fence)
+        self.tasks, self._vital = Tasks(), Tasks()
 
     async def start(self) -> None:
         """Open the store, bring it up to date, start the engine and the loops."""
@@ -173,31 +186,67 @@ class Service:
                 f"the folder of the store {self.database.path.name} cannot be used ({error.strerror}); make it a folder to write into"
             ) from error
         await migrate(self.database)
-        if self.database.sqlite:
-            await self.answers.give_up_all()
+        await self.lease.begin()
+        await self.answers.give_up_all()
         await self.engine.launch()
-        await self.reconciler.round(patience=timedelta(0))
+        if self.lease.leads:  # else another process may be between two steps
+            await self.reconciler.round(patience=timedelta(0))
+        if isinstance(self.lease, Lease):
+            self._vital.every(self.lease.every, "beat", self.lease.beat)
+            self._vital.every(self.lease.every, "sweep", self._sweep)
         self.tasks.every(self.settings.watch.every.total_seconds(), "watch", self.watcher.round)
         for name in self.outside.deliveries:
             self.tasks.keep(f"hear {name}", partial(self.watcher.hear, name))
             self.tasks.every(0.25, f"heed {name}", partial(self.watcher.heed, name))
-        self.tasks.every(self.settings.watch.every.total_seconds(), "holds", self.keeper.round)
-        self.tasks.every(0.5, "outbox", self.sender.round)
-        self.tasks.every(5, "reconcile", self.reconciler.round)
-        self.tasks.every(10, "incidents", self.correlator.sweep)
-        self.tasks.every(3600, "collect", self._collect)
+        self._once(self.settings.watch.every.total_seconds(), "holds", self.keeper.round)
+        self._once(0.5, "outbox", self.sender.round)
+        self._once(5, "reconcile", self.reconciler.round)
+        self._once(10, "incidents", self.correlator.sweep)
+        self._once(3600, "collect", self._collect)
         if not self.told.anybody:
             log.warning("nobody is configured to be told (notify:); no target leaves mode observe")
 
     async def stop(self) -> None:
-        """Stop the loops, the engine, and close everything; what was under way goes on after the next start."""
+        """Let running steps end, stop the loops and the engine, and close everything; what was under way goes on in another process or after the next start.
+
+        The lease ends when nothing here can act any more: from then on another process may.
+        """
+        if not await self.engine.drain(patience=DRAIN_PATIENCE):
+            log.warning("a step was still under way; it is looked for before it is done again")
         await self.tasks.stop()
         await self.engine.stop()
+        await self._vital.stop()
+        await self.lease.end()
         await self.outside.close()
         await self.database.close()
 
-    async def _collect(self) -> int:
-        return await self.engine.collect(older_than=timedelta(days=2), now=self.clock.now())
+    def alive(self) -> dict[str, bool]:
+        """Whether each background loop still runs."""
+        return self.tasks.alive() | self._vital.alive()
+
+    def _once(self, seconds: float, name: str, one: Callable[[], Awaitable[object]]) -> None:
+        """A loop that runs in one of all processes on the store."""
+
+        async def led() -> None:
+            if self.lease.leads:
+                await one()
+
+        self.tasks.every(seconds, name, led)
+
+    async def _sweep(self) -> None:
+        if isinstance(self.lease, Lease) and await self.lease.sweep(self.engine):
+            await self.answers.give_up_all()
+
+    async def _collect(self) -> None:
+        await self.engine.collect(older_than=KEEP_ENDED, now=self.clock.now())
+        await self.lease.forget(self.clock.now() - KEEP_ENDED)
+
+
+def _lease(database: Database, clock: Clock, settings: Settings) -> Lease | Alone:
+    if database.sqlite:
+        return Alone()
+    name = f"{socket.gethostname()[:64]}-{uuid.uuid4().hex[:8]}"  # a name for each start: under the old one it would be given what runs elsewhere by now
+    return Lease(name=name, executors=ExecutorStore(database), clock=clock, grace=settings.takeover_after.total_seconds())
 
 
 def _entering(operation: Operation) -> None:

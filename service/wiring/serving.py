@@ -151,7 +151,7 @@ def _readiness(service: Service) -> Sequence[ReadinessCheck]:
         return ""
 
     async def loops() -> str:
-        dead = [name for name, alive in service.tasks.alive().items() if not alive]
+        dead = [name for name, alive in service.alive().items() if not alive]
         return f"background loops ended: {', '.join(dead)}" if dead else ""
 
     return (ReadinessCheck(name="store", ask=store), ReadinessCheck(name="loops", ask=loops))

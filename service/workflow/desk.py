@@ -15,6 +15,7 @@ from service.domain.ports import (
     AuditEvent,
     Clock,
     Delivery,
+    Fence,
     Intention,
     Journal,
     NewId,
@@ -25,6 +26,7 @@ from service.domain.ports import (
     StopSwitch,
     Targets,
     Work,
+    no_fence,
 )
 from service.workflow import record
 from service.workflow.correlate import accepted_span
@@ -56,7 +58,9 @@ class Desk:
         stop: StopSwitch,
         clock: Clock,
         new_id: NewId,
+        fence: Fence = no_fence,
     ) -> None:
+        self._fence = fence
         self._examiner = examiner
         self._deliveries = deliveries
         self._targets = targets
@@ -288,7 +292,7 @@ class Desk:
         )
         try:
             intent = await delivery.intend(undo, intention)
-            await delivery.act(undo, intent, _free)
+            await delivery.act(undo, intent, self._fence)  # a person asked for it: neither a deadline nor the stop switch of an operation bars it
             for _ in range(20):
                 seen = await delivery.observe(undo, intent)
                 if seen.seen is Seen.DONE:
@@ -314,7 +318,3 @@ class Desk:
         operation = await self._operation(operation_id)
         await self._starter.start(Work(kind="operation", id=operation.id, seq=operation.seq))
         return operation
-
-
-async def _free() -> None:
-    """A person asked for this step: neither the deadline nor the stop switch of an operation bars it."""

@@ -15,7 +15,10 @@ APP = "checkout"
 
 
 @pytest.fixture
-async def ground(tmp_path: Path) -> AsyncIterator[Playground]:
+async def ground(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Playground]:
+    """On both databases, by changing one setting."""
+    monkeypatch.setenv("BACKOUT_STORE", store_url)
+    monkeypatch.setenv("BACKOUT_TAKEOVER_AFTER", "3s")  # on PostgreSQL the next process waits so long for the one that was killed
     playground = Playground(tmp_path, SystemClock())
     try:
         await playground.start({APP: "v2.4.6"})

@@ -12,7 +12,23 @@ from service.domain.facts import Facts
 from service.domain.model import Json, Operation, Outcome
 from service.domain.planning.plan import Plan, Step
 from service.domain.policy import Decision
-from service.domain.ports import Alerts, AuditEvent, Clock, Delivery, HoldChange, Holds, Intention, Journal, NewId, Observation, SpanDraft, StopSwitch, Targets
+from service.domain.ports import (
+    Alerts,
+    AuditEvent,
+    Clock,
+    Delivery,
+    Fence,
+    HoldChange,
+    Holds,
+    Intention,
+    Journal,
+    NewId,
+    Observation,
+    SpanDraft,
+    StopSwitch,
+    Targets,
+    no_fence,
+)
 from service.domain.rule import Trigger
 from service.workflow.examine import Examination, Examiner
 from service.workflow.gather import Gatherer
@@ -35,6 +51,7 @@ class Ports:
     clock: Clock
     told: Told
     new_id: NewId
+    fence: Fence = no_fence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

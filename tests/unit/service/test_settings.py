@@ -182,6 +182,18 @@ def test_promise_1_an_unknown_setting_stops_the_start_and_the_right_one_is_sugge
     assert fault(file, GOOD + "xyzzy: 1") == "backout.yaml:3: xyzzy: unknown setting."
 
 
+@pytest.mark.parametrize("store", ["postgresql://backout:s3cret@db/backout", "postgresql://backout@db/backout?password=s3cret"])
+def test_promise_12_a_password_in_the_address_of_the_store_is_refused_and_not_repeated(file: Path, store: str) -> None:
+    told = fault(file, GOOD.replace("sqlite:////var/lib/backout/backout.db", store))
+    assert "?passfile=" in told
+    assert "s3cret" not in told
+
+
+def test_the_password_of_the_store_may_stand_in_a_file(file: Path) -> None:
+    store = "postgresql://backout@db/backout?passfile=/etc/backout/pgpass"
+    assert written(file, GOOD.replace("sqlite:////var/lib/backout/backout.db", store)).store == store
+
+
 def test_a_missing_setting_is_named_with_what_it_is(file: Path) -> None:
     told = faults(file, "listen: 127.0.0.1:8080\n")
     assert told[0].startswith("backout.yaml:1: store: missing. sqlite:////absolute/path.db")

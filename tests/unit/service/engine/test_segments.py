@@ -1,9 +1,12 @@
+import asyncio
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
 from service.domain.errors import UnavailableError
 from service.domain.ports import Work
+from service.engine.runner import Directive, Runner
 from service.engine.segments import Engine, _plain, _workflow_id
 
 WORK = Work(kind="operation", id="op_1", seq=3)
@@ -30,3 +33,47 @@ async def test_an_engine_that_does_not_run_hands_nothing_over_and_says_so() -> N
 
 async def test_starting_work_on_an_engine_that_does_not_run_is_left_to_the_reconciler() -> None:
     await Engine(url="sqlite:////tmp/none.db").start(WORK)
+
+
+class SlowRunner:
+    """A step that lasts until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.go = asyncio.Event()
+
+    async def step(self, work: Work) -> Directive:
+        del work
+        self.begun += 1
+        await self.go.wait()
+        return Directive(stop=True)
+
+
+async def test_a_step_that_runs_at_the_end_is_waited_for_and_no_further_one_begins() -> None:
+    engine, runner = Engine(url="sqlite:////nowhere.db"), SlowRunner()
+    engine.give(cast("Runner", runner))
+    running = asyncio.ensure_future(engine.step(WORK))
+    await asyncio.sleep(0)
+    draining = asyncio.ensure_future(engine.drain(patience=30))
+    await asyncio.sleep(0)
+    with pytest.raises(UnavailableError, match="going down"):
+        await engine.step(WORK)
+    assert not draining.done()
+    runner.go.set()
+    assert await draining
+    assert (await running).stop
+    assert runner.begun == 1
+
+
+async def test_the_end_does_not_wait_for_ever_for_a_step() -> None:
+    engine, runner = Engine(url="sqlite:////nowhere.db"), SlowRunner()
+    engine.give(cast("Runner", runner))
+    running = asyncio.ensure_future(engine.step(WORK))
+    await asyncio.sleep(0)
+    assert not await engine.drain(patience=0.01)
+    runner.go.set()
+    await running
+
+
+async def test_an_engine_in_which_nothing_runs_ends_at_once() -> None:
+    assert await Engine(url="sqlite:////nowhere.db").drain(patience=30)

@@ -8,6 +8,7 @@ from service.domain.chain import verify
 from service.domain.errors import ConflictError
 from service.store.database import Database
 from service.store.events import STOP, EventStore
+from service.store.executors import ExecutorStore
 from service.store.records import KEEP_ANSWERS, AnswerStore, PlanStore, StopStore
 from tests.fakes.clock import START
 
@@ -129,3 +130,18 @@ async def test_promise_10_a_store_that_cannot_be_read_stops_and_the_file_still_t
     assert "the stop switch cannot be read" in await StopStore(real, file).reason()
     file.write_text("store is down", encoding="utf-8")
     assert await StopStore(real, file).reason() == "the stop file is there: store is down"
+
+
+async def test_open_claims_of_processes_that_are_gone_are_given_up_and_those_of_the_living_are_not(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    executors = ExecutorStore(database)
+    for name in ("gone", "here"):
+        await executors.enter(name, START)
+        assert await AnswerStore(database, executor=name).claim(f"of {name}", "alice", "digest", START) is None
+    await executors.retire("gone")
+    answers = AnswerStore(database, executor="here")
+    await answers.give_up_all()
+    assert await answers.claim("of gone", "alice", "digest", START) is None
+    assert await answers.claim("of here", "alice", "digest", START) is not None
+    await executors.close()
+    await database.close()

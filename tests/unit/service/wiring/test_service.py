@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import structlog
 
 from integrations.sandbox.world import World
@@ -14,6 +15,7 @@ from service.domain.model import Outcome, TargetId
 from service.domain.ports import Work
 from service.engine.runner import STUMBLES
 from service.settings import Settings, load
+from service.store import tables as t
 from service.store.migrating import migrate
 from service.wiring.parts import TRACE, SystemClock, kinds
 from service.wiring.service import Service, _entering, running
@@ -48,6 +50,31 @@ async def test_every_loop_runs_from_start_to_stop_and_without_anybody_to_tell_th
     assert [task.get_name() for task in asyncio.all_tasks() if task.get_name() in LOOPS] == []
     assert [one["event"] for one in logs if one["log_level"] == "warning"] == ["nobody is configured to be told (notify:); no target leaves mode observe"]
     await store.closed(service.database)
+
+
+async def test_on_postgresql_it_beats_among_others_and_is_retired_when_it_stopped(alone: Callable[..., Path], postgres_url: str) -> None:
+    settings = load(alone(store=postgres_url, takeover_after="3s"), kinds())
+    async with running(settings, SystemClock()) as service:
+        assert service.alive() == dict.fromkeys([*LOOPS, "beat", "sweep"], True)
+        assert service.lease.name != "local"
+        assert service.lease.leads
+        beats = await _beats(service)
+
+        async def beaten() -> bool:
+            return await _beats(service) > beats
+
+        await until(beaten)
+    assert service.alive() == {}
+    look = Service(settings, SystemClock())
+    async with look.database.read() as connection:
+        rows = (await connection.execute(sa.select(t.executor.c.name, t.executor.c.retired))).all()
+    assert [tuple(row) for row in rows] == [(service.lease.name, True)]
+    await look.database.close()
+
+
+async def _beats(service: Service) -> int:
+    async with service.database.read() as connection:
+        return int((await connection.execute(sa.select(t.executor.c.beats))).scalar_one())
 
 
 async def test_a_second_service_on_the_same_store_is_refused_and_the_first_goes_on(settings: Settings) -> None:

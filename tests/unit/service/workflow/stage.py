@@ -1,5 +1,6 @@
 """Checkout's release 42 burns, 41 was good: the world of the domain's tests, told by fakes over a real store, and a story driven step by step without DBOS."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -82,6 +83,8 @@ class Stage:
         self.scopes: dict[str, str] = {"main": "prod:*"}
         self.told = Told(channels=(CHANNEL,), public_url="https://backout.example", trace_link="https://jaeger.example/trace/{trace_id}")
         self._ids = 0
+        self.fenced, self.may_act, self.at_fence = 0, asyncio.Event(), asyncio.Event()
+        self.may_act.set()
         self.tell_the_world()
         self.use(POLICY)
 
@@ -89,6 +92,12 @@ class Stage:
         """Ids that a test can read."""
         self._ids += 1
         return f"{kind}_{self._ids}"
+
+    async def fence(self) -> None:
+        """Counted; waits while a test forbids it to act."""
+        self.fenced += 1
+        self.at_fence.set()
+        await self.may_act.wait()
 
     def use(self, policy: TargetPolicy, *more: TargetPolicy) -> None:
         """(Re)wire everything for these policies."""
@@ -110,6 +119,7 @@ class Stage:
             clock=self.clock,
             told=self.told,
             new_id=self.new_id,
+            fence=self.fence,
         )
         self.story = RollbackStory(ports)
         self.correlator = Correlator(
@@ -137,6 +147,7 @@ class Stage:
             stop=self.switch,
             clock=self.clock,
             new_id=self.new_id,
+            fence=self.fence,
         )
         self.keeper = Keeper(
             holds=self.holds,

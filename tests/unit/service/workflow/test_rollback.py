@@ -1,5 +1,6 @@
 """The story over a real store with the real rules; only the outside and the engine are fake. Each test changes one thing and looks at what follows."""
 
+import asyncio
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -1548,3 +1549,38 @@ async def test_a_deploy_that_failed_half_way_is_taken_back_to_the_newest_entry_a
     assert hold.held == (made.SUSPECT.key,)
     (root,) = roots(await stage.trace())
     assert root.name == "rollback prod:checkout v2.5.0→41"
+
+
+# --- another process may have taken the work over ----------------------------------------------------------------------------------------
+
+
+async def test_promise_3_an_act_waits_while_another_process_may_have_taken_the_work_over(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act")
+    stage.may_act.clear()
+    going = asyncio.ensure_future(stage.drive())
+    await stage.at_fence.wait()
+    await asyncio.sleep(0.05)
+    assert stage.delivery.sent == []
+    stage.may_act.set()
+    assert (await going).outcome is Outcome.RECOVERED
+
+
+async def test_promise_4_an_act_that_had_to_wait_longer_than_its_time_is_not_sent(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act")
+    stage.may_act.clear()
+    going = asyncio.ensure_future(stage.drive())
+    await stage.at_fence.wait()
+    stage.clock.pass_(days=1)
+    stage.may_act.set()
+    assert (await going).outcome is not Outcome.RECOVERED
+    assert BACK not in stage.delivery.sent
+
+
+async def test_promise_3_taking_back_is_fenced_as_well(stage: Stage) -> None:
+    stage.delivery.refuses[BACK] = [RefusedError("no")]
+    row = await stage.recovered()
+    assert row.outcome is Outcome.FAILED
+    assert RESTORE in stage.delivery.sent
+    assert stage.fenced >= len(stage.delivery.sent)
