@@ -270,16 +270,15 @@ class Client:
         finally:
             self._watches.discard(stream)
 
-    async def may_run(self, app: AppRef, kind: ActionKind, action: str) -> bool:
+    async def may_run(self, app: AppRef, kind: ActionKind, action: str, *, old_form: bool) -> bool:
         """Whether the token may run an action on objects of that kind in the application. Changes nothing.
 
         `can-i` says no to everybody here (contract 1.2), so the action is asked for on a name that no Kubernetes object can have: RBAC comes first
         (403), then the object is looked for and not found (400). Proven by tests/contract/argocd/test_rollouts.py.
         """
-        query = [("resourceName", NOBODY), ("version", kind.version), ("group", kind.group), ("kind", kind.kind), *app.scope.items()]
-        path = f"{app.path}/resource/actions"
+        path, query, body = _action(app, {"group": kind.group, "version": kind.version, "kind": kind.kind, "name": NOBODY}, action, old_form=old_form)
         headers = self._headers() | {"Content-Type": "application/json"}
-        answer = await self._http.request("POST", path, params=query, data=json.dumps(action).encode(), headers=headers)
+        answer = await self._http.request("POST", path, params=query or None, data=json.dumps(body).encode(), headers=headers)
         try:
             judge(answer, f"POST {path}")
         except DeniedError:
@@ -331,12 +330,8 @@ class Client:
 
     async def run_action(self, app: AppRef, node: Mapping[str, Json], action: str, guard: Guard, *, old_form: bool) -> None:
         """Run a resource action: done when it is answered, without an operation. `old_form`: servers below v3.1 know no other."""
-        about = {"resourceName": str(node.get("name", "")), **{key: str(node.get(key, "")) for key in ("namespace", "version", "group", "kind")}}
-        path = f"{app.path}/resource/actions"
-        if old_form:
-            await self._send("POST", path, guard, query=[*about.items(), *app.scope.items()], body=action)
-        else:
-            await self._send("POST", f"{path}/v2", guard, body={**about, "action": action, **app.scope})
+        path, query, body = _action(app, node, action, old_form=old_form)
+        await self._send("POST", path, guard, query=query, body=body)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -410,6 +405,15 @@ def _change(raw: bytes) -> tuple[str, Mapping[str, Json]]:
         words = without_user(str(inner.get("message", "")))[:WORDS_KEPT] if isinstance(inner, dict) else ""
         raise TemporaryError(f"Argo CD ended the watch{f': {words}' if words else ' with an error'}")
     return str(result.get("type", "")), app
+
+
+def _action(app: AppRef, node: Mapping[str, Json], action: str, *, old_form: bool) -> tuple[str, list[tuple[str, str]], Json]:
+    """Path, query and body of the call that runs an action: what it is about stands in the body, in the old form in the query."""
+    about = {"resourceName": str(node.get("name", "")), **{key: str(node.get(key, "")) for key in ("namespace", "version", "group", "kind")}}
+    path = f"{app.path}/resource/actions"
+    if old_form:
+        return path, [*about.items(), *app.scope.items()], action
+    return f"{path}/v2", [], {**about, "action": action, **app.scope}
 
 
 def judge(answer: Answer, what: str) -> Reply:

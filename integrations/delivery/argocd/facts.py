@@ -32,6 +32,8 @@ TREE_READS = 3
 VERBS = ("get", "sync", "update")
 ACTIONS = {"abort": "abort", "promote": "promote-full"}
 """Our words for what is done to Rollouts, and Argo CD's names of the actions."""
+ACTIONS_V2_SINCE = (3, 1)
+"""Version that knows the second form of the call that runs an action (contract 3.9)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,10 +334,11 @@ class Reader:
 
         A 403 may also mean that Kubernetes is away (contract 1.3): it counts only beside a live read that worked right after it.
         """
-        if await self._client.may_run(looked.ref, ROLLOUT, action):
+        old_form = await self.version() < ACTIONS_V2_SINCE
+        if await self._client.may_run(looked.ref, ROLLOUT, action, old_form=old_form):
             return True
         await self._client.application(looked.ref)
-        return await self._client.may_run(looked.ref, ROLLOUT, action)
+        return await self._client.may_run(looked.ref, ROLLOUT, action, old_form=old_form)
 
     async def _permissions(self, target: TargetId) -> Known[Permissions]:
         looked = await self.get(target)

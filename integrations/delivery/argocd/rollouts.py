@@ -110,15 +110,13 @@ def back_of(live: Body, manifests: Sequence[Body], replica_sets: Sequence[Body],
     template = _template(goal, manifests, namespace)
     fitting = [one for one in own if template and is_of(template, part(one, "spec", "template"))]
     new = fitting[0] if len(fitting) == 1 else None  # two that fit: which of them it would be is not known
-    ahead = _ahead(ref, part(goal, "spec", "strategy"))
-    if not ahead.steps:
-        return RolloutBack(object=ref, skips="none")
     if new is not None and stable is not None:
         if hash_of(new) == hash_of(stable):
             return RolloutBack(object=ref, skips="stable")
         if _within_window(new, stable, own, int(part(goal, "spec", "rollbackWindow").get("revisions") or 0)):
             return RolloutBack(object=ref, skips="window")
-    return ahead
+    ahead = _ahead(ref, part(goal, "spec", "strategy"))
+    return ahead if ahead.steps else RolloutBack(object=ref, skips="none")
 
 
 def _find(manifests: Sequence[Body], ref: ObjectRef, namespace: str) -> Body | None:

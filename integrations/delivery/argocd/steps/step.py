@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from integrations.delivery.argocd import reading
 from integrations.delivery.argocd.client import Client, ServerRefusedError
-from integrations.delivery.argocd.facts import Looked, Reader, rollout_node
+from integrations.delivery.argocd.facts import ACTIONS_V2_SINCE, Looked, Reader, rollout_node
 from integrations.delivery.argocd.settings import Settings
 from integrations.delivery.argocd.steps import judging, patches
 from service.domain.errors import PermanentError, RefusedError
@@ -27,8 +27,6 @@ ONE_SECOND = timedelta(seconds=1)
 PATCH_TRIES = 5
 WINDOW_LEFT = timedelta(seconds=60)
 """A window that closes sooner than this counts as closed right before a write; the rule asks for more when the plan is made."""
-ACTIONS_V2_SINCE = (3, 1)
-"""Version that knows the second form of the call that runs an action (contract 3.9)."""
 
 Intent = Mapping[str, Json]
 """What `intend` remembered: plain JSON, all that `see` needs, also after a crash."""

@@ -515,9 +515,13 @@ async def test_the_right_to_an_action_shows_in_the_kind_of_the_refusal(
     server: Listening, client: Client, status: int, code: int, words: str, may: bool
 ) -> None:
     server.answers.append(web.json_response({"error": words, "code": code, "message": words}, status=status))
-    assert await client.may_run(WEB, ROLLOUT, "abort") is may
-    ((method, path, _, body),) = server.requests
+    assert await client.may_run(WEB, ROLLOUT, "abort", old_form=True) is may
+    (method, path, _, body) = server.requests[0]
     assert (method, URL(path).query["resourceName"], json.loads(body)) == ("POST", "Nobody_Has_This_Name", "abort")
+    server.answers = [web.json_response({"error": words, "code": code, "message": words}, status=status)]
+    assert await client.may_run(WEB, ROLLOUT, "abort", old_form=False) is may
+    (_, path, _, body) = server.requests[1]
+    assert (URL(path).path, json.loads(body)["resourceName"]) == ("/api/v1/applications/web/resource/actions/v2", "Nobody_Has_This_Name")
 
 
 @pytest.mark.parametrize(
@@ -529,4 +533,4 @@ async def test_promise_1_any_other_answer_says_nothing_about_the_right(
 ) -> None:
     server.answers.append(web.json_response({"error": words, "code": code, "message": words} if words else {}, status=status))
     with pytest.raises(error):
-        await client.may_run(WEB, ROLLOUT, "abort")
+        await client.may_run(WEB, ROLLOUT, "abort", old_form=False)

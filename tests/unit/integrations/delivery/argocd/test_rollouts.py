@@ -130,6 +130,10 @@ def test_a_goal_without_steps_goes_back_at_once_whatever_runs_now() -> None:
     assert back(manifest(strategy={"canary": {}})).skips == "none"
 
 
+def test_the_stable_release_is_told_as_such_also_where_it_has_no_steps_for_then_an_abort_leads_to_it() -> None:
+    assert back(manifest(strategy={"canary": {}}), stable="good").skips == "stable"
+
+
 @pytest.mark.parametrize(
     ("revisions", "between", "skips"),
     [(1, 0, "window"), (1, 1, ""), (2, 1, "window"), (0, 0, "")],

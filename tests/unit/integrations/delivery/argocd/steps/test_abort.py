@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from integrations.sandbox.argocd import V2_14
+from service.domain import keys
 from service.domain.errors import RefusedError, TemporaryError
 from service.domain.planning.plan import Step
 from service.domain.ports import Intention, Seen
@@ -149,6 +151,18 @@ async def test_it_cannot_be_taken_back_and_says_what_stays(halfway: Canary) -> N
     assert (step.undo, step.optional, step.effect) == (None, False, True)
     assert step.stands.startswith("Rollout web stays aborted")
     assert step.command == "argocd app actions run web abort --group argoproj.io --kind Rollout --namespace web --resource-name web"
+
+
+async def test_a_server_before_3_1_is_asked_in_the_form_that_it_knows(tmp_path: Path) -> None:
+    async with opened(tmp_path, verbs=RIGHTS, profile=V2_14) as stage:
+        canary = Canary(stage)
+        await canary.open()
+        await canary.release("2.0")
+        assert (await stage.argo.read(keys.permissions(stage.target("web")))).value.allowed["abort"]  # type: ignore[union-attr]  # known, or the test fails
+        step, intention = await ready(canary)
+        await carry_out(stage, step, intention)
+        assert canary.status()["abort"] is True
+        assert {served.path.rpartition("/")[2] for served in stage.sandbox.served if "/actions" in served.path} == {"actions"}
 
 
 async def test_under_auto_sync_its_intent_remembers_the_settings_for_the_hold(tmp_path: Path) -> None:
