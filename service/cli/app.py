@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from service.cli.commands import deciding, here, looking
+from service.cli.commands import deciding, here, init, looking
 from service.cli.exit_codes import ExitCode
 from service.cli.failure import CommandFailed
 from service.cli.terminal import Terminal
@@ -29,23 +29,13 @@ def make_app() -> typer.Typer:
     """All commands."""
     app = _group("Takes production back to safety, and says beforehand whether it can.")
     plain: tuple[Callable[..., None], ...] = (
-        *(looking.targets, looking.check, looking.plan, deciding.rollback, deciding.watch, deciding.approve, deciding.reject, deciding.cancel),
-        *(
-            looking.operations,
-            looking.incidents,
-            looking.alerts,
-            looking.audit,
-            deciding.stop,
-            deciding.resume,
-            here.serve,
-            here.doctor,
-            here.demo,
-            here.version,
-        ),
+        *(init.init, here.serve, here.doctor, here.demo),
+        *(looking.targets, looking.check, looking.plan, looking.operations, looking.incidents, looking.alerts, looking.audit),
+        *(deciding.rollback, deciding.watch, deciding.approve, deciding.override, deciding.reject, deciding.cancel, deciding.stop, deciding.resume),
+        here.version,
     )
     for command in plain:
         app.command()(command)
-    app.command("override")(deciding.confirm_override)
     holds = _group(looking.holds.__doc__ or "", alone=True)
     holds.callback()(looking.holds)
     holds.command("end")(deciding.end_hold)

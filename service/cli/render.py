@@ -605,6 +605,19 @@ def _seconds(one: Doc) -> str:
     return f"{seconds:.3f}" if seconds < 1 else f"{seconds:.1f}"
 
 
+# --- init ---
+
+
+def init(document: Doc) -> RenderableType:
+    """What was written, and what to do now."""
+    parts: list[RenderableType] = [Text(f"written to {text(document.get('dir'))}: {', '.join(map(text, _list(document.get('written'))))}")]
+    if document.get("kept"):
+        parts.append(Text(f"kept as they were: {', '.join(map(text, _list(document['kept'])))}", style="dim"))
+    for number, step in enumerate(_docs(document.get("next")), start=1):
+        parts += ["", Text(f"{number}. {text(step.get('says'))}", style="bold"), *(command(f"   {text(line)}") for line in _list(step.get("commands")))]
+    return Group(*parts)
+
+
 # --- doctor --------------------------------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ def rollback(
     yes: Yes = False,
     digest: Digest = "",
     accept: Accept = [],  # noqa: B006  typer reads it and makes a fresh list
-    override: Override = [],  # noqa: B006  typer reads it and makes a fresh list
+    overriding: Override = [],  # noqa: B006  typer reads it and makes a fresh list
     reason: Reason = "",
     no_follow: NoFollow = False,
     server: Server = "",
@@ -49,7 +49,7 @@ def rollback(
     """Take a target back: shows the plan, asks, then follows it. With `--override` a second person has to confirm it."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     target_id(target)
-    accepted, overridden = names(accept), names(override)
+    accepted, overridden = names(accept), names(overriding)
     if overridden and not reason.strip():
         raise CommandFailed("an override needs a reason", "give --reason TEXT; it is kept in the record, and the second person reads it", ExitCode.USAGE)
     if not _confirmed_beforehand(here, yes=yes, digest=digest):
@@ -82,7 +82,7 @@ def _overridable(plan: Doc, overridden: list[str]) -> None:
         raise CommandFailed(f"{render.text(wrong)}; nothing was touched", "name every block of the plan above, and nothing else", ExitCode.USAGE)
 
 
-def confirm_override(
+def override(
     ctx: typer.Context,
     identity: OperationId,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the record.")],

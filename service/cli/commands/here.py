@@ -26,7 +26,7 @@ _UNITS: Final[Mapping[str, int]] = {"m": 60, "h": 3600, "d": 86400}
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """The service's own errors carry a sentence: say it. Those about settings begin with `file:line:`."""
     from service.domain.errors import BackoutError, NotFoundError, SettingsError  # noqa: PLC0415  see the module's docstring
 
@@ -44,7 +44,7 @@ def serve(ctx: typer.Context, config: Config = NO_FILE) -> None:
     """Run the service until it is told to stop."""
     from service import wiring  # noqa: PLC0415  see the module's docstring
 
-    with _told():
+    with told():
         code = wiring.serve(settings_file(terminal_of(ctx), config))
     raise typer.Exit(code)
 
@@ -56,7 +56,7 @@ def doctor(ctx: typer.Context, config: Config = NO_FILE, as_json: AsJson = False
     from service.wiring.checking import doctor as look  # noqa: PLC0415  see the module's docstring
 
     terminal = terminal_of(ctx, as_json=as_json, no_color=no_color)
-    with _told():
+    with told():
         checked = asyncio.run(look(settings_file(terminal, config)))
     lines = [{"what": one.what, "well": one.well, "says": one.says, "fix": one.fix} for one in checked]
     ready = bool(lines) and all(one["well"] in {"ok", "warn"} for one in lines)
@@ -77,7 +77,7 @@ def demo(
         raise CommandFailed(f"there is no sandbox {delivery}", "--delivery argocd is the one there is", ExitCode.USAGE)
     from service.cli.demo import run  # noqa: PLC0415  see the module's docstring
 
-    with _told():
+    with told():
         code = run(keep=keep, as_json=as_json)
     raise typer.Exit(code)
 
@@ -111,7 +111,7 @@ def create(
         raise CommandFailed(str(error), "see `backout token create --help`", ExitCode.USAGE) from error
     about = {"subject": subject, "scopes": names(scope), "targets": names(targets), "expires_in_s": seconds}
     if output != NO_FILE:
-        _new_private_file(output, token + "\n")
+        new_private_file(output, token + "\n")
         terminal.answer({**about, "file": str(output)}, Text(f"written to {output}; use it with: export BACKOUT_TOKEN_FILE={output}"))
     elif as_json:
         terminal.answer({**about, "token": token})
@@ -134,7 +134,7 @@ def key(
         document = _read_keys(keys)
         _replace_private_file(keys, json.dumps({**document, "keys": [*document.get("keys", ()), fresh]}, indent=2) + "\n")
     else:
-        _new_private_file(keys, json.dumps({"keys": [fresh]}, indent=2) + "\n")
+        new_private_file(keys, json.dumps({"keys": [fresh]}, indent=2) + "\n")
     terminal.answer({"kid": fresh["kid"], "file": str(keys)}, Text(f"key {fresh['kid']} is in {keys}; name the file in the settings: auth.keys_file"))
 
 
@@ -142,7 +142,7 @@ def settings(ctx: typer.Context, path: Annotated[str, typer.Argument(metavar="[P
     """Explain the settings, or the one at a path."""
     from service import wiring  # noqa: PLC0415  see the module's docstring
 
-    with _told():
+    with told():
         terminal_of(ctx).write(wiring.settings_help(path))
 
 
@@ -164,7 +164,7 @@ def audit_from_store(store: str, identity: str) -> Mapping[str, Any]:
 
     from service import wiring  # noqa: PLC0415  see the module's docstring
 
-    with _told():
+    with told():
         return asyncio.run(wiring.audit_from_store(store, identity))
 
 
@@ -172,7 +172,7 @@ def write_stop_file(config: Path, reason: str) -> Path:
     """Write the stop file that the settings name; answers where it is."""
     from service import wiring  # noqa: PLC0415  see the module's docstring
 
-    with _told():
+    with told():
         file = wiring.stop_file(config)
     if file is None:
         raise CommandFailed(f"NOT stopped: the service is away, and {config} names no stop_file", "stop the service's process, or give it a stop_file")
@@ -197,7 +197,7 @@ def _keys_file(config: Path) -> Path:
     from service.settings import load  # noqa: PLC0415  see the module's docstring
     from service.wiring.parts import kinds  # noqa: PLC0415  see the module's docstring
 
-    with _told():
+    with told():
         return load(config, kinds()).auth.keys_file
 
 
@@ -213,7 +213,7 @@ def _read_keys(file: Path) -> Mapping[str, Any]:
     return document
 
 
-def _new_private_file(file: Path, body: str) -> None:
+def new_private_file(file: Path, body: str) -> None:
     """Make the file with mode 0600; never through a link and never over what is there."""
     try:
         number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -228,7 +228,7 @@ def _new_private_file(file: Path, body: str) -> None:
 def _replace_private_file(file: Path, body: str) -> None:
     """Put a new file in the old one's place in one move, so that a reader sees the one or the other."""
     beside = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    _new_private_file(beside, body)
+    new_private_file(beside, body)
     try:
         beside.replace(file)
     except OSError as error:
