@@ -126,7 +126,8 @@ async def test_a_deploy_whose_pods_crash_beside_the_old_ones_is_to_blame_without
     finally:
         await client.set_rules(shop.name, [])
 
-    told = finding(operation, "deploy_caused_the_alert")
+    assert operation["plan"] is not None, operation["says"]
+    told = finding(operation["plan"], "deploy_caused_the_alert")
     assert told["answer"] == "pass", told["says"]
     assert "after its first pod (" in told["says"]
     assert "and only its pods fail: " in told["says"]
