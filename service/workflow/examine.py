@@ -207,7 +207,7 @@ class Examiner:
             one = replace(case, way=offer.way) if offer else case
             one = await self._complete(one, rules)
             verdict = await asyncio.to_thread(evaluate, one, rules, automatic=automatic)  # reading long migrations takes seconds
-            if best is None or verdict.worst < best[2].worst:
+            if best is None or _rank(offer, verdict) < _rank(best[1], best[2]):
                 best = (one, offer, verdict)
         if best is None:  # pragma: no cover  the loop above runs at least once
             raise AssertionError("no way was evaluated")
@@ -257,6 +257,12 @@ class Examiner:
             passed_over=passed_over,
             requested_by=requested_by,
         )
+
+
+def _rank(offer: Offer | None, verdict: Verdict) -> tuple[bool, bool, Answer]:
+    """Which of two ways is better: one that may be gone, then one that is possible at all, then the better verdict; the first offered among equals."""
+    impossible = bool(offer and offer.impossible)
+    return impossible or verdict.worst is Answer.BLOCK, impossible, verdict.worst
 
 
 def _but_for(facts: Facts, key: Key[keys.Limits], operation_id: str) -> Facts:

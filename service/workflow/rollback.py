@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from service.domain import keys, spans
 from service.domain.facts import Absent, Facts, Known
 from service.domain.holding import HeldRelease
-from service.domain.model import Hold, Json, Operation, Outcome, Release
+from service.domain.model import Hold, Json, Operation, Outcome, Release, Way
 from service.domain.planning.plan import Plan, Step
 from service.domain.ports import HoldChange, Observation, Seen, SpanDraft
 from service.domain.rule import Trigger
@@ -101,8 +101,12 @@ class RollbackTale(Tale):
         state = facts.read(keys.state(plan.target))
         if isinstance(state, Absent):
             return ""
+        if plan.way is Way.PIN:
+            wanted = ",".join(source.revision for source in plan.goal.sources)
+            if state.value.desired_revision not in {"", wanted}:
+                return "somebody took the pin back; Backout does not fight: look who writes the spec"
         stopped = any(plan.steps[one.step].undo is not None for one in data.tried if not one.undo and one.ended == Seen.DONE)
-        if stopped and state.value.auto_sync:
+        if stopped and state.value.auto_sync and plan.way is not Way.PIN:
             return "somebody turned auto-sync on again; Backout does not fight: look who writes the spec"
         if state.value.history and state.value.history[0].key != plan.goal.key:
             return f"release {state.value.history[0].title} was deployed over the rollback; Backout does not fight"

@@ -231,11 +231,12 @@ class Client:
         query = [("resourceName", str(node.get("name", ""))), *((key, str(node.get(key, ""))) for key in ("kind", "version", "group", "namespace"))]
         return await self._get(f"{app.path}/resource", [*query, *app.scope.items()])
 
-    async def manifests(self, app: AppRef, revisions: Sequence[str], *, multi: bool) -> Reply:
-        """What the *current* sources render to at other revisions."""
+    async def manifests(self, app: AppRef, revisions: Sequence[str], *, multi: bool, anew: bool = False) -> Reply:
+        """What the *current* sources render to at other revisions. `anew`: a branch is resolved now; else an answer of the last minutes will do."""
         query = [("revision", revisions[0])] if not multi else []
         if multi:
             query = [("sourcePositions", str(i)) for i in range(1, len(revisions) + 1)] + [("revisions", revision) for revision in revisions]
+        query += [("noCache", "true")] if anew else []
         return await self._get(f"{app.path}/manifests", [*query, *app.scope.items()])
 
     async def managed_application(self, parent: AppRef, name: str, namespace: str) -> Reply:

@@ -254,7 +254,9 @@ class Reader:
         try:
             project = reading.part((await self._client.project(ref.project)).body, "spec")
             found = windows.sync_windows(assigned, reading.entries(project.get("syncWindows")))
-            return replace(window, until=windows.changes_at(found, self._clock.now(), free=window.open)), reply
+            now = self._clock.now()
+            automated_until = windows.changes_at(found, now, free=window.automated, manual=False)
+            return replace(window, until=windows.changes_at(found, now, free=window.open), automated_until=automated_until), reply
         except BackoutError as error:
             return replace(window, unsure=str(error)), reply
 

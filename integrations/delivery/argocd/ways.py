@@ -1,10 +1,11 @@
-"""Which way back Argo CD offers for a case, and its steps; pure over the facts. Each step is an order that a person could follow as well.
+"""Which ways back Argo CD offers for a case, best first, and their steps; pure over the facts. Each step is an order that a person could follow as well.
 
-The steps stand in `steps/`; they are carried out by `hands.py`, which reads the world again before each.
+The steps stand in `steps/`; they are carried out by `hands.py`, which reads the world again before each. A way that is not the best says why the better
+ones are not possible.
 """
 
-from integrations.delivery.argocd import forward, reading
-from integrations.delivery.argocd.steps import abort, clear_slot, mark_hold, promote, prove_controller, roll_back, stop_auto_sync
+from integrations.delivery.argocd import forward, git_revert, reading
+from integrations.delivery.argocd.steps import abort, clear_slot, deploy_pinned, mark_hold, pin_source, promote, prove_controller, roll_back, stop_auto_sync
 from service.domain import keys
 from service.domain.derived import Derived, listed
 from service.domain.facts import Absent
@@ -16,9 +17,9 @@ from service.domain.rule import Case, Direction
 
 
 def offers(case: Case) -> tuple[Offer, ...]:
-    """The rollback, with its steps, or with why it is impossible; before it the abort, where the release under suspicion is still being rolled out.
+    """The rollback; before it the abort, where the release under suspicion is still being rolled out. Under a hold the way forward, if the case leads there.
 
-    Under a hold the way forward, where the case leads there.
+    Where its owner, or a server that is too old, does not let a rollback stand: a pin, and a revert in Git as a plan for a person.
     """
     if case.direction is Direction.FORWARD:
         return forward.offers(case)
@@ -27,20 +28,23 @@ def offers(case: Case) -> tuple[Offer, ...]:
     fact = case.facts.read(keys.state(case.target))
     if isinstance(fact, Absent):
         return (_impossible(f"the state of the application is unknown: {fact.why}"),)
-    state = fact.value
-    if why := _why_not(state, case.suspect, case.goal):
+    state, suspect, goal = fact.value, case.suspect, case.goal
+    if why := _why_no_way(state, suspect, goal):
         return (_impossible(why),)
+    if why := _why_no_rollback(state):
+        pin = _pin(state, suspect, goal, why)
+        return (_impossible(why), pin, _git_revert(state, suspect, goal, f"{why}; a pin is not possible: {pin.impossible}" if pin.impossible else why))
     found = courses(case)
     rolled_out = found.value if isinstance(found, Derived) else ()  # where they cannot be read, `no_rollout_step_is_in_the_way` says so
-    aborts = tuple(abort.plan(state, course.now, case.suspect) for course in rolled_out if course.aborts)
-    promotions = tuple(promote.plan(state, course.now, case.goal) for course in rolled_out if promotes(case, course))
-    steps = _steps(state, case.suspect, case.goal, promotions)
+    aborts = tuple(abort.plan(state, course.now, suspect) for course in rolled_out if course.aborts)
+    promotions = tuple(promote.plan(state, course.now, goal) for course in rolled_out if promotes(case, course))
+    steps = _steps(state, suspect, goal, promotions)
     rights = ("get", "sync", *(("update",) if state.auto_sync else ()), *(("promote",) if promotions else ()))
-    plain = Offer(way=Way.ROLLBACK, steps=steps, because=_because(state, case.goal), permissions=rights)
+    plain = Offer(way=Way.ROLLBACK, steps=steps, because=_because(state, goal), permissions=rights)
     if not aborts:
         return (plain,)
     names = listed(course.now.object.name for course in rolled_out if course.aborts)
-    because = f"release {case.suspect.title} is still being rolled out by {names}: an abort leaves its stable release alone at once; then {plain.because}"
+    because = f"release {suspect.title} is still being rolled out by {names}: an abort leaves its stable release alone at once; then {plain.because}"
     return (Offer(way=Way.ABORT, steps=(*aborts, *steps), because=because, permissions=(*rights, "abort")), plain)
 
 
@@ -48,7 +52,7 @@ def _impossible(why: str) -> Offer:
     return Offer(way=Way.ROLLBACK, steps=(), because="Argo CD can deploy a release from its history again", impossible=why)
 
 
-def _why_not(state: TargetState, suspect: Release, goal: Release) -> str:
+def _why_no_way(state: TargetState, suspect: Release, goal: Release) -> str:
     live = state.attempted or state.current
     if live is None or (live.handle, live.key) != (suspect.handle, suspect.key):
         return f"release {suspect.title} is not what Argo CD deployed last ({live.title if live else 'nothing'})"
@@ -56,9 +60,44 @@ def _why_not(state: TargetState, suspect: Release, goal: Release) -> str:
         return f"Argo CD's history does not hold release {goal.title} any more"
     if not all(source.repository for source in goal.sources):
         return f"release {goal.title} was recorded without its sources, so Argo CD cannot roll back to it"
-    if state.owner.reverts:
-        return f"{state.owner.says}; go back in Git instead"
+    return ""
+
+
+def _why_no_rollback(state: TargetState) -> str:
+    if undoing := state.owner.undoing(Way.ROLLBACK):
+        return undoing.says or f"{undoing.kind} {undoing.name} would undo it"
     return reading.TOO_OLD if reading.TOO_OLD in state.warnings else ""
+
+
+def _pin(state: TargetState, suspect: Release, goal: Release, why: str) -> Offer:
+    """Under auto-sync, where nobody takes another revision back: Argo CD deploys it by itself, as any release, hooks included."""
+    because = f"no rollback ({why}); nobody takes a pinned revision back, so auto-sync stays on and deploys release {goal.title}; its hooks run"
+    impossible = _why_no_pin(state, suspect, goal)
+    steps = () if impossible else (pin_source.plan(state, goal), deploy_pinned.plan(state, goal))
+    return Offer(way=Way.PIN, steps=steps, because=because, impossible=impossible, permissions=("get", "update"))
+
+
+def _why_no_pin(state: TargetState, suspect: Release, goal: Release) -> str:
+    if undoing := state.owner.undoing(Way.PIN):
+        return f"{undoing.kind} {undoing.name} would take the pinned revision back"
+    if not state.auto_sync:
+        return "auto-sync is off, so nothing would deploy it"
+    if state.running is not None:
+        return f"an operation of {state.running.by.name} holds the application"
+
+    def shape(release: Release) -> list[tuple[str, str, str]]:
+        return [(source.repository, source.path, source.parameters) for source in release.sources]
+
+    if shape(suspect) != shape(goal) or len(state.follows) != len(goal.sources):
+        return f"release {goal.title} had other sources or parameters, and a pin writes revisions alone"
+    if not all(source.revision for source in goal.sources):
+        return f"release {goal.title} names no revision"
+    return ""
+
+
+def _git_revert(state: TargetState, suspect: Release, goal: Release, why: str) -> Offer:
+    because = f"no rollback ({why}); what everybody deploys from is Git, so a person reverts there: Backout never writes to Git"
+    return Offer(way=Way.GIT_REVERT, steps=git_revert.plan(state, suspect, goal), because=because, permissions=("get",))
 
 
 def _because(state: TargetState, goal: Release) -> str:

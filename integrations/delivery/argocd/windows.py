@@ -130,8 +130,8 @@ def _shown(duration: timedelta) -> str:
     return "".join((f"{hours}h" if hours else "", f"{rest}m" if rest or not hours else ""))
 
 
-def changes_at(windows: Sequence[SyncWindow], now: datetime, *, free: bool) -> datetime | None:
-    """When an operation that a person starts may no longer run, or may run at last; None when that is not within the horizon.
+def changes_at(windows: Sequence[SyncWindow], now: datetime, *, free: bool, manual: bool = True) -> datetime | None:
+    """When an operation may no longer run, or may run at last; None when that is not within the horizon. `manual`: a person, or Backout, started it.
 
     `free` is the server's own answer for now. PermanentError for an unknown time zone, and where the windows as read here say something else.
     """
@@ -139,22 +139,22 @@ def changes_at(windows: Sequence[SyncWindow], now: datetime, *, free: bool) -> d
     known_until = min((until for _, _, until in plan), default=now)
     turns = sorted({turn for _, spells, _ in plan for spell in spells for turn in spell if now < turn <= known_until})
     active = [(window, spells) for window, spells, _ in plan]
-    before = may_run(active, now)
+    before = may_run(active, now, manual=manual)
     if before is not free:
         raise PermanentError(f"Argo CD says that an operation may {'' if free else 'not '}run now, and its windows do not say so")
-    return next((turn for turn in turns if may_run(active, turn + JUST_AFTER) is not before), None)
+    return next((turn for turn in turns if may_run(active, turn + JUST_AFTER, manual=manual) is not before), None)
 
 
-def may_run(windows: Sequence[tuple[SyncWindow, Sequence[Spell]]], at: datetime) -> bool:
-    """Argo CD's rule for operations that a person started (contract 4.5): active denies first, then active allows, then the allows that are shut."""
+def may_run(windows: Sequence[tuple[SyncWindow, Sequence[Spell]]], at: datetime, *, manual: bool) -> bool:
+    """Argo CD's rule (contract 4.5): active denies first, then active allows, then the allows that are shut."""
     active = [window for window, spells in windows if any(begin < at < end for begin, end in spells)]
     denies = [window for window in active if not window.allows]
     if denies:
-        return all(window.manual for window in denies)
+        return manual and all(window.manual for window in denies)
     if any(window.allows for window in active):
         return True
     allows = [window for window, _ in windows if window.allows]
-    return not allows or all(window.manual for window in allows)
+    return not allows or (manual and all(window.manual for window in allows))
 
 
 def _offset(zone: str, now: datetime) -> timedelta:
@@ -172,9 +172,17 @@ def window_of(body: Body) -> Window | None:
         return None
     active = "; ".join(_says(window) for window in entries(body.get("activeWindows")))
     assigned = "; ".join(_says(window) for window in entries(body.get("assignedWindows")))
+    automated = _lets_automated(body)
     if body["canSync"]:
-        return Window(open=True, says=f"sync windows let a manual operation through ({assigned})" if assigned else "no sync window applies")
-    return Window(open=False, says=f"a sync window is in the way: {active or f'outside of {assigned}'}")
+        says = f"sync windows let a manual operation through ({assigned})" if assigned else "no sync window applies"
+        return Window(open=True, says=says, automated=automated)
+    return Window(open=False, says=f"a sync window is in the way: {active or f'outside of {assigned}'}", automated=automated)
+
+
+def _lets_automated(body: Body) -> bool:
+    """Whether an automated sync may run now: no deny is active, and an allow is, if there are any."""
+    active = {text(window.get("kind")) for window in entries(body.get("activeWindows"))}
+    return "deny" not in active and ("allow" in active or not any(text(w.get("kind")) == "allow" for w in entries(body.get("assignedWindows"))))
 
 
 def _says(window: Body) -> str:

@@ -75,6 +75,11 @@ class Plan:
     overrides: tuple[str, ...] = ()
 
     @property
+    def by_person(self) -> bool:
+        """Whether every step is a person's: there is nothing in it for Backout to do."""
+        return bool(self.steps) and all(step.owner == "person" for step in self.steps)
+
+    @property
     def digest(self) -> str:
         """sha256 over uid, releases, way, steps, (rule, answer), policy version (decision 18), and each overridden block with its sentence."""
         body: dict[str, Json] = {

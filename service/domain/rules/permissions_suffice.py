@@ -15,7 +15,7 @@ NEEDED = {
     Way.ROLLBACK: ("get", "sync"),
     Way.FORWARD: ("get", "sync", "update"),
     Way.ABORT: ("get", "sync", "abort"),
-    Way.PIN: ("get", "update", "sync"),
+    Way.PIN: ("get", "update"),
     Way.GIT_REVERT: ("get",),
     Way.HOTFIX: ("get",),
     Way.NONE: ("get",),

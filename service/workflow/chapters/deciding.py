@@ -65,6 +65,8 @@ class Deciding(Chapter):
         if (found.plan is None or not found.plan.steps) and decision.do in {Do.ACT, Do.WAIT, Do.NOTIFY}:
             decision = Decision(do=Do.REFUSE, says=found.plan.because if found.plan else found.case.why_none or "there is no way back to offer")
         stopped = await self._p.stop.reason()
+        if found.plan is not None and found.plan.by_person and decision.do in {Do.ACT, Do.WAIT, Do.NOTIFY}:
+            return self._for_a_person(op, data, found, found.plan, rows, drafts)
         if stopped and decision.do in {Do.ACT, Do.WAIT}:
             return self.refused(op, data, found, f"everything is stopped: {stopped}", rows, drafts)
         if decision.do is Do.RECORD:
@@ -78,6 +80,16 @@ class Deciding(Chapter):
         if decision.do is Do.WAIT:
             return self._wait_or_go(op, data, found, policy, decision, rows, drafts)
         return self._go(op, data, found, now + policy.act_within, rows, drafts)
+
+    def _for_a_person(
+        self, op: Operation, data: Attempt, found: Examination, plan: Plan, rows: tuple[AuditEvent, ...], drafts: tuple[SpanDraft, ...]
+    ) -> Transition:
+        """A way that no mode lets Backout go: the whole plan is told, with what to type."""
+        says = f"a person goes back by {plan.way.value.replace('_', ' ')}: {plan.because}"
+        steps = [line for number, step in enumerate(plan.steps, start=1) for line in (f"{number}. {step.says}", step.command)]
+        text = (f"Why: {found.says}", messages.score(found.verdict), *messages.worst_lines(found.verdict), says, *steps, "Nothing was touched.")
+        row = AuditEvent(kind="for_a_person", says=says, at=self._p.clock.now())
+        return self.end(op, data, Outcome.SUGGESTED, says, rows=(*rows, row), drafts=drafts, text=text)
 
     @staticmethod
     def _would(found: Examination, policy: TargetPolicy) -> str:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from integrations.delivery.argocd.steps.abort import Abort
 from integrations.delivery.argocd.steps.clear_slot import ClearSlot
+from integrations.delivery.argocd.steps.deploy_pinned import DeployPinned
 from integrations.delivery.argocd.steps.mark_hold import MarkHold
+from integrations.delivery.argocd.steps.pin_source import PinSource
 from integrations.delivery.argocd.steps.promote import Promote
 from integrations.delivery.argocd.steps.prove_controller import ProveController
 from integrations.delivery.argocd.steps.restore_auto_sync import RestoreAutoSync
@@ -14,6 +16,7 @@ from integrations.delivery.argocd.steps.step import ArgoStep
 from integrations.delivery.argocd.steps.stop_auto_sync import StopAutoSync
 from integrations.delivery.argocd.steps.sync_release import SyncRelease
 from integrations.delivery.argocd.steps.unmark_hold import UnmarkHold
+from integrations.delivery.argocd.steps.unpin_source import UnpinSource
 
 KINDS: tuple[type[ArgoStep], ...] = (
     StopAutoSync,
@@ -27,6 +30,9 @@ KINDS: tuple[type[ArgoStep], ...] = (
     Promote,
     SyncRelease,
     ReturnToRelease,
+    PinSource,
+    DeployPinned,
+    UnpinSource,
 )
 
 STEPS: Mapping[str, type[ArgoStep]] = {kind.name: kind for kind in KINDS}

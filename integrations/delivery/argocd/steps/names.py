@@ -1,6 +1,6 @@
 """The names of the steps, as plans and intents carry them: they are stored, so they are never renamed."""
 
-STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE, ABORT, PROMOTE, SYNC, RETURN = (
+STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE, ABORT, PROMOTE, SYNC, RETURN, PIN, DEPLOY, UNPIN = (
     "stop_auto_sync",
     "prove_controller",
     "clear_slot",
@@ -12,4 +12,7 @@ STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE, ABORT, PROMOTE, SYNC, RETURN = 
     "promote",
     "sync_release",
     "return_to_release",
+    "pin_source",
+    "deploy_pinned",
+    "unpin_source",
 )

@@ -53,7 +53,9 @@ class RestoreAutoSync(ArgoStep):
             raise RefusedError("what auto-sync was before is not known")
         only = str(step.parameters.get("only", ""))
         marker = judging.earlier_mark(intention) if only else judging.own_marker(intention, STOP)
-        judging.refuse_when(not judging.as_written(looked.app, remembered), "auto-sync is not as Backout left it: somebody decided otherwise, so it stays")
+        given_back = judging.same_automated(reading.automated_of(looked.app), remembered)  # whoever undid us did our work
+        left = given_back or judging.as_written(looked.app, remembered)
+        judging.refuse_when(not left, "auto-sync is not as Backout left it: somebody decided otherwise, so it stays")
         judging.held_by_nobody_else(looked.app, marker, judging.earlier_mark(intention))
         if not (step.parameters.get("after_rollback", False) or not intention.marker):
             if stopped is not None:

@@ -28,7 +28,7 @@ def plan(state: TargetState, goal: Release) -> Step:
         says=f"Roll {state.title} back to history id {goal.handle} ({goal.revision[:7]}), without pruning",
         parameters={"history_id": int(goal.handle), "goal": goal.key, "spec_digest": state.spec_digest},
         done_when="the operation Succeeded, a new history entry shows it, and Argo CD reconciled after it ended",
-        fallback="the rendered release cannot be had (Git and caches down): the operation ends in Error and nothing changed",
+        fallback="the release cannot be rendered now (Git and caches down): nothing is sent; where that shows only later the operation ends in Error",
         command=commands.argocd(reading.app_ref(state.target), "rollback", then=(goal.handle,)),
     )
 
@@ -53,6 +53,7 @@ class RollBack(ArgoStep):
         judging.not_marked_by_another(app, intention)
         await self.t.nobody_else(looked, intention)
         await self.t.window_is_open(looked)
+        await self.t.renders_now(looked, intention)
         return {}
 
     async def act(self, intent: Intent, guard: Guard) -> None:

@@ -15,7 +15,7 @@ from integrations.delivery.argocd.client import Client, ServerRefusedError
 from integrations.delivery.argocd.facts import ACTIONS_V2_SINCE, Looked, Reader, rollout_node
 from integrations.delivery.argocd.settings import Settings
 from integrations.delivery.argocd.steps import judging, patches
-from service.domain.errors import PermanentError, RefusedError
+from service.domain.errors import BackoutError, PermanentError, RefusedError
 from service.domain.model import Json, ObjectRef, TargetId
 from service.domain.planning.plan import Step
 from service.domain.ports import Clock, Guard, Intention, Observation, Seen
@@ -25,6 +25,8 @@ SETTLED_AFTER = timedelta(seconds=30)
 POLL = 0.25
 ONE_SECOND = timedelta(seconds=1)
 PATCH_TRIES = 5
+RENDER_PAUSES = (0.0, 1.0, 2.0)
+"""Seconds before each try to render the goal release: a repo-server that is just being restarted is not a Git that is gone."""
 WINDOW_LEFT = timedelta(seconds=60)
 """A window that closes sooner than this counts as closed right before a write; the rule asks for more when the plan is made."""
 
@@ -87,16 +89,42 @@ class Tools:
             if act.by.kind == "user" and act.at + ONE_SECOND > intention.not_before and not own_deploy:
                 raise RefusedError(f"{act.by.name} is acting on it: {act.says}, at {act.at.isoformat()}")
 
-    async def window_is_open(self, looked: Looked) -> None:
-        """RefusedError while a sync window is in the way, or closes in a moment: the server would accept, hang, and fire later."""
+    async def window_is_open(self, looked: Looked, *, automated: bool = False) -> None:
+        """RefusedError while a sync window is in the way, or closes in a moment: the server would accept, hang, and fire later.
+
+        `automated`: what is waited for is a sync that Argo CD begins by itself, which windows may treat otherwise.
+        """
         try:
             window, _ = await self.reader.window(looked.ref)
         except PermanentError as error:
             raise RefusedError(f"whether a sync window is in the way is not known ({error})") from error
-        opens = f" (it opens at {window.until:%Y-%m-%d %H:%M:%S} UTC)" if window.until else ""
-        judging.refuse_when(not window.open, f"{window.says}{opens}: an operation of ours would hang and fire when it opens")
-        if window.until is not None and window.until - self.clock.now() < WINDOW_LEFT:
-            raise RefusedError(f"{window.says}, and closes at {window.until:%H:%M:%S} UTC: what is not done by then would hang and fire later")
+        is_open, until = (window.automated, window.automated_until) if automated else (window.open, window.until)
+        opens = f" (it opens at {until:%Y-%m-%d %H:%M:%S} UTC)" if until else ""
+        judging.refuse_when(
+            not is_open, f"{window.says}{opens}: {'nothing would be deployed' if automated else 'an operation of ours would hang and fire when it opens'}"
+        )
+        if until is not None and until - self.clock.now() < WINDOW_LEFT:
+            raise RefusedError(f"{window.says}, and closes at {until:%H:%M:%S} UTC: what is not done by then would hang and fire later")
+
+    async def renders_now(self, looked: Looked, intention: Intention) -> None:
+        """RefusedError when the goal release cannot be rendered now: a rollback would be accepted and end in Error (Git and caches away, recording 23).
+
+        The server renders today's sources at that revision, which proves nothing where the release had others; then nobody is asked.
+        """
+        app, goal = looked.app, intention.goal
+        entry = next((one for one in reading.history_of(app) if str(judging.entry_id(one)) == goal.handle), None)
+        if entry is None or not reading.same_but_revision(entry, reading.part(app, "spec")):
+            return
+        why = ""
+        for pause in RENDER_PAUSES:
+            await self.clock.sleep(pause)
+            try:
+                await self.client.manifests(looked.ref, reading.revisions_of(entry), multi=bool(reading.entries(entry.get("sources"))))
+            except BackoutError as error:
+                why = str(error)
+            else:
+                return
+        raise RefusedError(f"release {goal.title} cannot be rendered now, so a rollback would end in Error ({why})")
 
 
 class ArgoStep(ABC):

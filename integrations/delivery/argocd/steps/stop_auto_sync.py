@@ -50,6 +50,7 @@ class StopAutoSync(ArgoStep):
         judging.not_marked_by_another(app, intention)
         await self.t.nobody_else(looked, intention)
         await self.t.window_is_open(looked)
+        await self.t.renders_now(looked, intention)
         mark = bool(step.parameters.get("mark", True)) and not reading.marker_of(app)  # the mark of a hold of ours that is open already stays
         return {"remembered": {"automated": reading.automated_of(app)}, "mark": mark}
 

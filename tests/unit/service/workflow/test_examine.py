@@ -171,6 +171,30 @@ async def test_of_ways_that_are_equally_safe_the_first_is_planned(stage: Stage) 
     assert plan.way is Way.ROLLBACK
 
 
+class PinToo(FakeDelivery):
+    """A rollback that is impossible although every rule lets it pass, and a pin that is possible."""
+
+    def offers(self, case: Case) -> tuple[Offer, ...]:
+        (back,) = super().offers(case)
+        return (replace(back, steps=(), impossible="this Argo CD is too old"), replace(back, way=Way.PIN, because="the spec is pinned"))
+
+
+async def test_a_way_that_is_possible_goes_before_one_that_is_not(stage: Stage) -> None:
+    stage.deliveries["prod"] = PinToo(stage.clock, TARGET, stage.app)
+    plan = (await examine(stage)).plan
+    assert plan is not None
+    assert (plan.way, plan.because) == (Way.PIN, "the spec is pinned")
+
+
+async def test_where_no_way_may_be_gone_the_one_that_is_possible_says_why_not(stage: Stage) -> None:
+    """Its block is the one that matters: the other way was never there."""
+    stage.app.owner = keys.Owner(kind="applicationset", name="shop", reverts=True, reverts_pin=True)
+    stage.deliveries["prod"] = PinToo(stage.clock, TARGET, stage.app)
+    plan = (await examine(stage)).plan
+    assert plan is not None
+    assert (plan.way, plan.verdict.worst) == (Way.PIN, Answer.BLOCK)
+
+
 @pytest.mark.parametrize("incident", [True, False])
 async def test_an_examination_never_acts(stage: Stage, *, incident: bool) -> None:
     await examine(stage, incident=incident)

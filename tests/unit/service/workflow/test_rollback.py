@@ -15,9 +15,10 @@ from service.domain.chain import verify
 from service.domain.errors import ConflictError, PermanentError, RefusedError, TemporaryError, UnavailableError
 from service.domain.facts import Absent
 from service.domain.keys import Act, Owner
-from service.domain.model import Actor, Json, Mode, Operation, Outcome, TargetId
-from service.domain.planning.plan import Step
+from service.domain.model import Actor, Json, Mode, Operation, Outcome, TargetId, Way
+from service.domain.planning.plan import Offer, Step
 from service.domain.ports import Clock, Guard, Intention, Observation, Placement, Seen, Transition
+from service.domain.rule import Case
 from service.store.holds import HoldStore
 from service.workflow import record
 from service.workflow.messages import Told
@@ -208,6 +209,64 @@ async def test_a_way_that_the_delivery_system_cannot_go_is_refused_and_nobody_is
     row = await stage.drive()
     assert row.outcome is Outcome.REFUSED
     assert "this Argo CD is too old to stop auto-sync" in (await stage.messages())[0]["text"]
+
+
+class ByHand(FakeDelivery):
+    """Offers a rollback that its owner would undo, and a revert in Git that only a person can make."""
+
+    def offers(self, case: Case) -> tuple[Offer, ...]:
+        (back,) = super().offers(case)
+        revert = Step(name="revert_in_git", says="Revert c0ffee0", owner="person", command="git clone -- https://git.example/shop x &&\ncd x")
+        why = "the ApplicationSet would undo it"
+        return (replace(back, steps=(), impossible=why), Offer(way=Way.GIT_REVERT, steps=(revert,), because=f"no rollback ({why}); a person reverts"))
+
+
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.APPROVE, Mode.SUGGEST])
+async def test_a_plan_of_a_persons_steps_is_told_whole_in_every_mode_and_nobody_acts_on_it(stage: Stage, mode: Mode) -> None:
+    stage.app.owner = Owner(kind="applicationset", name="shop", reverts=True)
+    stage.deliveries["prod"] = delivery = ByHand(stage.clock, TARGET, stage.app)
+    await stage.begin(mode=mode)
+    row = await stage.drive()
+    assert (row.outcome, row.first_effect_at, await stage.hold()) == (Outcome.SUGGESTED, None, None)
+    assert (delivery.intended, delivery.sent) == ([], [])
+    assert row.says == "a person goes back by git revert: no rollback (the ApplicationSet would undo it); a person reverts"
+    (told,) = await stage.messages()
+    assert told["event"] == "suggested"
+    assert "1. Revert c0ffee0" in told["text"]
+    assert "git clone -- https://git.example/shop x &&\ncd x" in told["text"]
+    assert "Nothing was touched." in told["text"]
+
+
+async def test_a_plan_of_a_persons_steps_in_observe_is_only_recorded(stage: Stage) -> None:
+    stage.app.owner = Owner(kind="applicationset", name="shop", reverts=True)
+    stage.deliveries["prod"] = ByHand(stage.clock, TARGET, stage.app)
+    await stage.begin(mode=Mode.OBSERVE)
+    assert (await stage.drive()).outcome is Outcome.OBSERVED
+    assert await stage.messages() == []
+
+
+class Pinned(FakeDelivery):
+    """Offers a pin alone: auto-sync stays on, and the goal goes live by itself."""
+
+    def offers(self, case: Case) -> tuple[Offer, ...]:
+        (back,) = super().offers(case)
+        return (replace(back, way=Way.PIN, steps=(replace(back.steps[-1], undo=Step(name=RESTORE, says="follow the branch again")),)),)
+
+
+async def test_under_a_pin_auto_sync_stays_on_and_that_is_no_revert(stage: Stage) -> None:
+    stage.deliveries["prod"] = Pinned(stage.clock, TARGET, stage.app)
+    row = await stage.recovered()
+    assert (row.outcome, stage.app.auto_sync) == (Outcome.RECOVERED, True)
+
+
+async def test_promise_7_a_pin_that_is_taken_back_ends_the_operation_and_is_not_tried_again(stage: Stage) -> None:
+    stage.deliveries["prod"] = delivery = Pinned(stage.clock, TARGET, stage.app)
+    await stage.begin()
+    await stage.drive(until="verify")
+    stage.app.desired_revision = made.SUSPECT.revision
+    row = await stage.drive()
+    assert (row.outcome, row.says) == (Outcome.NOT_RECOVERED, "somebody took the pin back; Backout does not fight: look who writes the spec")
+    assert delivery.sent == [BACK]
 
 
 async def test_no_earlier_release_to_go_back_to_is_refused(stage: Stage) -> None:

@@ -215,13 +215,13 @@ class Stage:
     def target(self, name: str) -> TargetId:
         return TargetId("prod", name)
 
-    async def offer(self, name: str, *, goal: int = 1) -> tuple[Offer, TargetState]:
+    async def offer(self, name: str, *, goal: int = 1, way: Way = Way.ROLLBACK) -> tuple[Offer, TargetState]:
         state = await self.argo.look(self.target(name))
-        return only_offer(self.argo, state, state.history[0], state.history[goal], self.clock.now()), state
+        return offer_of(way, self.argo, state, state.history[0], state.history[goal], self.clock.now()), state
 
-    async def ready(self, name: str, step: str, **changes: Any) -> tuple[Step, Intention]:
+    async def ready(self, name: str, step: str, *, way: Way = Way.ROLLBACK, **changes: Any) -> tuple[Step, Intention]:
         """A step of the offer for the application, with an intention to carry it out now."""
-        offer, state = await self.offer(name)
+        offer, state = await self.offer(name, way=way)
         assert not offer.impossible, offer.impossible
         found = next(s for s in offer.steps if s.name == step)
         return found, self.intention(state, **changes)
@@ -244,11 +244,10 @@ class Stage:
         await asyncio.sleep(seconds)
 
 
-def only_offer(argo: ArgoCD, state: TargetState, suspect: Release | None, goal: Release | None, now: datetime) -> Offer:
+def offer_of(way: Way, argo: ArgoCD, state: TargetState, suspect: Release | None, goal: Release | None, now: datetime) -> Offer:
     known = {keys.state(state.target): Known(value=state, evidence=Evidence(source="test", what="state", read_at=now), good_for=timedelta(hours=1))}
-    case = Case(target=state.target, policy=TargetPolicy(), suspect=suspect, goal=goal, way=Way.ROLLBACK, facts=Facts(known=known, now=now))
-    (offer,) = argo.offers(case)
-    return offer
+    case = Case(target=state.target, policy=TargetPolicy(), suspect=suspect, goal=goal, way=way, facts=Facts(known=known, now=now))
+    return next(offer for offer in argo.offers(case) if offer.way is way)
 
 
 @asynccontextmanager

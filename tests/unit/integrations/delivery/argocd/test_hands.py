@@ -77,8 +77,6 @@ async def test_promise_7_where_nothing_renders_the_earlier_mark_stays_too(auto: 
     spec_info = [{"name": HOLD, "value": FIRST}]
     auto.sandbox.write_by_kubernetes("web", lambda app: app["spec"].update(info=spec_info))
     step, intention = await auto.ready("web", "stop_auto_sync", marker=SECOND, own_marker=FIRST)
-    auto.sandbox.repositories.flush_manifests()
-    auto.sandbox.repositories.drop_clones()
     auto.sandbox.faults.git_down = True
     intent, _ = await carry_out(auto, step, intention)
     assert step.undo is not None

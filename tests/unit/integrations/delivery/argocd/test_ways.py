@@ -9,8 +9,8 @@ import pytest
 from integrations.delivery.argocd import reading, ways
 from service.domain import keys
 from service.domain.facts import Evidence, Facts, Key, Known
-from service.domain.keys import Owner, Rollout, RolloutBack, TargetState
-from service.domain.model import ObjectRef, Release, Source, TargetId, Way, release_key
+from service.domain.keys import Owner, Rollout, RolloutBack, Running, TargetState
+from service.domain.model import Actor, ObjectRef, Release, Source, TargetId, Way, release_key
 from service.domain.planning.plan import Offer, Step
 from service.domain.policy import TargetPolicy
 from service.domain.rule import Case
@@ -130,8 +130,6 @@ def test_an_application_set_gets_no_mark_for_it_would_take_it_back() -> None:
         (replace(STATE, current=None, history=()), {}, "(nothing)"),
         (replace(STATE, history=(BAD,)), {}, "history does not hold release 0"),
         (STATE, {"goal": replace(GOOD, key="other")}, "history does not hold release 0"),
-        (replace(AUTO, owner=Owner(kind="parent", name="root", reverts=True, says="root puts it back")), {}, "root puts it back; go back in Git instead"),
-        (replace(AUTO, warnings=(reading.TOO_OLD,)), {}, "older than v3.1"),
     ],
 )
 def test_an_impossible_offer_says_why_and_has_no_steps(state: TargetState | None, changes: dict[str, Any], words: str) -> None:
@@ -210,3 +208,93 @@ def test_promise_5_nothing_of_an_abort_brings_the_release_back() -> None:
     abort, _ = rolled_out(AUTO, HALFWAY, STABLE)
     assert abort.steps[0].undo is None
     assert "stays aborted" in abort.steps[0].stands
+
+
+# --- where a rollback would not stay ---
+
+REVERTING = Owner(kind="parent", name="root", reverts=True, says="root puts it back")
+BOUND = replace(AUTO, owner=REVERTING, follows=("main",))
+TAKES_PINS_BACK = replace(BOUND, owner=replace(REVERTING, reverts_pin=True))
+
+
+def ways_of(state: TargetState, **changes: Any) -> tuple[Offer, Offer, Offer]:
+    back, pin, revert = ways.offers(case(state, **changes))
+    assert [one.way for one in (back, pin, revert)] == [Way.ROLLBACK, Way.PIN, Way.GIT_REVERT]
+    return back, pin, revert
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (BOUND, "root puts it back"),
+        (replace(AUTO, follows=("main",), warnings=(reading.TOO_OLD,)), "older than v3.1"),
+        (replace(BOUND, owner=Owner(kind="Helm", others=(REVERTING,))), "root puts it back"),
+    ],
+)
+def test_where_a_rollback_would_be_undone_the_revision_is_pinned_and_auto_sync_stays_on(state: TargetState, words: str) -> None:
+    back, pin, _ = ways_of(state)
+    assert words in back.impossible
+    assert back.steps == ()
+    assert not pin.impossible
+    assert words in pin.because
+    assert "its hooks run" in pin.because
+    assert [(step.name, step.effect, step.owner) for step in pin.steps] == [("pin_source", True, "backout"), ("deploy_pinned", True, "backout")]
+    undo = pin.steps[0].undo
+    assert undo is not None
+    assert undo.name == "unpin_source"
+
+
+def test_a_pin_names_the_revision_of_each_source_and_what_it_was() -> None:
+    _, pin, _ = ways_of(BOUND)
+    first = pin.steps[0]
+    assert first.parameters == {"follows": ["main"], "pinned": ["a" * 40], "spec_digest": "sha256:1", "mark": True}
+    assert json.loads(shlex.split(first.command)[-1]) == [
+        {"op": "test", "path": "/spec/source/targetRevision", "value": "main"},
+        {"op": "add", "path": "/spec/source/targetRevision", "value": "a" * 40},
+    ]
+    assert first.undo is not None
+    assert json.loads(shlex.split(first.undo.command)[-1]) == [
+        {"op": "test", "path": "/spec/source/targetRevision", "value": "a" * 40},
+        {"op": "add", "path": "/spec/source/targetRevision", "value": "main"},
+    ]
+
+
+def other(handle: str, revision: str, **changes: Any) -> Release:
+    made = release(handle, revision)
+    sources = (replace(made.sources[0], **changes),)
+    return replace(made, sources=sources, key=release_key(sources))
+
+
+MOVED = other("0", "a" * 40, parameters="sha256:other")
+
+
+@pytest.mark.parametrize(
+    ("state", "goal", "words"),
+    [
+        (TAKES_PINS_BACK, GOOD, "parent root would take the pinned revision back"),
+        (replace(BOUND, auto_sync=False, remembered={}), GOOD, "auto-sync is off"),
+        (
+            replace(
+                BOUND,
+                running=Running(by=Actor(kind="automation", name="argocd"), ours=False, automated=True, phase="Running", says="", since=None, revision=""),
+            ),
+            GOOD,
+            "an operation of argocd",
+        ),
+        (replace(BOUND, history=(BAD, MOVED)), MOVED, "had other sources or parameters"),
+        (replace(BOUND, follows=()), GOOD, "had other sources or parameters"),
+    ],
+)
+def test_where_a_pin_is_not_possible_either_the_revert_in_git_says_why_both_are_not(state: TargetState, goal: Release, words: str) -> None:
+    _, pin, revert = ways_of(state, goal=goal)
+    assert words in pin.impossible
+    assert pin.steps == ()
+    assert "root puts it back" in revert.because
+    assert words in revert.because
+    assert not revert.impossible
+    assert all(step.owner == "person" for step in revert.steps)
+
+
+def test_without_a_history_there_is_nothing_to_pin_or_to_revert_to() -> None:
+    (only,) = ways.offers(case(replace(BOUND, history=(BAD,))))
+    assert "history does not hold release 0" in only.impossible

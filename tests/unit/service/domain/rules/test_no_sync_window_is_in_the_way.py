@@ -1,8 +1,9 @@
 from datetime import timedelta
 
 from service.domain import keys
+from service.domain.model import Way
 from service.domain.rules.no_sync_window_is_in_the_way import RULE
-from service.domain.verdict import Answer
+from service.domain.verdict import Answer, Finding
 from tests.unit.service.domain import made
 from tests.unit.service.domain.made import world
 
@@ -64,3 +65,25 @@ def test_an_open_window_of_which_nobody_knows_when_it_closes_is_unknown() -> Non
 def test_a_closed_window_is_a_no_although_nobody_knows_when_it_opens() -> None:
     finding = RULE.ask(world().tell(made.WINDOW, keys.Window(open=False, says="freeze", unsure="permission denied")).case())
     assert (finding.answer, finding.says) == (Answer.BLOCK, "A sync window is closed: freeze (when it opens is unknown: permission denied).")
+
+
+HALF = keys.Window(open=True, says="deny at '0 14 * * *' for 3h", automated=False, automated_until=made.NOW + timedelta(hours=3))
+
+
+def by_way(way: Way, window: keys.Window) -> Finding:
+    told = world().tell(made.WINDOW, window)
+    told.way = way
+    return RULE.ask(told.case())
+
+
+def test_a_pin_is_deployed_by_itself_so_windows_for_automated_syncs_count() -> None:
+    assert by_way(Way.ROLLBACK, HALF).answer is Answer.PASS
+    finding = by_way(Way.PIN, HALF)
+    assert (finding.answer, finding.says) == (Answer.BLOCK, "A sync window is closed until 17:03:00: deny at '0 14 * * *' for 3h.")
+
+
+def test_what_is_changed_in_git_waits_safely_for_a_window_and_a_person_is_told_until_when() -> None:
+    finding = by_way(Way.GIT_REVERT, HALF)
+    assert finding.answer is Answer.WARN
+    assert finding.says == "What is changed in Git is deployed only when the sync window opens at 17:03:00: deny at '0 14 * * *' for 3h."
+    assert by_way(Way.GIT_REVERT, keys.Window(open=False, says="x")).answer is Answer.PASS

@@ -26,8 +26,6 @@ async def test_undoing_the_stop_gives_auto_sync_back_and_takes_the_mark_off(auto
 
 async def test_undoing_works_where_nothing_renders(auto: Stage) -> None:
     step, intention = await auto.ready("web", "stop_auto_sync")
-    auto.sandbox.repositories.flush_manifests()
-    auto.sandbox.repositories.drop_clones()
     auto.sandbox.faults.git_down = True
     intent = await auto.argo.intend(step, intention)
     await auto.argo.act(step, intent, CountingGuard())
@@ -36,6 +34,13 @@ async def test_undoing_works_where_nothing_renders(auto: Stage) -> None:
     app = await auto.raw("web")
     assert automated(app) == AUTO
     assert not app["spec"].get("info")
+
+
+async def test_whoever_took_the_stop_back_has_done_our_work(auto: Stage) -> None:
+    steps, intention, _ = await stopped(auto)
+    auto.sandbox.write_by_kubernetes("web", lambda app: app["spec"]["syncPolicy"].update(automated=dict(AUTO)))
+    seen = await restore(auto, steps, intention)
+    assert (seen.seen, automated(await auto.raw("web"))) == (Seen.DONE, AUTO)
 
 
 async def test_what_a_person_changed_since_is_not_undone(auto: Stage) -> None:

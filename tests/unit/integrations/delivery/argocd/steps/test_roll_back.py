@@ -9,11 +9,11 @@ import pytest
 from service.domain import keys
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
 from service.domain.facts import Known
-from service.domain.model import Json
+from service.domain.model import Json, Way
 from service.domain.planning.plan import Step
 from service.domain.ports import Intention, Seen
-from tests.unit.integrations.delivery.argocd.stage import CountingGuard, Stage, only_offer
-from tests.unit.integrations.delivery.argocd.steps.carrying_out import CLOSED, HOLD
+from tests.unit.integrations.delivery.argocd.stage import CountingGuard, Stage, offer_of
+from tests.unit.integrations.delivery.argocd.steps.carrying_out import CLOSED, HOLD, carry_out
 
 
 async def current_print(stage: Stage, step: Step, intention: Intention) -> Json:
@@ -399,7 +399,7 @@ async def test_promise_5_a_failed_sync_is_told_and_what_it_left_is_not_the_last_
 async def test_a_release_that_failed_half_way_is_rolled_back_to_the_newest_entry(plain: Stage) -> None:
     await fail_half_way(plain)
     state = await plain.argo.look(plain.target("web"))
-    offer = only_offer(plain.argo, state, state.attempted, state.history[0], plain.clock.now())
+    offer = offer_of(Way.ROLLBACK, plain.argo, state, state.attempted, state.history[0], plain.clock.now())
     step = next(one for one in offer.steps if one.name == "roll_back")
     intention = plain.intention(state, suspect=state.attempted, goal=state.history[0])
     intent = await plain.argo.intend(step, intention)
@@ -416,7 +416,7 @@ async def test_a_release_that_failed_half_way_is_rolled_back_to_the_newest_entry
 async def test_promise_5_another_deploy_that_failed_since_the_plan_was_made_means_hands_off(plain: Stage) -> None:
     await fail_half_way(plain)
     state = await plain.argo.look(plain.target("web"))
-    offer = only_offer(plain.argo, state, state.attempted, state.history[0], plain.clock.now())
+    offer = offer_of(Way.ROLLBACK, plain.argo, state, state.attempted, state.history[0], plain.clock.now())
     step = next(one for one in offer.steps if one.name == "roll_back")
     await fail_half_way(plain)
     with pytest.raises(RefusedError, match="began since: it is no longer release"):
@@ -435,9 +435,11 @@ async def test_promise_5_a_release_is_settled_once_argo_cd_looked_a_second_after
 
 async def test_promise_12_no_secret_of_the_sources_is_in_offers_intents_or_the_state(plain: Stage) -> None:
     def poison(app: Any) -> None:
-        for source in (app["spec"]["source"], *(entry["source"] for entry in app["status"]["history"])):
+        for i, source in enumerate((app["spec"]["source"], *(entry["source"] for entry in app["status"]["history"]))):
             source["repoURL"] = "https://bot:hunter2@git.example/web"
-            source["helm"] = {"parameters": [{"name": "db.password", "value": "s3cret"}]}
+            source["helm"] = {
+                "parameters": [{"name": "db.password", "value": f"s3cret{'' if i else '-now'}"}]
+            }  # other than before: nobody can try to render it
 
     plain.sandbox.faults.controller_down = True
     plain.sandbox.write_by_kubernetes("web", poison)
@@ -529,6 +531,44 @@ async def test_a_rollback_that_a_window_blocks_says_when_it_will_fire(plain: Sta
     await plain.until("web", lambda app: "blocked" in (app["status"].get("operationState") or {}).get("message", ""), "blocked")
     seen = await plain.argo.observe(step, intent)
     assert (seen.seen, seen.says.endswith("fires when the window opens, at 2026-05-04 17:00:00 UTC")) == (Seen.STUCK, True)
+
+
+async def test_with_git_away_a_release_that_still_renders_from_a_cache_is_rolled_back_to(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    plain.sandbox.faults.git_down = True
+    _, seen = await carry_out(plain, step, intention)
+    assert seen.seen in {Seen.DONE, Seen.RUNNING}
+
+
+@pytest.mark.parametrize("away", ["git", "repo-server"])
+async def test_a_release_that_cannot_be_rendered_now_is_not_rolled_back_to_and_nothing_is_sent(plain: Stage, away: str) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    plain.sandbox.faults.git_down = away == "git"
+    plain.sandbox.faults.repo_server_down = away == "repo-server"
+    plain.sandbox.repositories.flush_manifests()
+    plain.sandbox.repositories.drop_clones()
+    with pytest.raises(RefusedError, match="cannot be rendered now, so a rollback would end in Error"):
+        await plain.argo.intend(step, intention)
+    assert "operation" not in await plain.raw("web")
+
+
+async def test_a_repo_server_that_comes_back_in_a_moment_is_waited_for(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    plain.sandbox.faults.repo_server_down = True
+
+    def back(seconds: float) -> None:
+        if seconds:
+            plain.sandbox.faults.repo_server_down = False
+
+    plain.clock.after_sleep = back
+    assert (await plain.argo.intend(step, intention))["step"] == "roll_back"
+
+
+async def test_of_a_release_with_other_parameters_nobody_can_tell_whether_it_renders_so_nobody_is_asked(plain: Stage) -> None:
+    plain.sandbox.faults.repo_server_down = plain.sandbox.faults.controller_down = True
+    plain.sandbox.write_by_kubernetes("web", lambda app: app["spec"]["source"].update(path="elsewhere"))
+    step, intention = await plain.ready("web", "roll_back")
+    assert (await plain.argo.intend(step, intention))["step"] == "roll_back"
 
 
 async def test_a_persons_operation_refuses_the_rollback(plain: Stage) -> None:
