@@ -21,6 +21,7 @@ from integrations.sandbox.argocd.status import DEADLINE, UNAUTHENTICATED, Json, 
 
 _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _GZIP_FROM: Final = 1400
+_CACHED: Final = frozenset({"resource-tree", "managed-resources", "manifests"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ class Edge:
             try:
                 call = await self.call(request, message=message, anonymous=anonymous)
                 async with asyncio.timeout(_deadline(request.headers.get("Grpc-Timeout", ""))):
+                    await self._kubernetes(request)
                     body = await handle(call)
             except TimeoutError:
                 return answer(request, 504, RefusedError(DEADLINE, "context deadline exceeded").unary())
@@ -90,6 +92,12 @@ class Edge:
             return response
 
         return serve
+
+    async def _kubernetes(self, request: web.Request) -> None:
+        """Wait for a Kubernetes API that hangs, where the answer is read from it live and not from a cache."""
+        live = "/applications/" in request.path and request.path.rpartition("/")[2] not in _CACHED
+        while live and self._faults.kube_hangs:  # noqa: ASYNC110  faults are plain fields that tests set at any time
+            await asyncio.sleep(0.02)
 
     async def call(self, request: web.Request, *, message: Message = ANY, anonymous: bool = False) -> Call:
         """Read and authenticate a request."""

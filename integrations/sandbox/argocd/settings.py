@@ -73,6 +73,7 @@ class Faults:
     redis_down: bool = False  # nobody tells a resource tree: 500/2; everything else works
     kube_down: bool = False  # by-name calls are 403 "permission denied", lists answer from the cache, the controller stands still
     rollouts_down: bool = False  # nobody looks at Rollouts: what they are told waits
+    kube_hangs: bool = False  # the Kubernetes API takes calls and answers none: by-name calls hang, lists answer from the cache, the controller stands still
     lose_answers: int = 0  # so many writing calls act and then close the connection without an answer
     drop_requests: int = 0  # so many calls close the connection without acting
     slow_by: float = 0.0  # seconds every call waits first (not scaled)
@@ -81,7 +82,7 @@ class Faults:
 
 async def while_down(faults: Faults) -> None:
     """Wait for as long as the controllers may not work."""
-    while faults.controller_down or faults.kube_down:  # noqa: ASYNC110  faults are plain fields that tests set at any time
+    while faults.controller_down or faults.kube_down or faults.kube_hangs:  # noqa: ASYNC110  faults are plain fields that tests set at any time
         await asyncio.sleep(0.02)
 
 

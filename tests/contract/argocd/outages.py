@@ -17,6 +17,10 @@ class Outages(Protocol):
     """What a test may take away. A server is gone inside of the block, and answers again after it."""
 
     def without(self, server: str) -> AbstractAsyncContextManager[None]: ...
+    def hanging(self) -> AbstractAsyncContextManager[None]:
+        """Inside of the block the Kubernetes API takes connections and answers nothing."""
+        ...
+
     async def change_settings(self) -> None:
         """A setting that argocd-server restarts itself for; answers at once."""
         ...
@@ -48,6 +52,15 @@ class SandboxOutages:
             if server == REDIS:
                 self._sandbox.lose_redis()
 
+    @asynccontextmanager
+    async def hanging(self) -> AsyncIterator[None]:
+        """See `Outages`."""
+        self._sandbox.faults.kube_hangs = True
+        try:
+            yield
+        finally:
+            self._sandbox.faults.kube_hangs = False
+
     async def change_settings(self) -> None:
         """See `Outages`."""
         self._restarting = self._sandbox.change_settings()
@@ -68,6 +81,16 @@ class RealOutages:
         finally:
             await self._client.start_again(server)
             await until(self._works, 60, what=f"Argo CD to work again with {server}")
+
+    @asynccontextmanager
+    async def hanging(self) -> AsyncIterator[None]:
+        """See `Outages`."""
+        self._client.pause(KUBERNETES)
+        try:
+            yield
+        finally:
+            self._client.resume(KUBERNETES)
+            await until(self._works, 60, what="Argo CD to work again with a Kubernetes API that answers")
 
     async def _works(self) -> bool:
         """For every application that is there a refresh (the controller, Kubernetes), and what it renders (the repo-server, Redis)."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.contract.argocd.outages import API, CONTROLLER, KUBERNETES, REDIS, REPO_SERVER
-from tests.contract.argocd.server import ArgoCDServer, Release
+from tests.contract.argocd.server import Answer, ArgoCDServer, Release
 
 DENIED = (403, 7, "permission denied")
 
@@ -63,6 +64,30 @@ async def test_a_dead_kubernetes_api_looks_like_a_missing_right_to_calls_by_name
     assert (health.status, health.body, account.status) == (200, "ok\n", 200)
     app = await server.app(release.name)
     assert ("operation" in app, len(app["status"]["history"]), app["metadata"].get("labels")) == (False, 2, None)
+
+
+async def test_a_kubernetes_api_that_hangs_lets_calls_by_name_hang_and_the_list_answer(server: ArgoCDServer) -> None:
+    release = await server.release("hanging-kube")
+    path = f"/api/v1/applications/{release.name}"
+
+    async def late(call: Awaitable[Answer]) -> bool:
+        """Whether there is no answer within two seconds; the caller then hangs up."""
+        try:
+            await asyncio.wait_for(call, 2)
+        except TimeoutError:
+            return True
+        return False
+
+    async with server.outages.hanging():
+        get = await late(server.call("GET", path))
+        rollback = await late(server.rollback(release.name, id=0))
+        listed = await server.call("GET", "/api/v1/applications")
+        told = await server.call("GET", path, headers={"Grpc-Timeout": "500m"})
+
+    assert (get, rollback, listed.status) == (True, True, 200)
+    assert told.status != 200
+    history = (await server.settled(release.name))["status"]["history"]
+    assert len(history) in {2, 3}  # whether a rollback whose caller hung up was taken all the same is anybody's guess
 
 
 async def test_without_the_repo_server_a_rollback_is_accepted_and_ends_in_error(server: ArgoCDServer) -> None:  # recording 39
