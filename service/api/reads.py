@@ -34,6 +34,7 @@ class TargetReads(Protocol):
     async def listed(self, target: TargetId) -> ListedTarget | None: ...  # noqa: D102
     async def listing(self, *, behind: str = "", limit: int | None = None) -> Sequence[tuple[ListedTarget, datetime]]: ...  # noqa: D102
     async def seen(self, target: TargetId) -> tuple[ListedTarget, datetime] | None: ...  # noqa: D102
+    async def live(self, targets: Sequence[TargetId]) -> Mapping[TargetId, ReleaseRecord]: ...  # noqa: D102
     async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]: ...  # noqa: D102
 
 

@@ -80,11 +80,12 @@ def actor(who: Actor) -> View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """What is open around a target: ids of hold, incident and operation, None when there is none."""
+    """What is open around a target: ids of hold, incident and operation, None when there is none; and the release that was last seen live."""
 
     hold: str | None = None
     incident: str | None = None
     operation: str | None = None
+    live: ReleaseRecord | None = None
 
 
 def target(listed: ListedTarget, *, seen_at: datetime, now: datetime, mode: Mode, around: Around, allowed: Sequence[str], addresses: Addresses) -> View:
@@ -99,6 +100,7 @@ def target(listed: ListedTarget, *, seen_at: datetime, now: datetime, mode: Mode
         "health": listed.health,
         "images": list(listed.images),
         "desired_revision": listed.desired_revision,
+        "live": None if around.live is None else {"release": around.live.handle, "version": around.live.version, "since": utc(around.live.watched_from)},
         "hold": around.hold,
         "incident": around.incident,
         "operation": around.operation,

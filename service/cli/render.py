@@ -36,6 +36,8 @@ _VERDICTS: Final[Mapping[str, str]] = {
 _HIDDEN_SPANS: Final = frozenset({"operation.accepted", "operation.completed"})
 _HOUR, _DAY = 3600, 86400
 _TOOK, _NARROWEST = 8, 24
+_EVIDENCE: Final = 3
+"""Pieces of evidence that are shown of a finding unless everything is wanted; the telling one stands first."""
 _RULER: Final = Console(file=StringIO(), width=WIDTH, color_system=None, _environ={})
 """Knows how wide signs are; nothing is printed on it."""
 
@@ -150,10 +152,12 @@ def targets(document: Doc, now: datetime) -> RenderableType:
         parts.append(Text("! not every instance could be listed; a target that is missing below may exist all the same", style="yellow"))
     if not listed:
         return Group(*parts, Text("no targets that this token may see"))
-    table = _table("target", "health", "mode", "runs", "now")
+    table = _table("target", "health", "mode", "runs", "since", "now")
     for target in sorted(listed, key=_badness):
-        runs = _joined((_version(target.get("images")), text(target.get("desired_revision"))[:7]))
-        table.add_row(text(target.get("id")), word(target.get("health")), text(target.get("mode")), runs, _state(target, now))
+        live = _doc(target.get("live"))
+        runs = text(live.get("version")) or _version(target.get("images"))
+        since = span_of((now - at).total_seconds()) if (at := moment(live.get("since"))) else ""
+        table.add_row(text(target.get("id")), word(target.get("health")), text(target.get("mode")), runs, since, _state(target, now))
     return Group(*parts, table)
 
 
@@ -226,7 +230,7 @@ def findings(found: Sequence[Doc], now: datetime, *, everything: bool, more: str
             passes += 1
             continue
         about = _grid(columns=2)
-        for label, value in _about(finding, now):
+        for label, value in _about(finding, now, everything=everything):
             about.add_row(Text(label, style="dim"), value)
         table.add_row(word(answer), Group(Text(text(finding.get("says")), style="" if answer == "pass" else "bold"), about))
     if passes:
@@ -239,11 +243,15 @@ def _rank(finding: Doc) -> tuple[bool, int]:
     return (bool(finding.get("waived")) or answer == "pass", _WORST_FIRST.index(answer) if answer in _WORST_FIRST else 1)
 
 
-def _about(finding: Doc, now: datetime) -> Iterable[tuple[str, str]]:
+def _about(finding: Doc, now: datetime, *, everything: bool) -> Iterable[tuple[str, str]]:
     stops = finding.get("gate") and finding.get("answer") == "unknown"
     yield "rule", text(finding.get("rule")) + (" (not knowing this stops automation)" if stops else "")
-    for number, evidence in enumerate(_docs(finding.get("evidence"))):
+    every = _docs(finding.get("evidence"))
+    shown = every if everything else every[:_EVIDENCE]
+    for number, evidence in enumerate(shown):
         yield "seen in" if not number else "", f"{text(evidence.get('what'))} ({text(evidence.get('source'))}, {ago(evidence.get('read_at'), now)})"
+    if len(every) > len(shown):
+        yield "", f"and {len(every) - len(shown)} more"
     if finding.get("waived"):
         yield "waived", text(finding["waived"]).removeprefix("waived ")
     if finding.get("clears"):

@@ -14,6 +14,7 @@ from service.domain.ports import ListedTarget, Listing, Mark
 from service.domain.suspicion import Trouble
 from service.store import tables as t
 from service.store.database import Database
+from service.store.events import TOGETHER
 
 _LISTED = TypeAdapter(ListedTarget)
 _IMAGES = TypeAdapter(tuple[Image, ...])
@@ -130,6 +131,18 @@ class TargetStore:
         async with self._database.read() as connection:
             rows = await connection.execute(sa.select(t.release).where(t.release.c.target == str(target)))
             return {row["key"]: _record(row) for row in rows.mappings()}
+
+    async def live(self, targets: Sequence[TargetId]) -> Mapping[TargetId, ReleaseRecord]:
+        """What was last seen live of each of these targets; those of which nothing was seen yet are left out."""
+        found: dict[TargetId, ReleaseRecord] = {}
+        names = [str(one) for one in targets]
+        for start in range(0, len(names), TOGETHER):
+            query = sa.select(t.release).where(t.release.c.target.in_(names[start : start + TOGETHER]), t.release.c.live_until.is_(None))
+            async with self._database.read() as connection:
+                for row in (await connection.execute(query.order_by(t.release.c.watched_from))).mappings():
+                    record = _record(row)
+                    found[record.target] = record
+        return found
 
     async def spec_before(self, target: TargetId, at: datetime) -> tuple[str, datetime] | None:
         """The spec digest that was last seen before `at`, and when it was last seen so."""

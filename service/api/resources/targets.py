@@ -29,13 +29,14 @@ async def list_targets(call: Call) -> Answer:
             break
     holds, incidents = await parts.holds.open_ids(), await parts.alerts.open_ids()
     alive = {one.target: one.id for one in await parts.operations.alive()}
+    live = await parts.targets.live([one.target for one, _ in listed])
     seen = [
         views.target(
             one,
             seen_at=at,
             now=now,
             mode=parts.policies.of(one.target).mode,
-            around=Around(hold=holds.get(one.target), incident=incidents.get(one.target), operation=alive.get(one.target)),
+            around=Around(hold=holds.get(one.target), incident=incidents.get(one.target), operation=alive.get(one.target), live=live.get(one.target)),
             allowed=allowed.on_target(call.caller, busy=one.target in alive),
             addresses=call.addresses,
         )
@@ -61,6 +62,7 @@ async def get_target(call: Call) -> Answer:
             hold=hold.id if hold else None,
             incident=(await parts.alerts.open_ids()).get(target),
             operation=alive.id if alive else None,
+            live=(await parts.targets.live([target])).get(target),
         ),
         allowed=allowed.on_target(call.caller, busy=alive is not None),
         addresses=call.addresses,

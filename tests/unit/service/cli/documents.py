@@ -262,6 +262,7 @@ def target(name: str, **changed: Any) -> Doc:
         "health": "Healthy",
         "images": [f"registry.example.com/shop/{name}:v2.4.6"],
         "desired_revision": "77d0f1cabc",
+        "live": {"release": "56", "version": "v2.4.6", "since": "2026-05-01T12:01:07Z"},
         "hold": None,
         "incident": None,
         "operation": None,
@@ -292,7 +293,7 @@ def targets(**changed: Any) -> Doc:
         "targets": [
             target("basket"),
             target("checkout", hold=HOLD, mode="auto"),
-            target("mail", health="Degraded", images=["registry.example.com:5000/mail@sha256:0123456789abcdef"]),
+            target("mail", health="Degraded", images=["registry.example.com:5000/mail@sha256:0123456789abcdef"], live=None),
             target("orders", incident=INCIDENT, operation=OPERATION, health="Progressing", mode="auto"),
         ],
         "next_cursor": None,

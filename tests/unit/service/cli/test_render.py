@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
@@ -119,15 +120,14 @@ def test_a_list_that_is_incomplete_for_no_named_reason_says_so_too() -> None:
     assert printed(render.targets(documents.targets(complete=False), NOW)).startswith("! not every instance could be listed")
 
 
-def test_images_show_as_tags_or_as_the_beginning_of_a_digest() -> None:
+def test_what_runs_is_the_version_that_was_seen_live_else_tags_or_the_beginning_of_a_digest() -> None:
     many = [f"r.example.com:5000/a:{tag}" for tag in ("v1", "v2", "v1", "v3")]
-    shown = printed(
-        render.targets(
-            documents.targets(targets=[documents.target("a", images=many), documents.target("b", images=["b"]), documents.target("c", images=[])]), NOW
-        )
-    )
-    assert "v1, v2 +1 · 77d0f1c" in shown
-    assert "b · 77d0f1c" in shown
+    seen = documents.target("seen", images=["b:v9"])
+    others = [documents.target(name, images=images, live=None) for name, images in (("a", many), ("b", ["b"]), ("c", []))]
+    shown = printed(render.targets(documents.targets(targets=[seen, *others]), NOW))
+    assert "v2.4.6  3 d" in re.sub(" +", "  ", shown).replace("3  d", "3 d")
+    assert "v1, v2 +1" in shown
+    assert "v9" not in shown
 
 
 def test_operations_are_one_line_each(golden: Golden) -> None:
@@ -296,6 +296,14 @@ def test_what_is_no_time_is_shown_as_it_came() -> None:
     assert render.clock(None) == ""
     assert render.clock("2026-05-04T12:00:00") == "2026-05-04T12:00:00"
     assert render.ago("2026-05-05T12:01:11Z", NOW) == "in 24 h"
+
+
+def test_only_the_first_pieces_of_evidence_are_shown_unless_everything_is_wanted() -> None:
+    pieces = [{"what": f"file {number}", "source": "git", "read_at": "2026-05-04T12:01:07Z", "digest": ""} for number in range(5)]
+    check = documents.check(findings=[documents.finding("schema_is_compatible", "block", "It breaks.", evidence=pieces)])
+    brief, whole = printed(render.check(check, NOW)), printed(render.check(check, NOW, everything=True))
+    assert ("file 2" in brief, "file 3" in brief, "and 2 more" in brief) == (True, False, True)
+    assert ("file 4" in whole, "more" in whole) == (True, False)
 
 
 def test_what_is_due_is_rounded_and_what_is_over_counts_whole_units_only() -> None:

@@ -51,6 +51,15 @@ async def test_a_look_at_an_older_stamp_does_not_hide_a_newer_one(targets: Targe
     assert await remember(targets, listed(stamp="2")) == ["2"]
 
 
+async def test_what_is_live_is_the_newest_record_that_has_not_ended(targets: TargetStore) -> None:
+    old, new = record(key="old", watched_from=START), record(key="new", watched_from=START + timedelta(hours=1))
+    for one in (replace(old, live_until=START + timedelta(hours=1)), new, replace(new, key="stale", watched_from=START)):
+        await targets.remember_state_record(one)
+    found = await targets.live([TARGET, CART])
+    assert {target: one.key for target, one in found.items()} == {TARGET: "new"}
+    assert await targets.live([]) == {}
+
+
 async def test_what_was_listed_comes_back_as_it_was(targets: TargetStore) -> None:
     one = listed(TARGET, "1", WEB, FLAGS, images=("registry.example/shop/web:1",))
     await remember(targets, one)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 from service.domain.facts import Absent
@@ -64,6 +65,16 @@ async def test_an_instance_that_was_never_listed_makes_the_list_incomplete(world
 async def test_without_any_instance_absence_proves_nothing(world: World, api: Api) -> None:
     world.freshness.clear()
     assert (await api.get("/v1/targets")).body["complete"] is False
+
+
+async def test_a_target_shows_the_release_that_was_last_seen_live(world: World, api: Api) -> None:
+    (target,) = (await api.get("/v1/targets")).body["targets"]
+    assert target["live"] is None
+    (seen,) = (await world.targets.records(CHECKOUT)).values()
+    await world.targets.remember_state_record(replace(seen, key="key-42", handle="42", version="v2.5.0", watched_from=NOW, live_until=None))
+    live = {"release": "42", "version": "v2.5.0", "since": "2026-05-04T12:01:07Z"}
+    assert (await api.get("/v1/targets")).body["targets"][0]["live"] == live
+    assert (await api.get("/v1/targets/prod:checkout")).body["live"] == live
 
 
 async def test_one_target_shows_the_releases_that_were_seen_live(api: Api) -> None:
