@@ -12,8 +12,11 @@ from service.domain import keys
 from service.domain.derived import Derived
 from service.domain.facts import Absent, Key, Known
 from service.domain.keys import Rollout, RolloutBack
-from service.domain.model import ObjectRef
+from service.domain.model import ObjectRef, Way
 from service.domain.rule import Case, Direction
+
+WITHOUT_ROLLBACK = frozenset({Way.PIN, Way.GIT_REVERT, Way.HOTFIX})
+"""Ways on which the delivery system deploys by itself what is written elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,5 +80,5 @@ def courses(case: Case) -> Derived[tuple[Course, ...]] | Absent:
 
 
 def promotes(case: Case, course: Course) -> bool:
-    """Whether the plan promotes it in full after the rollback: it would run steps, and the policy lets it skip them."""
-    return case.policy.promote_full and course.runs_steps
+    """Whether the plan promotes it in full after the rollback: it would run steps, and the policy lets it skip them. Only a rollback is followed by that."""
+    return case.policy.promote_full and course.runs_steps and case.way not in WITHOUT_ROLLBACK

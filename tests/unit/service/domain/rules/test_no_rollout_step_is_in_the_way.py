@@ -76,6 +76,12 @@ def test_where_the_policy_allows_a_full_promotion_the_steps_pass_and_what_is_ski
     assert short.says.endswith("which skips its 2 steps.")
 
 
+@pytest.mark.parametrize("way", [Way.PIN, Way.GIT_REVERT])
+def test_where_nothing_is_promoted_afterwards_the_policy_spares_it_nothing(way: Way) -> None:
+    finding = ask(rolled_out(world(way=way), PROMOTED, {"steps": 2, "open_ended": (ENDLESS,)}, promote_full=True))
+    assert finding.answer is Answer.UNKNOWN
+
+
 def test_a_rollout_that_the_goal_does_not_have_stays_and_warns() -> None:
     finding = ask(rolled_out(world(), PROMOTED, {"skips": "absent"}))
     assert (finding.answer, finding.says) == (Answer.WARN, "Release 41 does not have Rollout checkout: it stays as it is.")
