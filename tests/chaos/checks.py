@@ -24,7 +24,7 @@ from service.workflow.record import Rollback
 from tests.chaos.play import Story
 from tests.chaos.virtual import BEGINS
 from tests.chaos.wire import Sent
-from tests.chaos.world import ALERT, HOLDS_FOR, INSTANCE, SECRET, at, since
+from tests.chaos.world import ALERT, HOLDS_FOR, INSTANCE, READ_ME, SECRET, at, since
 
 ANY_MOMENT = 5.0
 """Seconds between Backout's last look and its request that nobody can close: what somebody does in them may cross it."""
@@ -76,9 +76,14 @@ class Op:
         return bool(self.row["automatic"]) and self.approval is None and self.row["first_effect_at"] is not None
 
     @property
-    def rollbacks(self) -> list[Sent]:
-        """Its rollback requests."""
-        return [one for one in self.sent if one.what == "rollback"]
+    def goes_back(self) -> bool:
+        """Whether it rolls back; else it goes forward under a hold, to what people have released since."""
+        return bool(self.row["kind"] == "rollback")
+
+    @property
+    def deploys(self) -> list[Sent]:
+        """The requests that put another release live: its rollbacks, or the explicit syncs of going forward."""
+        return [one for one in self.sent if one.what in {"rollback", "sync"}]
 
     def last(self, kind: str) -> AuditEvent | None:
         """Its newest audit row of a kind."""
@@ -128,6 +133,11 @@ def takes_back(one: Sent) -> bool:
     if one.what == "spec":
         return bool(one.body.get("syncPolicy", {}).get("automated", {}).get("enabled") is not False)
     return False
+
+
+def compensates(op: Op, one: Sent) -> bool:
+    """Whether the request takes back what the operation did: exempt. What went forward and did not recover goes back to what was live before."""
+    return takes_back(one) or (not op.goes_back and one.what == "rollback")
 
 
 def gives_back(one: Sent) -> bool:
@@ -200,13 +210,13 @@ def accepted_is_kept(case: Case) -> Iterator[Violation]:
 def nothing_happens_twice(case: Case) -> Iterator[Violation]:
     by_suspect: dict[tuple[str, str], str] = {}
     for op in case.ops:
-        taken = [one for one in op.rollbacks if one.taken]
+        taken = [one for one in op.deploys if one.taken and not compensates(op, one)]
         if len(taken) > 1:
-            yield Violation(3, f"{op.id} rolled {op.app} back {len(taken)} times, at {', '.join(f'{one.at:.1f}' for one in taken)}")
+            yield Violation(3, f"{op.id} deployed {op.app} {len(taken)} times, at {', '.join(f'{one.at:.1f}' for one in taken)}")
         for what, found in (("stopped", [o for o in op.sent if stops(o) and o.taken]), ("gave back", [o for o in op.sent if gives_back(o) and o.taken])):
             if len(found) > 1:
                 yield Violation(3, f"{op.id} {what} auto-sync of {op.app} {len(found)} times")
-        if op.row["automatic"] and taken:
+        if op.row["automatic"] and op.goes_back and taken:
             key = (op.app, str(op.row["suspect_key"]))
             if key in by_suspect:
                 yield Violation(3, f"{by_suspect[key]} and {op.id} both acted on the same release of {op.app}")
@@ -218,8 +228,8 @@ def nothing_happens_twice(case: Case) -> Iterator[Violation]:
                 if one.row["done_at"] is None or one.row["done_at"] > other.row["created_at"]:
                     yield Violation(3, f"{one.id} and {other.id} were alive on {app} at the same time")
     for sent in case.diary.sent:
-        if not sent.operation and sent.what == "rollback":
-            yield Violation(3, f"a rollback of {sent.application} belongs to no operation")
+        if not sent.operation and sent.what in {"rollback", "sync"}:
+            yield Violation(3, f"a {sent.what} of {sent.application} belongs to no operation")
 
 
 def never_late(case: Case) -> Iterator[Violation]:
@@ -227,13 +237,15 @@ def never_late(case: Case) -> Iterator[Violation]:
     for op in case.ops:
         before = op.row["act_before"]
         for one in op.sent:
-            if takes_back(one):
+            if compensates(op, one):
                 continue
             if before is None or one.clock >= before:
                 yield Violation(4, f"{op.id} sent {one} at {one.clock:%H:%M:%S}, its act_before was {before and f'{before:%H:%M:%S}'}")
             if (lasted := since(flags.get("stopped", ()), one.at, value=True)) > ANY_MOMENT:
                 yield Violation(4, f"{op.id} sent {one} at {one.at:.1f}, {lasted:.0f} s after everything was stopped")
-        for one in op.rollbacks:
+        for one in op.deploys:
+            if compensates(op, one):
+                continue
             for flag, longest in (("sync window closed", 20.0), ("controller down", 30.0)):
                 if (lasted := since(flags.get(flag, ()), one.at, value=True)) > longest:
                     yield Violation(4, f"{op.id} sent {one} at {one.at:.1f}, and for {lasted:.0f} s there was: {flag}")
@@ -243,7 +255,7 @@ def never_against_a_person(case: Case) -> Iterator[Violation]:
     for op in case.ops:
         began = op.data.onset or op.row["created_at"]
         for one in op.sent:
-            if takes_back(one):
+            if compensates(op, one):
                 yield from _undone_over_a_person(case, op, one)
                 continue
             if case.steady:
@@ -253,7 +265,7 @@ def never_against_a_person(case: Case) -> Iterator[Violation]:
                         break
             live = case.live(op.app, one.at - ANY_MOMENT)
             suspect = op.data.plan.suspect.handle if op.data.plan else ""
-            done_before = any(o.taken and o.arrived is not None and o.arrived < one.at for o in op.rollbacks)
+            done_before = any(o.taken and o.arrived is not None and o.arrived < one.at for o in op.deploys)
             if live is not None and str(live[0]) != suspect and not done_before:
                 what = f"release {live[0]} ({live[1]}, by {live[2] or 'auto-sync'})"
                 yield Violation(5, f"{op.id} sent {one} at {one.at:.1f} although {what} was live, not {suspect}")
@@ -293,17 +305,47 @@ def findings_explain_themselves(case: Case) -> Iterator[Violation]:
 def it_stays_rolled_back(case: Case) -> Iterator[Violation]:
     held = {(row["hold_id"], row["key"]) for row in case.rows["held_release"]}
     for op in case.ops:
-        for one in op.rollbacks:
+        for one in op.deploys:
             if not one.taken:
                 continue
             open_then = [h for h in case.rows["hold"] if h["target"] == op.row["target"] and (h["opened_at"] <= one.clock or not case.steady)]
-            if not any((h["id"], op.row["suspect_key"]) in held for h in open_then):
+            if op.goes_back and not any((h["id"], op.row["suspect_key"]) in held for h in open_then):
                 yield Violation(7, f"{op.id} rolled {op.app} back at {one.at:.1f} and no hold kept the release away")
+            if not op.goes_back and not open_then:
+                yield Violation(7, f"{op.id} went forward on {op.app} at {one.at:.1f} under no hold")
             back = next((o for o in op.sent if gives_back(o) and o.taken and (o.arrived or 0.0) > one.at), None)
-            if back is not None:
+            if back is not None and op.goes_back:
                 yield Violation(7, f"{op.id} rolled {op.app} back at {one.at:.1f} and gave auto-sync back at {back.arrived:.1f}")
+            if back is not None and not op.goes_back:
+                yield from _given_back_rightly(case, op, back)
+            if not op.goes_back:
+                yield from _goes_forward_to_something_else(case, op)
     for app in case.world.apps:
         yield from _ended_so(case, app)
+
+
+def _given_back_rightly(case: Case, op: Op, back: Sent) -> Iterator[Violation]:
+    """Auto-sync goes back only once the fix was measured, and what is desired then is that fix."""
+    when = back.arrived or back.at
+    desired, live = at(case.diary.desired.get(op.app, ()), when - ANY_MOMENT, ""), case.live(op.app, when)
+    if live is not None and desired != live[1] and at(case.diary.desired.get(op.app, ()), when, "") != live[1]:
+        yield Violation(7, f"{op.id} gave auto-sync of {op.app} back at {when:.1f}: {live[1]} is live, and {desired} is what it will deploy")
+    if op.last("verified") is None:
+        yield Violation(7, f"{op.id} gave auto-sync of {op.app} back at {when:.1f} before it had measured anything")
+
+
+def _goes_forward_to_something_else(case: Case, op: Op) -> Iterator[Violation]:
+    """Never to what is held, by whatever commit."""
+    plan = op.data.plan
+    goal = case.world.version_of(op.app, plan.goal.revision).removesuffix(READ_ME) if plan else "?"
+    for hold in case.rows["hold"]:
+        if hold["target"] != op.row["target"] or hold["opened_at"] >= op.row["created_at"]:
+            continue
+        for other in case.ops:
+            if other.id == hold["operation_id"] and other.data.plan is not None:
+                bad = case.world.version_of(op.app, other.data.plan.suspect.revision).removesuffix(READ_ME)
+                if bad == goal:
+                    yield Violation(7, f"{op.id} went forward to {goal} of {op.app}, which {other.id} had gone back from")
 
 
 def _ended_so(case: Case, app: str) -> Iterator[Violation]:
@@ -312,6 +354,9 @@ def _ended_so(case: Case, app: str) -> Iterator[Violation]:
     if live is None or live[2] != "backout":
         return
     rolled = next(one.at for one in reversed(case.diary.entries) if one.app == app and one.number == live[0])
+    last = next((one for one in reversed(case.diary.sent) if one.application == app and one.what in {"rollback", "sync"} and one.at < rolled), None)
+    if last is not None and last.what == "sync":
+        return  # it went forward: whether auto-sync was given back rightly is looked at where it was
     deeds = any(d.app == app and d.at > rolled - 60.0 for d in case.diary.deeds)
     if deeds or any(name == app and when > rolled - 60.0 for when, name, _ in case.story.ended_holds):
         return
@@ -337,8 +382,7 @@ def recovered_means_measured(case: Case) -> Iterator[Violation]:
         well = since(case.diary.burning.get(op.app, ((0.0, False),)), when - 1.0, value=False)
         if well < bake - 7.0:
             yield Violation(8, f"{op.id} says recovered at {when:.1f}, and {op.app} was well for {well:.0f} of {bake:.0f} s")
-        goal = op.data.plan.goal.handle
-        version = next((e.version for e in case.diary.entries if e.app == op.app and str(e.number) == goal), "?")
+        version = case.world.version_of(op.app, op.data.plan.goal.revision).removesuffix(READ_ME)
         runs = at(case.diary.running.get(op.app, ()), when - 1.0, frozenset())
         if runs != {version}:
             yield Violation(8, f"{op.id} says recovered at {when:.1f}, and {op.app} runs {', '.join(sorted(runs))}, not {version}")
@@ -381,6 +425,8 @@ def it_keeps_its_limits(case: Case) -> Iterator[Violation]:
     for op in case.ops:
         first = next((one for one in op.sent if not takes_back(one)), None)
         plan = op.data.plan
+        if not op.goes_back:
+            continue
         if op.by_itself and op.app in acted:
             yield Violation(10, f"{op.id} acted by itself on {op.app}, and {acted[op.app].id} had done so before")
         if op.row["automatic"] and op.row["first_effect_at"] is not None:
@@ -412,7 +458,7 @@ def an_alert_raises_nothing(case: Case) -> Iterator[Violation]:
         policy = case.policy(op.app)
         if op.row["automatic"] and Mode.of(op.row["mode"]) > policy.mode:
             yield Violation(11, f"{op.id} has mode {op.row['mode']}, the operator settled {policy.mode.word}")
-        if not op.by_itself:
+        if not op.by_itself or not op.goes_back:
             continue
         if policy.mode is not Mode.AUTO:
             yield Violation(11, f"{op.id} acted by itself in mode {policy.mode.word}")

@@ -106,7 +106,7 @@ class SlowTasks(Tasks):
         self._noted = noted
 
     def every(self, seconds: float, name: str, one: Callable[[], Awaitable[object]]) -> None:
-        """At most every fifteen seconds."""
+        """At most every twenty seconds."""
 
         async def watched() -> object:
             try:
@@ -117,7 +117,7 @@ class SlowTasks(Tasks):
                 self._noted.append(f"the loop {name} raised {type(error).__name__}: {error}")
                 raise
 
-        super().every(max(15.0, seconds), name, watched)
+        super().every(max(20.0, seconds), name, watched)
 
 
 class Play:
@@ -164,7 +164,7 @@ class Play:
             await self._until(begins + event.at)
             world.diary.note(f"event: {event}")
             self._go(getattr(self, event.do)(*event.given))
-        await self._until(begins + ENDS)
+        await self._until(begins + self.schedule.ends)
         self._calm()
         await self._quiet_down()
         await self._stop_process()

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.chaos.fate import Trouble, rates
-from tests.chaos.world import APPS
+from tests.chaos.world import APPS, READ_ME
 
 WARM = 60.0
 """Until then all is well and Backout watches: it must have seen the good releases live."""
 ENDS = 600.0
-"""From then on nothing goes wrong any more; what is under way comes to its end."""
+"""At the latest then nothing goes wrong any more; what is under way comes to its end."""
 
 MODES = ("auto", "auto", "auto", "auto", "auto", "auto", "approve", "approve", "suggest", "observe")
 
@@ -49,6 +49,11 @@ class Schedule:
     rates: Mapping[Trouble, float]
     events: tuple[Event, ...]
     secret: bool
+
+    @property
+    def ends(self) -> float:
+        """From then on nothing goes wrong any more: the last event had some time to bring trouble."""
+        return min(ENDS, max((one.at for one in self.events), default=WARM) + 100.0)
 
     def words(self) -> list[str]:
         """For people."""
@@ -118,7 +123,9 @@ def _releases(chance: random.Random, app: str, *, at_once: bool) -> Iterator[Eve
     if chance.random() < 0.12:
         yield Event(when + chance.uniform(0.0, 60.0), "trouble", (app, True))
         yield Event(when + chance.uniform(61.0, 600.0), "trouble", (app, False))
-    if chance.random() < 0.3:
-        yield Event(when + chance.uniform(30.0, 400.0), "release", (app, "3.0.0"))
+    if chance.random() < 0.4:
+        yield Event(when + chance.uniform(30.0, 300.0), "release", (app, "3.0.0"))
+    if chance.random() < 0.15:
+        yield Event(when + chance.uniform(60.0, 200.0), "release", (app, f"{bad}{READ_ME}"))
     if chance.random() < 0.25:
         yield Event(when + chance.uniform(100.0, 420.0), "release", (app, "2.2.0" if bad != "2.2.0" else "2.0.0"))

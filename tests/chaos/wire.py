@@ -49,9 +49,9 @@ class Sent:
 
     @property
     def what(self) -> str:
-        """The kind of write: rollback, patch, spec, terminate."""
-        if self.path.endswith("/rollback"):
-            return "rollback"
+        """The kind of write: rollback, sync, patch, spec, terminate."""
+        if self.path.endswith(("/rollback", "/sync")):
+            return self.path.rpartition("/")[2]
         return {"PATCH": "patch", "PUT": "spec", "DELETE": "terminate"}.get(self.method, self.method)
 
     @property

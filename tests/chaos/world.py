@@ -53,6 +53,9 @@ class Ship:
 VERSIONS: Mapping[str, float | None] = {"1.0.0": 0.002, "1.1.0": 0.002, "2.0.0": 0.31, "2.1.0": None, "2.2.0": 0.4, "3.0.0": 0.002}
 """Of every shop: two good ones, a bad one, one that does not start, another bad one, and the fix."""
 
+READ_ME = "+docs"
+"""After a version: a later commit of the configuration that deploys the very same thing."""
+
 APPS = ("cart", "checkout", "search", "billing", "mail")
 
 
@@ -86,8 +89,8 @@ def fleet() -> Fleet:
     git.create("config")
     ships: dict[tuple[str, str], Ship] = {}
     for app in APPS:
-        for number, (version, errors) in enumerate(VERSIONS.items()):
-            digest = _digest(app, version)
+        for number, (version, errors) in enumerate([*VERSIONS.items(), *((f"{version}{READ_ME}", errors) for version, errors in VERSIONS.items())]):
+            digest = _digest(app, version.removesuffix(READ_ME))
             manifest = {
                 "apiVersion": "apps/v1",
                 "kind": "Deployment",
@@ -98,8 +101,9 @@ def fleet() -> Fleet:
                     "template": {"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "main", "image": f"registry.example/{app}@{digest}"}]}},
                 },
             }
-            config = git.commit("config", {f"{app}/app.yaml": yaml.safe_dump(manifest)}, f"{app} {version}", BEGINS - timedelta(days=9 - number))
-            source = _digest("source of " + app, version).removeprefix("sha256:")[:40]
+            files = {f"{app}/app.yaml": yaml.safe_dump(manifest), "README.md": f"{app} {version}"}
+            config = git.commit("config", files, f"{app} {version}", BEGINS - timedelta(days=20 - number))
+            source = _digest("source of " + app, version.removesuffix(READ_ME)).removeprefix("sha256:")[:40]
             ships[app, version] = Ship(app=app, version=version, digest=digest, config=config, source=source, errors=errors)
     return Fleet(git, ships)
 
@@ -136,6 +140,7 @@ class Diary:
     auto_sync: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)
     burning: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)
     running: dict[str, list[tuple[float, frozenset[str]]]] = field(default_factory=dict)
+    desired: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
     flags: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)
 
     def note(self, says: str) -> None:
@@ -186,8 +191,10 @@ class World:
                 "p, backout, applicationsets, get, */*, allow",
             ],
         )
+        access = self.argocd._access  # noqa: SLF001  see below
+        access.authenticate = cache(access.authenticate)  # type: ignore[method-assign]  # a signature checked again for each request takes most of its time
         self._alice = self.argocd.add_account("alice", ["p, alice, *, *, */*, allow", "p, alice, projects, *, *, allow"])
-        self._by_digest = {ship.digest: ship for ship in self.fleet.ships.values()}
+        self._by_digest = {ship.digest: ship for ship in self.fleet.ships.values() if not ship.version.endswith(READ_ME)}
         self._by_config = {(ship.app, ship.config): ship for ship in self.fleet.ships.values()}
         self.apps: tuple[str, ...] = ()
         self.other_cause: dict[str, bool] = {}
@@ -242,6 +249,7 @@ class World:
     async def release(self, app: str, version: str) -> None:
         """The next version goes out."""
         self.diary.note(f"{app} {version} is released")
+        self.diary.desired.setdefault(app, []).append((self._loop.time(), version))
         self.fleet.point(app, version)
         live = self.applications.get(app)
         on = bool(live and _automated(live))
@@ -309,6 +317,11 @@ class World:
         self.diary.flag("Argo CD's API down", down)
 
     # --- what is ------------------------------------------------------------------------------------------------------------
+
+    def version_of(self, app: str, revision: str) -> str:
+        """The version that a configuration revision deploys; "?" when it is none of ours."""
+        ship = self._by_config.get((app, revision))
+        return ship.version if ship else "?"
 
     def held(self, app: str) -> bool:
         """Whether Backout's mark is on it."""

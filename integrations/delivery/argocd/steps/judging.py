@@ -49,6 +49,18 @@ def unedited(step: Step, intention: Intention, app: reading.Body) -> None:
     refuse_when(bool(expected - {reading.spec_digest(app)}), "somebody edited the spec since the plan was made")
 
 
+def still_unedited(app: reading.Body, intent: Intent) -> None:
+    """RefusedError when somebody edited the spec since the intent: a slow server or a restart may lie between it and the request."""
+    refuse_when(reading.spec_digest(app) != intent["spec_digest"], "somebody edited the spec meanwhile")
+
+
+def nothing_newer(app: reading.Body, intent: Intent) -> None:
+    """RefusedError when something was deployed since the intent."""
+    history = reading.history_of(app)
+    newest = entry_id(history[-1]) if history else -1
+    refuse_when(newest != int(intent["history_id"]), f"release {newest} was deployed meanwhile")
+
+
 def suspect_is_live(app: reading.Body, intention: Intention) -> None:
     """RefusedError when something else was deployed since the plan was made."""
     history = reading.history_of(app)

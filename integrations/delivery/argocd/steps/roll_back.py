@@ -63,6 +63,7 @@ class RollBack(ArgoStep):
         judging.refuse_when(before.seen is not Seen.NOT_SEEN, before.says)
         looked = await self.t.get(intent)
         judging.refuse_when(reading.auto_sync_on(looked.app), "auto-sync is on again")
+        judging.still_unedited(looked.app, intent)  # what was deployed since, `see` told above
         try:
             await self.send(looked, intent, guard)
         except ServerRefusedError as error:

@@ -64,6 +64,8 @@ class StopAutoSync(ArgoStep):
         def stop(app: reading.Body) -> Sequence[Mapping[str, Json]]:
             changed = not judging.same_automated(reading.automated_of(app), intent["remembered"]["automated"])
             judging.refuse_when(changed, "the settings of auto-sync changed meanwhile")
+            judging.still_unedited(app, intent)
+            judging.nothing_newer(app, intent)
             return _stop_patch(app, intent)
 
         try:
@@ -81,7 +83,8 @@ class StopAutoSync(ArgoStep):
         """Where nothing renders a patch is refused (400/3). The last writer wins here, so the spec is read again right before."""
         looked = await self.t.get(intent)
         spec = dict(reading.part(looked.app, "spec"))
-        judging.refuse_when(reading.spec_digest(looked.app) != intent["spec_digest"], "somebody edited the spec meanwhile")
+        judging.still_unedited(looked.app, intent)
+        judging.nothing_newer(looked.app, intent)
         remembered = intent["remembered"]["automated"]
         judging.refuse_when(not judging.same_automated(reading.automated_of(looked.app), remembered), "the settings of auto-sync changed meanwhile")
         spec["syncPolicy"] = {**reading.part(spec, "syncPolicy"), "automated": {**remembered, "enabled": False}}

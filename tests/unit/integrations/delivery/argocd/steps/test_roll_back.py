@@ -53,6 +53,16 @@ def holding(stage: Stage, *, revision: str, by: dict[str, Any], **state: Any) ->
     stage.sandbox.write_by_kubernetes("web", hold)
 
 
+async def test_promise_5_nothing_is_rolled_back_once_somebody_edits_the_spec(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    plain.sandbox.write_by_kubernetes("web", lambda app: app["spec"].update(revisionHistoryLimit=3))
+    guard = CountingGuard()
+    with pytest.raises(RefusedError, match="somebody edited the spec meanwhile"):
+        await plain.argo.act(step, intent, guard)
+    assert guard.asked == 0
+
+
 async def test_a_rollback_deploys_the_goal_release_again(plain: Stage) -> None:
     step, intention = await plain.ready("web", "roll_back")
     intent = await plain.argo.intend(step, intention)

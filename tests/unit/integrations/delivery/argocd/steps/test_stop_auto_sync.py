@@ -39,6 +39,28 @@ async def test_settings_of_auto_sync_that_changed_are_not_overwritten(auto: Stag
         await auto.argo.intend(step, intention)
 
 
+async def test_promise_5_auto_sync_is_not_stopped_once_something_newer_is_live(auto: Stage) -> None:
+    step, intention = await auto.ready("web", "stop_auto_sync")
+    intent = await auto.argo.intend(step, intention)
+    auto.commit("web", "registry.example/web:3.0")
+    await auto.person("GET", "/applications/web?refresh=normal")
+    await auto.deployed("web", 3)
+    guard = CountingGuard()
+    with pytest.raises(RefusedError, match="release 2 was deployed meanwhile"):
+        await auto.argo.act(step, intent, guard)
+    assert (guard.asked, automated(await auto.raw("web"))) == (0, AUTO)
+
+
+async def test_promise_5_auto_sync_is_not_stopped_once_somebody_edits_the_spec(auto: Stage) -> None:
+    step, intention = await auto.ready("web", "stop_auto_sync")
+    intent = await auto.argo.intend(step, intention)
+    auto.sandbox.write_by_kubernetes("web", lambda app: app["spec"].update(revisionHistoryLimit=3))
+    guard = CountingGuard()
+    with pytest.raises(RefusedError, match="somebody edited the spec meanwhile"):
+        await auto.argo.act(step, intent, guard)
+    assert (guard.asked, automated(await auto.raw("web"))) == (0, AUTO)
+
+
 async def test_a_change_in_the_same_moment_fails_the_patchs_test_and_nothing_is_written(auto: Stage) -> None:
     step, intention = await auto.ready("web", "stop_auto_sync")
     intent = await auto.argo.intend(step, intention)
