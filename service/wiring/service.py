@@ -57,7 +57,7 @@ KEEP_ENDED = timedelta(days=2)
 class Service:
     """The running service but for its HTTP edge: stores, engine, story, loops.
 
-    `database`, `engine` and `edges` (everything that speaks to the outside) are made from the settings; tests bring their own.
+    `database`, `engine`, `edges` (everything that speaks to the outside) and `lease` are made from the settings; tests bring their own.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Service:
         database: Database | None = None,
         engine: Engine | None = None,
         edges: Outside | None = None,
+        lease: Lease | Alone | None = None,
     ) -> None:
         self.settings, self.clock = settings, clock
         self.database = database or Database(settings.store)
@@ -76,7 +77,7 @@ class Service:
         self.told = Told(
             channels=tuple(f"notify:{name}" for name in self.outside.notifiers), public_url=settings.public_url, trace_link=settings.audit.trace_link
         )
-        self.lease = _lease(self.database, clock, settings)
+        self.lease = lease or _lease(self.database, clock, settings)
         self.engine = engine or Engine(url=settings.store, executor_id=self.lease.name)
         self.alerts = AlertStore(self.database)
         self.encoder = LateEncoder(settings.audit.environment)

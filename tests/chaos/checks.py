@@ -171,7 +171,7 @@ def everything_ends(case: Case) -> Iterator[Violation]:
 def unknown_is_never_safe(case: Case) -> Iterator[Violation]:
     for op in case.ops:
         verdict = op.last("verdict")
-        if not op.by_itself:
+        if not op.by_itself or all(compensates(op, one) for one in op.sent):  # to take its mark off what is well asks nobody
             continue
         if verdict is None:
             yield Violation(1, f"{op.id} acted without a verdict")

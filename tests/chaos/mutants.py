@@ -19,7 +19,8 @@ from integrations.delivery.argocd.steps.restore_auto_sync import RestoreAutoSync
 from integrations.delivery.argocd.steps.roll_back import RollBack
 from integrations.delivery.argocd.steps.step import Tools
 from integrations.delivery.argocd.steps.stop_auto_sync import StopAutoSync
-from service.domain import evaluation, recovery, verdict
+from service.domain import difference, evaluation, holding, recovery, verdict
+from service.domain.difference import Likeness
 from service.domain.errors import UnavailableError
 from service.domain.facts import Known
 from service.domain.model import Mode, Outcome, RawDelivery
@@ -39,6 +40,7 @@ from service.workflow.desk import Desk
 from service.workflow.own_facts import OwnFacts
 from tests.chaos.fate import Trouble
 from tests.chaos.schedule import WARM, Event, Schedule
+from tests.chaos.world import READ_ME
 
 Patch = tuple[Any, str, Any]
 
@@ -202,6 +204,15 @@ def _gives_auto_sync_back_over_a_rollback() -> Sequence[Patch]:
         del self, intent
 
     return [(RestoreAutoSync, "_never_accepted", sure), (taking_back, "decisive", lambda _: -1)]
+
+
+def _takes_any_commit_for_a_fix() -> Sequence[Patch]:
+    recognise = difference.recognise
+
+    def differs(content: Any, bad: Any) -> Any:
+        return dataclasses.replace(recognise(content, bad), likeness=Likeness.NONE)
+
+    return [(holding, "recognise", differs)]
 
 
 def _believes_the_first_good_look() -> Sequence[Patch]:
@@ -386,6 +397,14 @@ MUTANTS = (
         rates=CALM,
         events=lambda app, chance: [Event(T0 + chance.uniform(40.8, 43.0), "person", (app, "syncs"))],
         within=40,
+    ),
+    Mutant(
+        name="takes any commit for a fix",
+        promise=7,
+        says="a commit that changes nothing brings the held release back",
+        patches=_takes_any_commit_for_a_fix,
+        rates=CALM,
+        events=lambda app, _: [Event(T0 + 120, "release", (app, f"2.0.0{READ_ME}")), Event(T0 + 300, "repeat_post", (1,))],
     ),
     Mutant(name="believes the first good look", promise=8, says="recovered without the bake time", patches=_believes_the_first_good_look, rates=CALM),
     Mutant(

@@ -26,6 +26,7 @@ from service.domain.errors import BackoutError, UnavailableError
 from service.domain.model import Actor, RawDelivery, TargetId
 from service.domain.ports import Work
 from service.domain.verdict import Answer
+from service.engine.lease import Alone
 from service.engine.tasks import Tasks
 from service.settings import (
     AlertsSettings,
@@ -293,7 +294,7 @@ class Play:
             notifiers={"on-call": Knocking(self.receivers["on-call"], process.point)},
             trace=Knocking(self.receivers["trace"], process.point),
         )
-        service = Service(self.settings, self.clock, database=database, engine=engine, edges=edges)
+        service = Service(self.settings, self.clock, database=database, engine=engine, edges=edges, lease=Alone())
         service.tasks = SlowTasks(self.story.defects)
         await service.start()
         self.service = service
