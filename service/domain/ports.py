@@ -324,8 +324,8 @@ class Journal(Protocol):
 
     async def load(self, operation_id: str) -> Operation | None: ...
     async def commit(self, operation: Operation, transition: Transition, at: datetime) -> bool: ...
-    async def bump(self, operation: Operation) -> bool:
-        """Give the operation a new `seq`, so that a new segment may run it (reconciler)."""
+    async def bump(self, operations: Sequence[Operation]) -> Sequence[Operation]:
+        """Give these a new `seq` and hand their next segment over with it; those that moved meanwhile are left out of the answer."""
         ...
 
     async def alive(self) -> Sequence[Operation]: ...
@@ -500,6 +500,11 @@ class Work:
     kind: str
     id: str
     seq: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the engine calls it, once for ever."""
+        return f"{self.kind}:{self.id}:{self.seq}"
 
 
 class HandOver(Protocol):

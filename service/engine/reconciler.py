@@ -13,6 +13,9 @@ log = structlog.get_logger()
 PATIENCE = timedelta(seconds=10)
 """A row that moved within this time is not looked at: its segment may just be between two steps."""
 
+TOGETHER = 100
+"""Operations that get their next segment in one transaction."""
+
 
 class Reconciler:
     """One round every few seconds, in any replica."""
@@ -23,15 +26,22 @@ class Reconciler:
         self._alerts = alerts
         self._clock = clock
         self._repaired = repaired
+        self._patience = PATIENCE
 
-    async def round(self, *, patience: timedelta = PATIENCE) -> int:
+    def hurry(self) -> None:
+        """The next round waits for nothing: who says so knows that nobody else can be between two steps, as after a start alone on the store."""
+        self._patience = timedelta(0)
+
+    async def round(self) -> int:
         """Repair what stands still; answers how many repairs."""
-        now, repairs = self._clock.now(), 0
-        for operation in await self._journal.due(now - patience):
-            if now - operation.updated_at < patience or await self._engine.is_active(Work(kind="operation", id=operation.id, seq=operation.seq)):
-                continue
-            if await self._journal.bump(operation):
-                await self._engine.start(Work(kind="operation", id=operation.id, seq=operation.seq + 1))
+        patience, self._patience = self._patience, PATIENCE
+        now = self._clock.now()
+        due = [one for one in await self._journal.due(now - patience) if now - one.updated_at >= patience]
+        active = await self._engine.active() if due else frozenset()
+        still = [one for one in due if Work(kind="operation", id=one.id, seq=one.seq).name not in active]
+        repairs = 0
+        for start in range(0, len(still), TOGETHER):
+            for operation in await self._journal.bump(still[start : start + TOGETHER]):
                 log.warning("operation had no segment; started one", operation=operation.id, phase=operation.phase)
                 self._repaired("operation")
                 repairs += 1

@@ -163,17 +163,20 @@ class OperationStore:
                     found[row.id] = (row.rev, row.updated_at)
         return found
 
-    async def bump(self, operation: Operation) -> bool:
-        """Give the operation a new `seq`; False if it moved meanwhile."""
+    async def bump(self, operations: Sequence[Operation]) -> Sequence[Operation]:
+        """Give these a new `seq` and hand their next segment over in the same transaction; those that moved meanwhile are left out of the answer."""
+        bumped = []
         async with self._database.write() as connection:
-            done = await connection.execute(
-                t.operation.update()
-                .where(
-                    t.operation.c.id == operation.id, t.operation.c.seq == operation.seq, t.operation.c.rev == operation.rev, t.operation.c.done_at.is_(None)
+            for one in operations:
+                done = await connection.execute(
+                    t.operation.update()
+                    .where(t.operation.c.id == one.id, t.operation.c.seq == one.seq, t.operation.c.rev == one.rev, t.operation.c.done_at.is_(None))
+                    .values(seq=one.seq + 1, rev=one.rev + 1, wake_at=None)
                 )
-                .values(seq=operation.seq + 1, rev=operation.rev + 1, wake_at=None)
-            )
-            return bool(done.rowcount)
+                if done.rowcount:
+                    await self._hand_over.later(connection, Work(kind="operation", id=one.id, seq=one.seq + 1), timedelta(0))
+                    bumped.append(one)
+        return bumped
 
     async def decide(self, operation_id: str, *, seq: int, actor: Actor, approve: bool, at: datetime, body: Mapping[str, Json]) -> bool:
         """Record the first decision on a waiting operation and wake it under a new seq; False if it no longer waits at `seq`."""

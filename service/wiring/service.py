@@ -191,7 +191,7 @@ class Service:
         await self.answers.give_up_all()
         await self.engine.launch()
         if self.lease.leads:  # else another process may be between two steps
-            await self.reconciler.round(patience=timedelta(0))
+            self.reconciler.hurry()
         if isinstance(self.lease, Lease):
             self._vital.every(self.lease.every, "beat", self.lease.beat)
             self._vital.every(self.lease.every, "sweep", self._sweep)

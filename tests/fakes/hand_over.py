@@ -12,7 +12,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.delayed: list[tuple[Work, timedelta]] = []
         self.started: list[Work] = []
-        self.active: set[Work] = set()
+        self.running: set[Work] = set()
         self.broken: Exception | None = None
 
     async def later(self, transaction: Any, work: Work, delay: timedelta) -> None:
@@ -29,4 +29,8 @@ class FakeEngine:
 
     async def is_active(self, work: Work) -> bool:
         """Whether a test said so."""
-        return work in self.active
+        return work in self.running
+
+    async def active(self) -> frozenset[str]:
+        """The names of what a test said."""
+        return frozenset(work.name for work in self.running)

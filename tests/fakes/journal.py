@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from service.domain.model import Actor, Json, Operation
-from service.domain.ports import AuditEvent, Transition
+from service.domain.ports import AuditEvent, Transition, Work
 
 SHORT_WAIT = 5.0
 
@@ -14,6 +14,7 @@ class FakeJournal:
     """Implements `Journal` as far as one process needs it. `trouble` is raised by the next commits, one each; `commits` remembers what was tried."""
 
     def __init__(self, *operations: Operation) -> None:
+        self.handed: list[Work] = []
         self.rows: dict[str, Operation] = {one.id: one for one in operations}
         self.wakes: dict[str, datetime] = {}
         self.trouble: list[Exception] = []
@@ -50,13 +51,16 @@ class FakeJournal:
         self.log += transition.events
         return True
 
-    async def bump(self, operation: Operation) -> bool:
-        """A new seq, unless the row moved."""
-        row = self.rows[operation.id]
-        if (row.seq, row.rev) != (operation.seq, operation.rev):
-            return False
-        self.rows[row.id] = replace(row, seq=row.seq + 1, rev=row.rev + 1)
-        return True
+    async def bump(self, operations: Sequence[Operation]) -> Sequence[Operation]:
+        """A new seq for each, unless the row moved; what is handed over is in `handed`."""
+        bumped = []
+        for operation in operations:
+            row = self.rows[operation.id]
+            if (row.seq, row.rev) == (operation.seq, operation.rev):
+                self.rows[row.id] = replace(row, seq=row.seq + 1, rev=row.rev + 1)
+                self.handed.append(Work(kind="operation", id=row.id, seq=row.seq + 1))
+                bumped.append(operation)
+        return bumped
 
     async def alive(self) -> Sequence[Operation]:
         """All that have not ended."""

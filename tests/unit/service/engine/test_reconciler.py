@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from service.domain.model import Outcome
 from service.domain.ports import Alerts, Work
-from service.engine.reconciler import PATIENCE, Reconciler
+from service.engine.reconciler import PATIENCE, TOGETHER, Reconciler
 from service.engine.segments import Engine
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.hand_over import FakeEngine
@@ -50,22 +50,24 @@ class Bench:
 async def test_an_operation_without_a_segment_gets_one_under_the_next_seq() -> None:
     bench = Bench(operation(updated_at=OLD))
     assert await bench.reconciler.round() == 1
-    assert bench.engine.started == [Work(kind="operation", id="op_1", seq=1)]
+    assert bench.journal.handed == [Work(kind="operation", id="op_1", seq=1)]
     assert (bench.journal.rows["op_1"].seq, bench.repaired) == (1, ["operation"])
 
 
 async def test_an_operation_that_just_moved_or_whose_segment_runs_is_left_alone() -> None:
     bench = Bench(operation(updated_at=START), operation("op_2", updated_at=OLD))
-    bench.engine.active = {Work(kind="operation", id="op_2", seq=0)}
+    bench.engine.running = {Work(kind="operation", id="op_2", seq=0)}
     assert await bench.reconciler.round() == 0
-    assert (bench.engine.started, bench.repaired) == ([], [])
+    assert (bench.journal.handed, bench.repaired) == ([], [])
     bench.clock.at += PATIENCE
     assert await bench.reconciler.round() == 1
 
 
-async def test_at_a_start_nothing_is_waited_for() -> None:
-    bench = Bench(operation(updated_at=START))
-    assert await bench.reconciler.round(patience=timedelta(0)) == 1
+async def test_after_a_start_alone_nothing_is_waited_for_once() -> None:
+    bench = Bench(operation(updated_at=START), operation("op_2", updated_at=START))
+    bench.reconciler.hurry()
+    assert await bench.reconciler.round() == 2
+    assert await bench.reconciler.round() == 0
 
 
 async def test_what_waits_or_ended_needs_no_segment() -> None:
@@ -89,14 +91,14 @@ async def test_an_operation_that_moved_meanwhile_is_not_started_twice() -> None:
 
     bench = Bench()
     bench.journal = Moves(operation(updated_at=OLD))
-    assert await bench.fresh().round() == 0
-    assert bench.engine.started == []
+    assert await bench.reconciler.round() == 0
+    assert bench.journal.handed == []
 
 
 async def test_promise_2_a_delivery_that_nobody_placed_is_placed() -> None:
     bench = Bench()
     bench.alerts.waiting = ["dlv_1", "dlv_2"]
-    bench.engine.active = {Work(kind="delivery", id="dlv_2", seq=0)}
+    bench.engine.running = {Work(kind="delivery", id="dlv_2", seq=0)}
     assert await bench.reconciler.round() == 1
     assert [one.id for one in bench.engine.started] == ["dlv_1"]
     assert bench.repaired == ["delivery"]
@@ -115,12 +117,19 @@ async def test_a_delivery_whose_repair_runs_is_left_alone() -> None:
     bench = Bench()
     bench.alerts.waiting = ["dlv_1"]
     await bench.reconciler.round()
-    bench.engine.active = set(bench.engine.started)
+    bench.engine.running = set(bench.engine.started)
     assert await bench.reconciler.round() == 0
 
 
 async def test_a_delivery_that_has_just_come_is_left_to_whoever_took_it() -> None:
     bench = Bench()
     await bench.reconciler.round()
-    await bench.reconciler.round(patience=timedelta(0))
+    bench.reconciler.hurry()
+    await bench.reconciler.round()
     assert bench.alerts.before == [bench.clock.now() - PATIENCE, bench.clock.now()]
+
+
+async def test_many_that_stand_still_get_their_segments_together() -> None:
+    bench = Bench(*(operation(f"op_{number}", updated_at=OLD) for number in range(TOGETHER + 5)))
+    assert await bench.reconciler.round() == TOGETHER + 5
+    assert len({one.id for one in bench.journal.handed}) == TOGETHER + 5

@@ -7,14 +7,14 @@ import pytest
 from service.domain.errors import UnavailableError
 from service.domain.ports import Work
 from service.engine.runner import Directive, Runner
-from service.engine.segments import Engine, _plain, _workflow_id
+from service.engine.segments import Engine, _plain
 
 WORK = Work(kind="operation", id="op_1", seq=3)
 
 
 def test_a_segment_is_named_by_its_row_and_seq() -> None:
-    assert _workflow_id(WORK) == "operation:op_1:3"
-    assert _workflow_id(WORK) != _workflow_id(Work(kind="delivery", id="op_1", seq=3))
+    assert WORK.name == "operation:op_1:3"
+    assert WORK.name != Work(kind="delivery", id="op_1", seq=3).name
 
 
 def test_the_engine_opens_the_stores_address_with_its_own_driver() -> None:

@@ -164,14 +164,14 @@ async def test_an_ended_operation_does_not_move_any_more(operations: OperationSt
     row = await begun(operations)
     await operations.commit(row, step("ended", done=Outcome.EXPIRED), START)
     assert not await operations.commit(replace(row, rev=1), step(), START)
-    assert not await operations.bump(replace(row, rev=1))
+    assert await operations.bump([replace(row, rev=1)]) == []
     assert (await now(operations)).outcome is Outcome.EXPIRED
 
 
 async def test_a_bump_gives_a_new_seq_unless_the_row_moved(operations: OperationStore) -> None:
     row = await begun(operations)
-    assert await operations.bump(row)
-    assert not await operations.bump(row)
+    assert await operations.bump([row]) == [row]
+    assert await operations.bump([row]) == []
     after = await now(operations)
     assert (after.seq, after.rev) == (1, 1)
 
