@@ -1,6 +1,6 @@
 """Everything the edge is made of, as one value that wiring fills in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from service.api.senders import Senders
 from service.domain.model import Json
 from service.domain.policy import Policies
 from service.domain.ports import AlertSource, Clock, Starter
+from service.workflow.keeper import Orphan
 from service.workflow.watch import Freshness
 
 
@@ -37,6 +38,8 @@ class Drain:
 class Parts:
     """What `make_app` needs.
 
+    `orphans` lists hold marks that no open hold explains.
+
     `alert_sources` maps the last segment of an intake's address to its parser. `freshness` is the watcher's own mapping, read at each request. `trees`
     and `tree_text` turn an operation's stored spans into one JSON tree a trace, and into text. `trace_link` may hold `{trace_id}`; `public_url` is ""
     when links are to be relative. `intake_limit` is how many deliveries may be in flight before the intake answers 503.
@@ -49,6 +52,7 @@ class Parts:
     live: Live
     alerts: AlertRecords
     holds: HoldReads
+    orphans: Callable[[], Awaitable[Sequence[Orphan]]]
     plans: PlanShelf
     answers: AnswerShelf
     stop: StopSwitch

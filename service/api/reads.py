@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from service.domain.holding import HeldRelease
 from service.domain.model import Actor, Episode, Hold, Incident, Json, Operation, RawDelivery, ReleaseRecord, TargetId
 from service.domain.ports import AuditEvent, ListedTarget
 from service.workflow.examine import Examination
@@ -72,6 +73,7 @@ class HoldReads(Protocol):
     """Holds, open and ended."""
 
     async def load(self, hold_id: str) -> Hold | None: ...  # noqa: D102
+    async def releases(self, hold_id: str) -> Sequence[HeldRelease]: ...  # noqa: D102
     async def open_for(self, target: TargetId) -> Hold | None: ...  # noqa: D102
     async def open_ids(self) -> Mapping[TargetId, str]: ...  # noqa: D102
     async def find(  # noqa: D102

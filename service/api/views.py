@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from service.domain.facts import Evidence
-from service.domain.model import Actor, Episode, Hold, Image, Incident, Json, Mode, Operation, Release, ReleaseRecord, TargetId
+from service.domain.holding import HeldRelease
+from service.domain.model import Actor, Episode, Hold, Image, Incident, Json, Mode, Operation, Release, ReleaseRecord, TargetId, Watch
 from service.domain.planning.plan import Plan, Step
 from service.domain.policy import TargetPolicy, can_override, decide
 from service.domain.ports import AuditEvent, ListedTarget
 from service.domain.verdict import Answer, Finding, Verdict
 from service.workflow import record
 from service.workflow.examine import Examination
+from service.workflow.keeper import Orphan
 from service.workflow.watch import Freshness
 
 View = dict[str, Json]
@@ -508,8 +510,37 @@ def incident_events(one: Incident, rows: Sequence[AuditEvent], after: int) -> Vi
     return {"incident": one.id, "state": "open" if one.closed_at is None else "closed", "events": newer(rows, after)}
 
 
-def hold(one: Hold, *, now: datetime, allowed: Sequence[str], addresses: Addresses) -> View:
-    """What keeps a release away."""
+def _watch(seen: Watch) -> View:
+    return {
+        "at": utc(seen.at),
+        "standing": str(seen.standing),
+        "says": seen.says,
+        "desired": seen.desired,
+        "candidate": seen.candidate,
+        "title": seen.title,
+        "operation": seen.operation_id or None,
+        "again_at": maybe(seen.again_at),
+        "troubles": list(seen.troubles.values()),
+    }
+
+
+def _held(one: HeldRelease) -> View:
+    return {
+        "key": one.key,
+        "title": one.title,
+        "since": utc(one.since),
+        "operation": one.operation_id or None,
+        "bad": None if one.bad is None else one.bad.says,
+    }
+
+
+def orphan(one: Orphan) -> View:
+    """A hold mark that no open hold explains."""
+    return {"target": str(one.mark.target), "marker": one.mark.marker, "says": one.says, "since": utc(one.mark.since), "clears": one.mark.unmark}
+
+
+def hold(one: Hold, *, now: datetime, allowed: Sequence[str], addresses: Addresses, releases: Sequence[HeldRelease] | None = None) -> View:
+    """What keeps a release away; with `releases` in full."""
     return tagged(
         {
             "id": one.id,
@@ -520,7 +551,10 @@ def hold(one: Hold, *, now: datetime, allowed: Sequence[str], addresses: Address
             "reason": one.reason,
             "review_at": utc(one.review_at),
             "review_due": one.closed_at is None and now >= one.review_at,
+            "reviews": one.reviews,
             "owner": one.owner,
+            "watch": None if one.watch is None else _watch(one.watch),
+            **({} if releases is None else {"releases": [_held(release) for release in releases]}),
             "held": list(one.held),
             "remembered": dict(one.remembered),
             "closed_at": maybe(one.closed_at),

@@ -89,7 +89,12 @@ SPANS: Final = (
     SpanName(f"{spans.CHECKED}<check>", "verify / check.<check>", "the last look's answer to one check", "check.sli"),
     SpanName(spans.HOLD, "hold", "a hold was opened", spans.HOLD),
     SpanName(spans.COMPLETED, "operation.completed", "the operation ended; short, with the same keys as the root", spans.COMPLETED),
-    SpanName(spans.HOLD_END, "the root of a trace of its own", "a hold ended; linked to the root of the operation that opened it", spans.HOLD_END),
+    SpanName(
+        spans.HOLD_END,
+        "the root of a trace of its own",
+        "a hold ended; linked to the root of the operation that opened it, and of the one that went forward",
+        spans.HOLD_END,
+    ),
 )
 
 _SEARCH = "root, operation.accepted, operation.completed"
@@ -186,7 +191,7 @@ ATTRIBUTES: Final = (
     Attribute(spans.HOLD_HELD, "text", "hold", "keys of the releases held away, separated by spaces", "5f2d1c0b9a8e7d6c5b4a3928"),
     Attribute(spans.HOLD_OWNER, "text", "hold", "who looks after it", "automation:backout"),
     Attribute(spans.HOLD_REVIEW_AT, "text", "hold", "when a person should look at it (RFC 3339, UTC)", "2026-05-11T14:02:59+00:00"),
-    Attribute(spans.HOLD_ENDED_BY, "text", "hold.end", "who ended it, `<kind>:<name>`", "user:alice"),
+    Attribute(spans.HOLD_ENDED_BY, "text", "hold.end", "who ended it: `<kind>:<name>`, or `forward` where a verified release did", "user:alice"),
     Attribute(spans.HOLD_BECAUSE, "text", "hold.end", "why", "v2.5.1 is verified"),
     Attribute(SECRETS_REMOVED, "int", "spans from which something was taken out", "how many values looked like secrets and became `[removed]`", "1"),
     Attribute(LINKS_MALFORMED, "text", "spans given a link that is none", "the traceparents that could not be read, separated by spaces", "00-xyz-01"),

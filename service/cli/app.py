@@ -38,6 +38,7 @@ def make_app() -> typer.Typer:
         app.command()(command)
     holds = _group(looking.holds.__doc__ or "", alone=True)
     holds.callback()(looking.holds)
+    holds.command("show")(looking.show_hold)
     holds.command("end")(deciding.end_hold)
     app.add_typer(holds, name="holds")
     token = _group("Keys and tokens for the API.")

@@ -3,7 +3,7 @@
 All text of the documents is data: it is made harmless (`terminal.clean`) and never read as markup. Colour only repeats what the words say.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from io import StringIO
 from typing import Any, Final
@@ -497,9 +497,10 @@ def alerts(document: Doc, now: datetime) -> RenderableType:
 
 def holds(document: Doc, now: datetime) -> RenderableType:
     """One line a hold, with what ends it by hand."""
-    found = _docs(document.get("holds"))
+    found, orphans = _docs(document.get("holds")), _docs(document.get("orphans"))
+    lost = Group(*(line for one in orphans for line in _orphan(one)))
     if not found:
-        return Text("no holds")
+        return Group(Text("no holds"), lost) if orphans else Text("no holds")
     table = _table("hold", "target", "since", "review", "reason")
     for one in found:
         review = "ended" if one.get("state") == "ended" else ago(one.get("review_at"), now)
@@ -507,9 +508,42 @@ def holds(document: Doc, now: datetime) -> RenderableType:
         if one.get("state") == "ended":
             reason = f"ended by {text(one.get('ended_by'))}: {text(one.get('ended_because'))}"
         table.add_row(
-            short(one.get("id")), text(one.get("target")), ago(one.get("opened_at"), now), Text(review, style="yellow" if one.get("review_due") else ""), reason
+            short(one.get("id")),
+            text(one.get("target")),
+            ago(one.get("opened_at"), now),
+            Text(f"{review}, {one['reviews']} past" if one.get("reviews") else review, style="yellow" if one.get("review_due") or one.get("reviews") else ""),
+            reason,
         )
-    return _and_more(document, table)
+    return Group(_and_more(document, table), lost) if orphans else _and_more(document, table)
+
+
+def _orphan(one: Doc) -> Iterator[RenderableType]:
+    yield Text(f"orphaned: {text(one.get('says'))}", style="yellow")
+    yield command(f"  to take the mark off: {text(one.get('clears'))}")
+
+
+def hold(document: Doc, now: datetime) -> RenderableType:
+    """One hold: what is held and why, what it waits for, and what is not as it was left."""
+    lines = [
+        Text(f"hold {short(document.get('id'))} on {text(document.get('target'))}: {text(document.get('reason'))}", style="bold"),
+        Text(f"since {ago(document.get('opened_at'), now)}, owner {text(document.get('owner'))}, next review {ago(document.get('review_at'), now)}"),
+    ]
+    if document.get("reviews"):
+        lines.append(Text(f"{document['reviews']} reviews came and went", style="yellow"))
+    for one in _docs(document.get("releases")):
+        what = f"only it has {text(one.get('bad'))}" if one.get("bad") else "what only it has is not known yet"
+        lines.append(Text(f"held    {text(one.get('title'))}: {what}"))
+    seen = document.get("watch") or {}
+    if document.get("state") == "ended":
+        lines.append(Text(f"ended by {text(document.get('ended_by'))}: {text(document.get('ended_because'))}"))
+    elif seen:
+        lines.append(Text(f"desired {text(seen.get('desired'))[:12] or 'not known'}: {text(seen.get('says'))}"))
+        lines += [Text(f"changed {trouble}", style="yellow") for trouble in seen.get("troubles") or ()]
+        if seen.get("operation"):
+            lines.append(command(f"last tried: backout operations show {short(seen['operation'])}"))
+    else:
+        lines.append(Text("it was not looked at yet"))
+    return Group(*lines)
 
 
 def hold_ended(document: Doc) -> RenderableType:

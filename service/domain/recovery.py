@@ -48,7 +48,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the verification is. `passes` counts good looks with fresh samples since `good_since`; `ended` is recovered, not_recovered, inconclusive."""
+    """How far the verification is. `passes` counts good looks with fresh samples since `good_since`; `ended` is recovered, not_recovered, inconclusive.
+
+    `bad_since` counts looks that see harm (the SLI outside its bound, an alert that fires), in a row.
+    """
 
     started_at: datetime
     give_up_at: datetime
@@ -58,6 +61,7 @@ class Progress:
     ended: str = ""
     says: str = ""
     checks: tuple[Check, ...] = ()
+    bad_since: datetime | None = None
 
 
 def give_up_at(started_at: datetime, *, at_least: timedelta, range_of_sli: timedelta, keep_firing: timedelta, interval: timedelta, bake: timedelta) -> datetime:
@@ -199,11 +203,19 @@ def check_alerts(now: Mapping[str, Fact[AlertNow]]) -> Check:
     return Check(name="alert", look=worst, says=says)
 
 
-def advance(progress: Progress, checks: Sequence[Check], *, now: datetime, sampled_at: datetime | None, policy: RecoveredWhen) -> Progress:
+HARM = frozenset({"sli", "alert"})
+"""Checks that see harm done; pods that are not ready yet do none by themselves."""
+
+
+def advance(
+    progress: Progress, checks: Sequence[Check], *, now: datetime, sampled_at: datetime | None, policy: RecoveredWhen, patient: bool = True
+) -> Progress:
     """Add one look. Recovered = good for the whole bake time (at least two scrape intervals) in k looks, each with a sample newer than the last.
 
     A bad or unknown look starts the count again. At the give-up time the last look decides: bad = not recovered, anything else = inconclusive. Where
     there is nothing to measure by and all else was good for the bake time, waiting longer would not tell more: inconclusive.
+
+    Not `patient`: all was well before, so harm seen for the whole bake time is the new release's, and is not watched any longer.
     """
     bake = max(policy.bake, 2 * policy.scrape_interval)
     worst = _worst(checks)
@@ -226,6 +238,10 @@ def advance(progress: Progress, checks: Sequence[Check], *, now: datetime, sampl
             return replace(step, ended="inconclusive", says=f"inconclusive: {says}")
     else:
         step = replace(step, passes=0, good_since=None)
+    harm = any(c.name in HARM and c.look is Look.BAD for c in checks)
+    step = replace(step, bad_since=(progress.bad_since or now) if harm else None)
+    if not patient and step.bad_since is not None and now - step.bad_since >= bake:
+        return replace(step, ended="not_recovered", says=f"not recovered: {says}, for {int((now - step.bad_since).total_seconds())} s")
     if now >= progress.give_up_at:
         ended = "not_recovered" if worst is Look.BAD else "inconclusive"
         return replace(step, ended=ended, says=f"{ended.replace('_', ' ')}: {says}")

@@ -15,6 +15,7 @@ from service.domain.ports import Checked, Clock
 from service.settings import Settings, load
 from service.store.alerts import AlertStore
 from service.store.database import Database
+from service.store.holds import HoldStore
 from service.store.migrating import migrate
 from service.store.records import StopStore
 from service.store.targets import TargetStore
@@ -92,6 +93,9 @@ async def _check_store(settings: Settings, clock: Clock) -> list[Checked]:
         last = await AlertStore(database).last_delivery()
         targets = TargetStore(database)
         known = await targets.known()
+        holds = HoldStore(database)
+        kept = {hold.target: hold for hold in await holds.open()}
+        orphans = [mark for mark in await targets.marked() if mark.target not in kept]
         seen = [any(r.images and r.healthy_for > timedelta(0) for r in (await targets.records(one)).values()) for one in known]
     except (BackoutError, OSError) as error:
         return [Checked(what="store", well="no", says=str(error), fix="Make the store's folder writable, or start the database.")]
@@ -106,6 +110,13 @@ async def _check_store(settings: Settings, clock: Clock) -> list[Checked]:
         lines.append(Checked(what="alerts", well="warn", says="no delivery yet", fix=fix))
     else:
         lines.append(Checked(what="alerts", well="ok", says=f"last delivery {int((clock.now() - last[0]).total_seconds())} s ago, {last[1]} alerts"))
+    for mark in orphans:
+        says = f"{mark.target} carries a hold mark that no open hold here explains: {mark.marker[:80]}"
+        lines.append(Checked(what="orphaned hold", well="warn", says=says, fix=mark.unmark or "Take the mark off."))
+    late = [hold for hold in kept.values() if hold.reviews]
+    if late:
+        says = f"{len(late)} of {len(kept)} open holds are past their review: {', '.join(str(hold.target) for hold in late[:3])}"
+        lines.append(Checked(what="holds", well="warn", says=says, fix="Release a fix, or `backout holds end`."))
     if known and not all(seen):
         says = f"{len(seen) - sum(seen)} of {len(seen)} targets have no release yet that Backout saw healthy: for those going back is unknown"
         lines.append(Checked(what="releases", well="warn", says=says, fix="Let the service run; it is known from the next release on."))

@@ -121,6 +121,7 @@ def parts(service: Service, registry: CollectorRegistry, drain: Drain) -> Parts:
         live=live,
         alerts=service.alerts,
         holds=service.holds,
+        orphans=service.keeper.orphans,
         plans=service.plans,
         answers=service.answers,
         stop=service.stop_switch,
@@ -167,6 +168,9 @@ class _Gauges:
         self._oldest = Gauge("backout_outbox_oldest_age_seconds", "Age of the oldest message that waits.", ("channel",), registry=registry)
         self._parked = Gauge("backout_outbox_parked", "Messages that were set aside for a person.", ("channel",), registry=registry)
         self._alive = Gauge("backout_operations_in_progress", "Operations that have not ended.", registry=registry)
+        self._holds = Gauge("backout_holds_open", "Holds that have not ended.", registry=registry)
+        self._past_review = Gauge("backout_holds_past_review", "Open holds whose review came and went.", registry=registry)
+        self._orphaned = Gauge("backout_orphaned_holds", "Hold marks on targets that no open hold here explains.", registry=registry)
         self._streams = Gauge("backout_event_streams", "Streams of events that are open.", registry=registry)
         self._failed = Gauge("backout_background_failed_rounds", "Rounds of background loops that failed since the start.", ("loop",), registry=registry)
         self._listed = Gauge(
@@ -187,6 +191,10 @@ class _Gauges:
             self._parked.labels(channel).set(waiting.parked)
         self._streams.set(self._live.streams)
         self._alive.set(len(await self._service.operations.alive()))
+        keeper = self._service.keeper
+        self._holds.set(keeper.open)
+        self._past_review.set(keeper.past_review)
+        self._orphaned.set(keeper.orphaned)
         for name, fresh in self._service.watcher.freshness.items():
             self._listed.labels(name).set((now - fresh.listed_at).total_seconds() if fresh.listed_at else -1)
             if fresh.stream is not Stream.OFF:

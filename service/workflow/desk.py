@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Protocol
 
 from service.domain import keys, spans
+from service.domain.derived import desired_content, desired_content_keys
 from service.domain.errors import BackoutError, ConflictError, NotFoundError, RefusedError
-from service.domain.facts import Absent
+from service.domain.facts import Absent, Facts
+from service.domain.holding import HeldRelease, Standing, judge
 from service.domain.model import Actor, Hold, Json, Mode, Operation, OperationKind, TargetId
 from service.domain.planning.plan import Plan, Step
 from service.domain.policy import another_person
@@ -39,6 +41,7 @@ class HoldDesk(Protocol):
     """The holds as the desk needs them."""
 
     async def load(self, hold_id: str) -> Hold | None: ...  # noqa: D102
+    async def releases(self, hold_id: str) -> Sequence[HeldRelease]: ...  # noqa: D102
     async def end(self, hold_id: str, *, by: str, because: str, at: datetime) -> bool: ...  # noqa: D102
 
 
@@ -239,27 +242,23 @@ class Desk:
     async def _comes_back(self, delivery: Delivery, hold: Hold, state: keys.TargetState) -> str:
         """Why the held release would come back with auto-sync, or might; "" when it would not.
 
-        Bad is what differs, not a commit id (promise 7): a newer commit is still bad as long as it has every image that the held release has and the
-        goal release has not. Where both have the same images, nobody can tell.
+        Bad is what differs, not a commit id (promise 7): a newer commit is still bad as long as it has anything that only a held release has, any of them.
         """
         if not state.desired_revision:
             return "which revision is desired is not known"
         if state.desired_revision in hold.remembered.get("revisions", ()):
             return "the desired revision is still one that was rolled back"
-        plan = record.load(await self._operation(hold.operation_id)).plan
-        if plan is None or not hold.remembered.get("stopped") or keys.desired_images(hold.target).kind not in delivery.kinds:
+        if not hold.stopped_auto_sync or keys.desired_images(hold.target).kind not in delivery.kinds:
             return ""
-        held, goal = (keys.images(hold.target, one.key, one.handle) for one in (plan.suspect, plan.goal))
-        rendered = []
-        for key in (keys.desired_images(hold.target), held, goal):
-            fact = await delivery.read(key)
-            if isinstance(fact, Absent):
-                return f"whether what is desired now still is what was rolled back is unknown ({fact.why})"
-            rendered.append({image.reference for image in fact.value})
-        desired, bad = rendered[0], rendered[1] - rendered[2]
-        if not bad:
-            return "what was rolled back differs only in configuration, and whether the newer revision still has that is not known"
-        return f"the desired revision is another one, but still has {', '.join(sorted(bad))}" if bad and bad <= desired else ""
+        known = {key: await delivery.read(key) for key in desired_content_keys(hold.target)}
+        judged = judge(desired_content(Facts(known, self._clock.now()), hold.target), await self._holds.releases(hold.id))
+        match judged.standing:
+            case Standing.CANDIDATE:
+                return ""
+            case Standing.STILL_BAD:
+                return f"the desired revision is another one, but {judged.says}"
+            case _:
+                return f"whether what is desired now still is what was rolled back is unknown: {judged.says}"
 
     async def _unmark(self, delivery: Delivery, hold: Hold) -> str:
         """Take our mark off a target that had no auto-sync to give back; the mark is a sign only, so trouble with it does not keep the hold."""

@@ -36,6 +36,7 @@ class ForwardTale(Tale):
     verb = "going forward"
     act = "forward deploy"
     words = messages.FORWARD_WORDS
+    patient = False
 
     # --- judging ---
 

@@ -122,7 +122,8 @@ class RollbackTale(Tale):
         drafts = []
         if data.hold_id:
             review = now + self._p.examiner.policy(op.target).hold_review
-            held = f"{_titles(plan)} {'stay' if plan.passed_over else 'stays'} away until a person ends the hold; review by {review:%Y-%m-%d}"
+            stays = f"{_titles(plan)} {'stay' if plan.passed_over else 'stays'} away"
+            held = f"{stays} until a release without what was bad is live and verified; review by {review:%Y-%m-%d}"
             attributes: dict[str, str | int | float | bool] = {
                 spans.HOLD_ID: data.hold_id,
                 spans.HOLD_HELD: " ".join(one.key for one in _bad(plan)),
@@ -135,7 +136,7 @@ class RollbackTale(Tale):
             f"Why: {data.trigger.alert if data.trigger else str(op.requested_by)}; {plan.suspect.title} was to blame.",
             f"Safe: {messages.score(plan.verdict)}.",
             says[:1].upper() + says[1:] + ".",
-            f"{_titles(plan)} {'are' if plan.passed_over else 'is'} held away. Next: fix and release; then backout holds end {data.hold_id}"
+            f"{_titles(plan)} {'are' if plan.passed_over else 'is'} held away. Next: release a fix; to end it by hand: backout holds end {data.hold_id}"
             if data.hold_id
             else "",
             "" if good else "The rollback stays in place. A person is needed now.",

@@ -37,7 +37,7 @@ def error_share(app: str, *, by: str = "namespace, app") -> str:
     return f"{failing} / {every}"
 
 
-def policy(shop: Shop, mode: str = "suggest", *, declared_sli: bool = False, give_up_after: str = "15m", **more: Any) -> Settings:
+def policy(shop: Shop, mode: str = "suggest", *, declared_sli: bool = False, give_up_after: str = "15m", hold_review: str = "7d", **more: Any) -> Settings:
     """What an operator would write for the shop, with times as short as the lab's (a scrape each second) instead of minutes.
 
     `declared_sli`: the SLI is declared; otherwise it is the firing rule's own expression. `more`: further settings of the target.
@@ -52,6 +52,7 @@ def policy(shop: Shop, mode: str = "suggest", *, declared_sli: bool = False, giv
         "version_split": {"promql": error_share(shop.name, by="version"), "label": "version", "above": 0.01},
         "declares": {"shared_services": [], "cache": "versioned"},
         "minimum_healthy": "1s",
+        "hold_review": hold_review,
         **more,
     }
 

@@ -1,6 +1,7 @@
 """The hold on real servers: what keeps the bad release away, what ends it, and what does not."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,3 +66,104 @@ async def test_a_fix_is_deployed_under_the_hold_and_ends_it_with_auto_sync_as_it
     assert await backout.holds(shop) == []
     (ended,) = await backout.holds(shop, "ended")
     assert (ended["id"], ended["ended_by"]) == (hold["id"], "forward")
+
+
+async def test_a_fix_waits_for_a_person_in_mode_approve_and_then_ends_the_hold(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop()
+    backout = await serve(shop, "approve", delivery=QUICK)
+    await shop.release("1.1", errors=0.31)
+    await backout.approve(await backout.until_waiting(shop), reason="go back")
+    back = await backout.until_ended(shop)
+    assert back["outcome"] == "recovered", back["says"]
+    good, before = await shop.running(), await shop.history()
+
+    fix = await shop.ship("1.2")
+    offer = await forward(backout, shop, ended=False)
+    assert (await shop.running(), await shop.history()) == (good, before)
+    assert fix.config in json.dumps(offer["plan"])
+    answer = await backout.approve(offer, reason="go")
+    operation = await forward(backout, shop)
+
+    assert answer.status == 202
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert await shop.running() == {fix.image}
+    assert automated(await shop.application()) == AUTOMATED
+    assert [hold["state"] for hold in await backout.holds(shop, "all")] == ["ended"]
+
+
+async def test_a_newer_commit_that_still_has_the_image_of_a_second_held_release_is_still_bad(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop()
+    backout = await serve(shop, "auto", delivery=QUICK)
+    good = await shop.running()
+    _, hold = await rolled_back(backout, shop)
+
+    worse = await shop.ship("1.2", errors=0.4)
+    operation = await forward(backout, shop)
+    assert operation["outcome"] == "not_recovered", operation["says"]
+    assert await shop.running() == good
+    assert automated(await shop.application()) == {**AUTOMATED, "enabled": False}
+    (still,) = await backout.holds(shop)
+    assert (still["id"], len(still["held"])) == (hold["id"], 2)
+    assert "NOT well: back again" in (await told(backout, shop, "not_recovered"))["title"]
+
+    await shop.config.commit({"deploy/notes.txt": "1.2 again\n", "README.md": "on top of 1.2\n"}, "on top of the second bad release")
+    await shop.application(refresh="normal")
+    await asyncio.sleep(4)
+    assert await shop.running() == good
+    assert worse.image not in await shop.running()
+    newest = await backout.operation(shop)
+    assert newest["id"] == operation["id"]
+    assert "1.2" in (await told(backout, shop, "hold_still_bad"))["text"]
+
+
+async def test_a_persons_own_fix_is_measured_and_ends_the_hold(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop()
+    backout = await serve(shop, "auto", delivery=QUICK)
+    await rolled_back(backout, shop)
+    await backout.api.must("PUT", "/v1/stop", {"reason": "a person repairs by hand"})
+    fix = await shop.ship("1.2")
+    synced = await shop.client.sync(shop.name)
+    assert synced.good, synced
+    await shop.until_running(fix)
+    await backout.api.must("DELETE", "/v1/stop")
+
+    operation = await forward(backout, shop)
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert [step["name"] for step in operation["plan"]["steps"]] == ["prove_controller", "restore_auto_sync"]
+    assert automated(await shop.application()) == AUTOMATED
+    assert await backout.holds(shop) == []
+    assert "backout" not in (await shop.history())[-1][2]
+
+
+async def test_a_mark_that_no_hold_explains_is_told_and_listed(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop()
+    backout = await serve(shop)
+    note = "operation=op_of_another_backout suspect=1 goal=2"
+    await shop.edit({"op": "add", "path": "/metadata/annotations", "value": {"backout.dev/hold": note}})
+
+    async def listed() -> Any:
+        found = (await backout.api.must("GET", "/v1/holds"))["orphans"]
+        return found[0] if found else None
+
+    orphan = await until(listed, 90, what="the orphaned hold to be listed")
+    assert (orphan["target"].endswith(shop.name), orphan["marker"]) == (True, note)
+    message = await told(backout, shop, "orphaned_hold")
+    assert orphan["clears"] in message["text"]
+
+
+async def test_a_hold_past_its_review_is_renewed_and_told_more_loudly(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop()
+    backout = await serve(shop, "auto", delivery=QUICK, hold_review="3s")
+    good = await shop.running()
+    _, hold = await rolled_back(backout, shop)
+
+    async def three() -> Any:
+        found = [body for body in backout.told.about(shop) if body["event"] == "hold_review"]
+        return found if len(found) >= 3 else None
+
+    reviews = await until(three, 30, what="three reviews")
+    assert reviews is not None
+    assert [one["severity"] for one in reviews[:3]] == ["notice", "warning", "critical"]
+    (still,) = await backout.holds(shop)
+    assert (still["id"], still["state"], await shop.running()) == (hold["id"], "open", good)

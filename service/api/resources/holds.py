@@ -7,6 +7,7 @@ from service.api.bodies import EndHold
 from service.api.edge import Answer, Call, Route
 from service.api.problems import TRACE_ID, ProblemError
 from service.api.reads import Position
+from service.domain.holding import HeldRelease
 from service.domain.model import Hold
 
 
@@ -19,12 +20,14 @@ async def list_holds(call: Call) -> Answer:
         return await call.parts.holds.find(is_open=is_open, target=str(target or ""), behind=behind, limit=limit)
 
     found = await pages.page(call, read, position=lambda one: (one.opened_at, one.id), sees=lambda one: call.caller.sees(one.target))
-    return pages.answer(call, "holds", [_view(call, one) for one in found.rows], found.cursor)
+    orphans = [views.orphan(one) for one in await call.parts.orphans() if call.caller.sees(one.mark.target) and target in {None, one.mark.target}]
+    return pages.answer(call, "holds", [_view(call, one) for one in found.rows], found.cursor, orphans=orphans)
 
 
 async def get_hold(call: Call) -> Answer:
     """One hold."""
-    return Answer(body=_view(call, await _load(call)))
+    hold = await _load(call)
+    return Answer(body=_view(call, hold, await call.parts.holds.releases(hold.id)))
 
 
 async def end_hold(call: Call, asked: EndHold) -> Answer:
@@ -46,8 +49,9 @@ async def _load(call: Call) -> Hold:
     return hold
 
 
-def _view(call: Call, hold: Hold) -> views.View:
-    return views.hold(hold, now=call.parts.clock.now(), allowed=allowed.on_hold(call.caller, hold), addresses=call.addresses)
+def _view(call: Call, hold: Hold, releases: Sequence[HeldRelease] | None = None) -> views.View:
+    can = allowed.on_hold(call.caller, hold)
+    return views.hold(hold, now=call.parts.clock.now(), allowed=can, addresses=call.addresses, releases=releases)
 
 
 ROUTES = (

@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from service.cli import render
-from service.cli.asking import Doc, document, get, listing, operation_id, target_id
+from service.cli.asking import Doc, document, get, hold_id, listing, operation_id, target_id
 from service.cli.client import segment
 from service.cli.exit_codes import ExitCode, of_verdict
 from service.cli.failure import CommandFailed
@@ -178,10 +178,23 @@ def holds(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """What keeps bad releases away. `holds end ID` ends one by hand."""
+    """What keeps bad releases away. `holds show ID` says what one waits for; `holds end ID` ends it by hand."""
     if ctx.invoked_subcommand:
         return
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     query = {"state": "all" if everything else "open", "target": target}
     found = listing(here.service, "/v1/holds", "holds", query, most=limit)
     here.terminal.answer(found, render.holds(found, here.terminal.now()))
+
+
+def show_hold(
+    ctx: typer.Context,
+    identity: Annotated[str, typer.Argument(metavar="ID", help="A hold, or the beginning of an open one's id.")],
+    server: Server = "",
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """One hold: what is held and why, what it waits for, and why what is desired is (not) a candidate."""
+    here = session(ctx, server, as_json=as_json, no_color=no_color)
+    found = get(here.service, f"/v1/holds/{segment(hold_id(here.service, identity))}")
+    here.terminal.answer(found, render.hold(found, here.terminal.now()))

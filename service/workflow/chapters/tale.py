@@ -71,6 +71,8 @@ class Tale(ABC):
     verb: str
     act: str
     words: Mapping[Outcome, str]
+    patient: bool = True
+    """Whether harm is watched until the verification gives up: after a rollback it was there before, and takes its time to go."""
 
     def __init__(self, ports: Ports) -> None:
         self._p = ports

@@ -63,7 +63,7 @@ class Verifying(Chapter):
             check_alerts({name: facts.read(key) for name, key in alerts.items()}),
         )
         sampled = values.value.at if isinstance(values, Known) else None
-        progress = advance(progress, checks, now=now, sampled_at=sampled, policy=when)
+        progress = advance(progress, checks, now=now, sampled_at=sampled, policy=when, patient=self._tale.patient)
         data = replace(data, progress=progress)
         if progress.ended:
             return self._verified(op, data, plan)

@@ -43,6 +43,7 @@ from service.workflow import record
 from service.workflow.desk import Desk
 from service.workflow.examine import Examiner
 from service.workflow.gather import Gatherer
+from service.workflow.keeper import Orphan
 from service.workflow.watch import Freshness
 
 ROOT = Path(__file__).parents[4]
@@ -226,6 +227,7 @@ class World:
             new_id=new_id,
         )
         self.trouble = ""
+        self.orphans: list[Orphan] = []
         self.live = Live(events=self.events, operations=self.operations, alerts=self.alerts, limit=4, keep_alive=5.0)
         self.parts = Parts(
             desk=self.desk,
@@ -235,6 +237,7 @@ class World:
             live=self.live,
             alerts=self.alerts,
             holds=self.holds,
+            orphans=self._orphans,
             plans=PlanStore(database),
             answers=self.answers,
             stop=self.stop,
@@ -253,6 +256,9 @@ class World:
             version="0.1.0",
             trace_link="https://jaeger.example/trace/{trace_id}",
         )
+
+    async def _orphans(self) -> Sequence[Orphan]:
+        return self.orphans
 
     async def _ready(self) -> str:
         return self.trouble

@@ -342,6 +342,33 @@ def incident(**changed: Any) -> Doc:
     }
 
 
+def full_hold(**changed: Any) -> Doc:
+    """As the single resource shows it."""
+    release = {"key": "key57", "title": "57 (v3.1.0)", "since": "2026-05-04T12:00:14Z", "operation": OPERATION, "bad": "registry.example/shop/web@sha256:4"}
+    watch = {
+        "at": "2026-05-04T12:05:14Z",
+        "standing": "still_bad",
+        "says": "release a1b2c3d is desired now: compared with release 57, it still has all that was bad",
+        "desired": "a1b2c3d4e5f60718",
+        "candidate": "",
+        "title": "",
+        "operation": OPERATION,
+        "again_at": None,
+        "troubles": ["the hold mark was taken off the target"],
+    }
+    return hold(releases=[release], watch=watch, reviews=2, **changed)
+
+
+def orphan() -> Doc:
+    return {
+        "target": TARGET,
+        "marker": "operation=op_gone",
+        "says": f"{TARGET} carries a hold mark that this Backout does not know",
+        "since": "2026-05-04T12:00:14Z",
+        "clears": "argocd app patch orders",
+    }
+
+
 def hold(**changed: Any) -> Doc:
     return {
         "id": HOLD,
@@ -352,7 +379,9 @@ def hold(**changed: Any) -> Doc:
         "reason": "v3.1.0 stays away: its errors began with it",
         "review_at": "2026-05-11T12:00:14Z",
         "review_due": False,
+        "reviews": 0,
         "owner": "user:alice",
+        "watch": None,
         "held": ["key57"],
         "remembered": {"automated": {"prune": True}},
         "closed_at": None,

@@ -53,6 +53,7 @@ class FakeService:
         self.targets: Doc = documents.targets()
         self.operations: list[Doc] = [documents.ended(), documents.waiting(id="op_" + "a" * 32)]
         self.holds: list[Doc] = [documents.hold()]
+        self.orphans: list[Doc] = []
         self.trace: Doc = documents.trace()
         self.reason = ""
         self._special: dict[tuple[str, str], Handler] = {}
@@ -186,7 +187,9 @@ class FakeService:
             case "GET", ["alerts"]:
                 return {"alerts": [documents.episode()], "next_cursor": None}
             case "GET", ["holds"]:
-                return {"holds": self.holds, "next_cursor": None}
+                return {"holds": self.holds, "orphans": self.orphans, "next_cursor": None}
+            case "GET", ["holds", documents.HOLD]:
+                return documents.full_hold()
             case "POST", ["holds", documents.HOLD, "end"]:
                 return documents.ended_hold()
             case "GET", ["stop"]:

@@ -4,7 +4,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 
 from service.cli import render
 from service.cli.terminal import Terminal
@@ -149,6 +149,33 @@ def test_waiting_gives_the_commands_with_the_rules_to_name(golden: Golden) -> No
 
 def test_incidents_name_each_alert_once(golden: Golden) -> None:
     golden("incidents", render.incidents({"incidents": [documents.incident(), documents.incident(state="closed", outcome="recovered")]}, NOW))
+
+
+def text_of(rendered: object) -> str:
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(rendered)
+    return str(console.export_text())
+
+
+def test_a_hold_says_what_it_keeps_away_what_it_waits_for_and_what_changed() -> None:
+    shown = text_of(render.hold(documents.full_hold(), NOW))
+    for part in (
+        "57 (v3.1.0): only it has registry.example/shop/web@sha256:4",
+        "desired a1b2c3d4e5f6: release a1b2c3d is desired now",
+        "2 reviews came and went",
+    ):
+        assert part in shown
+    assert "changed the hold mark was taken off the target" in shown
+    ended = text_of(render.hold(documents.ended_hold(), NOW))
+    assert "ended by user:alice: v3.1.1 is live" in ended
+    assert "it was not looked at yet" in text_of(render.hold(documents.hold(), NOW))
+
+
+def test_orphaned_marks_stand_below_the_holds_with_what_takes_them_off() -> None:
+    for holds in ([], [documents.hold()]):
+        shown = text_of(render.holds({"holds": holds, "orphans": [documents.orphan()]}, NOW))
+        assert f"orphaned: {documents.TARGET} carries a hold mark" in shown
+        assert "argocd app patch orders" in shown
 
 
 def test_holds_say_when_they_are_looked_at_and_how_they_ended(golden: Golden) -> None:

@@ -142,6 +142,17 @@ async def test_promise_7_what_only_the_failed_fix_has_is_bad_as_well_from_then_o
     assert {str(trait) for trait in (told[made.FIX.key] or told[made.SUSPECT.key]).traits} >= {str(made.FIX_IMAGE.exact)}  # type: ignore[union-attr]
 
 
+async def test_harm_is_watched_for_the_bake_time_and_no_longer_for_all_was_well_before(stage: Stage) -> None:
+    await stage.held()
+    stage.change(recovered_when=replace(QUICK, give_up_after=timedelta(hours=2)))
+    stage.push()
+    burns(stage, made.FIX.key)
+    row = await stage.went_forward()
+    assert row.outcome is Outcome.NOT_RECOVERED
+    assert row.done_at is not None
+    assert row.done_at - row.created_at < timedelta(minutes=1)
+
+
 async def test_promise_1_what_could_not_be_measured_goes_back_too(stage: Stage) -> None:
     await stage.held()
     stage.push()

@@ -1,7 +1,10 @@
 from datetime import timedelta
 
+from service.domain.model import Watch
+from service.domain.ports import Mark
+from service.workflow.keeper import Orphan
 from tests.unit.service.api.conftest import Api
-from tests.unit.service.api.world import NOW, World
+from tests.unit.service.api.world import CHECKOUT, NOW, World
 
 REASON = {"reason": "v2.5.1 is out"}
 
@@ -14,8 +17,29 @@ async def test_an_open_hold_says_what_it_keeps_away_and_when_to_look_at_it(world
     assert seen["allowed_actions"] == ["end"]
     assert seen["links"]["operation"] == f"/v1/operations/{hold.operation_id}"
     single = await api.get(f"/v1/holds/{hold.id}")
-    assert single.body == seen
-    assert (await api.get(f"/v1/holds/{hold.id}", headers={"If-None-Match": seen["etag"]})).status == 304
+    (release,) = single.body["releases"]
+    assert (release["key"], release["bad"]) == ("key-42", None)
+    assert {name: value for name, value in single.body.items() if name not in {"releases", "etag"}} == {k: v for k, v in seen.items() if k != "etag"}
+    assert (await api.get(f"/v1/holds/{hold.id}", headers={"If-None-Match": single.body["etag"]})).status == 304
+
+
+async def test_a_hold_says_what_it_waits_for(world: World, api: Api) -> None:
+    hold = await world.held()
+    assert (await api.get(f"/v1/holds/{hold.id}")).body["watch"] is None
+    watch = Watch(at=NOW, standing="still_bad", says="it still has all that was bad", desired="f1f1", troubles={"mark_gone": "the hold mark was taken off"})
+    assert await world.holds.see(hold, watch, (), (), NOW)
+    seen = (await api.get(f"/v1/holds/{hold.id}")).body["watch"]
+    assert (seen["standing"], seen["says"], seen["desired"], seen["operation"]) == ("still_bad", "it still has all that was bad", "f1f1", None)
+    assert seen["troubles"] == ["the hold mark was taken off"]
+
+
+async def test_orphaned_marks_are_listed_to_who_may_see_their_targets(world: World, api: Api) -> None:
+    mark = Mark(target=CHECKOUT, marker="operation=op_gone", unmark="take it off", since=NOW)
+    world.orphans.append(Orphan(mark=mark, says="nobody knows it"))
+    (orphan,) = (await api.get("/v1/holds")).body["orphans"]
+    assert (orphan["target"], orphan["marker"], orphan["says"], orphan["clears"]) == ("prod:checkout", "operation=op_gone", "nobody knows it", "take it off")
+    hidden = await api.get("/v1/holds", token=world.token("operations:read", targets=("prod:other*",)))
+    assert hidden.body["orphans"] == []
 
 
 async def test_a_hold_whose_review_is_due_says_so(world: World, api: Api) -> None:
@@ -76,7 +100,7 @@ async def test_ended_holds_are_shown_on_request(world: World, api: Api) -> None:
 async def test_a_hold_of_a_hidden_target_is_not_there(world: World, api: Api) -> None:
     hold = await world.held()
     token = world.token(targets=["staging:*"])
-    assert (await api.get("/v1/holds", token=token)).body == {"holds": [], "next_cursor": None}
+    assert (await api.get("/v1/holds", token=token)).body == {"holds": [], "orphans": [], "next_cursor": None}
     assert (await api.get(f"/v1/holds/{hold.id}", token=token)).code == "not_found"
     assert (await api.post(f"/v1/holds/{hold.id}/end", REASON, token=token)).code == "not_found"
     assert (await api.get("/v1/holds/hld_none")).code == "not_found"

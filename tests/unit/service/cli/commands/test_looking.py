@@ -23,7 +23,8 @@ def test_targets_prints_one_line_each_worst_first(shell: Shell) -> None:
         (("operations",), {"operations": [documents.ended(), documents.waiting(id="op_" + "a" * 32)], "next_cursor": None}),
         (("incidents",), {"incidents": [documents.incident()], "next_cursor": None}),
         (("alerts",), {"alerts": [documents.episode()], "next_cursor": None}),
-        (("holds",), {"holds": [documents.hold()], "next_cursor": None}),
+        (("holds",), {"holds": [documents.hold()], "orphans": [], "next_cursor": None}),
+        (("holds", "show", documents.HOLD[:10]), documents.full_hold()),
         (("audit", documents.OPERATION), documents.trace()),
     ],
 )
