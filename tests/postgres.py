@@ -3,6 +3,7 @@
 The server refuses to run as root: there it runs as the user `postgres` (or `nobody`). It ends with the thread that started it, even if that one is killed.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -25,7 +26,7 @@ TEMPLATE = "template1"
 START_SECONDS = 30
 STOP_SECONDS = 30
 
-_SPEEDY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_SPEEDY = {"fsync": "off", "full_page_writes": "off"}
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -98,6 +99,14 @@ class Postgres:
         """Stop it without any farewell; the next start recovers from its log."""
         self._end(signal.SIGQUIT)
 
+    def freeze(self) -> None:
+        """All its processes stand still: connections stay open, and nothing is answered. Ended by `thaw`."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on where they stood."""
+        self._signal_all(signal.SIGCONT)
+
     def remove(self) -> None:
         """Stop it for good and take its data away."""
         self.kill()
@@ -147,12 +156,23 @@ class Postgres:
         who = [] if self._user is None else [f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups"]
         return ["setpriv", *who, *options] if who or options else []
 
+    def _signal_all(self, sig: signal.Signals) -> None:
+        if self._process is None:
+            raise RuntimeError("the server does not run")
+        for pid in (self._process.pid, *_children(self._process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sig)
+
     def _end(self, sig: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
         process.send_signal(sig)
         process.wait(STOP_SECONDS)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 def name_of(url: str) -> str:

@@ -72,6 +72,15 @@ def prepare(connection: Connection) -> None:
             connection.exec_driver_sql(f'ALTER TABLE public."{name}" SET SCHEMA "{SCHEMA}"')
 
 
+def without_limits(connection: Connection) -> None:
+    """On PostgreSQL, after the migrations: text has no limit, see `service.store.tables.Words`. Changes the catalogue alone, no row."""
+    if connection.dialect.name != "postgresql":
+        return
+    query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s AND data_type = 'character varying' AND table_name <> %s"
+    for table, column in connection.exec_driver_sql(query, (SCHEMA, "alembic_version")).all():
+        connection.exec_driver_sql(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE text')
+
+
 def _upgrade(url: str, current: str) -> None:
     from alembic import command  # noqa: PLC0415  0.2 s, and only when there is something to do
     from alembic.config import Config  # noqa: PLC0415

@@ -4,9 +4,11 @@
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
 
 metadata = sa.MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"})
 
@@ -16,6 +18,10 @@ class Utc(sa.TypeDecorator[datetime]):
 
     impl = sa.String(27)
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """TEXT on PostgreSQL, as all text there."""
+        return dialect.type_descriptor(sa.Text() if dialect.name == "postgresql" else self.impl_instance)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         """Aware time to text; a naive one is a defect."""
@@ -30,6 +36,31 @@ class Utc(sa.TypeDecorator[datetime]):
         """Text to aware time."""
         del dialect
         return None if value is None else datetime.fromisoformat(value)
+
+
+class Words(sa.TypeDecorator[str]):
+    """Any text, whatever a sender wrote. Its length is for people who read the schema: SQLite keeps longer ones, so PostgreSQL gets no limit either.
+
+    PostgreSQL cannot hold a NUL, and neither database half a surrogate pair: each becomes U+FFFD, so that no alert is lost for it.
+    """
+
+    impl = sa.String
+    cache_ok = True
+
+    def __init__(self, length: int | None) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """TEXT on PostgreSQL, and where no length is named."""
+        return dialect.type_descriptor(sa.Text() if dialect.name == "postgresql" or not self.length else sa.String(self.length))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Text that every database can hold."""
+        del dialect
+        if value is None or value.isascii():
+            return value if value is None else value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _id() -> sa.Column[str]:
@@ -352,3 +383,8 @@ stop = sa.Table(
     sa.Column("by", sa.String(200), nullable=False),
     sa.Column("at", Utc, nullable=False),
 )
+
+for _table in metadata.tables.values():  # here and once, so that no column can be forgotten
+    for _column in _table.columns:
+        if isinstance(_column.type, sa.String) and type(_column.type) in {sa.String, sa.Text}:
+            _column.type = Words(_column.type.length)

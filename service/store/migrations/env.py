@@ -3,7 +3,7 @@
 from alembic import context
 
 from service.store.database import engine_to_migrate
-from service.store.migrating import prepare
+from service.store.migrating import prepare, without_limits
 from service.store.tables import metadata
 
 engine = engine_to_migrate(context.config.attributes["url"])
@@ -12,4 +12,5 @@ with engine.begin() as connection:
     context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()
+    without_limits(connection)
 engine.dispose()
