@@ -65,13 +65,15 @@ class ChaosEngine(Engine):
 
     async def launch(self) -> None:
         """Take up what waits."""
-        self._up = True
+        self._up, self._closing = True, False
+        self._arrivals.start()
         self._loops.add(asyncio.get_running_loop().create_task(self._work()))
 
     async def stop(self) -> None:
         """Take nothing more; what runs goes on after the next start."""
         self._up = False
         self._wake.set()
+        await self._arrivals.stop()
 
     async def later(self, transaction: Any, work: Work, delay: timedelta) -> None:
         """Kept with the transaction."""
@@ -80,8 +82,12 @@ class ChaosEngine(Engine):
         self._durable.staged.setdefault(id(transaction), []).append((work, due))
 
     async def start(self, work: Work) -> None:
-        """Kept at once."""
+        """Kept at once; a delivery is only remembered, for its row is the truth."""
         if not self._up:
+            return
+        if work.kind == "delivery":
+            await self._process.point(f"delivery {work.id} arrives")
+            self._arrivals.add(work.id)
             return
         await self._process.point(f"{work.kind} {work.id} is being started")
         self._durable.keep(work, asyncio.get_running_loop().time())
@@ -95,7 +101,20 @@ class ChaosEngine(Engine):
 
     async def is_active(self, work: Work) -> bool:
         """Whether this one does."""
-        return _name(work) in await self.active()
+        return self._arrivals.has(work.id) if work.kind == "delivery" else _name(work) in await self.active()
+
+    async def owners(self) -> frozenset[str]:
+        """The processes that segments run in."""
+        await self._process.alive()
+        return frozenset(one.by for one in self._durable.segments.values() if one.by)
+
+    async def take_over(self, owner: str) -> int:
+        """What that process ran waits for another one."""
+        await self._process.alive()
+        found = sum(1 for one in self._durable.segments.values() if one.by == owner and one.state == "running")
+        self._durable.orphan(owner)
+        self._wake.set()
+        return found
 
     async def collect(self, *, older_than: timedelta, now: Any) -> int:
         """Nothing grows old here."""
@@ -129,7 +148,7 @@ class ChaosEngine(Engine):
         while self._up:
             await self._process.point(f"{work.kind} {work.id} makes a step")
             try:
-                told = await self.runner.step(work)
+                told = await self.step(work)
             except (UnavailableError, OSError, TimeoutError):
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

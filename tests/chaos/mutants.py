@@ -106,8 +106,8 @@ def _answers_before_the_commit() -> Sequence[Patch]:
 
 
 def _forgets_what_nobody_placed() -> Sequence[Patch]:
-    async def nothing(self: AlertStore) -> Sequence[str]:
-        del self
+    async def nothing(self: AlertStore, *before: datetime) -> Sequence[str]:
+        del self, before
         return ()
 
     return [(AlertStore, "deliveries_undecided", nothing)]
@@ -315,7 +315,7 @@ def _away(name: str, begins: float, ends: float, *given: object) -> Callable[[st
 
 
 MUTANTS = (
-    Mutant(name="repairs nothing", promise=0, says="a start that was lost is never repaired", patches=_repairs_nothing, rates={Trouble.CRASH: 0.03}),
+    Mutant(name="repairs nothing", promise=0, says="a start that was lost is never repaired", patches=_repairs_nothing, rates={Trouble.CRASH: 0.08}, within=40),
     Mutant(
         name="unknown passes",
         promise=1,
@@ -335,7 +335,7 @@ MUTANTS = (
         promise=2,
         says="a delivery whose segment was lost stays undecided",
         patches=_forgets_what_nobody_placed,
-        rates={Trouble.CRASH: 0.06},
+        rates={Trouble.CRASH: 0.08},
         within=60,
     ),
     Mutant(

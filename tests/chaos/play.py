@@ -471,6 +471,7 @@ class Play:
         if service is None or process is None:
             return
         self.world.diary.note(f"{process.name} is asked to end")
+        await self._inside(lambda one: _true(one.engine.drain(patience=10.0)))
         await self._inside(lambda one: _true(one.tasks.stop()))
         await self._inside(lambda one: _true(one.engine.stop()))
         if not process.dead:
