@@ -428,9 +428,14 @@ class Targets(Protocol):
         """Store the list; answers those whose stamp changed since the last time."""
         ...
 
-    async def remember_state(self, state: TargetState, records: Sequence[ReleaseRecord], at: datetime) -> None: ...
-    async def remember_state_record(self, record: ReleaseRecord) -> None:
-        """Store one record that lived on."""
+    async def remember_state(
+        self, state: TargetState, records: Sequence[ReleaseRecord], at: datetime, *, seen: Mapping[str, ReleaseRecord] | None = None
+    ) -> bool:
+        """Store what one close look showed. False, and nothing stored, if the records are no longer those `seen` before it: another process was faster."""
+        ...
+
+    async def remember_state_record(self, record: ReleaseRecord, *, seen: ReleaseRecord | None = None) -> bool:
+        """Store one record that lived on; False if it is no longer the one that was `seen`."""
         ...
 
     async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]: ...

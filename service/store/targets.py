@@ -23,6 +23,10 @@ _OBJECTS = TypeAdapter(tuple[tuple[ObjectRef, str], ...])
 TROUBLES = 100
 
 
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""A list that was stored with a time so far ahead of ours is a later one; one that is further ahead is the word of a clock that was set back since."""
+
+
 class TargetStore:
     """Implements `service.domain.ports.Targets`."""
 
@@ -71,10 +75,14 @@ class TargetStore:
         """Store the list; answers those whose stamp changed since they were last looked at. A complete list forgets what it no longer holds."""
         changed: list[ListedTarget] = []
         async with self._database.write() as connection:
-            rows = await connection.execute(sa.select(t.target.c.id, t.target.c.stamp, t.target.c.looked_stamp).where(t.target.c.instance == instance))
+            columns = (t.target.c.id, t.target.c.stamp, t.target.c.looked_stamp, t.target.c.seen_at)
+            rows = await connection.execute(sa.select(*columns).where(t.target.c.instance == instance))
             before = {row.id: row for row in rows}
+            later = {row.id for row in before.values() if at < row.seen_at <= at + CLOCKS_DIFFER}
             for one in listing.targets:
                 name, known = str(one.target), before.pop(str(one.target), None)
+                if name in later:  # another process wrote a list that it began to read after this one
+                    continue
                 values = {"listed": _LISTED.dump_python(one, mode="json"), "stamp": one.stamp, "seen_at": at}
                 if known is None:
                     await connection.execute(t.target.insert().values(id=name, instance=instance, looked_stamp="", **values))
@@ -87,7 +95,7 @@ class TargetStore:
                 if known is None or known.looked_stamp != one.stamp:
                     changed.append(one)
             if listing.complete:
-                for gone in before:
+                for gone in before.keys() - later:
                     await connection.execute(t.target.delete().where(t.target.c.id == gone))
                     await connection.execute(t.target_object.delete().where(t.target_object.c.target == gone))
                     await connection.execute(t.target_mark.delete().where(t.target_mark.c.target == gone))
@@ -98,10 +106,17 @@ class TargetStore:
         async with self._database.write() as connection:
             await connection.execute(t.target.update().where(t.target.c.id == str(target)).values(looked_stamp=stamp))
 
-    async def remember_state(self, state: TargetState, records: Sequence[ReleaseRecord], at: datetime) -> None:
-        """Store what one close look showed: the spec digest and the records of releases as they now stand."""
+    async def remember_state(
+        self, state: TargetState, records: Sequence[ReleaseRecord], at: datetime, *, seen: Mapping[str, ReleaseRecord] | None = None
+    ) -> bool:
+        """Store what one close look showed: the spec digest and the records of releases as they now stand.
+
+        False, and nothing is stored, if the records are no longer those `seen` before the look: another process looked meanwhile, and saw later.
+        """
         name = str(state.target)
         async with self._database.write() as connection:
+            if seen is not None and await _records(connection, state.target) != seen:
+                return False
             last = (
                 await connection.execute(
                     sa.select(t.spec_seen).where(t.spec_seen.c.target == name).order_by(t.spec_seen.c.until.desc(), t.spec_seen.c.since.desc()).limit(1)
@@ -114,6 +129,7 @@ class TargetStore:
             await _mark(connection, state, at)
             for record in records:
                 await _keep_record(connection, record)
+        return True
 
     async def marked(self) -> Sequence[Mark]:
         """The hold markers that were last seen on targets, by target."""
@@ -121,16 +137,18 @@ class TargetStore:
             rows = await connection.execute(sa.select(t.target_mark).order_by(t.target_mark.c.target))
             return tuple(Mark(target=TargetId.parse(row.target), marker=row.marker, unmark=row.unmark, since=row.since) for row in rows)
 
-    async def remember_state_record(self, record: ReleaseRecord) -> None:
-        """Store one record that lived on."""
+    async def remember_state_record(self, record: ReleaseRecord, *, seen: ReleaseRecord | None = None) -> bool:
+        """Store one record that lived on; False if it is no longer the one that was `seen`."""
         async with self._database.write() as connection:
+            if seen is not None and (await _records(connection, record.target)).get(record.key) != seen:
+                return False
             await _keep_record(connection, record)
+        return True
 
     async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]:
         """Release key -> what Backout saw of it."""
         async with self._database.read() as connection:
-            rows = await connection.execute(sa.select(t.release).where(t.release.c.target == str(target)))
-            return {row["key"]: _record(row) for row in rows.mappings()}
+            return await _records(connection, target)
 
     async def live(self, targets: Sequence[TargetId]) -> Mapping[TargetId, ReleaseRecord]:
         """What was last seen live of each of these targets; those of which nothing was seen yet are left out."""
@@ -213,6 +231,11 @@ async def _index(connection: AsyncConnection, target: str, objects: Sequence[Obj
     rows = {(_kind(o), o.namespace, o.name) for o in objects}
     if rows:
         await connection.execute(t.target_object.insert(), [{"target": target, "kind": k, "namespace": ns, "name": n} for k, ns, n in sorted(rows)])
+
+
+async def _records(connection: AsyncConnection, target: TargetId) -> dict[str, ReleaseRecord]:
+    rows = await connection.execute(sa.select(t.release).where(t.release.c.target == str(target)))
+    return {row["key"]: _record(row) for row in rows.mappings()}
 
 
 async def _keep_record(connection: AsyncConnection, record: ReleaseRecord) -> None:

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from service.domain import difference, keys
 from service.domain.difference import Digests
-from service.domain.errors import BackoutError
+from service.domain.errors import BackoutError, TemporaryError
 from service.domain.facts import Absent
 from service.domain.model import Image, ReleaseRecord, TargetId
 from service.domain.ports import Clock, Delivery, ListedTarget, Targets
@@ -26,6 +26,8 @@ SHORT = 19
 """So much of a digest tells two apart."""
 GAP = timedelta(minutes=2)
 """Longer than this between two looks counts as not watched."""
+LOOKS = 5
+"""So often a look is begun anew in which another process on the same store was faster."""
 SELDOM = 3
 """So many times `every` lie between two lists while hints come."""
 CALM = timedelta(seconds=1)
@@ -246,14 +248,16 @@ class Watcher:
 
     async def _look_now(self, target: TargetId) -> keys.TargetState:
         delivery = self._deliveries[target.instance]
-        state = await delivery.look(target)
-        pods = await delivery.read(keys.pods(target))
-        before = await self._targets.records(target)
-        objects = await self._objects(delivery, state, before)
-        now = self._clock.now()
-        records = _records(state, None if isinstance(pods, Absent) else pods.value, objects, before, now)
-        await self._targets.remember_state(state, [await self._named(record) for record in records], now)
-        return state
+        for _ in range(LOOKS):
+            before = await self._targets.records(target)  # first: what another process writes from here on is later than what we see
+            state = await delivery.look(target)
+            pods = await delivery.read(keys.pods(target))
+            objects = await self._objects(delivery, state, before)
+            now = self._clock.now()
+            records = _records(state, None if isinstance(pods, Absent) else pods.value, objects, before, now)
+            if await self._targets.remember_state(state, [await self._named(record) for record in records], now, seen=before):
+                return state
+        raise TemporaryError(f"{target} is looked at by another process all the time; looking again in a moment")
 
     @staticmethod
     async def _objects(delivery: Delivery, state: keys.TargetState, before: Mapping[str, ReleaseRecord]) -> Digests | None:
@@ -286,7 +290,7 @@ class Watcher:
         live = [r for r in records.values() if r.live_until is None]
         if len(live) != 1 or not live[0].vouched:
             return
-        await self._targets.remember_state_record(_lived_on(live[0], listed.health, now))
+        await self._targets.remember_state_record(_lived_on(live[0], listed.health, now), seen=live[0])
 
 
 def _sure(state: keys.TargetState) -> bool:

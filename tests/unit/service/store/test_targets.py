@@ -170,3 +170,41 @@ async def test_releases_that_backout_made_are_noted_once(targets: TargetStore) -
         await targets.note_made(TARGET, "op_1", handle, START)
     assert await targets.handles_made_by_backout(TARGET) == ("43", "44")
     assert await targets.handles_made_by_backout(CART) == ()
+
+
+# --- two processes watch the same targets ----------------------------------------------------------------------------------------------
+
+
+async def test_promise_1_a_look_that_another_process_overtook_stores_nothing(targets: TargetStore) -> None:
+    before = await targets.records(TARGET)
+    newer = record(last_health="Degraded")
+    assert await targets.remember_state(made.state(), [newer], START, seen=before)
+    assert not await targets.remember_state(made.state(), [record(live_until=START)], START, seen=before)
+    assert await targets.records(TARGET) == {made.GOAL.key: newer}
+    assert await targets.remember_state(made.state(), [record()], START, seen=await targets.records(TARGET))
+
+
+async def test_promise_1_a_beat_of_a_record_that_changed_meanwhile_stores_nothing(targets: TargetStore) -> None:
+    first = record()
+    await targets.remember_state_record(first)
+    over = record(live_until=START)
+    await targets.remember_state_record(over)
+    assert not await targets.remember_state_record(record(watched_until=START + MINUTE), seen=first)
+    assert await targets.records(TARGET) == {made.GOAL.key: over}
+
+
+async def stamp(targets: TargetStore, target: TargetId) -> str | None:
+    found = await targets.listed(target)
+    return None if found is None else found.stamp
+
+
+async def test_promise_2_an_older_list_neither_forgets_nor_overwrites_what_a_later_one_told(targets: TargetStore) -> None:
+    await targets.remember(Listing(targets=(listed(TARGET, stamp="2"), listed(CART, stamp="1")), complete=True), "prod", START)
+    await targets.remember(Listing(targets=(listed(TARGET, stamp="1"),), complete=True), "prod", START - timedelta(seconds=1))
+    assert [await stamp(targets, one) for one in (TARGET, CART)] == ["2", "1"]
+
+
+async def test_a_clock_that_was_set_back_far_does_not_make_every_list_an_older_one(targets: TargetStore) -> None:
+    await targets.remember(Listing(targets=(listed(TARGET, stamp="2"), listed(CART, stamp="1")), complete=True), "prod", START)
+    await targets.remember(Listing(targets=(listed(TARGET, stamp="3"),), complete=True), "prod", START - timedelta(hours=1))
+    assert [await stamp(targets, one) for one in (TARGET, CART)] == ["3", None]

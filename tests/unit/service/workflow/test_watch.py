@@ -1,8 +1,8 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from service.domain.difference import Rendered, fingerprint
 from service.domain.errors import TemporaryError
 from service.domain.facts import Fact, Key
 from service.domain.model import Image, ReleaseRecord, TargetId
+from service.store.targets import TargetStore
 from service.workflow.watch import Watcher, _lived_on
 from tests.fakes.delivery import Application, FakeDelivery
 from tests.unit.service.domain import made
@@ -651,3 +652,32 @@ async def test_a_slow_look_does_not_write_over_what_a_later_one_saw(watched: Sta
     go_on.set()
     await asyncio.gather(first, second)
     assert ((await record(watched)).live_until is None, (await record(watched, newer.key)).live_until is None) == (False, True)
+
+
+class Overtaken(TargetStore):
+    """Another process writes the same target between each look and its record, so many times."""
+
+    times = 1
+
+    async def remember_state(
+        self, state: keys.TargetState, records: Sequence[ReleaseRecord], at: datetime, *, seen: Mapping[str, ReleaseRecord] | None = None
+    ) -> bool:
+        if self.times:
+            self.times -= 1
+            await super().remember_state_record(replace(records[0], last_health=f"told by another {self.times}"))
+        return await super().remember_state(state, records, at, seen=seen)
+
+
+async def test_promise_1_a_look_that_another_process_overtook_is_taken_again(watched: Stage) -> None:
+    targets = Overtaken(watched.database)
+    watcher = Watcher(deliveries=watched.deliveries, targets=targets, gatherer=watched.gatherer, clock=watched.clock)
+    await watcher.look(TARGET)
+    assert (await record(watched)).last_health == "Healthy"
+
+
+async def test_a_look_that_is_overtaken_all_the_time_is_put_off(watched: Stage) -> None:
+    targets = Overtaken(watched.database)
+    targets.times = 100
+    watcher = Watcher(deliveries=watched.deliveries, targets=targets, gatherer=watched.gatherer, clock=watched.clock)
+    with pytest.raises(TemporaryError, match="another process"):
+        await watcher.look(TARGET)
