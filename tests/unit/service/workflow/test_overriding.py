@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.errors import ConflictError, RefusedError
 from service.domain.keys import Owner
-from service.domain.model import Actor, Operation, Outcome
+from service.domain.model import Actor, Mode, Operation, Outcome
 from service.domain.planning.plan import Plan
 from service.workflow import record
 from tests.unit.service.domain import made
@@ -203,9 +203,11 @@ async def test_promise_10_an_override_does_not_get_past_the_stop_switch(blocked:
     assert (row.outcome, row.says) == (Outcome.REFUSED, "everything is stopped: stopped by user:eve: freeze")
 
 
-async def test_promise_11_an_automatic_operation_never_overrides_whatever_its_record_says(blocked: Stage) -> None:
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.APPROVE])
+async def test_promise_11_an_automatic_operation_never_overrides_whatever_its_record_says(blocked: Stage, mode: Mode) -> None:
     plan = (await blocked.desk.check(TARGET)).plan
     assert plan is not None
-    await blocked.begin(confirmed=record.Confirmed(digest=plan.digest, names=(RULE,), reason="x", override=(RULE,)))
+    await blocked.begin(mode=mode, confirmed=record.Confirmed(digest=plan.digest, names=(RULE,), reason="x", override=(RULE,)))
     row = await blocked.drive()
     assert (row.outcome, row.first_effect_at) == (Outcome.REFUSED, None)
+    assert SENTENCE in row.says
