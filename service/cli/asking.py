@@ -65,6 +65,14 @@ def hold_id(service: Service, given: str) -> str:
     return _only(found, given, "open hold", "backout holds")
 
 
+def incident_id(service: Service, given: str) -> str:
+    """The incident's whole id from its beginning, among the newest ones."""
+    if _WHOLE.fullmatch(given) and given.startswith("inc_"):
+        return given
+    found = [one for one in _ids(listing(service, "/v1/incidents", "incidents", {}, most=_PAGE).get("incidents")) if one.startswith(given)]
+    return _only(found, given, "incident", "backout incidents")
+
+
 def target_id(given: str) -> str:
     """The target as one path segment of a URL."""
     instance, colon, name = given.partition(":")

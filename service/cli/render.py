@@ -374,7 +374,7 @@ def event(document: Doc) -> RenderableType:
     """One live line: when, what kind, the sentence."""
     kind = text(document.get("kind")).replace("_", " ")
     table = _grid(columns=3)
-    table.columns[1].min_width = 14
+    table.columns[1].min_width = 15
     style = "red" if kind in {"stuck", "not taken back", "answer lost", "late", "approval void"} else "dim"
     table.add_row(Text(clock(document.get("at")), style="dim"), Text(kind, style=style), text(document.get("says")))
     return table
@@ -479,6 +479,15 @@ def incidents(document: Doc, now: datetime) -> RenderableType:
             short(one.get("id")), text(one.get("target")), word(one.get("outcome") or one.get("state")), ago(one.get("began_at"), now), ", ".join(names)
         )
     return _and_more(document, table)
+
+
+def incident(document: Doc, told: Doc, now: datetime) -> RenderableType:
+    """One incident: what burns, what happened in order, and the operations that answer it."""
+    head = Text().append(text(document.get("target")), style="bold").append("    ").append_text(word(document.get("outcome") or document.get("state")))
+    about = f"incident {short(document.get('id'))} · began {ago(document.get('began_at'), now)}"
+    parts: list[RenderableType] = [head, Text(about, style="dim"), *(event(one) for one in _docs(told.get("events")))]
+    answering = ((short(one.get("id")), state(one)) for one in _docs(document.get("operations")))
+    return Group(*parts, *(command(f"operation {identity}, {how}: backout watch {identity}") for identity, how in answering))
 
 
 def alerts(document: Doc, now: datetime) -> RenderableType:

@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from service.cli import render
-from service.cli.asking import Doc, document, get, hold_id, listing, operation_id, target_id
+from service.cli.asking import Doc, document, get, hold_id, incident_id, listing, operation_id, target_id
 from service.cli.client import segment
 from service.cli.exit_codes import ExitCode, of_verdict
 from service.cli.failure import CommandFailed
@@ -114,6 +114,7 @@ def operations(
 
 def incidents(
     ctx: typer.Context,
+    identity: Annotated[str, typer.Argument(metavar="[ID]", help="One incident with its story, or the beginning of its id.", show_default=False)] = "",
     target: OfTarget = "",
     state: Annotated[str, typer.Option("--state", metavar="open|closed", help="Only open or closed ones.")] = "",
     limit: Limit = 20,
@@ -122,8 +123,13 @@ def incidents(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """What burns and burned, newest first."""
+    """What burns and burned, newest first; or one incident with its story."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
+    if identity:
+        where = f"/v1/incidents/{segment(incident_id(here.service, identity))}"
+        one, told = get(here.service, where), get(here.service, f"{where}/events")
+        here.terminal.answer({**one, "events": told.get("events")}, render.incident(one, told, here.terminal.now()))
+        return
     found = listing(here.service, "/v1/incidents", "incidents", {"target": target, "state": state}, most=None if every else limit)
     here.terminal.answer(found, render.incidents(found, here.terminal.now()))
 

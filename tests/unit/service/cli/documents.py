@@ -401,6 +401,17 @@ def switch(reason: str = "") -> Doc:
     return {"stopped": bool(reason), "reason": reason, "allowed_actions": ["stop"], "links": {}}
 
 
+def incident_events() -> Doc:
+    told = [
+        ("opened", f"opened for {TARGET} by HighErrorRate"),
+        ("episode_joined", "HighErrorRate belongs to it: the labels name it"),
+        ("operation_begun", "rollback began: HighErrorRate"),
+        ("operation_ended", "rollback ended: recovered: live is v3.0.4"),
+        ("closed", "closed: recovered"),
+    ]
+    return {"incident": INCIDENT, "state": "closed", "events": [event(number, kind, says) for number, (kind, says) in enumerate(told, start=1)]}
+
+
 def stop_events() -> Doc:
     told = [("stopped", "stopped by user:alice: storm"), ("resumed", "resumed by user:bob; it was stopped by user:alice: storm")]
     return {"events": [event(number, kind, says) for number, (kind, says) in enumerate(told, start=1)]}

@@ -184,6 +184,10 @@ class FakeService:
                 return self.trace
             case "GET", ["incidents"]:
                 return {"incidents": [documents.incident()], "next_cursor": None}
+            case "GET", ["incidents", documents.INCIDENT]:
+                return documents.incident(operations=[documents.ended()])
+            case "GET", ["incidents", documents.INCIDENT, "events"]:
+                return documents.incident_events()
             case "GET", ["alerts"]:
                 return {"alerts": [documents.episode()], "next_cursor": None}
             case "GET", ["holds"]:

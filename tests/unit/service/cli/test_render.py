@@ -194,6 +194,10 @@ def test_an_override_is_shown_with_who_asks_and_how_to_confirm_it(golden: Golden
     )
 
 
+def test_an_incident_tells_its_story(golden: Golden) -> None:
+    golden("incident", render.incident(documents.incident(outcome="recovered", operations=[documents.ended()]), documents.incident_events(), NOW))
+
+
 def test_alerts_say_where_they_went(golden: Golden) -> None:
     lost = documents.episode(alert="Watchdog", target=None, disposition="no_target", says="no label names a target", firing=False, times_seen=7)
     golden("alerts", render.alerts({"alerts": [documents.episode(), lost, documents.episode(target=None, disposition="")], "next_cursor": "x"}, NOW))

@@ -159,6 +159,16 @@ def test_lists_pass_on_only_the_filters_that_were_given(service: FakeService, sh
     ]
 
 
+def test_one_incident_is_named_by_its_beginning_and_told_with_its_story(shell: Shell) -> None:
+    ran = shell("incidents", documents.INCIDENT[:10])
+    assert ran.code == 0
+    assert "closed: recovered" in ran.out
+    assert "backout watch op_3f2a9c1b" in ran.out
+    whole = shell("incidents", documents.INCIDENT, "--json").document
+    assert (whole["id"], whole["events"]) == (documents.INCIDENT, documents.incident_events()["events"])
+    assert "there is no incident inc_ffffff" in shell("incidents", "inc_ffffff").err
+
+
 def many(service: FakeService, count: int) -> list[documents.Doc]:
     """So many operations, of which a page holds at most two, whatever is asked for."""
     every = [documents.ended(id=f"op_{number:032x}") for number in range(count)]
