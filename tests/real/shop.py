@@ -5,11 +5,11 @@ It ships and looks, with a person's account; it knows nothing of Backout and jud
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tests.real.lab.client import GitRepository, LabClient, deployment, until
+from tests.real.lab.client import ARGOCD_NAMESPACE, GitRepository, LabClient, deployment, until
 
 IMAGE_REVISION, IMAGE_SOURCE = "org.opencontainers.image.revision", "org.opencontainers.image.source"
 MANIFEST = "deploy/app.yaml"
@@ -32,6 +32,7 @@ class Shop:
     def __init__(self, client: LabClient, name: str, *, source: GitRepository, config: GitRepository, auto_sync: bool) -> None:
         self.client, self.name, self.source, self.config = client, name, source, config
         self._auto_sync = auto_sync
+        self._undeclare: Callable[[], Awaitable[None]] | None = None
 
     @classmethod
     async def open(
@@ -41,21 +42,31 @@ class Shop:
         auto_sync: bool = True,
         errors: float = ERRORS_OF_A_GOOD_RELEASE,
         config_files: Mapping[str, str] | None = None,
+        declare: "Declare | None" = None,
         **more: Any,
     ) -> Self:
-        """A new shop with release 1.0 live and healthy. `config_files`: further files of its configuration; `more`: what a shop of that kind takes besides."""
+        """A new shop with release 1.0 live and healthy. `config_files`: further files of its configuration; `more`: what a shop of that kind takes besides.
+
+        `declare` makes the Application in another way than by Argo CD's API, and answers how to take away what made it.
+        """
         name = f"shop-{secrets.token_hex(3)}"
         source, config = await client.create_repository(f"{name}-source"), await client.create_repository(f"{name}-config")
         shop = cls(client, name, source=source, config=config, auto_sync=auto_sync, **more)
         shipped = await shop._ship("1.0", errors, {}, config_files or {})
         await client.create_namespace(name)
-        await client.create_application(name, config, namespace=name, auto_sync=auto_sync)
+        if declare is None:
+            await client.create_application(name, config, namespace=name, auto_sync=auto_sync)
+        else:
+            shop._undeclare = await declare(shop)
         await shop.until_live(shipped)
         return shop
 
     async def close(self) -> None:
         """Take the application and its pods away, so that its alerts end and the next test's Backout does not see it."""
-        await self.client.delete_application(self.name)
+        if self._undeclare is not None:
+            await self._undeclare()
+        if await self.client.kube_get(f"/apis/argoproj.io/v1alpha1/namespaces/{ARGOCD_NAMESPACE}/applications/{self.name}") is not None:
+            await self.client.delete_application(self.name)
 
     async def release(
         self,
@@ -131,3 +142,7 @@ class Shop:
             f"/api/v1/applications/{self.name}",
             {"name": self.name, "patchType": "json", "patch": json.dumps(operations)},
         )
+
+
+Declare = Callable[[Shop], Awaitable[Callable[[], Awaitable[None]]]]
+"""Makes a shop's Application; answers how to take away what made it."""

@@ -1,0 +1,310 @@
+"""Stories of applications whose spec somebody else writes too: ApplicationSet, parent, Flux, a hand that nobody knew of.
+
+Known before the first write; the way that stays is taken; one observed revert ends it.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real.backout import OpenShop, Serve, finding
+from tests.real.lab.client import ARGOCD_NAMESPACE, IN_CLUSTER, LabClient, until
+from tests.real.shop import Declare, Shop
+from tests.real.test_stories import AUTOMATED, QUICK, automated, footprint, marker, told
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+
+APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{ARGOCD_NAMESPACE}/applications"
+
+
+def spec_of(shop: Shop, automated_: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "project": "default",
+        "source": {"repoURL": shop.config.url, "path": "deploy", "targetRevision": "main", "directory": {"recurse": True}},
+        "destination": {"server": IN_CLUSTER, "namespace": shop.name},
+        "syncPolicy": {"automated": dict(automated_)},
+    }
+
+
+def by_application_set(**spec: Any) -> Declare:
+    """An ApplicationSet of one application."""
+
+    async def declare(shop: Shop) -> Callable[[], Awaitable[None]]:
+        template = {"metadata": {"name": shop.name}, "spec": spec_of(shop, AUTOMATED)}
+        body = {"generators": [{"list": {"elements": [{"shop": shop.name}]}}], "template": template, **spec}
+        admin = shop.client.argocd("admin")
+        await admin.must("POST", "/api/v1/applicationsets", {"metadata": {"name": f"{shop.name}-set"}, "spec": body})
+        await until_there(shop)
+
+        async def undo() -> None:
+            await admin.must("DELETE", f"/api/v1/applicationsets/{shop.name}-set")
+            await until(lambda: gone(shop), what="the end of the set's application")
+
+        return undo
+
+    return declare
+
+
+def by_parent(declared: Mapping[str, Any]) -> Declare:
+    """A parent application that heals itself and declares the shop's with this `automated`."""
+
+    async def declare(shop: Shop) -> Callable[[], Awaitable[None]]:
+        repository = await shop.client.create_repository(f"{shop.name}-root")
+        child = {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": shop.name, "namespace": ARGOCD_NAMESPACE},
+            "spec": spec_of(shop, declared),
+        }
+        await repository.commit({"deploy/child.json": json.dumps(child)}, "declare")
+        await shop.client.create_application(f"{shop.name}-root", repository, namespace=ARGOCD_NAMESPACE, auto_sync=True)
+        await until_there(shop)
+
+        async def undo() -> None:
+            await shop.client.delete_application(f"{shop.name}-root", cascade=False)
+
+        return undo
+
+    return declare
+
+
+def by_flux(declared: Mapping[str, Any]) -> Declare:
+    """Applied on the server's side by Flux' kustomize-controller, as Kubernetes records it."""
+
+    async def declare(shop: Shop) -> Callable[[], Awaitable[None]]:
+        labels = {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
+        body = {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": shop.name, "namespace": ARGOCD_NAMESPACE, "labels": labels},
+            "spec": spec_of(shop, declared),
+        }
+        path = f"{APPLICATIONS}/{shop.name}?fieldManager=kustomize-controller&force=true"
+        await shop.client.kube.must("PATCH", path, json.dumps(body), content_type="application/apply-patch+yaml")
+
+        async def undo() -> None:
+            """Nobody applies it again."""
+
+        return undo
+
+    return declare
+
+
+async def gone(shop: Shop) -> bool:
+    return await shop.client.kube_get(f"{APPLICATIONS}/{shop.name}") is None
+
+
+async def until_there(shop: Shop) -> None:
+    async def there() -> bool:
+        return not await gone(shop)
+
+    await until(there, what=f"the application {shop.name}")
+
+
+IGNORES_AUTO_SYNC = {"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/syncPolicy/automated/enabled"]}]}
+IGNORES_REVISION = {"ignoreApplicationDifferences": [{"jqPathExpressions": [".spec.source.targetRevision"]}]}
+ROLLING = {"strategy": {"type": "RollingSync", "rollingSync": {"steps": [{"matchExpressions": [{"key": "env", "operator": "In", "values": ["x"]}]}]}}}
+
+
+async def shell(commands: str, folder: Path) -> None:
+    """Type the commands as they were told."""
+    names = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "Ann"), ("EMAIL", "ann@example.org"))}
+    process = await asyncio.create_subprocess_exec("bash", "-eu", "-c", commands, cwd=folder, env={**os.environ, **names})
+    assert await process.wait() == 0
+
+
+async def test_what_an_application_set_would_undo_is_a_plan_for_a_person_whose_commands_bring_the_good_release_back(
+    open_shop: OpenShop, serve: Serve, tmp_path: Path
+) -> None:
+    shop = await open_shop(declare=by_application_set())
+    backout = await serve(shop, "auto", delivery=QUICK)
+    good = await shop.running()
+    await shop.release("1.1", errors=0.31)
+    before = await footprint(shop)
+
+    operation = await backout.until_ended(shop)
+
+    assert operation["outcome"] == "suggested", operation["says"]
+    assert (operation["first_effect_at"], await backout.holds(shop)) == (None, [])
+    assert await footprint(shop) == before
+    assert before["by Backout"] == []
+    plan = operation["plan"]
+    assert (plan["way"], [step["owner"] for step in plan["steps"]]) == ("git_revert", ["person", "person"])
+    assert "takes back a stopped auto-sync within a tenth of a second" in plan["because"]
+    assert "would take the pinned revision back" in plan["because"]
+    revert = plan["steps"][0]
+    assert revert["command"] in (await told(backout, shop, "suggested"))["text"]
+    _, lines = await backout.doctor()
+    owners = [line for line in lines if line["what"] == "argocd lab owners" and shop.name in line["says"]]
+    assert [line["fix"].endswith(f"to ApplicationSet {shop.name}-set.") for line in owners] == [True]
+
+    await shell(revert["command"], tmp_path)
+    await shop.config.git("merge", "--quiet", "--no-edit", f"backout/revert-{revert['parameters']['revert'][:7]}")
+    await shop.application(refresh="normal")
+
+    async def back() -> bool:
+        return await shop.running() == good
+
+    await until(back, 30, what="the good release after the merge")
+
+
+async def test_an_application_set_in_rolling_order_is_never_worked_against(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop(declare=by_application_set(**ROLLING, **IGNORES_AUTO_SYNC))
+    backout = await serve(shop, declared_sli=True)
+    await shop.release("1.1", errors=0.31)
+    await backout.until_watched(shop, "1.1")
+    before = await footprint(shop)
+
+    plan = await backout.plan(shop)
+
+    assert plan["way"] == "git_revert"
+    assert "deploys by itself in rolling order: it would sync the application again once it is out of sync" in plan["because"]
+    assert await footprint(shop) == before
+
+
+async def test_under_an_application_set_that_ignores_auto_sync_a_rollback_stays_without_a_mark(client: LabClient, open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop(declare=by_application_set(**IGNORES_AUTO_SYNC))
+    backout = await serve(shop, "auto", delivery=QUICK)
+    good = await shop.running()
+    await shop.release("1.1", errors=0.31)
+
+    operation = await backout.until_ended(shop)
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    app = await shop.application(refresh="hard")
+    assert (automated(app), marker(app)) == ({**AUTOMATED, "enabled": False}, "")
+    assert [hold["operation"] for hold in await backout.holds(shop)] == [operation["id"]]
+    poke = {"metadata": {"labels": {"poked": "1"}}}
+    await client.kube.must("PATCH", f"{APPLICATIONS}/{shop.name}", json.dumps(poke), content_type="application/merge-patch+json")
+
+    async def taken_back() -> bool:
+        return "poked" not in (await shop.application())["metadata"].get("labels", {})
+
+    await until(taken_back, what="the set's next look")  # it has looked at everything, and left auto-sync off
+    assert (automated(await shop.application()), await shop.running()) == ({**AUTOMATED, "enabled": False}, good)
+
+
+async def test_under_an_application_set_that_ignores_the_revision_alone_it_is_pinned_and_auto_sync_stays_on(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop(declare=by_application_set(**IGNORES_REVISION))
+    backout = await serve(shop, "auto", delivery=QUICK)
+    good, before = await shop.running(), await shop.history()
+    await shop.release("1.1", errors=0.31)
+
+    operation = await backout.until_ended(shop)
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert (operation["plan"]["way"], [step["name"] for step in operation["plan"]["steps"]]) == ("pin", ["pin_source", "deploy_pinned"])
+    assert "takes back a stopped auto-sync" in operation["plan"]["because"]
+    app = await shop.application(refresh="hard")
+    assert (app["spec"]["source"]["targetRevision"], automated(app), marker(app)) == (before[0][1], AUTOMATED, "")
+    assert (await shop.history())[-1][1:] == (before[0][1], "")
+    assert (app["status"]["sync"]["status"], await shop.running()) == ("Synced", good)
+    assert await shop.told_by("backout") == ["backout updated application spec"]
+    await shop.config.commit({"README.md": "How we deploy.\n"}, "describe")
+    await shop.application(refresh="normal")
+    await asyncio.sleep(3)
+    assert (await shop.running(), len(await shop.history())) == (good, 3)
+
+
+async def test_under_a_parent_whose_git_leaves_enabled_out_a_rollback_stays_with_its_mark(client: LabClient, open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop(declare=by_parent(AUTOMATED))
+    backout = await serve(shop, "auto", delivery=QUICK)
+    good = await shop.running()
+    await shop.release("1.1", errors=0.31)
+
+    operation = await backout.until_ended(shop)
+    await client.argocd().must("GET", f"/api/v1/applications/{shop.name}-root?refresh=hard")
+    await asyncio.sleep(3)
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    app = await shop.application()
+    assert (automated(app), operation["id"] in marker(app)) == ({**AUTOMATED, "enabled": False}, True)
+    assert await shop.running() == good
+    assert "a stopped auto-sync stays" in finding(operation["plan"], "rollback_will_stay")["says"]
+
+
+@pytest.mark.parametrize(
+    ("declare", "words"),
+    [
+        pytest.param(by_parent({**AUTOMATED, "enabled": True}), "declares enabled: true in Git and heals itself: it puts it back at once", id="parent"),
+        pytest.param(by_flux({**AUTOMATED, "enabled": True}), "takes a stopped auto-sync (it declares enabled) and a pinned revision back", id="flux"),
+    ],
+)
+async def test_an_owner_whose_git_says_enabled_true_is_known_before_the_first_write(open_shop: OpenShop, serve: Serve, declare: Declare, words: str) -> None:
+    shop = await open_shop(declare=declare)
+    backout = await serve(shop, "auto", delivery=QUICK)
+    await shop.release("1.1", errors=0.31)
+    before = await footprint(shop)
+
+    operation = await backout.until_ended(shop)
+
+    assert (operation["outcome"], operation["plan"]["way"]) == ("suggested", "git_revert"), operation["says"]
+    assert words in operation["says"]
+    assert await footprint(shop) == before
+    assert before["by Backout"] == []
+
+
+async def test_flux_that_does_not_declare_enabled_leaves_a_rollback_alone(open_shop: OpenShop, serve: Serve) -> None:
+    declare = by_flux(AUTOMATED)
+    shop = await open_shop(declare=declare)
+    backout = await serve(shop, "auto", delivery=QUICK)
+    good = await shop.running()
+    await shop.release("1.1", errors=0.31)
+
+    operation = await backout.until_ended(shop)
+    await declare(shop)  # its next reconciliation
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert (automated(await shop.application()), await shop.running()) == ({**AUTOMATED, "enabled": False}, good)
+
+
+async def test_a_hand_that_nobody_knew_of_takes_the_stop_back_and_backout_stops_and_does_not_try_again(
+    client: LabClient, open_shop: OpenShop, serve: Serve
+) -> None:
+    shop = await open_shop()
+    backout = await serve(shop, "auto", delivery=QUICK)
+    await shop.release("1.1", errors=0.31)
+    bad = await shop.running()
+
+    async def fight() -> None:
+        """As an owner would that leaves no trace before it has to act."""
+        while True:
+            if (automated(await shop.application()) or {}).get("enabled") is False:
+                back = [{"op": "remove", "path": "/spec/syncPolicy/automated/enabled"}]
+                path = f"{APPLICATIONS}/{shop.name}?fieldManager=argocd-server"
+                await client.kube.must("PATCH", path, json.dumps(back), content_type="application/json-patch+json")
+            await asyncio.sleep(0.05)
+
+    async with asyncio.TaskGroup() as tasks:
+        fighting = tasks.create_task(fight())
+        operation = await backout.until_ended(shop)
+        await asyncio.sleep(6)  # longer than Alertmanager waits before it tells what is new in a group
+        fighting.cancel()
+
+    assert (operation["outcome"], "it is managed elsewhere" in operation["says"]) == ("failed", True), operation["says"]
+    assert await shop.told_by("backout") == ["backout updated application spec"]
+    app = await shop.application()
+    assert (automated(app), await shop.running()) == (AUTOMATED, bad)
+    assert [who for _, _, who in await shop.history()] == ["", ""]
+    assert [one["id"] for one in await backout.operations(shop)] == [operation["id"]]
+    assert "managed elsewhere" in (await told(backout, shop, "failed"))["text"]
+
+
+async def test_a_kargo_stage_is_a_warning_that_names_what_to_pause(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop()
+    stage = f"shop:{secrets.token_hex(2)}"
+    await shop.edit({"op": "add", "path": "/metadata/annotations", "value": {"kargo.akuity.io/authorized-stage": stage}})
+    backout = await serve(shop, declared_sli=True)
+    await shop.release("1.1", errors=0.31)
+    await backout.until_watched(shop, "1.1")
+
+    check = await backout.check(shop)
+
+    stays = finding(check, "rollback_will_stay")
+    assert (stays["answer"], f"auto-promotion of stage {stage}" in stays["clears"]) == ("warn", True)
