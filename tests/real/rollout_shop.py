@@ -12,6 +12,7 @@ from tests.real.shop import MANIFEST, Shipped, Shop
 NO_STEPS: Mapping[str, Any] = {"canary": {}}
 HALF_THEN_STOP: Mapping[str, Any] = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
 HALF_THEN_ON: Mapping[str, Any] = {"canary": {"steps": [{"setWeight": 50}, {"pause": {"duration": "4s"}}]}}
+UNDER_ANALYSIS: Mapping[str, Any] = {"canary": {"steps": [{"setWeight": 50}, {"analysis": {"templates": [{"templateName": "watch"}]}}]}}
 BY_HAND: Mapping[str, Any] = {"blueGreen": {"activeService": "active", "previewService": "preview", "autoPromotionEnabled": False}}
 
 
@@ -32,6 +33,7 @@ class RolloutShop(Shop):
         """`strategy` and `spec` (further fields) are what the next release is shipped with; both may be changed in between."""
         super().__init__(client, name, source=source, config=config, auto_sync=auto_sync)
         self.strategy, self.spec = strategy, spec
+        self._analysed = False
 
     def manifests(self, image: str) -> Mapping[str, str]:
         """A Rollout, and for blue-green the two Services that it switches."""
@@ -56,7 +58,15 @@ class RolloutShop(Shop):
             for name in ("active", "preview")
             if "blueGreen" in self.strategy
         ]
-        return {MANIFEST: yaml.safe_dump_all([rollout, *services])}
+        self._analysed = self._analysed or "watch" in json.dumps(self.strategy)  # from then on: nobody prunes it
+        analysis = [self._analysis()] if self._analysed else []
+        return {MANIFEST: yaml.safe_dump_all([rollout, *services, *analysis])}
+
+    def _analysis(self) -> Mapping[str, Any]:
+        """A measurement that goes on and on, and is content with everything."""
+        prometheus = {"address": self.client.lab.prometheus_url, "query": "vector(0)"}
+        metric = {"name": "errors", "interval": "2s", "count": 200, "successCondition": "result[0] < 1", "provider": {"prometheus": prometheus}}
+        return {"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate", "metadata": {"name": "watch"}, "spec": {"metrics": [metric]}}
 
     async def halfway(self, version: str, *, errors: float) -> Shipped:
         """Ship the next release and wait until it stands where a person has to say go on."""

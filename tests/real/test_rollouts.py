@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.real.backout import Serve, finding
-from tests.real.lab.client import LabClient
-from tests.real.rollout_shop import BY_HAND, HALF_THEN_ON, HALF_THEN_STOP, RolloutShop
+from tests.real.lab.client import LabClient, until
+from tests.real.rollout_shop import BY_HAND, HALF_THEN_ON, HALF_THEN_STOP, UNDER_ANALYSIS, RolloutShop
 from tests.real.shop import Shop
 from tests.real.test_stories import AUTOMATED, QUICK, automated, footprint, marker, told
 
@@ -96,6 +96,41 @@ async def test_a_blue_green_release_that_waits_is_aborted_and_rolled_back(open_r
     status = await shop.until_status(phase="Healthy")
     assert status["blueGreen"]["activeSelector"] == status["currentPodHash"] == before["stableRS"]
     assert good <= await shop.running()
+
+
+async def test_a_canary_under_analysis_is_aborted_and_its_analysis_ends(client: LabClient, open_rollout: OpenRollout, serve: Serve) -> None:
+    shop = await open_rollout(UNDER_ANALYSIS, auto_sync=False)
+    backout = await serve(shop, declared_sli=True)
+    good = await shop.running()
+    bad = await shop.ship("1.1", errors=0.31)
+    assert (await client.sync(shop.name)).good
+    await client.until_application(shop.name, health="", revision=bad.config)
+
+    async def analysed() -> Any:
+        return (await shop.status()).get("canary", {}).get("currentStepAnalysisRunStatus", {}).get("status") == "Running"
+
+    await until(analysed, 30, what="the analysis to run")
+
+    plan = await backout.plan(shop)
+    operation = await backout.until_done(await backout.ask(shop, plan, reason="errors since 1.1"))
+
+    said = finding(plan, RULE)
+    assert (said["answer"], f"under analysis {shop.name}-" in said["says"]) == ("pass", True), said
+    assert steps(operation) == ["abort", "prove_controller", "roll_back", "mark_hold"]
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert await shop.running() == good != {bad.image}
+    runs = (await client.kube_get(f"/apis/argoproj.io/v1alpha1/namespaces/{shop.name}/analysisruns"))["items"]
+    assert {run["status"]["phase"] for run in runs} == {"Successful"}  # how one ends that is told to stop before it failed
+
+
+async def test_a_promoted_release_whose_way_back_waits_for_an_analysis_is_for_a_person(open_rollout: OpenRollout, serve: Serve) -> None:
+    shop = await open_rollout(UNDER_ANALYSIS, auto_sync=False)
+    backout = await serve(shop, declared_sli=True)
+    await shop.at_once("1.1", errors=0.31)
+
+    said = finding(await backout.check(shop), RULE)
+
+    assert (said["answer"], "step 2 of 2 waits for an analysis" in said["says"]) == ("unknown", True), said
 
 
 async def test_a_promoted_release_goes_back_in_full_where_the_policy_allows_it(open_rollout: OpenRollout, serve: Serve) -> None:
