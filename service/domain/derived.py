@@ -147,18 +147,22 @@ def goal_images_key(case: Case, goal: Release) -> Key[tuple[Image, ...]]:
 def leftover_keys(case: Case, release: Release) -> Iterator[Key[Any]]:
     """The facts that `left_over` reads; our own record only where the delivery system cannot render that release any more."""
     rendered = keys.leftovers(case.target, release.handle)
+    if not release.handle:  # nothing but our own record names it
+        yield keys.record(case.target, release.key)
+        yield keys.state(case.target)
+        return
     yield rendered
     if rendered in case.facts.known and isinstance(case.facts.read(rendered), Absent):
         yield keys.record(case.target, release.key)
         yield keys.state(case.target)
 
 
-def left_over(case: Case, release: Release) -> Derived[tuple[ObjectRef, ...]] | Absent:
+def left_over(facts: Facts, target: TargetId, release: Release) -> Derived[tuple[ObjectRef, ...]] | Absent:
     """Objects that run now and that the release does not have: as rendered today, else by what was recorded while the release lived (decision 17)."""
-    rendered = case.facts.read(keys.leftovers(case.target, release.handle))
+    rendered = facts.read(keys.leftovers(target, release.handle)) if release.handle else Absent(f"release {release.name} is in no history")
     if isinstance(rendered, Known):
         return Derived(rendered.value, (rendered.evidence,))
-    record, state = case.facts.read(keys.record(case.target, release.key)), case.facts.read(keys.state(case.target))
+    record, state = facts.read(keys.record(target, release.key)), facts.read(keys.state(target))
     if isinstance(record, Absent) or isinstance(state, Absent) or record.value.objects is None or record.value.moved:
         return rendered
     had = {one for one, _ in record.value.objects}

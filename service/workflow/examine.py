@@ -8,6 +8,7 @@ from typing import Any
 
 from service.domain import correlation, keys, suspicion
 from service.domain.course import Course, course_of
+from service.domain.derived import listed
 from service.domain.evaluation import asked, evaluate
 from service.domain.facts import Absent, Facts, Key, Known
 from service.domain.model import Actor, Hold, Mode, OperationKind, Release, TargetId, Way
@@ -182,6 +183,9 @@ class Examiner:
             made_by_backout=limits.value.made_by_backout if isinstance(limits, Known) else (),
         )
         found = suspicion.find_suspect(deployed, memory, began=began, window=policy.deploy_window)
+        if found.suspect is None and state.value.drifted:
+            says = f"{found.says}; {listed(state.value.drifted)} was changed by hand, which no release tells: look at that first"
+            found = replace(found, says=says)
         return replace(found, suspect=await self._versioned(found.suspect), goal=await self._versioned(found.goal))
 
     async def _versioned(self, release: Release | None) -> Release | None:

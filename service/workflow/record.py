@@ -48,6 +48,8 @@ class Attempt:
     `keep_firing` is the alert rule's own, which delays the end of a verification; `verified` that it ended well. `hold_id` is the hold that it opened,
     joined or works under. `second` is who confirmed the override of the plan's blocks, and why.
     `left_out` says why the last step that was left out was.
+    `left_behind` are the objects that the goal release does not have and that were still there at the end; None when nobody could
+    find out, with the reason in `left_says`.
     """
 
     schema: int = SCHEMA
@@ -81,6 +83,8 @@ class Attempt:
     second: str = ""
     second_reason: str = ""
     left_out: str = ""
+    left_behind: tuple[str, ...] | None = None
+    left_says: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

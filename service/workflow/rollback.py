@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from service.domain import keys, spans
-from service.domain.facts import Absent, Facts, Known
+from service.domain.derived import left_over, listed
+from service.domain.facts import Absent, Facts, Key, Known
 from service.domain.holding import HeldRelease
 from service.domain.model import Hold, Json, Operation, Outcome, Release, Way
 from service.domain.planning.plan import Plan, Step
-from service.domain.ports import HoldChange, Observation, Seen, SpanDraft
+from service.domain.ports import AuditEvent, HoldChange, Observation, Seen, SpanDraft
 from service.domain.rule import Trigger
 from service.workflow import messages
 from service.workflow.chapters.chapter import MAX_VERDICTS, STUCK_AFTER, WAITING, may_have_happened
@@ -117,6 +119,17 @@ class RollbackTale(Tale):
         del data, outcome
         return True
 
+    async def look_round(self, op: Operation, data: Attempt, plan: Plan) -> Attempt:
+        """Which objects of the bad release are still there: nothing of ours deletes them."""
+        state = (await self._p.gatherer.facts(op.target, [keys.state(op.target)])).read(keys.state(op.target))
+        live = state.value.current if isinstance(state, Known) else None
+        goal = live if live is not None and live.key == plan.goal.key else plan.goal  # its old handle may have been trimmed by the rollback's own entry
+        wanted: list[Key[Any]] = [keys.leftovers(op.target, goal.handle), keys.record(op.target, goal.key), keys.state(op.target)]
+        found = left_over(await self._p.gatherer.facts(op.target, wanted), op.target, goal)
+        if isinstance(found, Absent):
+            return replace(data, left_behind=None, left_says=found.why)
+        return replace(data, left_behind=tuple(str(one) for one in found.value))
+
     def verified(self, op: Operation, data: Attempt, plan: Plan, outcome: Outcome, says: str, now: datetime) -> Closing:
         """The hold stays; a person is told what now."""
         drafts = []
@@ -139,9 +152,11 @@ class RollbackTale(Tale):
             f"{_titles(plan)} {'are' if plan.passed_over else 'is'} held away. Next: release a fix; to end it by hand: backout holds end {data.hold_id}"
             if data.hold_id
             else "",
+            _left(data, plan),
             "" if good else "The rollback stays in place. A person is needed now.",
         )
-        return Closing(text=text, drafts=drafts)
+        rows = (AuditEvent(kind="left_behind", says=_left(data, plan), at=now, body={"objects": list(data.left_behind or ())}),) if _left(data, plan) else ()
+        return Closing(text=text, drafts=drafts, rows=rows)
 
     def cancelled(self, op: Operation) -> str:
         """Too late to take it back."""
@@ -164,6 +179,16 @@ class RollbackTale(Tale):
 def _bad(plan: Plan) -> tuple[Release, ...]:
     """The release that was rolled back, and those before it that were never good either: all are held away."""
     return (plan.suspect, *plan.passed_over)
+
+
+def _left(data: Attempt, plan: Plan) -> str:
+    """What of the bad release is still there, for a person to decide about; "" when nothing is."""
+    if data.left_behind is None:
+        return f"Whether objects of {plan.suspect.title} stay behind is unknown: {data.left_says}." if data.left_says else ""
+    if not data.left_behind:
+        return ""
+    one = len(data.left_behind) == 1
+    return f"Still there, though {plan.goal.title} does not have {'it' if one else 'them'}: {listed(data.left_behind)}. What to do stands in the plan."
 
 
 def _titles(plan: Plan) -> str:

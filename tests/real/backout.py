@@ -181,6 +181,10 @@ class Backout:
 
         await until(seen, 20, what=f"Backout to have seen {shop.name} {version} healthy")
 
+    async def target(self, shop: Shop) -> Any:
+        """What Backout knows of the shop's target, with every release that it saw."""
+        return await self.api.must("GET", f"/v1/targets/{_segment(shop)}")
+
     async def check(self, shop: Shop) -> Any:
         """The rollback check."""
         return await self.api.must("GET", f"/v1/targets/{_segment(shop)}/rollback-check")

@@ -116,6 +116,29 @@ class Shop:
 
         await until(only_that, seconds, what=f"{self.name} to run {shipped.version}")
 
+    async def deploy_wanted(self) -> None:
+        """A person deploys what the Application wants now."""
+        before = (await self.history())[-1]
+        await self.client.application(self.name, refresh=True)
+        answer = await self.client.sync(self.name)
+        assert answer.good, answer
+
+        async def deployed() -> bool:
+            app = await self.application(refresh="normal")
+            return (await self.history())[-1] != before and app.get("operation") is None and app["status"]["health"]["status"] == "Healthy"
+
+        await until(deployed, 30, what=f"{self.name} to be deployed")
+
+    async def deploy(self, image: str, message: str) -> str:
+        """A person deploys that image, named as they like; answers the configuration's revision."""
+        revision = await self.config.commit({MANIFEST: deployment(self.name, image, replicas=2)}, message)
+        await self.deploy_wanted()
+        return revision
+
+    async def restart(self) -> None:
+        """Somebody deletes all pods; the new ones run what their image's name means then."""
+        await self.client.kube.must("DELETE", f"/api/v1/namespaces/{self.name}/pods")
+
     async def running(self) -> set[str]:
         """`repository@digest` of what the ready pods run."""
         return await self.client.running_images(self.name)

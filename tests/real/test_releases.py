@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.real.backout import Backout, OpenShop, Serve
-from tests.real.lab.client import until
+from tests.real.backout import Backout, OpenShop, Serve, finding
+from tests.real.lab.client import LabClient, until
 from tests.real.shop import Shop
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
@@ -66,7 +66,7 @@ async def test_of_two_bad_releases_in_a_row_neither_is_a_goal_and_both_are_held(
 
     plan = await backout.plan(shop)
     await backout.ask(shop, plan, reason="1.2 did not help")
-    operation = await until(lambda: ended(backout, shop, "user"), 60, what="the rollback that the person asked for")
+    operation = await asked_for(backout, shop)
 
     assert operation["outcome"] == "recovered", operation["says"]
     assert (plan["suspect"]["revision"], plan["goal"]["version"]) == (second.config, "1.0")
@@ -78,7 +78,154 @@ async def test_of_two_bad_releases_in_a_row_neither_is_a_goal_and_both_are_held(
     assert "is passed over: an alert began while it was live" in suspected["says"]
 
 
-async def ended(backout: Backout, shop: Shop, by: str) -> Any:
-    """The newest operation in full, when somebody of that kind asked for it and it ended."""
-    operation = await backout.operation(shop)
-    return operation if operation["requested_by"]["kind"] == by and operation["done_at"] else None
+async def asked_for(backout: Backout, shop: Shop) -> Any:
+    """The operation that a person asked for, in full, once it has ended."""
+
+    async def ended() -> Any:
+        mine = next(one for one in await backout.operations(shop) if one["requested_by"]["kind"] == "user")
+        return mine if mine["done_at"] else None
+
+    try:
+        found = await until(ended, 60, what="the operation that a person asked for to end")
+    except TimeoutError as error:
+        every = [
+            (one["requested_by"], one["phase"], one["says"], [event["says"] for event in await backout.events(one)]) for one in await backout.operations(shop)
+        ]
+        raise TimeoutError(f"{error}: {every}") from error
+    return await backout.api.must("GET", f"/v1/operations/{found['id']}")
+
+
+def manifest(kind: str, name: str, *, api: str = "v1", annotations: Mapping[str, str] | None = None, **body: Any) -> Mapping[str, str]:
+    """A further file of a shop's configuration."""
+    about = {"name": name, **({"annotations": dict(annotations)} if annotations else {})}
+    return {f"deploy/{name}.json": json.dumps({"apiVersion": api, "kind": kind, "metadata": about, **body})}
+
+
+SWEEP = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "registry.example/sweep@sha256:" + "5" * 64}]}
+CRON = manifest("CronJob", "sweep", api="batch/v1", spec={"schedule": "0 4 1 1 *", "jobTemplate": {"spec": {"template": {"spec": SWEEP}}}})
+KEY = manifest("Secret", "key", stringData={"token": "hunter2"})
+KEPT = manifest("ConfigMap", "kept", annotations={"argocd.argoproj.io/sync-options": "Prune=false"}, data={"v": "1"})
+
+
+async def test_what_only_the_bad_release_has_is_flagged_planned_for_a_person_and_told_again_at_the_end(
+    client: LabClient, open_shop: OpenShop, serve: Serve
+) -> None:
+    shop = await open_shop(auto_sync=False)
+    backout = await serve(shop, declared_sli=True)
+    bad = await shop.ship("1.1", errors=0.31, config_files={**CRON, **KEY, **KEPT})
+    assert (await client.sync(shop.name)).good
+    await shop.until_running(bad)
+    plan = await until(lambda: planned(backout, shop, bad.config), 20, what="a plan to leave 1.1")
+
+    await backout.ask(shop, plan, reason="errors since 1.1")
+    operation = await asked_for(backout, shop)
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    flagged = finding(plan, "prune_deletes_no_data")
+    assert (flagged["answer"], f"batch/CronJob {shop.name}/sweep stays behind and works on" in flagged["says"]) == ("warn", True)
+    steps = {one["parameters"]["object"]: one for one in plan["steps"] if one["name"] == "left_behind"}
+    names = [f"batch/CronJob {shop.name}/sweep", f"Secret {shop.name}/key", f"ConfigMap {shop.name}/kept"]
+    assert list(steps) == names
+    assert {one["owner"] for one in steps.values()} == {"person"}
+    assert "deleting it may lose that data for ever" in steps[names[1]]["says"]
+    assert "delete" not in steps[names[1]]["command"]
+    said = await text_of(backout, shop, "recovered")
+    assert all(name in said for name in names)
+    (left,) = [one for one in await backout.events(operation) if one["kind"] == "left_behind"]
+    assert sorted(left["body"]["objects"]) == sorted(names)
+    key = await client.kube.must("GET", f"/api/v1/namespaces/{shop.name}/secrets/key")
+    cron = await client.kube.must("GET", f"/apis/batch/v1/namespaces/{shop.name}/cronjobs/sweep")
+    assert key["metadata"]["name"] == "key"
+    assert "hunter2" not in json.dumps(plan) + json.dumps(await backout.events(operation))
+    assert cron["spec"].get("suspend") in {None, False}
+
+
+async def planned(backout: Backout, shop: Shop, revision: str) -> Any:
+    """A plan, once it is one to leave that revision."""
+    plan = await backout.plan(shop)
+    return plan if plan["suspect"]["revision"] == revision else None
+
+
+async def test_the_same_commit_with_other_parameters_goes_back_to_the_parameters_of_its_time(open_shop: OpenShop, serve: Serve) -> None:
+    """A person lets a further file in: the same commit, another release, and Argo CD renders the one before no more."""
+    shop = await open_shop(auto_sync=False, config_files=manifest("ConfigMap", "feature", data={"on": "true"}))
+    await shop.edit({"op": "add", "path": "/spec/source/directory", "value": {"exclude": "feature.json"}})
+    await shop.deploy_wanted()
+    backout = await serve(shop, declared_sli=True)
+    await until(lambda: recorded(backout, shop, 1), 20, what="Backout to have recorded the release without the feature")
+    await shop.edit({"op": "remove", "path": "/spec/source/directory"})
+    await shop.deploy_wanted()
+    await until(lambda: recorded(backout, shop, 2), 20, what="Backout to have recorded the release with the feature")
+
+    plan = await backout.plan(shop)
+    await backout.ask(shop, plan, reason="the feature is broken")
+    operation = await asked_for(backout, shop)
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert plan["suspect"]["revision"] == plan["goal"]["revision"]
+    assert plan["suspect"]["key"] != plan["goal"]["key"]
+    assert finding(plan, "goal_images_exist")["answer"] == "pass"
+    left = finding(plan, "prune_deletes_no_data")
+    assert (left["answer"], left["says"]) == ("pass", f"Nothing is deleted; ConfigMap {shop.name}/feature stays behind, idle.")
+    entries = (await shop.application())["status"]["history"]
+    assert [entry["source"].get("directory", {}).get("exclude") for entry in entries] == [None, "feature.json", None, "feature.json"]
+
+
+async def recorded(backout: Backout, shop: Shop, count: int) -> bool:
+    """Whether Backout knows of so many releases what they are made of, images and manifests, and saw them healthy."""
+    known = [one for one in (await backout.target(shop))["releases"] if one["fingerprint"] and one["healthy_for_s"] >= 1]
+    return len(known) >= count
+
+
+async def test_a_release_whose_tag_was_moved_is_never_called_exact(client: LabClient, open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop(auto_sync=False)
+    repository = f"team/{shop.name}"
+    await client.push_image(repository, version="1.0", tag="stable")
+    tagged = await shop.deploy(f"{client.lab.registry_host}/{repository}:stable", "by tag")
+    backout = await serve(shop, declared_sli=True)
+    moved = await client.push_image(repository, version="1.0", errors=0.001, tag="stable")
+    await shop.restart()
+    await until(lambda: runs(shop, moved), 30, what="the pods to run what the tag means now")
+    told = await until(lambda: told_moved(backout, shop), 20, what="Backout to have noticed")
+    await shop.release("1.2", errors=0.31)
+    await backout.until_watched(shop, "1.2")
+
+    plan = await backout.plan(shop)
+
+    assert tagged == plan["goal"]["revision"]
+    assert f"{client.lab.registry_host}/{repository} ran as sha256:" in told
+    exact = finding(plan, "goal_release_is_exact_and_was_healthy")
+    assert (exact["answer"], f"is no exact thing: while it was the same release, {told}" in exact["says"]) == ("unknown", True)
+    assert finding(plan, "goal_images_exist")["answer"] == "unknown"
+
+
+async def runs(shop: Shop, digest: str) -> bool:
+    """Whether the ready pods run that digest and no other."""
+    return {image.partition("@")[2] for image in await shop.running()} == {digest}
+
+
+async def told_moved(backout: Backout, shop: Shop) -> str:
+    """What moved under the release that is live."""
+    return next((str(one["moved"]) for one in (await backout.target(shop))["releases"] if one["live_until"] is None), "")
+
+
+async def test_a_good_release_that_was_trimmed_from_the_history_is_a_plan_for_a_person_and_nothing_is_touched(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop(auto_sync=False)
+    backout = await serve(shop, declared_sli=True)
+    good = (await shop.history())[0][1]
+    await shop.edit({"op": "add", "path": "/spec/revisionHistoryLimit", "value": 1})
+    await shop.release("1.1", errors=0.31)
+    await backout.until_watched(shop, "1.1")
+    before = await shop.history()
+
+    plan = await backout.plan(shop)
+    await backout.ask(shop, plan, reason="errors since 1.1")
+    operation = await asked_for(backout, shop)
+
+    assert good not in {revision for _, revision, _ in before}
+    assert (plan["goal"]["release"], plan["goal"]["revision"], plan["goal"]["version"]) == ("", good, "1.0")
+    assert (operation["outcome"], plan["way"], operation["first_effect_at"]) == ("suggested", "git_revert", None)
+    assert "keeps 1 release of it (revisionHistoryLimit)" in operation["says"]
+    assert {step["owner"] for step in plan["steps"]} == {"person"}
+    assert any(f"git restore --source={good} " in step["command"] for step in plan["steps"])
+    assert await shop.history() == before

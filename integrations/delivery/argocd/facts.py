@@ -389,7 +389,7 @@ class Reader:
     async def _leftovers(self, subject: tuple[TargetId, str]) -> Known[tuple[ObjectRef, ...]]:
         target, handle = subject
         found = await self._render(target, handle)
-        return self._known(reading.missing_in(found.manifests, reading.objects_of(found.looked.app), _destination(found.looked.app)), found.reply, SLOW)
+        return self._known(reading.missing_in(found.manifests, reading.live_objects_of(found.looked.app), _destination(found.looked.app)), found.reply, SLOW)
 
     async def _render(self, target: TargetId, handle: str) -> Render:
         """What a past release renders to today, and its key; only where nothing but the revision differs from the current sources (decision 17)."""

@@ -36,6 +36,7 @@ TOO_OLD = "this Argo CD is older than v3.1: it cannot stop auto-sync without for
 
 HISTORY_LIMIT = 10
 """What Argo CD keeps where `revisionHistoryLimit` is not set."""
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 PINNED = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|sha256:[0-9a-f]{64}|v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
 """A resolved revision: a commit, a digest, a chart's version. Anything else is a name that can move."""
 
@@ -273,6 +274,12 @@ def objects_of(app: Body) -> tuple[ObjectRef, ...]:
     return tuple(object_ref(resource) for resource in entries(part(app, "status").get("resources")) if not resource.get("hook"))
 
 
+def live_objects_of(app: Body) -> tuple[ObjectRef, ...]:
+    """The application's own objects but for those that are wanted and not there."""
+    rows = entries(part(app, "status").get("resources"))
+    return tuple(object_ref(row) for row in rows if not row.get("hook") and text(part(row, "health").get("status")) != "Missing")
+
+
 def object_ref(body: Body) -> ObjectRef:
     """A resource or a tree node as an object."""
     return ObjectRef(group=text(body.get("group")), kind=text(body.get("kind")), namespace=text(body.get("namespace")), name=text(body.get("name")))
@@ -431,6 +438,7 @@ def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetim
     metadata, status = part(app, "metadata"), part(app, "status")
     automated = automated_of(app)
     current = history[0] if history else unrecorded_current(app, target, me)
+    settled = settled_of(app, current, now)
     return TargetState(
         target=target,
         uid=text(metadata.get("uid")),
@@ -450,10 +458,10 @@ def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetim
         warnings=warnings_of(app, can_stop=can_stop),
         link=f"{url.rstrip('/')}/applications/{text(metadata.get('namespace'))}/{text(metadata.get('name'))}",
         failed_newer=failed_newer_of(app, current, me),
-        settled=settled_of(app, current, now),
+        settled=settled,
         follows=follows_of(app),
         attempted=attempted_of(app, target, current, me),
-        drifted=drifted_of(app, current),
+        drifted=drifted_of(app, current) if settled else (),  # until Argo CD looked after a deploy, differences are those from before
         history_limit=history_limit_of(app),
         desired=desired_of(app),
         unmark=_unmark(target) if marker_of(app) else "",

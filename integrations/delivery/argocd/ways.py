@@ -4,10 +4,10 @@ The steps stand in `steps/`; they are carried out by `hands.py`, which reads the
 ones are not possible.
 """
 
-from integrations.delivery.argocd import forward, git_revert, reading
+from integrations.delivery.argocd import forward, git_revert, left_behind, reading
 from integrations.delivery.argocd.steps import abort, clear_slot, deploy_pinned, mark_hold, pin_source, promote, prove_controller, roll_back, stop_auto_sync
 from service.domain import keys
-from service.domain.derived import Derived, listed
+from service.domain.derived import Derived, left_over, listed
 from service.domain.facts import Absent
 from service.domain.keys import TargetState
 from service.domain.model import Release, Way
@@ -29,6 +29,9 @@ def offers(case: Case) -> tuple[Offer, ...]:
     if isinstance(fact, Absent):
         return (_impossible(f"the state of the application is unknown: {fact.why}"),)
     state, suspect, goal = fact.value, case.suspect, case.goal
+    live = state.attempted or state.current
+    if not goal.handle and live is not None and live.key == suspect.key:
+        return (_git_revert(state, suspect, goal, f"{_limit(state)}, and release {goal.title} is known from Backout's own record only"),)
     if why := _why_no_way(state, suspect, goal):
         return (_impossible(why),)
     if why := _why_no_rollback(state):
@@ -38,7 +41,7 @@ def offers(case: Case) -> tuple[Offer, ...]:
     rolled_out = found.value if isinstance(found, Derived) else ()  # where they cannot be read, `no_rollout_step_is_in_the_way` says so
     aborts = tuple(abort.plan(state, course.now, suspect) for course in rolled_out if course.aborts)
     promotions = tuple(promote.plan(state, course.now, goal) for course in rolled_out if promotes(case, course))
-    steps = _steps(state, suspect, goal, promotions)
+    steps = (*_steps(state, suspect, goal, promotions), *_left_behind(case, suspect, goal))
     rights = ("get", "sync", *(("update",) if state.auto_sync else ()), *(("promote",) if promotions else ()))
     plain = Offer(way=Way.ROLLBACK, steps=steps, because=_because(state, goal), permissions=rights)
     if not aborts:
@@ -100,10 +103,26 @@ def _git_revert(state: TargetState, suspect: Release, goal: Release, why: str) -
     return Offer(way=Way.GIT_REVERT, steps=git_revert.plan(state, suspect, goal), because=because, permissions=("get",))
 
 
+def _limit(state: TargetState) -> str:
+    """How many releases Argo CD remembers of the application."""
+    kept = state.history_limit
+    return (
+        "Argo CD remembers too few releases of it"
+        if kept is None
+        else f"Argo CD keeps {kept or 'no'} release{'' if kept == 1 else 's'} of it (revisionHistoryLimit)"
+    )
+
+
 def _because(state: TargetState, goal: Release) -> str:
     if state.auto_sync:
         return f"auto-synced and owned by {state.owner.kind}: auto-sync is stopped first, or it would bring the bad release back; then release {goal.title}"
     return f"not auto-synced: Argo CD deploys release {goal.title} from its history, with its parameters; no hooks run"
+
+
+def _left_behind(case: Case, suspect: Release, goal: Release) -> tuple[Step, ...]:
+    """What a person decides about what stays; nothing where it is not known, for then the verdict says so."""
+    objects = left_over(case.facts, case.target, goal)
+    return () if isinstance(objects, Absent) else left_behind.plan(objects.value, suspect)
 
 
 def _steps(state: TargetState, suspect: Release, goal: Release, promotions: tuple[Step, ...]) -> tuple[Step, ...]:

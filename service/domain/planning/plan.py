@@ -9,6 +9,9 @@ from datetime import datetime
 from service.domain.model import Actor, Json, Mode, OperationKind, Release, TargetId, Way
 from service.domain.verdict import Verdict
 
+OURS = "backout"
+"""Who owns a step that Backout carries out; a step of anybody else is shown and left to them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -23,7 +26,7 @@ class Step:
     effect: bool = True
     optional: bool = False
     once_verified: bool = False
-    owner: str = "backout"
+    owner: str = OURS
     parameters: Mapping[str, Json] = field(default_factory=dict)
     done_when: str = ""
     fallback: str = ""
@@ -77,7 +80,7 @@ class Plan:
     @property
     def by_person(self) -> bool:
         """Whether every step is a person's: there is nothing in it for Backout to do."""
-        return bool(self.steps) and all(step.owner == "person" for step in self.steps)
+        return bool(self.steps) and all(step.owner != OURS for step in self.steps)
 
     @property
     def digest(self) -> str:

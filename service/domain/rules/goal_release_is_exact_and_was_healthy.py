@@ -10,7 +10,8 @@ from typing import Any
 from service.domain import keys
 from service.domain.derived import doubt, moment, span, together
 from service.domain.facts import Absent, Key, Known
-from service.domain.model import Release, ReleaseRecord
+from service.domain.keys import TargetState
+from service.domain.model import Release, ReleaseRecord, Way
 from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
@@ -18,6 +19,9 @@ COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 CHART_VERSION = re.compile(r"v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
 """A resolved revision in this shape is a chart's version: Git revisions are resolved to commits."""
+
+THROUGH_GIT = frozenset({Way.GIT_REVERT, Way.PIN})
+"""Ways that do not need the delivery system's history."""
 
 UNHEALTHY = frozenset({"Degraded", "Missing"})
 WELL = frozenset({"Healthy", "Progressing", "Suspended"})
@@ -52,9 +56,23 @@ def _in_history(case: Case, goal: Release) -> Finding:
     moved = next((entry for entry in state.value.history if entry.key == goal.key), None)
     if moved:
         return blocks(f"Release {goal.title} now has the history id {moved.handle}.", state.evidence, clears="Ask again; the history has changed.")
+    if case.way in THROUGH_GIT:
+        return warns(
+            f"Release {goal.title} is no longer in the history{_kept(state.value)}; Backout's own record names it, and only Git can bring it back.",
+            state.evidence,
+            clears="Let the delivery system remember more releases (revisionHistoryLimit).",
+        )
     return blocks(
-        f"Release {goal.title} is no longer in the history.", state.evidence, clears="Choose a release that is in the history, or go back through Git."
+        f"Release {goal.title} is no longer in the history{_kept(state.value)}.",
+        state.evidence,
+        instead=Way.GIT_REVERT,
+        clears="Choose a release that is in the history, or go back through Git.",
     )
+
+
+def _kept(state: TargetState) -> str:
+    limit = state.history_limit
+    return "" if limit is None else f", for {limit or 'no'} release{'' if limit == 1 else 's'} of it {'is' if limit == 1 else 'are'} kept"
 
 
 def _exact(goal: Release) -> Finding:

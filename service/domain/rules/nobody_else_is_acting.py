@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import Derived, doubt, moment, onset, onset_keys, together
+from service.domain.derived import Derived, doubt, listed, moment, onset, onset_keys, together
 from service.domain.facts import Absent, Evidence, Key, Known
 from service.domain.keys import Act, Running, TargetState
 from service.domain.model import Release
@@ -40,7 +40,7 @@ def ask(case: Case) -> Finding:
     state = case.facts.read(keys.state(case.target))
     if isinstance(state, Absent):
         return doubt("Whether somebody is acting is unknown", state, clears="Make the delivery system reachable.")
-    parts = [_running(case, base, state), _history(case, base, state), *(_since(case, base, state) if case.trigger else ())]
+    parts = [_running(case, base, state), _history(case, base, state), _drift(case, base, state), *(_since(case, base, state) if case.trigger else ())]
     worst = together(parts)
     if worst.answer:
         return worst
@@ -98,6 +98,21 @@ def _history(case: Case, suspect: Release, state: Known[TargetState]) -> Finding
         return passes(f"Release {suspect.name} is still being deployed.", state.evidence)
     return unknown(
         f"Release {suspect.name} is neither in the history nor being deployed, so what runs is unclear.", state.evidence, clears="Ask again about what runs."
+    )
+
+
+def _drift(case: Case, suspect: Release, state: Known[TargetState]) -> Finding:
+    """Objects that somebody changed past the delivery system: nobody can say since when, and deploying would overwrite that."""
+    drifted = state.value.drifted
+    if not drifted:
+        return passes("Every object is as its release made it.", state.evidence)
+    verb, them = ("are", "them") if len(drifted) > 1 else ("is", "it")
+    says = f"{listed(drifted)} {verb} not as release {(state.value.current or suspect).name} made {them}"
+    doing = "Going forward" if case.direction is Direction.FORWARD else "Going back"
+    return warns(
+        f"{says}: somebody changed that by hand, nobody can say when. {doing} overwrites it.",
+        state.evidence,
+        clears="Ask who changed it; put it into Git, or let the release be deployed again.",
     )
 
 

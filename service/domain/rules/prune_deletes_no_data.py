@@ -7,87 +7,12 @@ from service.domain import keys
 from service.domain.derived import doubt, left_over, leftover_keys, listed, told_anywhere
 from service.domain.facts import Absent, Evidence, Key, Known
 from service.domain.keys import TargetState
+from service.domain.left_behind import HARMLESS, Nature, holds_data, kind_of, nature
 from service.domain.model import ObjectRef, Way
 from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
 DEPLOYED_BY_ITSELF = frozenset({Way.PIN, Way.GIT_REVERT, Way.HOTFIX})
-
-HOLDS_DATA = frozenset(
-    {
-        ("", "PersistentVolumeClaim"),
-        ("", "PersistentVolume"),
-        ("", "Namespace"),
-        ("", "Secret"),
-        ("apps", "StatefulSet"),
-        ("apiextensions.k8s.io", "CustomResourceDefinition"),
-        ("snapshot.storage.k8s.io", "VolumeSnapshot"),
-        ("snapshot.storage.k8s.io", "VolumeSnapshotContent"),
-        ("bitnami.com", "SealedSecret"),
-        ("external-secrets.io", "ExternalSecret"),
-        ("external-secrets.io", "PushSecret"),
-        ("cert-manager.io", "Certificate"),
-    }
-)
-DATABASE_GROUPS = frozenset(
-    {
-        "acid.zalan.do",
-        "postgresql.cnpg.io",
-        "postgres-operator.crunchydata.com",
-        "mysql.oracle.com",
-        "k8s.mariadb.com",
-        "pxc.percona.com",
-        "psmdb.percona.com",
-        "pgv2.percona.com",
-        "mongodbcommunity.mongodb.com",
-        "kafka.strimzi.io",
-        "rabbitmq.com",
-        "redis.redis.opstreelabs.in",
-        "databases.spotahome.com",
-        "elasticsearch.k8s.elastic.co",
-        "cassandra.datastax.com",
-        "clickhouse.altinity.com",
-        "minio.min.io",
-        "rds.services.k8s.aws",
-        "dynamodb.services.k8s.aws",
-        "s3.services.k8s.aws",
-        "sql.cnrm.cloud.google.com",
-    }
-)
-HARMLESS = frozenset(
-    {
-        ("", "ConfigMap"),
-        ("", "Service"),
-        ("", "ServiceAccount"),
-        ("", "Pod"),
-        ("", "LimitRange"),
-        ("", "ResourceQuota"),
-        ("apps", "Deployment"),
-        ("apps", "DaemonSet"),
-        ("apps", "ReplicaSet"),
-        ("argoproj.io", "Rollout"),
-        ("argoproj.io", "AnalysisTemplate"),
-        ("autoscaling", "HorizontalPodAutoscaler"),
-        ("batch", "CronJob"),
-        ("batch", "Job"),
-        ("monitoring.coreos.com", "PodMonitor"),
-        ("monitoring.coreos.com", "PrometheusRule"),
-        ("monitoring.coreos.com", "ServiceMonitor"),
-        ("networking.k8s.io", "Ingress"),
-        ("networking.k8s.io", "NetworkPolicy"),
-        ("policy", "PodDisruptionBudget"),
-        ("rbac.authorization.k8s.io", "ClusterRole"),
-        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
-        ("rbac.authorization.k8s.io", "Role"),
-        ("rbac.authorization.k8s.io", "RoleBinding"),
-    }
-)
-"""Kinds that hold no data of their own: deleting one loses what Git still has. A kind in none of these sets is unknown, never harmless."""
-
-WORKS_ON = frozenset(
-    {("batch", "CronJob"), ("batch", "Job"), ("apps", "Deployment"), ("apps", "DaemonSet"), ("apps", "StatefulSet"), ("argoproj.io", "Rollout"), ("", "Pod")}
-)
-"""Kinds that go on working when they stay behind: jobs, schedules and consumers of the release that we leave."""
 
 
 def needs(case: Case) -> Iterable[Key[Any]]:
@@ -109,7 +34,7 @@ def ask(case: Case) -> Finding:
         return doubt("Whether going back deletes objects is unknown", state, clears="Make the delivery system reachable.")
     if case.direction is Direction.FORWARD:
         return _forward(case, goal.name, state)
-    leftovers = left_over(case, goal)
+    leftovers = left_over(case.facts, case.target, goal)
     if isinstance(leftovers, Absent):
         return doubt(
             f"Which objects release {goal.name} does not have is unknown", leftovers, state.evidence, clears="Make the manifests of both releases readable."
@@ -135,7 +60,7 @@ def _forward(case: Case, goal: str, state: Known[TargetState]) -> Finding:
     proof = (state.evidence, desired.evidence)
     if not gone:
         return passes(f"Release {goal} has every object that runs now: nothing stays behind that auto-sync could delete.", *proof)
-    data = [one for one in gone if _kind(one) not in HARMLESS]
+    data = [one for one in gone if kind_of(one) not in HARMLESS]
     if data:
         return unknown(
             f"Release {goal} does not have {listed(data)}; auto-sync may delete that once it is given back, and whether it holds data is unknown.",
@@ -146,26 +71,26 @@ def _forward(case: Case, goal: str, state: Known[TargetState]) -> Finding:
 
 
 def _pruned(goal: str, objects: tuple[ObjectRef, ...], proof: tuple[Evidence, ...]) -> Finding:
-    data = [one for one in objects if _kind(one) in HOLDS_DATA or one.group in DATABASE_GROUPS]
+    data = [one for one in objects if holds_data(one)]
     if data:
         return blocks(
             f"Going back to release {goal} would delete {listed(data)}, which may hold data.",
             *proof,
             clears="Keep these objects (Prune=false), or go back without pruning.",
         )
-    strange = [one for one in objects if _kind(one) not in HARMLESS]
+    strange = [one for one in objects if kind_of(one) not in HARMLESS]
     if strange:
         return unknown(
             f"Going back to release {goal} would delete {listed(strange)}; whether that holds data is unknown.", *proof, clears="Look at these objects first."
         )
-    running = [one for one in objects if _kind(one) == ("batch", "Job")]
+    running = [one for one in objects if kind_of(one) == ("batch", "Job")]
     if running:
         return warns(f"Going back to release {goal} would delete {listed(running)}, which may be at work.", *proof, clears="See that these jobs have ended.")
     return passes(f"Going back to release {goal} deletes {listed(objects)}; none of it holds data.", *proof)
 
 
 def _stays(goal: str, objects: tuple[ObjectRef, ...], proof: tuple[Evidence, ...]) -> Finding:
-    working = [one for one in objects if _kind(one) in WORKS_ON]
+    working = [one for one in objects if nature(one) is Nature.WORKS]
     if working:
         one = len(working) == 1
         return warns(
@@ -174,11 +99,15 @@ def _stays(goal: str, objects: tuple[ObjectRef, ...], proof: tuple[Evidence, ...
             clears="Suspend or scale down what should not work beside the old release.",
             adds=tuple(f"Decide whether {left} may go on working beside release {goal}." for left in working),
         )
+    strange = [one for one in objects if nature(one) is Nature.STRANGE]
+    if strange:
+        verb = "stays behind" if len(strange) == 1 else "stay behind"
+        return warns(
+            f"Nothing is deleted, but {listed(strange)} {verb}; whether that goes on working beside release {goal} is unknown.",
+            *proof,
+            clears="Look at these objects first.",
+        )
     return passes(f"Nothing is deleted; {listed(objects)} stay{'s' if len(objects) == 1 else ''} behind, idle.", *proof)
-
-
-def _kind(one: ObjectRef) -> tuple[str, str]:
-    return one.group, one.kind
 
 
 RULE = Rule(name="prune_deletes_no_data", question="Would going back leave all data alone?", ask=ask, needs=needs)

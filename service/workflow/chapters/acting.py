@@ -7,7 +7,7 @@ from service.domain import keys
 from service.domain.errors import BackoutError, PermanentError, RefusedError, StoppedError, TemporaryError, TooLateError
 from service.domain.facts import Absent
 from service.domain.model import Operation, Outcome
-from service.domain.planning.plan import Step
+from service.domain.planning.plan import OURS, Step
 from service.domain.ports import (
     AuditEvent,
     Observation,
@@ -52,6 +52,8 @@ class Acting(Chapter):
         if not data.verified and (done or plan.steps[data.cursor].once_verified):
             return self._verifying.start(op, data, now)
         step = plan.steps[data.cursor]
+        if step.owner != OURS:
+            return self._for_a_person(data, step, now)
         stopped = await self._p.stop.reason()
         late = op.act_before is not None and now >= op.act_before
         if step.optional and (stopped or late):  # what may fail may be left out: the rollback before it is not taken back for its sake
@@ -86,6 +88,12 @@ class Acting(Chapter):
             data, change = self._tale.first_write(op, data, plan, intent, now)
         row = AuditEvent(kind="intent", says=f"about to: {step.says}", at=now, body={"step": step.name, "marker": dict(intent)})
         return Transition(phase=SEND, data=dump(data), says=step.says, events=(row,), first_effect=step.effect, hold=change)
+
+    @staticmethod
+    def _for_a_person(data: Attempt, step: Step, now: datetime) -> Transition:
+        """A step that a person owns: told, and left to them."""
+        row = AuditEvent(kind="for_a_person", says=f"for a person: {step.says}", at=now, body={"step": step.name, "command": step.command})
+        return Transition(phase=ACT, data=dump(replace(data, cursor=data.cursor + 1)), says=row.says, events=(row,))
 
     async def send(self, op: Operation, data: Attempt) -> Transition:
         """Do the intended step: the adapter looks for it first, so that a crash between act and record does not act twice."""

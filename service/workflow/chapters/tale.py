@@ -141,6 +141,11 @@ class Tale(ABC):
     def stays(self, data: Attempt, outcome: Outcome) -> bool:
         """Whether what was done stays after that end of the verification; else it is taken back first."""
 
+    async def look_round(self, op: Operation, data: Attempt, plan: Plan) -> Attempt:
+        """When the verification has ended: what else a person has to know of the target by then."""
+        del op, plan
+        return data
+
     @abstractmethod
     def verified(self, op: Operation, data: Attempt, plan: Plan, outcome: Outcome, says: str, now: datetime) -> Closing:
         """The end after a verification, with every step done or left out."""

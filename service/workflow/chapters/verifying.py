@@ -66,7 +66,7 @@ class Verifying(Chapter):
         progress = advance(progress, checks, now=now, sampled_at=sampled, policy=when, patient=self._tale.patient)
         data = replace(data, progress=progress)
         if progress.ended:
-            return self._verified(op, data, plan)
+            return self._verified(op, await self._tale.look_round(op, data, plan), plan)
         pause = max(1.0, min(5.0, when.scrape_interval.total_seconds() / 2))
         return Transition(phase=VERIFY, data=dump(data), says=progress.says, wait=timedelta(seconds=pause))
 

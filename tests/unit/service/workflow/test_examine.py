@@ -247,3 +247,18 @@ async def test_releases_that_were_never_good_are_passed_over_and_bound_by_the_pl
     assert (found.plan.goal, found.plan.passed_over) == (made.GOAL, (burned,))
     assert found.plan.digest != replace(found.plan, passed_over=()).digest
     assert "release 41 (v2.4.7 · ddddddd) is passed over: it was Degraded when Backout last saw it live" in found.case.why_none
+
+
+class Drifted(FakeDelivery):
+    """Somebody changed an object by hand."""
+
+    async def look(self, target: TargetId) -> keys.TargetState:
+        return replace(await super().look(target), drifted=(made.CONFIG_MAP,))
+
+
+async def test_where_no_deploy_is_the_cause_a_change_by_hand_is_named(stage: Stage) -> None:
+    stage.deliveries["prod"] = Drifted(stage.clock, TARGET, stage.app)
+    stage.app.history[0] = replace(made.SUSPECT, started_at=made.ONSET - timedelta(days=3))
+    found = await examine(stage)
+    assert found.case.suspect is None
+    assert found.says.endswith("ConfigMap shop/flags was changed by hand, which no release tells: look at that first")

@@ -15,7 +15,7 @@ from service.domain.chain import verify
 from service.domain.errors import ConflictError, PermanentError, RefusedError, TemporaryError, UnavailableError
 from service.domain.facts import Absent
 from service.domain.keys import Act, Owner
-from service.domain.model import Actor, Json, Mode, Operation, Outcome, TargetId, Way
+from service.domain.model import Actor, Json, Mode, ObjectRef, Operation, Outcome, TargetId, Way
 from service.domain.planning.plan import Offer, Step
 from service.domain.ports import Clock, Guard, Intention, Observation, Placement, Seen, Transition
 from service.domain.rule import Case
@@ -28,7 +28,7 @@ from tests.fakes.facts import HANGING
 from tests.fakes.store import delivery as delivery_of
 from tests.fakes.store import notice
 from tests.unit.service.domain import made
-from tests.unit.service.workflow.stage import OTHER, PROMISED_BY_THE_STORE, QUICK, SLI, TARGET, TRAFFIC, Stage, attribute, named, orphans, roots
+from tests.unit.service.workflow.stage import OTHER, POLICY, PROMISED_BY_THE_STORE, QUICK, SLI, TARGET, TRAFFIC, Stage, attribute, named, orphans, roots
 
 ON_BOTH = PROMISED_BY_THE_STORE
 
@@ -1643,3 +1643,51 @@ async def test_promise_3_taking_back_is_fenced_as_well(stage: Stage) -> None:
     assert row.outcome is Outcome.FAILED
     assert RESTORE in stage.delivery.sent
     assert stage.fenced >= len(stage.delivery.sent)
+
+
+# --- what stays behind -----------------------------------------------------------------------------------------------------------------
+
+CRON = ObjectRef(group="batch", kind="CronJob", namespace="shop", name="sweep")
+
+
+def leaves(stage: Stage, *objects: ObjectRef) -> FakeDelivery:
+    """Release 41 does not have these objects; the delivery system offers a step about each to a person."""
+
+    class Leaving(FakeDelivery):
+        def offers(self, case: Case) -> tuple[Offer, ...]:
+            more = tuple(Step(name="left_behind", says=f"Suspend {one}", effect=False, optional=True, owner="person", command="kubectl …") for one in objects)
+            return tuple(replace(offer, steps=(*offer.steps, *more)) for offer in super().offers(case))
+
+    stage.app.left_over = {made.GOAL.handle: objects, "43": objects}
+    return played_by(stage, Leaving)
+
+
+async def test_a_step_of_a_persons_is_told_and_left_to_them(stage: Stage) -> None:
+    delivery = leaves(stage, CRON)
+    stage.use(replace(POLICY, lets_pass=("prune_deletes_no_data",)))
+    row = await stage.recovered()
+    assert row.outcome is Outcome.RECOVERED
+    assert (delivery.sent, [one for one in delivery.intended if one == "left_behind"]) == ([STOP, PROVE, CLEAR, BACK], [])
+    told = [event for event in await stage.events() if event.kind == "for_a_person"]
+    assert [(event.says, event.body["command"]) for event in told] == [(f"for a person: Suspend {CRON}", "kubectl …")]
+
+
+async def test_what_is_still_there_at_the_end_is_told_in_the_message_and_in_the_record(stage: Stage) -> None:
+    leaves(stage, CRON, made.CONFIG_MAP)
+    stage.use(replace(POLICY, lets_pass=("prune_deletes_no_data",)))
+    row = await stage.recovered()
+    says = f"Still there, though 41 (v2.4.6 · beef000) does not have them: {CRON}, {made.CONFIG_MAP}. What to do stands in the plan."
+    assert data(row).left_behind == (str(CRON), str(made.CONFIG_MAP))
+    assert says in (await stage.messages())[-1]["text"]
+    (event,) = [event for event in await stage.events() if event.kind == "left_behind"]
+    assert (event.says, event.body["objects"]) == (says, [str(CRON), str(made.CONFIG_MAP)])
+
+
+async def test_what_a_person_took_away_meanwhile_is_not_told_at_the_end(stage: Stage) -> None:
+    leaves(stage, CRON)
+    stage.use(replace(POLICY, lets_pass=("prune_deletes_no_data",)))
+    stage.delivery.before_send = lambda _step: stage.app.left_over.clear()
+    row = await stage.recovered()
+    assert data(row).left_behind == ()
+    assert [event for event in await stage.events() if event.kind == "left_behind"] == []
+    assert "Still there" not in (await stage.messages())[-1]["text"]

@@ -14,6 +14,7 @@ from service.domain.model import Actor, ObjectRef, Release, Source, TargetId, Wa
 from service.domain.planning.plan import Offer, Step
 from service.domain.policy import TargetPolicy
 from service.domain.rule import Case
+from tests.unit.service.domain import made
 
 NOW = datetime(2026, 5, 4, 14, 0, tzinfo=UTC)
 WEB = TargetId("prod", "web")
@@ -298,3 +299,27 @@ def test_where_a_pin_is_not_possible_either_the_revert_in_git_says_why_both_are_
 def test_without_a_history_there_is_nothing_to_pin_or_to_revert_to() -> None:
     (only,) = ways.offers(case(replace(BOUND, history=(BAD,))))
     assert "history does not hold release 0" in only.impossible
+
+
+def test_what_stays_behind_is_part_of_the_plan_for_a_person() -> None:
+    cron = ObjectRef(group="batch", kind="CronJob", namespace="shop", name="sweep")
+    case = made.world().tell(made.STATE, made.state()).tell(made.LEFTOVERS, (cron,)).case()
+    steps = ways.offers(case)[-1].steps
+    assert [step.name for step in steps if step.owner == "backout"][-1] == "roll_back"
+    assert [(step.name, step.owner, str(cron) in step.says) for step in steps[-1:]] == [("left_behind", "person", True)]
+
+
+@pytest.mark.parametrize(("limit", "words"), [(0, "keeps no releases of it"), (1, "keeps 1 release of it"), (None, "remembers too few releases of it")])
+def test_where_the_history_was_trimmed_the_way_is_git_and_every_step_a_persons(limit: int | None, words: str) -> None:
+    gone = replace(made.GOAL, handle="")
+    (found,) = ways.offers(made.world(goal=gone).tell(made.STATE, made.state(history=(made.SUSPECT,), history_limit=limit)).case())
+    assert (found.way, found.impossible, {step.owner for step in found.steps}) == (Way.GIT_REVERT, "", {"person"})
+    assert words in found.because
+    assert "is known from Backout's own record only" in found.because
+    assert any(f"--source={gone.revision}" in step.command for step in found.steps)
+
+
+def test_a_trimmed_goal_is_no_way_to_leave_what_is_not_live() -> None:
+    other = made.release("43", version="", revision="d" * 40, started_at=made.STARTED)
+    (found,) = ways.offers(made.world(goal=replace(made.GOAL, handle="")).tell(made.STATE, made.state(current=other, history=(other,))).case())
+    assert "is not what Argo CD deployed last" in found.impossible

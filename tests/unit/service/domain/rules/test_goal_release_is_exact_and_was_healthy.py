@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from service.domain.facts import Key
-from service.domain.model import Source
+from service.domain.model import Source, Way
 from service.domain.rules.goal_release_is_exact_and_was_healthy import RULE
 from service.domain.verdict import Answer, Finding
 from tests.unit.service.domain import made
@@ -135,3 +135,16 @@ def test_the_newest_entry_is_a_goal_while_part_of_a_failed_deploy_lies_over_it()
     over = made.state(current=made.GOAL, history=(made.GOAL,), attempted=failed, failed_newer="a deploy failed")
     assert ask(world(suspect=failed).tell(made.STATE, over)).answer is Answer.PASS
     assert ask(world().tell(made.STATE, made.state(current=made.GOAL, history=(made.GOAL,)))).answer is Answer.BLOCK
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [(0, "no releases of it are kept"), (1, "1 release of it is kept"), (5, "5 releases of it are kept"), (None, "history.")]
+)
+def test_a_release_that_was_trimmed_is_a_no_for_a_rollback_and_a_question_to_git(limit: int | None, words: str) -> None:
+    gone = world(goal=replace(made.GOAL, handle="")).tell(made.STATE, made.state(history=(made.SUSPECT,), history_limit=limit))
+    refused = ask(gone)
+    assert (refused.answer, refused.instead, words in refused.says) == (Answer.BLOCK, Way.GIT_REVERT, True)
+    gone.way = Way.GIT_REVERT
+    through_git = ask(gone)
+    assert through_git.answer is Answer.WARN
+    assert "only Git can bring it back" in through_git.says

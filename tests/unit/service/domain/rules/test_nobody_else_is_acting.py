@@ -199,3 +199,13 @@ def test_a_newer_release_than_the_failed_one_means_hands_off() -> None:
 
 def test_promise_5_a_failed_deploy_that_a_person_tries_again_is_theirs() -> None:
     assert ask(half_deployed(running=running(automated=False, by=made.JANE))).answer is Answer.BLOCK
+
+
+@pytest.mark.parametrize("incident", [True, False])
+def test_promise_5_what_somebody_changed_by_hand_is_not_overwritten_without_a_person(incident: bool) -> None:
+    changed = world(**({} if incident else {"trigger": None})).tell(made.STATE, made.state(drifted=(made.CONFIG_MAP,)))
+    finding = ask(changed)
+    assert (finding.answer, finding.says) == (
+        Answer.WARN,
+        "ConfigMap shop/flags is not as release 42 made it: somebody changed that by hand, nobody can say when. Going back overwrites it.",
+    )

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from service.domain import keys
 from service.domain.facts import Key
 from service.domain.model import ObjectRef, Way
 from service.domain.rules.prune_deletes_no_data import RULE
@@ -137,3 +138,29 @@ def test_what_stays_behind_is_known_from_our_own_record_where_nothing_renders() 
 def test_promise_1_without_a_rendering_and_without_a_record_what_stays_behind_is_unknown(changes: Any) -> None:
     assert ask(recorded(made.CONFIG_MAP, live=(made.CONFIG_MAP,), **changes)).answer is Answer.UNKNOWN
     assert ask(recorded(live=()).hide(made.RECORD_OLD)).answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("kind", "group"), [("HorizontalPodAutoscaler", "autoscaling"), ("ScaledObject", "keda.sh"), ("Workflow", "argoproj.io"), ("ReplicaSet", "apps")]
+)
+def test_what_scales_or_runs_the_older_releases_pods_works_on_too(kind: str, group: str) -> None:
+    assert ask(left(one(kind, group), prune=False)).answer is Answer.WARN
+
+
+def test_promise_1_a_kind_that_nobody_knows_is_not_called_idle() -> None:
+    finding = ask(left(made.CONFIG_MAP, one("KafkaConnector", "example.com"), prune=False))
+    assert finding.answer is Answer.WARN
+    assert finding.says == (
+        "Nothing is deleted, but example.com/KafkaConnector shop/it stays behind; whether that goes on working beside release 41 is unknown."
+    )
+
+
+def test_promise_1_of_a_release_that_no_history_names_only_our_own_record_tells_what_it_had() -> None:
+    """Without a handle the delivery system would render what runs now, and nothing would seem to stay behind."""
+    live = (made.CONFIG_MAP, one("CronJob", "batch"))
+    gone = recorded(made.CONFIG_MAP, live=live)
+    gone.goal = replace(made.GOAL, handle="")
+    gone.tell(keys.leftovers(made.TARGET, ""), ())
+    assert ask(gone).answer is Answer.WARN
+    gone.hide(made.RECORD_OLD)
+    assert ask(gone).answer is Answer.UNKNOWN
