@@ -107,7 +107,7 @@ class SlowTasks(Tasks):
         self._noted = noted
 
     def every(self, seconds: float, name: str, one: Callable[[], Awaitable[object]]) -> None:
-        """At most every twenty seconds."""
+        """At most twice a minute."""
 
         async def watched() -> object:
             try:
@@ -118,7 +118,7 @@ class SlowTasks(Tasks):
                 self._noted.append(f"the loop {name} raised {type(error).__name__}: {error}")
                 raise
 
-        super().every(max(20.0, seconds), name, watched)
+        super().every(max(30.0, seconds), name, watched)
 
 
 class Play:
