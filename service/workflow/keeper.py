@@ -18,7 +18,7 @@ from service.domain.difference import own
 from service.domain.errors import BackoutError, ConflictError
 from service.domain.facts import Absent
 from service.domain.holding import HeldRelease, Judged, Standing, judge, loudness, next_review
-from service.domain.model import Actor, Hold, Mode, Operation, OperationKind, Outcome, Watch
+from service.domain.model import Actor, Hold, Mode, Operation, OperationKind, Outcome, Watch, Way
 from service.domain.policy import Policies
 from service.domain.ports import AuditEvent, Clock, Holds, Journal, Mark, Message, NewId, Outbox, Starter, Starting, Targets, Work
 from service.domain.rule import Trigger
@@ -35,6 +35,8 @@ AGAIN_AFTER = timedelta(minutes=10)
 AGAIN_AT_MOST = timedelta(hours=6)
 DECIDED = frozenset({Outcome.OBSERVED, Outcome.SUGGESTED, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.REJECTED, Outcome.NOT_RECOVERED, Outcome.INCONCLUSIVE})
 """Ends after which nothing begins by itself for the same release: a person was told or decided, or it was tried."""
+COMPARED_FOR = timedelta(minutes=5)
+"""So long the answer about one release is kept in memory, or each round would have it rendered anew; what is mutable about it shows after that."""
 ORPHAN_AFTER = timedelta(minutes=1)
 """A mark and the row of its hold are written one after the other, and taken away so: what is younger is no orphan yet."""
 ME = Actor(kind="automation", name="hold")
@@ -77,6 +79,7 @@ class Keeper:
         self._told = told
         self._clock = clock
         self._new_id = new_id
+        self._compared: dict[str, tuple[object, datetime, Judged]] = {}
         self.open = 0
         self.past_review = 0
         self.orphaned = 0
@@ -145,6 +148,11 @@ class Keeper:
             why = state.why if isinstance(state, Absent) else limits.why if isinstance(limits, Absent) else ""
             await self._write(hold, replace(before, at=now, standing=Standing.UNKNOWN, says=f"what is desired is unknown: {why}"), [], [], now)
             return
+        if await self._pinned(hold):
+            says = "the target is pinned to the release that was good: a person ends the hold once a fix is there"
+            seen = replace(before, at=now, standing=Standing.HELD, says=says, desired=state.value.desired_revision, marker=state.value.marker)
+            await self._write(hold, seen, [], [], now)
+            return
         releases = await self._holds.releases(hold.id)
         before = await self._after_the_last(before)
         course = course_of(state.value, releases, made_by_backout=limits.value.made_by_backout, verified=before.verified, now=now)
@@ -177,6 +185,12 @@ class Keeper:
         if await self._write(hold, watch, rows, sent, now, always=True):
             await self._begin(hold, watch, course, previous, now)
 
+    async def _pinned(self, hold: Hold) -> bool:
+        """Under a pin the system wants the release that was good, and auto-sync is on: neither tells anything of a fix."""
+        opened = await self._journal.load(hold.operation_id)
+        plan = record.load(opened).plan if opened is not None else None
+        return plan is not None and plan.way is Way.PIN
+
     async def _after_the_last(self, watch: Watch) -> Watch:
         """What the end of the operation that was begun last means for the next; one that was noted and never begun is begun again."""
         if not watch.operation_id or watch.again_at is not None:
@@ -198,12 +212,19 @@ class Keeper:
         if goal is None:
             standing = Standing.HELD if course.suspect is not None and "held" in course.says else Standing.UNKNOWN
             return Judged(standing=standing, says=course.says)
+        about = (goal.key, goal.handle, tuple((one.key, one.bad is not None) for one in releases))
+        kept = self._compared.get(hold.id)
+        if kept is not None and kept[0] == about and self._clock.now() - kept[1] < COMPARED_FOR:
+            return kept[2]
         wanted = content_keys(hold.target, goal) if goal.handle else desired_content_keys(hold.target)
         facts = await self._gatherer.facts(hold.target, wanted)
         content = content_of(facts, hold.target, goal) if goal.handle else desired_content(facts, hold.target)
         judged = judge(content, releases)
         standing = Standing.LIVE if judged.standing is Standing.CANDIDATE and course.live_already else judged.standing
-        return Judged(standing=standing, says=f"{course.says}: {judged.says}")
+        found = Judged(standing=standing, says=f"{course.says}: {judged.says}")
+        if standing is not Standing.UNKNOWN:
+            self._compared[hold.id] = (about, self._clock.now(), found)
+        return found
 
     def _news(self, hold: Hold, before: Watch, watch: Watch, now: datetime) -> tuple[list[AuditEvent], list[Message]]:
         """What changed since the last look, said once: a row for every change, a message where a person has to know."""

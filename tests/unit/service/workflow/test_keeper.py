@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 
 from service.domain.holding import Standing
-from service.domain.model import Actor, Mode, Watch
+from service.domain.model import Actor, Mode, Watch, Way
 from service.domain.ports import ListedTarget
+from service.store import tables as t
+from service.workflow import record
 from service.workflow.keeper import AGAIN_AFTER, Keeper
 from tests.unit.service.domain import made
 from tests.unit.service.workflow.stage import TARGET, Stage
@@ -180,6 +182,21 @@ async def test_promise_13_what_somebody_changed_of_the_hold_is_told_once_and_rec
     left = await stage.hold()
     assert left is not None
     assert left.closed_at is None
+
+
+async def test_promise_7_a_hold_by_a_pin_is_not_ended_by_what_the_pin_itself_wants(stage: Stage) -> None:
+    hold = await stage.held()
+    row = await stage.row(hold.operation_id)
+    data = record.load(row)
+    assert data.plan is not None
+    pinned = record.dump(replace(data, plan=replace(data.plan, way=Way.PIN)))
+    async with stage.database.write() as connection:
+        await connection.execute(t.operation.update().where(t.operation.c.id == row.id).values(data=dict(pinned)))
+    stage.app.desired, stage.app.auto_sync = stage.app.live, True
+    assert await stage.keep() is None
+    seen = await watch_of(stage)
+    assert (seen.standing, seen.troubles) == (Standing.HELD, {})
+    assert "hold_auto_sync_on" not in await events(stage)
 
 
 async def test_the_held_release_live_again_is_told(stage: Stage) -> None:
