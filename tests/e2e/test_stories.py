@@ -103,6 +103,15 @@ async def test_promise_3_500_posts_of_one_alert_from_20_connections_make_one_rol
     assert (operation["outcome"], len(found), await rollbacks(ground, "payments")) == ("recovered", 1, 1)
 
 
+async def streamed(ground: Playground, path: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Everything that a stream of events tells until it is closed, as (type, data)."""
+    headers = {"Authorization": f"Bearer {ground.token_file.read_text(encoding='utf-8').strip()}", "Accept": "text/event-stream"}
+    async with aiohttp.ClientSession() as session, session.get(f"{ground.url}{path}", headers=headers) as answer:
+        blocks = (await answer.text()).split("\n\n")
+    fields = [dict(line.partition(": ")[::2] for line in block.splitlines()) for block in blocks]
+    return [(one.get("event", "message"), json.loads(one["data"])) for one in fields if "data" in one]
+
+
 async def test_an_offer_waits_for_a_person_and_acts_when_its_plan_is_approved(ground: Playground) -> None:
     shipped = await ground.world.release("catalog", "v1.9.0", errors=0.2)
     await ground.world.until_live("catalog", shipped)
@@ -113,15 +122,23 @@ async def test_an_offer_waits_for_a_person_and_acts_when_its_plan_is_approved(gr
 
     offer: Mapping[str, Any] = await ground.until(waiting, 30, "the offer")
     assert await rollbacks(ground, "catalog") == 0
-    path = f"/v1/operations/{offer['id']}/approve"
-    status, problem = await ground.post(path, {"plan_digest": "sha256:" + "0" * 64, "accept": []})
-    assert (status, problem["status"]) == (409, 409)
-    status, _ = await ground.post(path, {"plan_digest": offer["plan_digest"], "accept": offer["must_name"], "reason": "go"})
-    assert status == 202
-    operation = await ended(ground, "catalog")
+    async with asyncio.TaskGroup() as beside:
+        watching = beside.create_task(streamed(ground, f"/v1/operations/{offer['id']}/events"))
+        path = f"/v1/operations/{offer['id']}/approve"
+        status, problem = await ground.post(path, {"plan_digest": "sha256:" + "0" * 64, "accept": []})
+        assert (status, problem["status"]) == (409, 409)
+        status, _ = await ground.post(path, {"plan_digest": offer["plan_digest"], "accept": offer["must_name"], "reason": "go"})
+        assert status == 202
+        operation = await ended(ground, "catalog")
     assert (operation["outcome"], await rollbacks(ground, "catalog")) == ("recovered", 1)
     events = {e["kind"] for e in (await ground.get(f"/v1/operations/{offer['id']}/events"))["events"]}
     assert "approved" in events
+    told = watching.result()
+    assert [kind for kind, _ in told][-1] == "end"
+    assert told[-1][1]["outcome"] == "recovered"
+    numbers = [data["number"] for kind, data in told if kind == "message"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert "ended" in {data["kind"] for kind, data in told if kind == "message"}
 
 
 def second_person(ground: Playground) -> str:
