@@ -58,7 +58,7 @@ async def serving(lab: Lab, open_shop: OpenShop, tmp_path: Path) -> AsyncIterato
 async def asked(backout: Backout, shop: Shop) -> Mapping[str, Any]:
     """A person's rollback of release 1.1, of exactly the plan that they saw; answers what was live before and shall be again."""
     plan = await backout.plan(shop)
-    await backout.ask(shop, plan, reason="errors since 1.1")
+    await backout.ask(shop, plan, reason="customers complain since 1.1")
     return {"plan": plan}
 
 
@@ -93,11 +93,14 @@ async def gone(client: LabClient, server: str, seconds: float) -> AsyncIterator[
 
 
 async def two_releases(open_shop: OpenShop, serving: Serving, **wishes: Any) -> tuple[Shop, Backout, set[str], str]:
-    """An auto-synced shop with good 1.0 and bad 1.1 live; what runs when it is good, and the revision of that release."""
+    """An auto-synced shop with good 1.0 and bad 1.1 live; what runs when it is good, and the revision of that release.
+
+    1.1 is bad in a person's eyes alone: an alert would open an operation of its own.
+    """
     shop = await open_shop()
     backout = await serving(shop, **wishes)
     good, revision = await shop.running(), (await shop.history())[0][1]
-    await shop.release("1.1", errors=0.31)
+    await shop.release("1.1")
     await backout.until_watched(shop, "1.1")
     return shop, backout, good, revision
 
@@ -121,6 +124,16 @@ async def told(backout: Backout, shop: Shop, event: str) -> None:
         return [body["event"] for body in backout.told.about(shop) if body["event"] not in {"awaiting_approval", "stuck"}] == [event]
 
     await until(arrived, 15, what=f"the message {event}")
+
+
+async def watches_again(backout: Backout) -> None:
+    """The watch that was cut, or that Backout ended itself, is open again."""
+
+    async def up() -> bool:
+        (instance,) = (await backout.api.must("GET", "/v1/targets"))["instances"]
+        return bool(instance["stream"] == "up" and instance["complete"])
+
+    await until(up, 60, what="the watch to be open again")
 
 
 async def change_settings(client: LabClient) -> None:
@@ -153,6 +166,7 @@ async def test_a_settings_change_of_argo_cd_in_the_middle_does_not_end_an_operat
     await change_settings(client)
 
     await went_back_once(shop, backout, good, revision)
+    await watches_again(backout)
 
 
 async def test_argo_cds_api_killed_in_the_middle_does_not_end_an_operation(client: LabClient, open_shop: OpenShop, serving: Serving) -> None:
@@ -165,6 +179,7 @@ async def test_argo_cds_api_killed_in_the_middle_does_not_end_an_operation(clien
     await answers(client)
 
     await went_back_once(shop, backout, good, revision)
+    await watches_again(backout)
 
 
 async def test_a_dead_kubernetes_api_is_not_taken_for_a_missing_right(client: LabClient, open_shop: OpenShop, serving: Serving) -> None:
