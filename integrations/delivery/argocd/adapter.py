@@ -24,8 +24,7 @@ class ArgoCD:
         self._clock = clock
         self._client = Client(settings, clock, traceparent=traceparent)
         self._reader = Reader(settings, self._client, clock)
-        patient = self._client.patiently()
-        self._hands = ArgoHands(settings, patient, Reader(settings, patient, clock), clock)
+        self._hands = ArgoHands(settings, self._client, self._reader, clock)
 
     @property
     def instance(self) -> str:

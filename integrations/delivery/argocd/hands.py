@@ -26,14 +26,16 @@ LATE_START = timedelta(seconds=10)
 
 
 class ArgoHands:
-    """The `Hands` of one Argo CD."""
+    """The `Hands` of one Argo CD. Only `act` is patient with a server that is away: who intends or observes is asked again by the story anyway."""
 
     def __init__(self, settings: Settings, client: Client, reader: Reader, clock: Clock) -> None:
         self._settings = settings
         self._reader = reader
         self._clock = clock
-        tools = Tools(settings, client, reader, clock)
+        patient = client.patiently()
+        tools, acting = Tools(settings, client, reader, clock), Tools(settings, patient, Reader(settings, patient, clock), clock)
         self._kinds = {name: kind(tools) for name, kind in STEPS.items()}
+        self._acting = {name: kind(acting) for name, kind in STEPS.items()}
 
     def offers(self, case: Case) -> tuple[Offer, ...]:
         """The ways back, pure over the facts."""
@@ -86,7 +88,8 @@ class ArgoHands:
             if self._clock.now() >= until:
                 raise TemporaryError(f"the intent of {intent['at']} is too old to be sent; what became of it is looked at")
 
-        await self._kind(step).act(intent, in_time)
+        self._kind(step)
+        await self._acting[step.name].act(intent, in_time)
 
     async def observe(self, step: Step, intent: Mapping[str, Json]) -> Observation:
         """What became of the step, as seen from the application."""

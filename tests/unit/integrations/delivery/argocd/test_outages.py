@@ -137,3 +137,16 @@ async def test_our_own_watch_does_not_keep_the_api_away_from_an_act(stage: Stage
     assert "argocd-server refuses connections" in await asyncio.wait_for(listening, 5)
     await asyncio.wait_for(restarting, 5)
     assert sum(stage.clock.slept) < AWAY
+
+
+async def test_looking_before_and_after_an_act_waits_for_nobody(stage: Stage) -> None:
+    """The story asks again by itself, and must see meanwhile what else became true: a deadline, a stop, a cancellation."""
+    step, intention = await ready(stage, "roll_back")
+    intent = await stage.argo.intend(step, intention)
+    await stage.sandbox.refuse()
+    before = list(stage.clock.slept)
+    for look in (stage.argo.intend(step, intention), stage.argo.observe(step, intent)):
+        with pytest.raises(TemporaryError):
+            await look
+    assert stage.clock.slept == before
+    await stage.sandbox.listen()
