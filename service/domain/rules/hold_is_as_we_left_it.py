@@ -61,6 +61,12 @@ def _setting(case: Case, state: Known[TargetState]) -> Iterator[Finding]:
         yield blocks("Somebody turned auto-sync on again: the delivery system deploys by itself.", state.evidence, clears="Agree with them who deploys.")
     if state.value.owner.reverts and case.deploys:
         yield blocks(f"{state.value.owner.says or state.value.owner.name} would undo it.", state.evidence, clears="Change it in Git.")
+    if case.deploys and (stepwise := keys.step_wise(state.value.objects)):
+        yield unknown(
+            f"{listed(stepwise)} would roll the new release out in steps; when they end, and whether a pause waits for somebody, is not known.",
+            state.evidence,
+            clears="A person stands by to promote it, or deploys it by hand.",
+        )
     said = [text.rstrip(".") for text in state.value.warnings if "leftover" not in text and ": " not in text]
     if said:
         yield warns(f"The delivery system may not do as told: {listed(said)}.", state.evidence, clears="See to it first.")

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from service.domain import keys
+from service.domain.model import ObjectRef
 from service.domain.rules.hold_is_as_we_left_it import RULE
 from service.domain.verdict import Answer, Finding
 from tests.unit.service.domain import made
@@ -58,3 +59,11 @@ def test_a_hold_that_has_ended_is_nothing_to_go_forward_under() -> None:
 def test_what_the_delivery_system_warns_of_is_a_warning() -> None:
     assert with_state(warnings=("the application is being deleted",)).answer is Answer.WARN
     assert with_state(warnings=("SyncError: Failed last sync attempt",)).answer is Answer.PASS
+
+
+def test_promise_1_a_workload_that_rolls_out_in_steps_needs_a_person() -> None:
+    rollout = ObjectRef(group="argoproj.io", kind="Rollout", namespace="shop", name="web")
+    finding = with_state(objects=(rollout,))
+    assert (finding.answer, "argoproj.io/Rollout shop/web would roll the new release out in steps" in finding.says) == (Answer.UNKNOWN, True)
+    live = made.held_state(current=made.FIX_LIVE, history=(made.FIX_LIVE, made.LIVE), objects=(rollout,))
+    assert ask(live_world().tell(made.STATE, live)).answer is Answer.PASS
