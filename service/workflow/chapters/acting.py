@@ -28,6 +28,7 @@ from service.workflow.chapters.chapter import (
     WATCH,
     Chapter,
     decided_by_deeds,
+    is_late,
     plan_of,
     with_end,
 )
@@ -55,7 +56,7 @@ class Acting(Chapter):
         if step.owner != OURS:
             return self._for_a_person(data, step, now)
         stopped = await self._p.stop.reason()
-        late = op.act_before is not None and now >= op.act_before
+        late = is_late(op, now)
         if step.optional and (stopped or late):  # what may fail may be left out: the rollback before it is not taken back for its sake
             return self._skip(data, step, f"everything is stopped: {stopped}" if stopped else "act_before passed", now)
         if stopped:

@@ -1691,3 +1691,50 @@ async def test_what_a_person_took_away_meanwhile_is_not_told_at_the_end(stage: S
     assert data(row).left_behind == ()
     assert [event for event in await stage.events() if event.kind == "left_behind"] == []
     assert "Still there" not in (await stage.messages())[-1]["text"]
+
+
+# --- a clock that steps ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_promise_10_a_clock_that_was_set_back_makes_no_act_late_it_is_judged_anew(stage: Stage) -> None:
+    """By the new time there would be an hour more; how much of it has passed nobody knows."""
+    await stage.begin()
+    await stage.drive(until="act")
+    stage.clock.pass_(hours=-1)
+    row = await stage.step()
+    assert (row.phase, stage.delivery.sent) == ("begin", [])
+    assert [one.says for one in await stage.events() if one.kind == "late"] == ["act_before passed before anything was written: judged anew"]
+
+
+async def test_promise_10_a_clock_that_is_set_back_right_before_the_request_lets_nothing_out(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_send")
+    stage.clock.pass_(hours=-1)
+    await stage.step()
+    assert stage.delivery.sent == []
+
+
+async def test_promise_10_a_clock_that_steps_forward_over_the_deadline_lets_nothing_out(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_send")
+    stage.clock.pass_(hours=3)
+    await stage.step()
+    assert stage.delivery.sent == []
+
+
+async def test_promise_3_clocks_of_two_processes_may_differ_a_little(stage: Stage) -> None:
+    await stage.begin()
+    await stage.drive(until="act_send")
+    stage.clock.pass_(seconds=-30)
+    assert (await stage.drive()).outcome is Outcome.RECOVERED
+    assert stage.delivery.sent.count(BACK) == 1
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_promise_3_a_clock_that_steps_after_the_rollback_was_sent_makes_no_second_one(stage: Stage, hours: int) -> None:
+    await stage.begin()
+    await _until_sent(stage, BACK)
+    stage.clock.pass_(hours=hours)
+    row = await stage.drive()
+    assert row.done_at is not None
+    assert stage.delivery.sent.count(BACK) == 1
