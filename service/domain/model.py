@@ -364,8 +364,8 @@ class Hold:
 
     @property
     def stopped_auto_sync(self) -> bool:
-        """Whether auto-sync was stopped for it, and is to be given back."""
-        return bool(self.remembered.get("stopped"))
+        """Whether auto-sync was stopped for it, and is to be given back. Under a pin it stays on."""
+        return bool(self.remembered.get("stopped")) and not self.remembered.get("pinned")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,7 @@ class RollbackTale(Tale):
                 "revisions": [",".join(source.revision for source in one.sources) for one in _bad(plan)],
                 "uid": plan.uid,
                 "stopped": bool(remembered),
+                "pinned": plan.way is Way.PIN,
             },
         )
         held = {one.key: HeldRelease(key=one.key, since=now, operation_id=op.id, release=one, against=plan.goal) for one in _bad(plan)}

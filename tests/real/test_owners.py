@@ -210,6 +210,15 @@ async def test_under_an_application_set_that_ignores_the_revision_alone_it_is_pi
     await shop.application(refresh="normal")
     await asyncio.sleep(3)
     assert (await shop.running(), len(await shop.history())) == (good, 3)
+    (hold,) = await backout.holds(shop)
+    assert [body["event"] for body in backout.told.about(shop) if body["event"].startswith("hold_")] == []
+    early = await backout.end_hold(hold, "all fine")
+    assert (early.status, "still has" in str(early.body)) == (409, True)
+    fix = await shop.ship("1.2")
+    ended = await backout.end_hold(hold, "1.2 fixes it")
+    assert ended.status == 200, ended.body
+    assert (await shop.application())["spec"]["source"]["targetRevision"] == "main"
+    await shop.until_running(fix)
 
 
 async def test_under_a_parent_whose_git_leaves_enabled_out_a_rollback_stays_with_its_mark(client: LabClient, open_shop: OpenShop, serve: Serve) -> None:

@@ -257,6 +257,9 @@ async def test_under_a_pin_auto_sync_stays_on_and_that_is_no_revert(stage: Stage
     stage.deliveries["prod"] = Pinned(stage.clock, TARGET, stage.app)
     row = await stage.recovered()
     assert (row.outcome, stage.app.auto_sync) == (Outcome.RECOVERED, True)
+    hold = await stage.hold()
+    assert hold is not None
+    assert (hold.remembered["pinned"], hold.stopped_auto_sync) == (True, False)
 
 
 async def test_promise_7_a_pin_that_is_taken_back_ends_the_operation_and_is_not_tried_again(stage: Stage) -> None:
