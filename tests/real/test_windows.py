@@ -1,0 +1,146 @@
+"""Stories of sync windows, and of a Git that is away: what would hang or end in Error is not begun, and a person is told until when."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.wiring.parts import SystemClock
+from tests.real.backout import Backout, OpenShop, Serve, finding
+from tests.real.lab.api import ApiError
+from tests.real.lab.client import LabClient, until
+from tests.real.shop import Shop
+from tests.real.test_stories import AUTOMATED, HOLD, QUICK, automated, footprint, told
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+
+SetWindows = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+async def windows(client: LabClient) -> AsyncIterator[SetWindows]:
+    """Sets the sync windows of the default project for a shop (arguments: windows), and takes them away after the test."""
+
+    async def put(found: list[dict[str, Any]]) -> None:
+        project = await client.argocd("admin").must("GET", "/api/v1/projects/default")
+        project["spec"]["syncWindows"] = found
+        await client.argocd("admin").must("PUT", "/api/v1/projects/default", {"project": project})
+
+    async def for_shop(shop: Shop, *found: dict[str, Any]) -> None:
+        await put([{"applications": [shop.name], **one} for one in found])
+
+        async def known() -> bool:
+            told_ = await client.argocd().must("GET", f"/api/v1/applications/{shop.name}/syncwindows")
+            return len(told_.get("assignedWindows") or []) == len(found)
+
+        await until(known, 15, what="the windows to be known")
+
+    yield for_shop
+    await put([])
+
+
+async def asked(backout: Backout, shop: Shop) -> None:
+    """A person asks for exactly the plan that is shown, once what the alert itself began has ended."""
+
+    async def taken() -> bool:
+        try:
+            await backout.ask(shop, await backout.plan(shop))
+        except ApiError as error:
+            if error.status == 409:
+                return False
+            raise
+        return True
+
+    await until(taken, 30, what="the request to be taken")
+
+
+def at(moment: datetime) -> str:
+    """A schedule that fires at that minute (UTC)."""
+    return f"{moment.minute} {moment.hour} * * *"
+
+
+def now() -> datetime:
+    return SystemClock().now().astimezone(UTC)
+
+
+async def test_behind_a_closed_window_nothing_is_written_a_person_is_told_until_when_and_after_it_the_rollback_goes(
+    open_shop: OpenShop, serve: Serve, windows: SetWindows
+) -> None:
+    shop = await open_shop()
+    backout = await serve(shop, "auto", delivery=QUICK, declared_sli=True)
+    good = await shop.running()
+    await shop.release("1.1", errors=0.31)
+    begun = (now() - timedelta(minutes=1)).replace(second=0, microsecond=0)
+    await windows(shop, {"kind": "deny", "schedule": at(begun), "duration": "2h"})
+    before = await footprint(shop)
+
+    operation = await backout.until_ended(shop)
+
+    until_when = f"{begun + timedelta(hours=2):%H:%M:%S}"
+    assert operation["outcome"] == "refused", operation["says"]
+    closed = finding(operation["plan"], "no_sync_window_is_in_the_way")
+    assert (closed["answer"], f"closed until {until_when}" in closed["says"] or until_when in closed["says"]) == ("block", True)
+    assert until_when in (await told(backout, shop, "refused"))["text"]
+    assert (await footprint(shop), before["by Backout"]) == (before, [])
+
+    await windows(shop)
+    await asked(backout, shop)
+    operation = await backout.until_ended(shop)
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert await shop.running() == good
+
+
+async def test_a_window_that_would_close_before_the_rollback_is_done_counts_as_closed(open_shop: OpenShop, serve: Serve, windows: SetWindows) -> None:
+    shop = await open_shop(auto_sync=False)
+    backout = await serve(shop, declared_sli=True)
+    await shop.release("1.1", errors=0.31)
+    await backout.until_watched(shop, "1.1")
+    begun = (now() - timedelta(minutes=3)).replace(second=0, microsecond=0)
+    await windows(shop, {"kind": "allow", "schedule": at(begun), "duration": "5m"})
+    before = await footprint(shop)
+
+    closing = finding(await backout.check(shop), "no_sync_window_is_in_the_way")
+    await asked(backout, shop)
+    operation = await backout.until_ended(shop)
+
+    assert (closing["answer"], f"closes at {begun + timedelta(minutes=5):%H:%M:%S}" in closing["says"]) == ("block", True)
+    assert (operation["outcome"], operation["first_effect_at"]) == ("refused", None)
+    assert await footprint(shop) == before
+    await windows(shop, {"kind": "allow", "schedule": at(begun), "duration": "2h"})
+    opened = finding(await backout.check(shop), "no_sync_window_is_in_the_way")
+    assert (opened["answer"], f"until {begun + timedelta(hours=2):%H:%M:%S}" in opened["says"] or "until" in opened["says"]) == ("pass", True)
+
+
+async def test_a_window_that_lets_people_sync_lets_a_rollback_through(open_shop: OpenShop, serve: Serve, windows: SetWindows) -> None:
+    shop = await open_shop(auto_sync=False)
+    backout = await serve(shop, declared_sli=True)
+    good = await shop.running()
+    await shop.release("1.1", errors=0.31)
+    await backout.until_watched(shop, "1.1")
+    await windows(shop, {"kind": "deny", "schedule": "* * * * *", "duration": "1h", "manualSync": True})
+
+    await asked(backout, shop)
+    operation = await backout.until_ended(shop)
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert await shop.running() == good
+
+
+async def test_with_git_gone_a_release_that_still_renders_from_a_cache_is_rolled_back_to(client: LabClient, open_shop: OpenShop, serve: Serve) -> None:
+    del client
+    shop = await open_shop()
+    backout = await serve(shop, "auto", delivery=QUICK)
+    good = await shop.running()
+    await shop.release("1.1", errors=0.31)
+    moved = shop.config.path.with_name(f"{shop.config.path.name}-gone")
+    shop.config.path.rename(moved)
+    try:
+        operation = await backout.until_ended(shop)
+        app = await shop.application()
+    finally:
+        moved.rename(shop.config.path)
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert (automated(app), await shop.running()) == ({**AUTOMATED, "enabled": False}, good)
+    assert [info["value"] for info in app["spec"].get("info", []) if info["name"] == HOLD] or HOLD in app["metadata"].get("annotations", {})
