@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.integrations.delivery.argocd.stage import Stage, opened
+from tests.unit.integrations.delivery.argocd.steps.bound import APPLIES
 from tests.unit.integrations.delivery.argocd.steps.carrying_out import AUTO
 
 
@@ -24,4 +25,12 @@ async def plain(stage: Stage) -> Stage:
 async def auto(stage: Stage) -> Stage:
     """`web` is auto-synced; release 1 is live."""
     await stage.two_releases("web", automated=AUTO)
+    return stage
+
+
+@pytest.fixture
+async def bound(stage: Stage) -> Stage:
+    """`web` is auto-synced, and its owner would start a stopped auto-sync again but leaves the revision alone; release 1 is live."""
+    await stage.two_releases("web", automated=AUTO)
+    stage.sandbox.write_by_kubernetes("web", lambda app: app["metadata"].update(managedFields=[APPLIES]))
     return stage
