@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from service.domain.errors import SettingsError
-from service.store.database import SCHEMA, WRITING, Database
+from service.store.database import SCHEMA, WRITING, Database, mapped
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -43,11 +43,17 @@ FIRST_TABLES = frozenset(
 
 async def migrate(database: Database) -> None:
     """Run what is missing. Costs one read when the store is up to date, so that a start stays fast."""
-    async with database.read() as connection:
-        current = await connection.run_sync(_current)
+    current = await schema_of(database)
     if current == HEAD:
         return
-    await asyncio.to_thread(_upgrade, database.url, current)
+    with mapped():
+        await asyncio.to_thread(_upgrade, database.url, current)
+
+
+async def schema_of(database: Database) -> str:
+    """The schema that the store has now, "" for none."""
+    async with database.read() as connection:
+        return await connection.run_sync(_current)
 
 
 def _current(connection: Connection) -> str:

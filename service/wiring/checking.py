@@ -16,7 +16,7 @@ from service.settings import Settings, load
 from service.store.alerts import AlertStore
 from service.store.database import Database
 from service.store.holds import HoldStore
-from service.store.migrating import migrate
+from service.store.migrating import HEAD, schema_of
 from service.store.records import StopStore
 from service.store.targets import TargetStore
 from service.wiring.parts import SystemClock, kinds, outside
@@ -86,7 +86,10 @@ async def _check_store(settings: Settings, clock: Clock) -> list[Checked]:
         return _check_new_store(database.path, settings.stop_file)
     kind = "sqlite, WAL" if database.sqlite else "postgresql"
     try:
-        await migrate(database)
+        schema = await schema_of(database)
+        if schema != HEAD:  # nothing is changed from here: an older Backout may be running on it
+            says = f"{kind}, {f'schema {schema}' if schema else 'no tables yet'}; the start of this version brings it to schema {HEAD}"
+            return [Checked(what="store", well="warn" if schema else "ok", says=says, fix="Take a backup, then start this version." if schema else "")]
         began = clock.now()
         reason = await StopStore(database, settings.stop_file).reason()
         took = (clock.now() - began).total_seconds() * 1000

@@ -1,5 +1,7 @@
+import asyncio
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,12 @@ from sqlalchemy import create_engine
 from service.domain.errors import SettingsError
 from service.store import migrating
 from service.store.database import Database, engine_to_migrate
-from service.store.migrating import HEAD, migrate
+from service.store.holds import HoldStore
+from service.store.migrating import HEAD, migrate, schema_of
+from service.store.migrations.versions import v0001_initial
 from service.store.tables import Utc, Words, metadata
 from tests.fakes.store import Recycled, closed
+from tests.postgres import Postgres
 
 
 def objects(path: Path) -> dict[str, str]:
@@ -121,3 +126,56 @@ async def test_a_start_that_died_while_making_the_tables_is_finished_by_the_next
     await migrate(half)
     await closed(half)
     assert {"blob", "operation", "outbox"} <= objects(path).keys()
+
+
+# --- from the schema of 0.1.0 -----------------------------------------------------------------------------------------------------------
+
+
+def first_schema(url: str) -> None:
+    """As 0.1.0 left it: on PostgreSQL in the schema `public`, with an open hold."""
+    engine = create_engine(sa.make_url(url).set(drivername="sqlite" if url.startswith("sqlite") else "postgresql+psycopg"))
+    with engine.begin() as connection:
+        v0001_initial.metadata.create_all(connection)
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('0001')")
+        hold = v0001_initial.metadata.tables["hold"]
+        at = "2026-05-04T14:03:00.000000Z"
+        values = {"target": "prod:checkout", "operation_id": "op_1", "opened_at": at, "reason": "bad", "review_at": at, "owner": "", "remembered": {}}
+        connection.execute(hold.insert().values(id="hld_1", ended_by="", ended_because="", **values))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'old.db'}"
+        first_schema(url)
+        yield url
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.create()
+    first_schema(url)
+    yield url
+    server.drop(url)
+
+
+async def test_promise_2_a_store_of_0_1_0_is_brought_up_to_date_with_all_that_it_holds(old_url: str) -> None:
+    database = Database(old_url)
+    assert await schema_of(database) in {"0001", ""}
+    await migrate(database)
+    assert await schema_of(database) == HEAD
+    hold = await HoldStore(database).load("hld_1")
+    assert hold is not None
+    assert (str(hold.target), hold.closed_at) == ("prod:checkout", None)
+    await closed(database)
+
+
+async def test_several_processes_that_start_at_once_bring_it_up_to_date_once(old_url: str) -> None:
+    program = "import asyncio, sys\nfrom service.store.database import Database\nfrom service.store.migrating import migrate\n"
+    program += "asyncio.run(migrate(Database(sys.argv[1])))"
+    root = Path(__file__).parents[4]
+    started = [await asyncio.create_subprocess_exec(sys.executable, "-c", program, old_url, cwd=root) for _ in range(1 if "sqlite" in old_url else 3)]
+    assert [await one.wait() for one in started] == [0] * len(started)
+    database = Database(old_url)
+    assert await schema_of(database) == HEAD
+    await closed(database)

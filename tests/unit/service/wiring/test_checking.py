@@ -13,7 +13,7 @@ from service.domain.model import ReleaseRecord, TargetId
 from service.domain.ports import Checked, ListedTarget, Listing
 from service.store.alerts import AlertStore
 from service.store.database import Database
-from service.store.migrating import migrate
+from service.store.migrating import migrate, schema_of
 from service.store.records import StopStore
 from service.store.targets import TargetStore
 from service.wiring.checking import _checked, doctor
@@ -321,3 +321,18 @@ async def test_a_service_that_speaks_to_nobody_gets_every_line_at_once(alone: Ca
     lines = await doctor(alone())
     assert bad(lines).keys() == {"alerts", "delivery", "notify"}
     assert json.dumps([line.says for line in lines])
+
+
+async def test_doctor_changes_nothing_in_a_store_of_an_older_version_that_may_be_running(alone: Callable[..., Path], tmp_path: Path) -> None:
+    file = alone()
+    path = tmp_path / "backout.db"
+    database = Database(f"sqlite:///{path}")
+    await migrate(database)
+    async with database.write() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    await store.closed(database)
+    (line,) = [one for one in await doctor(file) if one.what == "store"]
+    assert (line.well, "schema 0001" in line.says, "Take a backup" in line.fix) == ("warn", True, True)
+    again = Database(f"sqlite:///{path}")
+    assert await schema_of(again) == "0001"
+    await store.closed(again)
