@@ -312,6 +312,11 @@ def leftovers(target: TargetId, handle: str) -> Key[tuple[ObjectRef, ...]]:
     return Key("leftovers", (target, handle))
 
 
+def confirmations(target: TargetId, objects: tuple[ObjectRef, ...]) -> Key[tuple[ObjectRef, ...]]:
+    """Those of the objects for which the delivery system waits until a person confirms, where a release does not have them, whether it prunes or not."""
+    return Key("prune confirmations", (target, objects))
+
+
 # --- our own records ---------------------------------------------------------------------------------------------------
 
 

@@ -119,7 +119,19 @@ class FakeDelivery:
     def kinds(self) -> frozenset[str]:
         """What an instance of this kind can know."""
         return frozenset(
-            {"state", "acts", "sync window", "pods", "permissions", "rendered images", "rendered manifests", "leftovers", "rollouts", "rollouts back"}
+            {
+                "state",
+                "acts",
+                "sync window",
+                "pods",
+                "permissions",
+                "rendered images",
+                "rendered manifests",
+                "prune confirmations",
+                "leftovers",
+                "rollouts",
+                "rollouts back",
+            }
             | {"desired images", "desired manifests"}
         )
 
@@ -188,6 +200,8 @@ class FakeDelivery:
             value = (self.app.images[(self.app.desired or self.app.live).key],)
         elif key.kind == "desired manifests":
             value = self.app.manifests.get((self.app.desired or self.app.live).key, ())
+        elif key.kind == "prune confirmations":
+            value = ()
         elif key.kind == "leftovers":
             value = next((objects for handle, objects in self.app.left_over.items() if handle in key.subject), ())  # type: ignore[operator]  # (target, handle)
         elif key.kind == "rendered manifests":

@@ -77,6 +77,7 @@ class Reader:
             "rendered manifests": self._manifests,
             "desired manifests": self._desired_manifests,
             "leftovers": self._leftovers,
+            "prune confirmations": self._confirmations,
             "rollouts": self._rollouts,
             "rollouts back": self._rollouts_back,
         }
@@ -390,6 +391,15 @@ class Reader:
         target, handle = subject
         found = await self._render(target, handle)
         return self._known(reading.missing_in(found.manifests, reading.live_objects_of(found.looked.app), _destination(found.looked.app)), found.reply, SLOW)
+
+    async def _confirmations(self, subject: tuple[TargetId, tuple[ObjectRef, ...]]) -> Known[tuple[ObjectRef, ...]]:
+        """Argo CD waits for a confirmation of each, before it applies anything, also by a rollback that prunes nothing (seen on 3.2.11)."""
+        target, objects = subject
+        looked = await self.get(target)
+        rows = [row for row in reading.entries(reading.part(looked.app, "status").get("resources")) if reading.object_ref(row) in objects]
+        manifests = await self._read_all(looked.ref, rows)
+        asking = [reading.object_ref(row) for row, live in zip(rows, manifests, strict=True) if live is not None and reading.asks_before_pruning(live)]
+        return self._known(tuple(asking), looked.reply, VOLATILE)
 
     async def _render(self, target: TargetId, handle: str) -> Render:
         """What a past release renders to today, and its key; only where nothing but the revision differs from the current sources (decision 17)."""

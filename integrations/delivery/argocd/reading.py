@@ -285,6 +285,12 @@ def object_ref(body: Body) -> ObjectRef:
     return ObjectRef(group=text(body.get("group")), kind=text(body.get("kind")), namespace=text(body.get("namespace")), name=text(body.get("name")))
 
 
+def asks_before_pruning(manifest: Body) -> bool:
+    """Whether a person has to confirm before Argo CD prunes the object."""
+    options = text(part(manifest, "metadata", "annotations").get(STEERING[0])).split(",")
+    return "Prune=confirm" in [option.strip() for option in options]
+
+
 def object_of(manifest: Body) -> ObjectRef:
     """A manifest as an object; without a namespace where it names none."""
     metadata = part(manifest, "metadata")

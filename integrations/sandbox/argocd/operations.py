@@ -201,7 +201,7 @@ class Operation:
             if number and groups[number - 1][0] == phase:
                 await self._sleep(tools.timings.wave)
             for task in group:
-                if task.prune and "Prune=confirm" in options(task.manifest) and sync.get("prune"):
+                if task.prune and "Prune=confirm" in options(task.manifest):  # asked for also where nothing would be pruned
                     await self._confirmed(task, started)
                 self._run(app, task, dry_run=False)
             self._check(tasks, "")

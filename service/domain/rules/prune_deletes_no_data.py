@@ -4,14 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import doubt, left_over, leftover_keys, listed, told_anywhere
+from service.domain.derived import Derived, doubt, left_over, leftover_keys, listed, told_anywhere
 from service.domain.facts import Absent, Evidence, Key, Known
 from service.domain.keys import TargetState
 from service.domain.left_behind import HARMLESS, Nature, holds_data, kind_of, nature
-from service.domain.model import ObjectRef, Way
+from service.domain.model import ObjectRef, Release, Way
 from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
+FROM_HISTORY = frozenset({Way.ROLLBACK, Way.ABORT})
+"""Ways that deploy the goal release by an operation of ours."""
 DEPLOYED_BY_ITSELF = frozenset({Way.PIN, Way.GIT_REVERT, Way.HOTFIX})
 
 
@@ -22,6 +24,9 @@ def needs(case: Case) -> Iterable[Key[Any]]:
         yield keys.desired_manifests(case.target)
     elif case.goal:
         yield from leftover_keys(case, case.goal)
+        left = left_over(case.facts, case.target, case.goal)
+        if isinstance(left, Derived) and left.value and case.way in FROM_HISTORY:
+            yield keys.confirmations(case.target, left.value)
 
 
 def ask(case: Case) -> Finding:
@@ -42,7 +47,28 @@ def ask(case: Case) -> Finding:
     objects, proof = leftovers.value, (state.evidence, *leftovers.evidence)
     if not objects:
         return passes(f"Release {goal.name} has every object that runs now: nothing is deleted, nothing stays behind.", *proof)
+    waits = _waits(case, goal, objects, proof)
+    if waits.answer:
+        return waits
+    proof = tuple(dict.fromkeys((*proof, *waits.evidence)))
     return _pruned(goal.name, objects, proof) if _prunes(case.way, state.value) else _stays(goal.name, objects, proof)
+
+
+def _waits(case: Case, goal: Release, objects: tuple[ObjectRef, ...], proof: tuple[Evidence, ...]) -> Finding:
+    """Some objects make the delivery system wait for a person before it applies anything: the way back would stand still with the bad release live."""
+    if case.way not in FROM_HISTORY:
+        return passes("", *proof)
+    asking = case.facts.read(keys.confirmations(case.target, objects))
+    if isinstance(asking, Absent):
+        return doubt(f"Whether going back to release {goal.name} would wait for a person is unknown", asking, *proof, clears="Make the live objects readable.")
+    if asking.value:
+        return blocks(
+            f"Going back to release {goal.name} would stand still: {listed(asking.value)} asks for a person's confirmation first (Prune=confirm).",
+            *proof,
+            asking.evidence,
+            clears="Take Prune=confirm off these objects, or be there to confirm (argocd.argoproj.io/deletion-approved on the Application).",
+        )
+    return passes("", *proof, asking.evidence)
 
 
 def _prunes(way: Way, state: TargetState) -> bool:

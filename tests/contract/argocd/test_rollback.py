@@ -245,6 +245,24 @@ async def test_a_resource_that_asks_for_confirmation_is_not_pruned_without(serve
     assert {row["name"]: row["status"] for row in app["status"]["resources"]}[name] == "Synced"
 
 
+async def test_a_resource_that_asks_for_confirmation_holds_a_rollback_up_that_prunes_nothing(server: ArgoCDServer) -> None:
+    name = server.unique("asks")
+    asking = config_map(name, "1", annotations={"argocd.argoproj.io/sync-options": "Prune=confirm"})
+    release = await server.release("held", extra={"deploy/asking.json": asking})
+    path = f"/api/v1/applications/{release.name}"
+    await server.rollback(release.name, id=0)
+
+    async def waits() -> str:
+        return str((await server.app(release.name))["status"].get("operationState", {}).get("message", ""))
+
+    message = await server.until(waits, "the question")
+    await server.must("DELETE", f"{path}/operation", by="backout")
+    app = await server.settled(release.name)
+
+    assert message.lower().startswith("waiting for pruning confirmation of ")
+    assert (app["status"]["operationState"]["phase"], len(app["status"]["history"])) == ("Failed", 2)
+
+
 async def test_of_two_rollbacks_at_once_exactly_one_is_accepted(server: ArgoCDServer) -> None:  # recording 26
     release = await server.release("pair")
 

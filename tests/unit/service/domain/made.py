@@ -146,6 +146,7 @@ BASELINE = keys.baseline(TARGET, ONSET)
 WINDOW = keys.window(TARGET)
 PERMISSIONS = keys.permissions(TARGET)
 LEFTOVERS = keys.leftovers(TARGET, GOAL.handle)
+CONFIRMATIONS = keys.confirmations(TARGET, (CONFIG_MAP,))
 SHARING = keys.sharing(TARGET)
 ROLLOUTS = keys.rollouts(TARGET)
 ROLLOUTS_BACK = keys.rollouts_back(TARGET, GOAL.key, GOAL.handle)
@@ -248,6 +249,7 @@ def world(**changes: Any) -> World:
     made.tell(WINDOW, keys.Window(open=True, says="no window is defined"))
     made.tell(PERMISSIONS, keys.Permissions(allowed={"get": True, "sync": True, "update": True}, fix={}))
     made.tell(LEFTOVERS, ())
+    made.tell(CONFIRMATIONS, ())
     made.tell(SHARING, keys.Sharing(shared={}, compared=12))
     return made
 

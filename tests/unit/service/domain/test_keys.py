@@ -27,6 +27,7 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "desired_images": (keys.desired_images(CHECKOUT), keys.desired_images(ORDERS)),
     "manifests": (keys.manifests(CHECKOUT, "key-41", "41"), keys.manifests(CHECKOUT, "key-42", "42")),
     "desired_manifests": (keys.desired_manifests(CHECKOUT), keys.desired_manifests(ORDERS)),
+    "confirmations": (keys.confirmations(CHECKOUT, (made.CONFIG_MAP,)), keys.confirmations(CHECKOUT, ())),
     "leftovers": (keys.leftovers(CHECKOUT, "41"), keys.leftovers(CHECKOUT, "42")),
     "rollouts": (keys.rollouts(CHECKOUT), keys.rollouts(ORDERS)),
     "rollouts_back": (keys.rollouts_back(CHECKOUT, "key-41", "41"), keys.rollouts_back(CHECKOUT, "key-42", "42")),

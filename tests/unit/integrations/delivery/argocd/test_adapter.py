@@ -79,7 +79,13 @@ async def test_every_kind_of_fact_that_is_named_is_answered(stage: Stage) -> Non
     state = await stage.argo.look(WEB)
     goal = state.history[1]
     release = (WEB, goal.key, goal.handle)
-    subjects = {"rendered images": release, "rendered manifests": release, "rollouts back": release, "leftovers": (WEB, goal.handle)}
+    subjects = {
+        "rendered images": release,
+        "rendered manifests": release,
+        "rollouts back": release,
+        "leftovers": (WEB, goal.handle),
+        "prune confirmations": (WEB, ()),
+    }
     facts = {kind: await stage.argo.read(Key(kind, subjects.get(kind, WEB))) for kind in stage.argo.kinds}
     assert [kind for kind, fact in facts.items() if not isinstance(fact, Known)] == []
     assert isinstance(await stage.argo.read(keys.manifest("a@b")), Absent)

@@ -513,3 +513,18 @@ async def test_promise_5_an_action_that_a_person_ran_is_their_act_and_ours_is_ou
     assert [(act.by.kind, act.by.name, act.says, act.ours) for act in ran] == [
         ("user", "admin", "admin ran action pause on resource argoproj.io/Rollout/web", False)
     ]
+
+
+async def test_objects_that_ask_before_they_are_pruned_are_named_with_the_release_that_lacks_them(plain: Stage) -> None:
+    extra = {}
+    for name, option in (("asks", "Prune=confirm"), ("keeps", "Prune=false"), ("plain", "")):
+        about = {"name": name, "annotations": {"argocd.argoproj.io/sync-options": option}}
+        extra[f"deploy/{name}.json"] = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about})
+    plain.commit("web", "registry.example/web:3.0", extra)
+    await plain.person("POST", "/applications/web/sync", {})
+    await plain.deployed("web", 3)
+    await plain.until("web", lambda app: len(app["status"]["resources"]) == 4, "four resources")
+    target = plain.target("web")
+    objects = tuple(ObjectRef(group="", kind="ConfigMap", namespace="web", name=name) for name in ("asks", "keeps", "plain"))
+    assert await value(plain, keys.confirmations(target, objects)) == objects[:1]
+    assert await value(plain, keys.confirmations(target, objects[1:])) == ()

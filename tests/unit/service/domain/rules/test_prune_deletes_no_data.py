@@ -17,7 +17,7 @@ def ask(of: World) -> Finding:
 
 
 def left(*objects: ObjectRef, prune: bool) -> World:
-    return world().tell(made.LEFTOVERS, objects).tell(made.STATE, made.state(prune=prune))
+    return world().tell(made.LEFTOVERS, objects).tell(made.STATE, made.state(prune=prune)).tell(keys.confirmations(made.TARGET, objects), ())
 
 
 def one(kind: str, group: str = "") -> ObjectRef:
@@ -122,7 +122,8 @@ def recorded(*objects: ObjectRef, live: tuple[ObjectRef, ...], **changes: Any) -
     """Argo CD renders the goal release no more (other parameters), and our own record has its objects."""
     values: dict[str, Any] = {"objects": tuple((each, "digest") for each in objects)} | changes
     record = replace(made.record(made.GOAL, made.OLD_IMAGE), **values)
-    return world().hide(made.LEFTOVERS).tell(made.RECORD_OLD, record).tell(made.STATE, made.state(objects=live))
+    told = world().hide(made.LEFTOVERS).tell(made.RECORD_OLD, record).tell(made.STATE, made.state(objects=live))
+    return told.tell(keys.confirmations(made.TARGET, tuple(each for each in live if each not in objects)), ())
 
 
 def test_what_stays_behind_is_known_from_our_own_record_where_nothing_renders() -> None:
@@ -130,7 +131,7 @@ def test_what_stays_behind_is_known_from_our_own_record_where_nothing_renders() 
     finding = ask(recorded(made.CONFIG_MAP, live=live))
     assert finding.answer is Answer.WARN
     assert "batch/CronJob shop/it stays behind and works on" in finding.says
-    assert {each.what for each in finding.evidence} == {str(made.STATE), str(made.RECORD_OLD)}
+    assert {each.what for each in finding.evidence} >= {str(made.STATE), str(made.RECORD_OLD)}
     assert ask(recorded(*live, live=live)).answer is Answer.PASS
 
 
@@ -164,3 +165,17 @@ def test_promise_1_of_a_release_that_no_history_names_only_our_own_record_tells_
     assert ask(gone).answer is Answer.WARN
     gone.hide(made.RECORD_OLD)
     assert ask(gone).answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("prune", [True, False])
+def test_a_way_back_that_would_wait_for_a_persons_confirmation_is_a_no_whether_it_prunes_or_not(prune: bool) -> None:
+    finding = ask(left(made.CONFIG_MAP, prune=prune).tell(made.CONFIRMATIONS, (made.CONFIG_MAP,)))
+    assert (finding.answer, finding.says) == (
+        Answer.BLOCK,
+        "Going back to release 41 would stand still: ConfigMap shop/flags asks for a person's confirmation first (Prune=confirm).",
+    )
+    assert str(made.CONFIRMATIONS) in {one.what for one in finding.evidence}
+
+
+def test_promise_1_what_cannot_be_asked_for_its_confirmations_is_unknown() -> None:
+    assert ask(left(made.CONFIG_MAP, prune=False).hide(made.CONFIRMATIONS)).answer is Answer.UNKNOWN
