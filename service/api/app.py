@@ -9,7 +9,7 @@ from service.api.edge import Route, serve
 from service.api.metrics import ApiMetrics
 from service.api.parts import Drain, Parts
 from service.api.problems import as_problems
-from service.api.resources import alerts, holds, incidents, operations, plans, service, stop, targets
+from service.api.resources import alerts, captures, holds, incidents, operations, plans, service, stop, targets
 from service.api.streams import MEDIA_TYPE
 
 __all__ = ["Drain", "Parts", "make_app", "routes"]
@@ -22,6 +22,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         *targets.ROUTES,
         *plans.ROUTES,
         *operations.ROUTES,
+        *captures.ROUTES,
         *incidents.ROUTES,
         *holds.ROUTES,
         *stop.ROUTES,

@@ -7,7 +7,19 @@ from pathlib import Path
 from service.api.auth import Verifier
 from service.api.live import Live
 from service.api.metrics import ApiMetrics
-from service.api.reads import AlertRecords, AnswerShelf, EventReads, HoldReads, OperationReads, PlanShelf, ReadinessCheck, StopSwitch, TargetReads, UseCases
+from service.api.reads import (
+    AlertRecords,
+    AnswerShelf,
+    CaptureReads,
+    EventReads,
+    HoldReads,
+    OperationReads,
+    PlanShelf,
+    ReadinessCheck,
+    StopSwitch,
+    TargetReads,
+    UseCases,
+)
 from service.api.senders import Senders
 from service.domain.model import Json
 from service.domain.policy import Policies
@@ -49,6 +61,7 @@ class Parts:
     targets: TargetReads
     operations: OperationReads
     events: EventReads
+    captures: CaptureReads
     live: Live
     alerts: AlertRecords
     holds: HoldReads

@@ -55,6 +55,41 @@ class OperationReads(Protocol):
     async def span_bodies(self, operation_id: str) -> Sequence[bytes]: ...  # noqa: D102
 
 
+class CapturedItem(Protocol):
+    """One captured text, by its digest; `size` in characters."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
+
+
+class CapturedMoment(Protocol):
+    """What was captured before or after an operation's effect."""
+
+    @property
+    def moment(self) -> str: ...  # noqa: D102
+    @property
+    def at(self) -> datetime: ...  # noqa: D102
+    @property
+    def says(self) -> str: ...  # noqa: D102
+    @property
+    def items(self) -> Sequence[CapturedItem]: ...  # noqa: D102
+    @property
+    def missing(self) -> Sequence[str]: ...  # noqa: D102
+
+
+class CaptureReads(Protocol):
+    """What was captured around operations."""
+
+    async def of(self, operation_id: str) -> Sequence[CapturedMoment]: ...  # noqa: D102
+    async def text(self, operation_id: str, digest: str) -> str | None: ...  # noqa: D102
+
+
 class AlertRecords(Protocol):
     """Taking deliveries in, and incidents with their episodes."""
 

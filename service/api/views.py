@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from service.api.reads import CapturedMoment
 from service.domain.facts import Evidence
 from service.domain.holding import HeldRelease
 from service.domain.model import Actor, Episode, Hold, Image, Incident, Json, Mode, Operation, Release, ReleaseRecord, TargetId, Watch
@@ -453,6 +454,26 @@ def traces(one: Operation, trees: Sequence[Mapping[str, Json]], addresses: Addre
     """The operation's traces as trees."""
     where = links(self=f"{addresses.operation(one.id)}/trace", operation=addresses.operation(one.id), trace_view=addresses.trace(one.trace_id))
     return {"operation": one.id, "trace_id": one.trace_id, "traces": [dict(tree) for tree in trees], "links": where}
+
+
+def captures(one: Operation, found: Sequence[CapturedMoment], texts: Mapping[str, str], differences: Sequence[tuple[str, str]], addresses: Addresses) -> View:
+    """What was captured around the operation's effect; `texts` by digest are shown where there are any."""
+    moments = [
+        {
+            "moment": each.moment,
+            "at": utc(each.at),
+            "says": each.says,
+            "missing": list(each.missing),
+            "items": [
+                {"kind": item.kind, "name": item.name, "digest": item.digest, "size": item.size}
+                | ({"text": texts[item.digest]} if item.digest in texts else {})
+                for item in each.items
+            ],
+        }
+        for each in found
+    ]
+    where = links(self=f"{addresses.operation(one.id)}/captures", operation=addresses.operation(one.id))
+    return {"operation": one.id, "captures": moments, "differences": [{"name": name, "diff": diff} for name, diff in differences], "links": where}
 
 
 # --- incidents, holds, stop ----------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def make_app() -> typer.Typer:
     app = _group("Takes production back to safety, and says beforehand whether it can.")
     plain: tuple[Callable[..., None], ...] = (
         *(init.init, here.serve, here.doctor, here.demo),
-        *(looking.targets, looking.check, looking.plan, looking.operations, looking.incidents, looking.alerts, looking.audit),
+        *(looking.targets, looking.check, looking.plan, looking.operations, looking.incidents, looking.alerts, looking.audit, looking.captures),
         *(deciding.rollback, deciding.watch, deciding.approve, deciding.override, deciding.reject, deciding.cancel, deciding.stop, deciding.resume),
         here.version,
     )

@@ -598,6 +598,24 @@ def trace(document: Doc, width: int = WIDTH) -> RenderableType:
     return Group(*parts)
 
 
+def captures(document: Doc) -> RenderableType:
+    """Each moment with what it holds and what is missing, the texts where they came with it, then the differences of the manifests."""
+    parts: list[RenderableType] = []
+    for one in _docs(document.get("captures")):
+        parts.append(Text(f"{text(one.get('at'))}  {text(one.get('says'))}", style="bold"))
+        for item in _docs(one.get("items")):
+            parts.append(Text(f"  {text(item.get('kind')):<9} {text(item.get('name'))}  {text(item.get('size'))} characters"))
+            parts += [Text(f"    {line}", style="dim") for line in text(item.get("text")).splitlines()]
+        parts += [Text(f"  missing   {text(says)}", style="yellow") for says in _list(one.get("missing"))]
+    for one in _docs(document.get("differences")):
+        parts += ["", Text(f"{text(one.get('name'))} differs", style="bold")]
+        parts += [Text(line, style=_DIFF.get(line[:1], "")) for line in text(one.get("diff")).splitlines()[2:]]
+    return Group(*parts) if parts else Text("nothing was captured")
+
+
+_DIFF = {"+": "green", "-": "red", "@": "cyan"}
+
+
 def _one_trace(document: Doc, width: int) -> list[RenderableType]:
     outcome = "running" if document.get("running") else text(document.get("outcome")).replace("_", " ") or "ended"
     head = Text().append(f"{text(document.get('name'))}    ", style="bold").append(outcome, style=_STYLES.get(outcome, ""))

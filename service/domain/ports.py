@@ -176,7 +176,38 @@ class Hands(Protocol):
     async def observe(self, step: Step, intent: Mapping[str, Json]) -> Observation: ...
 
 
-class Delivery(Inventory, Hands, FactSource, Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """One thing as it was at a moment: `kind` is manifest, events or log, `name` says of what, `text` is for people to read, secrets taken out."""
+
+    kind: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """What was captured of a target, and in a sentence each what could not be."""
+
+    items: tuple[Captured, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Capturing(Protocol):
+    """Best effort, for the record: `capture` adds to `into` as it goes, so that who stops waiting keeps what is there. Raises nothing for one thing missing."""
+
+    async def capture(self, target: TargetId, into: "Basket") -> None: ...
+
+
+@dataclass(slots=True)
+class Basket:
+    """Fills up while something is captured."""
+
+    items: list[Captured] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+class Delivery(Inventory, Hands, FactSource, Capturing, Protocol):
     """One instance of one delivery system."""
 
     async def look(self, target: TargetId) -> TargetState: ...
@@ -490,6 +521,25 @@ class Holds(Protocol):
         ...
 
     async def targets_with_incidents_since(self, since: datetime) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A capture that an operation still wants: `moment` is before or after its effect. `late`: the effect has begun, so there is no before any more."""
+
+    operation_id: str
+    target: TargetId
+    moment: str
+    late: bool = False
+
+
+class Captures(Protocol):
+    """What was captured around operations; each moment of an operation once."""
+
+    async def wanted(self, at: datetime) -> Sequence[Wanted]: ...
+    async def keep(self, wanted: Wanted, capture: Capture, says: str, at: datetime) -> None:
+        """Store the texts by digest, and tell of it in the operation's audit rows, in one transaction. A moment that is there already stays."""
+        ...
 
 
 class StopSwitch(Protocol):

@@ -384,6 +384,18 @@ stop = sa.Table(
     sa.Column("at", Utc, nullable=False),
 )
 
+capture = sa.Table(
+    "capture",
+    metadata,
+    sa.Column("operation_id", sa.String(64), primary_key=True),
+    sa.Column("moment", sa.String(16), primary_key=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("says", sa.Text, nullable=False),
+    sa.Column("items", sa.JSON, nullable=False),
+    sa.Column("missing", sa.JSON, nullable=False),
+)
+"""What a target looked like around an operation's effect; `items` are kind, name, digest and characters of texts in `blob`."""
+
 for _table in metadata.tables.values():  # here and once, so that no column can be forgotten
     for _column in _table.columns:
         if isinstance(_column.type, sa.String) and type(_column.type) in {sa.String, sa.Text}:

@@ -22,6 +22,7 @@ from service.engine.sender import OutboxSender
 from service.engine.tasks import Tasks
 from service.settings import Settings
 from service.store.alerts import AlertStore
+from service.store.captures import CaptureStore
 from service.store.database import Database
 from service.store.events import EventStore
 from service.store.executors import ExecutorStore
@@ -33,6 +34,7 @@ from service.store.records import AnswerStore, PlanStore, StopStore
 from service.store.targets import TargetStore
 from service.wiring.parts import TRACE, LateEncoder, Outside, outside
 from service.workflow import messages
+from service.workflow.capture import Capturer
 from service.workflow.cluster_facts import ClusterFacts
 from service.workflow.correlate import Correlator
 from service.workflow.desk import Desk
@@ -87,6 +89,8 @@ class Service:
         self.holds = HoldStore(self.database)
         self.outbox = OutboxStore(self.database)
         self.plans = PlanStore(self.database)
+        self.captures = CaptureStore(self.database)
+        self.capturer = Capturer(deliveries=self.outside.deliveries, captures=self.captures, clock=clock)
         self.answers = AnswerStore(self.database, executor=self.lease.name)
         self.stop_switch = StopStore(self.database, settings.stop_file)
         self.policies = settings.policies
@@ -203,6 +207,7 @@ class Service:
         self._once(0.5, "outbox", self.sender.round)
         self._once(5, "reconcile", self.reconciler.round)
         self._once(10, "incidents", self.correlator.sweep)
+        self._once(0.25, "capture", self.capturer.round)
         self._once(3600, "collect", self._collect)
         if not self.told.anybody:
             log.warning("nobody is configured to be told (notify:); no target leaves mode observe")

@@ -118,6 +118,7 @@ def parts(service: Service, registry: CollectorRegistry, drain: Drain) -> Parts:
         targets=service.targets,
         operations=service.operations,
         events=service.events,
+        captures=service.captures,
         live=live,
         alerts=service.alerts,
         holds=service.holds,

@@ -131,6 +131,14 @@ async def test_an_offer_waits_for_a_person_and_acts_when_its_plan_is_approved(gr
         assert status == 202
         operation = await ended(ground, "catalog")
     assert (operation["outcome"], await rollbacks(ground, "catalog")) == ("recovered", 1)
+
+    async def both_captured() -> Mapping[str, Any] | None:
+        found = await ground.get(f"/v1/operations/{offer['id']}/captures?texts=true")
+        return found if len(found["captures"]) == 2 else None
+
+    captured: Mapping[str, Any] = await ground.until(both_captured, 20, "the captures before and after")
+    assert [one["moment"] for one in captured["captures"]] == ["before", "after"]
+    assert any("Deployment" in one["name"] and "image" in one["diff"] for one in captured["differences"])
     events = {e["kind"] for e in (await ground.get(f"/v1/operations/{offer['id']}/events"))["events"]}
     assert "approved" in events
     told = watching.result()

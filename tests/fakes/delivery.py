@@ -18,7 +18,7 @@ from service.domain.errors import PermanentError, RefusedError, TemporaryError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.model import Actor, Image, Json, ObjectRef, Release, TargetId, Way, release_key
 from service.domain.planning.plan import Offer, Step
-from service.domain.ports import Checked, Clock, Guard, Intention, ListedTarget, Listing, Observation, Seen
+from service.domain.ports import Basket, Captured, Checked, Clock, Guard, Intention, ListedTarget, Listing, Observation, Seen
 from service.domain.rule import Case, Direction
 
 SETTLED = timedelta(seconds=5)
@@ -151,6 +151,10 @@ class FakeDelivery:
             objects=app.objects,
         )
         return Listing(targets=(listed,), complete=self.complete, says="" if self.complete else "the answer may be short")
+
+    async def capture(self, target: TargetId, into: Basket) -> None:
+        """Says that it was here."""
+        into.items.append(Captured(kind="manifest", name=f"Deployment {target.name}", text="{}"))
 
     async def look(self, target: TargetId) -> keys.TargetState:
         """The application now."""

@@ -16,7 +16,7 @@ from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import Act, Owner, TargetState, Window
 from service.domain.model import Actor, Json, ObjectRef, Release, Source, TargetId, Way, release_key
 from service.domain.planning.plan import Offer, Step
-from service.domain.ports import Checked, Clock, Guard, Intention, ListedTarget, Listing, Observation, Seen
+from service.domain.ports import Basket, Captured, Checked, Clock, Guard, Intention, ListedTarget, Listing, Observation, Seen
 from service.domain.rule import Case
 
 SETTLED_AFTER = timedelta(seconds=20)
@@ -139,6 +139,10 @@ class GitRevertDelivery:
         sources = (Source(repository="forge/shop", path="deploy", revision=commit.tree),)
         at = self._forge.clock.now() - timedelta(hours=1) + timedelta(minutes=commit.number)
         return Release(target=self.target, key=release_key(sources), handle=str(commit.number), sources=sources, started_at=at, deployed_at=at, by=commit.by)
+
+    async def capture(self, target: TargetId, into: Basket) -> None:
+        """Says that it was here."""
+        into.items.append(Captured(kind="manifest", name=f"Deployment {target.name}", text="{}"))
 
     async def look(self, target: TargetId) -> TargetState:
         """The target now."""

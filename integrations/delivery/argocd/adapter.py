@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
+from integrations.delivery.argocd import capture
 from integrations.delivery.argocd.check import check
 from integrations.delivery.argocd.client import Client
 from integrations.delivery.argocd.facts import Reader
@@ -12,7 +13,7 @@ from service.domain.facts import Fact, Key
 from service.domain.keys import TargetState
 from service.domain.model import Json, TargetId
 from service.domain.planning.plan import Offer, Step
-from service.domain.ports import Checked, Clock, Guard, Intention, Listing, Observation
+from service.domain.ports import Basket, Checked, Clock, Guard, Intention, Listing, Observation
 from service.domain.rule import Case
 
 
@@ -67,6 +68,10 @@ class ArgoCD:
     async def observe(self, step: Step, intent: Mapping[str, Json]) -> Observation:
         """See `ArgoHands.observe`."""
         return await self._hands.observe(step, intent)
+
+    async def capture(self, target: TargetId, into: Basket) -> None:
+        """Manifests, events and logs, for the record; see `capture.py`."""
+        await capture.capture(self._client, self._reader, target, into)
 
     async def check(self) -> Sequence[Checked]:
         """The lines of `backout doctor`."""

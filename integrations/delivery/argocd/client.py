@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -210,9 +211,24 @@ class Client:
         """The application, read live from Kubernetes."""
         return await self._get(app.path, list(app.scope.items()))
 
-    async def events(self, app: AppRef) -> Reply:
-        """Kubernetes events of the application, about an hour of them."""
-        return await self._get(f"{app.path}/events", list(app.scope.items()))
+    async def events(self, app: AppRef, *, about: Mapping[str, Json] | None = None) -> Reply:
+        """Kubernetes events of the application, or of one node of its tree; about an hour of them."""
+        names = (("resourceUID", "uid"), ("resourceName", "name"), ("resourceNamespace", "namespace"))
+        query = [(key, str(about.get(field, ""))) for key, field in names] if about else []
+        return await self._get(f"{app.path}/events", [*query, *app.scope.items()])
+
+    async def managed_resources(self, app: AppRef) -> Reply:
+        """Every object that the application declares, with `liveState` and `targetState` as strings of JSON; the values of Secrets are masked."""
+        return await self._get(f"{app.path}/managed-resources", list(app.scope.items()))
+
+    async def logs(self, app: AppRef, pod: str, namespace: str, *, lines: int) -> str:
+        """The last lines of a pod's containers, as the stream's lines `{"result": {"content", "timeStampStr", "podName", "last"}}`."""
+        query = [("namespace", namespace), ("tailLines", str(lines)), ("follow", "false"), *app.scope.items()]
+        path = f"{app.path}/pods/{quote(pod, safe='')}/logs"
+        answer = await self._request("GET", path, params=query, headers=self._headers())
+        if answer.status != HTTPStatus.OK:
+            judge(answer, f"GET {path}")
+        return answer.body.decode("utf-8", "replace")
 
     async def sync_windows(self, app: AppRef) -> Reply:
         """`activeWindows`, `assignedWindows`, `canSync` by the rules for manual operations."""

@@ -175,6 +175,21 @@ def audit(
         raise typer.Exit(ExitCode.ERROR)
 
 
+def captures(
+    ctx: typer.Context,
+    identity: OperationId,
+    texts: Annotated[bool, typer.Option("--texts", help="The texts themselves: manifests, events, logs.")] = False,
+    server: Server = "",
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """What the target looked like before an operation's act and after it, and how its manifests differ."""
+    here = session(ctx, server, as_json=as_json, no_color=no_color)
+    query = {"texts": "true"} if texts else {}
+    found = get(here.service, f"/v1/operations/{segment(operation_id(here.service, identity))}/captures", query)
+    here.terminal.answer(found, render.captures(found))
+
+
 def holds(
     ctx: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Those that ended too.")] = False,

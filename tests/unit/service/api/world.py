@@ -29,10 +29,25 @@ from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.model import Actor, Episode, Hold, Image, Mode, Operation, Outcome, RawDelivery, Release, ReleaseRecord, Source, TargetId, Way
 from service.domain.planning.plan import Offer, Step
 from service.domain.policy import Policies, TargetPolicy
-from service.domain.ports import AuditEvent, Checked, Guard, HoldChange, Intention, ListedTarget, Listing, Observation, Placement, Seen, Transition, Work
+from service.domain.ports import (
+    AuditEvent,
+    Basket,
+    Checked,
+    Guard,
+    HoldChange,
+    Intention,
+    ListedTarget,
+    Listing,
+    Observation,
+    Placement,
+    Seen,
+    Transition,
+    Work,
+)
 from service.domain.rule import Case, Rule, Trigger
 from service.domain.verdict import Finding, passes
 from service.store.alerts import AlertStore
+from service.store.captures import CaptureStore
 from service.store.database import Database
 from service.store.events import EventStore
 from service.store.holds import HoldStore
@@ -175,6 +190,9 @@ class FakeDelivery:
     async def targets(self) -> Listing:
         return Listing(targets=(), complete=True)
 
+    async def capture(self, target: TargetId, into: Basket) -> None:
+        del target, into
+
     async def check(self) -> Sequence[Checked]:
         return ()
 
@@ -195,6 +213,7 @@ class World:
         self.operations = OperationStore(database, spans=OtlpEncoder(version="test"), hand_over=self.engine)
         self.events = EventStore(database)
         self.alerts = AlertStore(database)
+        self.captures = CaptureStore(database)
         self.holds = HoldStore(database)
         self.answers = AnswerStore(database)
         self.stop_file = folder / "STOP"
@@ -234,6 +253,7 @@ class World:
             targets=self.targets,
             operations=self.operations,
             events=self.events,
+            captures=self.captures,
             live=self.live,
             alerts=self.alerts,
             holds=self.holds,

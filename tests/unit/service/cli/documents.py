@@ -442,3 +442,18 @@ def trace(**changed: Any) -> Doc:
 
 def problem(status: int, code: str, detail: str, **more: Any) -> Doc:
     return {"type": f"/problems/{code}", "title": code, "status": status, "code": code, "detail": detail, "instance": "/v1/…", **more}
+
+
+def captures(**changed: Any) -> Doc:
+    item = {"kind": "manifest", "name": "apps/Deployment shop/checkout", "digest": "sha256:" + "a" * 64, "size": 12}
+    log = {"kind": "log", "name": "pod checkout-1", "digest": "sha256:" + "b" * 64, "size": 9}
+    before = {"moment": "before", "at": "2026-05-04T14:02:07Z", "says": "captured before the act: 1 manifests, 0 lists of events, 1 logs, in 0.4 s"}
+    after = {"moment": "after", "at": "2026-05-04T14:02:30Z", "says": "captured after the act: 1 manifests, 0 lists of events, 0 logs, in 0.2 s"}
+    diff = "--- before/x\n+++ after/x\n@@ -1 +1 @@\n-image: a\n+image: b"
+    return {
+        "operation": OPERATION,
+        "captures": [{**before, "missing": [], "items": [item, log]}, {**after, "missing": ["log of pod checkout-2: permission denied"], "items": [item]}],
+        "differences": [{"name": item["name"], "diff": diff}],
+        "links": {},
+        **changed,
+    }

@@ -55,6 +55,7 @@ class FakeService:
         self.holds: list[Doc] = [documents.hold()]
         self.orphans: list[Doc] = []
         self.trace: Doc = documents.trace()
+        self.captures: Doc = documents.captures()
         self.reason = ""
         self._special: dict[tuple[str, str], Handler] = {}
         self._loop = asyncio.new_event_loop()
@@ -182,6 +183,8 @@ class FakeService:
                 return {"operation": documents.OPERATION, "state": self.stages[0]["state"], "rev": self.stages[0]["rev"], "events": newer}
             case "GET", ["operations", documents.OPERATION, "trace"]:
                 return self.trace
+            case "GET", ["operations", documents.OPERATION, "captures"]:
+                return self.captures
             case "GET", ["incidents"]:
                 return {"incidents": [documents.incident()], "next_cursor": None}
             case "GET", ["incidents", documents.INCIDENT]:

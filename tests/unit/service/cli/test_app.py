@@ -24,7 +24,7 @@ def commands() -> dict[str, set[str]]:
 
 def test_every_promised_command_is_there() -> None:
     beginning = "init serve doctor demo token help version"
-    looking = "targets check plan watch operations incidents alerts audit holds"
+    looking = "targets check plan watch operations incidents alerts audit captures holds"
     deciding = "rollback approve override reject cancel stop resume"
     promised = f"{beginning} {looking} {deciding}"
     assert set(promised.split()) == {path.split()[0] for path in commands()}

@@ -23,7 +23,7 @@ from service.workflow.watch import Stream
 from tests.fakes import store
 from tests.unit.service.wiring.conftest import PATIENCE, settings_of
 
-LOOPS = {"watch", "holds", "outbox", "reconcile", "incidents", "collect"}
+LOOPS = {"watch", "holds", "outbox", "reconcile", "incidents", "capture", "collect"}
 CHECKOUT = TargetId("sandbox", "checkout")
 
 

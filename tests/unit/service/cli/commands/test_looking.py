@@ -26,6 +26,7 @@ def test_targets_prints_one_line_each_worst_first(shell: Shell) -> None:
         (("holds",), {"holds": [documents.hold()], "orphans": [], "next_cursor": None}),
         (("holds", "show", documents.HOLD[:10]), documents.full_hold()),
         (("audit", documents.OPERATION), documents.trace()),
+        (("captures", documents.OPERATION), documents.captures()),
     ],
 )
 def test_json_is_the_services_document_and_nothing_else(shell: Shell, arguments: tuple[str, ...], document: object) -> None:
@@ -238,3 +239,16 @@ def test_an_id_that_is_too_short_unknown_or_not_clear_is_said(service: FakeServi
     several = shell("audit", documents.TRACE[:8])
     assert several.code == 2
     assert "2 operations begin with 8f3c9a10: op_3f2a9c1b, op_aaaaaaaa" in several.err
+
+
+def test_captures_show_what_is_there_what_is_missing_and_how_it_differs(shell: Shell) -> None:
+    ran = shell("captures", documents.OPERATION)
+    assert ran.code == 0
+    for line in ("apps/Deployment shop/checkout differs", "-image: a", "+image: b", "missing   log of pod checkout-2: permission denied", "pod checkout-1"):
+        assert line in ran.out
+    assert "--- before" not in ran.out
+
+
+def test_an_operation_of_which_nothing_was_captured_says_so(service: FakeService, shell: Shell) -> None:
+    service.captures = documents.captures(captures=[], differences=[])
+    assert "nothing was captured" in shell("captures", documents.OPERATION).out

@@ -1,0 +1,135 @@
+"""Captures an application for the record: its live manifests, the events around it, and the last lines that its containers wrote.
+
+Logs need the right `logs, get`, which Argo CD asks for since 3.0; without it they are missing, and the record says so. The log endpoint was read from
+Argo CD's API description (3.2), not recorded: no container runs in the lab.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from integrations.delivery.argocd import reading
+from integrations.delivery.argocd.client import Client
+from integrations.delivery.argocd.facts import Looked, Reader
+from service.domain.errors import BackoutError
+from service.domain.model import Json, TargetId
+from service.domain.ports import Basket, Captured
+from service.domain.secrets import REMOVED, clear, without_secrets
+
+PODS = 6
+"""So many pods' logs and events at most, those that are not ready first: they are the ones that tell."""
+LINES = 200
+TEXT = 256 * 1024
+"""Characters of one text; of a longer log the end is kept."""
+NOISE = frozenset({"managedFields"})
+SECRET_NAME = re.compile(r"(?:password|passwd|secret|token|api_?key|credential)s?$", re.IGNORECASE)
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+async def capture(client: Client, reader: Reader, target: TargetId, into: Basket) -> None:
+    """Add what can be had, each part by itself: one that fails is named as missing and keeps no other one back."""
+    looked = await reader.get(target)
+    await asyncio.gather(
+        _part(into, "manifests", lambda: _manifests(client, looked, into)),
+        _part(into, "events of the application", lambda: _events(client, looked, into)),
+        _part(into, "pods", lambda: _pods(client, looked, into)),
+    )
+
+
+async def _part(into: Basket, what: str, take: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await take()
+    except BackoutError as error:
+        into.missing.append(f"{what}: {error}")
+
+
+async def _manifests(client: Client, looked: Looked, into: Basket) -> None:
+    for item in reading.entries((await client.managed_resources(looked.ref)).body.get("items")):
+        live = _object(item.get("liveState"))
+        if live:
+            shown = json.dumps(without_secrets(_unnamed(_plain(live))), indent=1, sort_keys=True)
+            into.items.append(Captured(kind="manifest", name=str(reading.object_ref(item)), text=shown[:TEXT]))
+
+
+async def _events(client: Client, looked: Looked, into: Basket) -> None:
+    into.items.append(_captured("events", "application", _event_lines((await client.events(looked.ref)).body)))
+
+
+async def _pods(client: Client, looked: Looked, into: Basket) -> None:
+    tree = (await client.resource_tree(looked.ref)).body
+    pods = sorted(reading.pods_of_tree(tree, reading.objects_of(looked.app)), key=_healthy)
+    for pod in pods[PODS:]:
+        into.missing.append(f"logs of pod {reading.text(pod.get('name'))}: only {PODS} pods are looked at, those that are not healthy first")
+    await asyncio.gather(*(_pod(client, looked, pod, into) for pod in pods[:PODS]))
+
+
+async def _pod(client: Client, looked: Looked, pod: reading.Body, into: Basket) -> None:
+    name, namespace = reading.text(pod.get("name")), reading.text(pod.get("namespace"))
+
+    async def events() -> None:
+        into.items.append(_captured("events", f"pod {name}", _event_lines((await client.events(looked.ref, about=pod)).body)))
+
+    async def log() -> None:
+        into.items.append(_captured("log", f"pod {name}", _log_lines(await client.logs(looked.ref, name, namespace, lines=LINES))))
+
+    await asyncio.gather(_part(into, f"events of pod {name}", events), _part(into, f"log of pod {name}", log))
+
+
+def _healthy(pod: reading.Body) -> tuple[bool, str]:
+    return reading.text(reading.part(pod, "health").get("status")) == "Healthy", reading.text(pod.get("name"))
+
+
+def _captured(kind: str, name: str, body: str) -> Captured:
+    return Captured(kind=kind, name=name, text=clear(body)[0][-TEXT:])
+
+
+def _plain(manifest: reading.Body) -> reading.Body:
+    """Without what only machines read: it would drown every difference."""
+    metadata = {key: value for key, value in reading.part(manifest, "metadata").items() if key not in NOISE}
+    annotations = {key: value for key, value in reading.part(metadata, "annotations").items() if key != LAST_APPLIED}
+    return {**manifest, "metadata": {**metadata, **({"annotations": annotations} if "annotations" in metadata else {})}}
+
+
+def _unnamed(value: Json) -> Json:
+    """Without the values of what is named like a secret: an environment variable, a key of a ConfigMap. References to Secrets are no values."""
+    match value:
+        case {"name": str() as name, "value": str()} if SECRET_NAME.search(name):
+            return {**value, "value": REMOVED}
+        case Mapping():
+            return {name: REMOVED if isinstance(inner, str) and SECRET_NAME.search(name) else _unnamed(inner) for name, inner in value.items()}
+        case list():
+            return [_unnamed(inner) for inner in value]
+        case _:
+            return value
+
+
+def _event_lines(body: reading.Body) -> str:
+    """One line an event, oldest first: when, how often, type, reason, message."""
+    rows = []
+    for event in reading.entries(body.get("items")):
+        at = reading.text(event.get("lastTimestamp")) or reading.text(event.get("eventTime")) or reading.text(event.get("firstTimestamp"))
+        count = event.get("count") or 1
+        rows.append(f"{at} {count} times {reading.text(event.get('type'))} {reading.text(event.get('reason'))}: {reading.said(event.get('message'))}")
+    return "\n".join(sorted(rows))
+
+
+def _log_lines(raw: str) -> str:
+    """The lines of the stream's messages; what is no message (an error in the middle, a broken line) is kept as it came."""
+    rows: Sequence[str] = [line for line in raw.splitlines() if line.strip()]
+    told = []
+    for line in rows:
+        message = reading.part(_object(line), "result")
+        if not message:
+            told.append(line)
+        elif not message.get("last"):
+            told.append(f"{reading.text(message.get('timeStampStr'))} {reading.text(message.get('content'))}".strip())
+    return "\n".join(told)
+
+
+def _object(raw: object) -> reading.Body:
+    try:
+        value = json.loads(raw) if isinstance(raw, str) else None
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,63 @@
+"""Captures what a target looked like before an operation's effect and after its end, beside the story and never in its way.
+
+Looks at the rows, not at the story: an operation that is alive and wrote nothing yet wants its *before*, one that wrote and has ended its *after*. A
+restart changes nothing about that. What cannot be had within five seconds is missing, and the record says so.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+from service.domain.errors import BackoutError
+from service.domain.ports import Basket, Capture, Captures, Capturing, Clock, Wanted
+
+SECONDS = 5.0
+AT_ONCE = 4
+
+
+class Capturer:
+    """One `round` every quarter of a second, in one process."""
+
+    def __init__(self, *, deliveries: Mapping[str, Capturing], captures: Captures, clock: Clock, seconds: float = SECONDS) -> None:
+        self._deliveries = deliveries
+        self._captures = captures
+        self._clock = clock
+        self._seconds = seconds
+
+    async def round(self) -> None:
+        """Capture what is wanted now, some targets side by side."""
+        wanted = await self._captures.wanted(self._clock.now())
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def one(each: Wanted) -> None:
+            async with places:
+                await self._take(each)
+
+        await asyncio.gather(*(one(each) for each in wanted))
+
+    async def _take(self, wanted: Wanted) -> None:
+        began, basket = self._clock.now(), Basket()
+        delivery = self._deliveries.get(wanted.target.instance)
+        if wanted.late:
+            basket.missing.append("everything: Backout had begun to act when it came to look")
+        elif delivery is None:
+            basket.missing.append(f"everything: the delivery instance {wanted.target.instance} is not configured any more")
+        else:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await delivery.capture(wanted.target, basket)
+            except TimeoutError:
+                basket.missing.append(f"whatever did not come within {self._seconds:g} s")
+            except BackoutError as error:
+                basket.missing.append(f"everything else: {error}")
+        now = self._clock.now()
+        await self._captures.keep(wanted, Capture(items=tuple(basket.items), missing=tuple(basket.missing)), _says(wanted, basket, now - began), now)
+
+
+WORDS = (("manifest", "manifests"), ("events", "lists of events"), ("log", "logs"))
+
+
+def _says(wanted: Wanted, basket: Basket, took: timedelta) -> str:
+    counts = [f"{sum(1 for one in basket.items if one.kind == kind)} {words}" for kind, words in WORDS]
+    missing = f"; missing: {'; '.join(basket.missing[:3])}{' …' if basket.missing[3:] else ''}" if basket.missing else ""
+    return f"captured {wanted.moment} the act: {', '.join(counts)}, in {took.total_seconds():.1f} s{missing}"

@@ -1,0 +1,145 @@
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from integrations.delivery.argocd import capture, reading
+from integrations.delivery.argocd.client import AppRef, Client, Reply
+from integrations.delivery.argocd.facts import Looked, Reader
+from service.domain.errors import RefusedError
+from service.domain.model import TargetId
+from service.domain.ports import Basket
+from tests.unit.integrations.delivery.argocd.stage import Stage
+
+WEB = TargetId("prod", "web")
+DEPLOYMENT = {"group": "apps", "kind": "Deployment", "namespace": "web", "name": "web"}
+
+
+def live(image: str) -> str:
+    metadata = {
+        "name": "web",
+        "managedFields": [{"manager": "argocd"}],
+        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "team": "shop"},
+    }
+    return json.dumps(
+        {
+            "kind": "Deployment",
+            "metadata": metadata,
+            "spec": {"image": image, "args": "--db=password=hunter22", "env": [{"name": "DB_PASSWORD", "value": "s3cret-value"}]},
+            "data": {"apiToken": "t0ken-value"},
+        }
+    )
+
+
+class Server:
+    """The client's reads of one application; `broken` answers no."""
+
+    def __init__(self, *, pods: int = 1, broken: frozenset[str] = frozenset()) -> None:
+        self.pods, self.broken = pods, broken
+        self.logs_of: list[str] = []
+
+    def _reply(self, what: str, body: Mapping[str, Any]) -> Reply:
+        if what in self.broken:
+            raise RefusedError(f"{what}: permission denied")
+        return Reply(body=body, what=what, digest="", server_time=None)
+
+    async def managed_resources(self, app: AppRef) -> Reply:
+        del app
+        gone = {"kind": "ConfigMap", "namespace": "web", "name": "gone", "liveState": "null"}
+        return self._reply("managed-resources", {"items": [{**DEPLOYMENT, "liveState": live("web:2")}, gone]})
+
+    async def events(self, app: AppRef, *, about: Mapping[str, Any] | None = None) -> Reply:
+        del app
+        name = str(about["name"]) if about else "web"
+        event = {"lastTimestamp": "2026-05-04T14:00:00Z", "count": 3, "type": "Warning", "reason": "BackOff", "message": f"restarting {name}"}
+        return self._reply("events", {"items": [event]})
+
+    async def resource_tree(self, app: AppRef) -> Reply:
+        del app
+        owner = {**DEPLOYMENT, "uid": "d"}
+        pods = [
+            {"kind": "Pod", "namespace": "web", "name": f"web-{n}", "uid": f"p{n}", "parentRefs": [owner], "health": {"status": "Healthy" if n else "Degraded"}}
+            for n in range(self.pods)
+        ]
+        return self._reply("tree", {"nodes": [owner, *pods]})
+
+    async def logs(self, app: AppRef, pod: str, namespace: str, *, lines: int) -> str:
+        del app, namespace, lines
+        self._reply("logs", {})
+        self.logs_of.append(pod)
+        rows = [
+            {"result": {"content": "starting, token=abcdef123", "timeStampStr": "2026-05-04T14:00:00Z", "podName": pod}},
+            {"result": {"content": "boom", "timeStampStr": "2026-05-04T14:00:01Z", "podName": pod}},
+            {"result": {"last": True, "podName": pod}},
+        ]
+        return "\n".join([*map(json.dumps, rows), "a line that is no message"])
+
+
+class Looking:
+    async def get(self, target: TargetId) -> Looked:
+        app = {"status": {"resources": [{**DEPLOYMENT, "version": "v1"}]}}
+        return Looked(app=app, ref=AppRef(name=target.name), me="backout", reply=Reply(body=app, what="", digest="", server_time=None))
+
+
+async def taken(server: Server) -> Basket:
+    basket = Basket()
+    await capture.capture(cast("Client", server), cast("Reader", Looking()), WEB, basket)
+    return basket
+
+
+async def test_manifests_events_and_logs_are_captured() -> None:
+    basket = await taken(Server())
+    assert sorted((one.kind, one.name) for one in basket.items) == [
+        ("events", "application"),
+        ("events", "pod web-0"),
+        ("log", "pod web-0"),
+        ("manifest", "apps/Deployment web/web"),
+    ]
+    assert basket.missing == []
+    texts = {(one.kind, one.name): one.text for one in basket.items}
+    assert texts["events", "pod web-0"] == "2026-05-04T14:00:00Z 3 times Warning BackOff: restarting web-0"
+    assert texts["log", "pod web-0"].splitlines()[1:] == ["2026-05-04T14:00:01Z boom", "a line that is no message"]
+
+
+async def test_what_only_machines_read_is_left_out_of_manifests() -> None:
+    (manifest,) = [one for one in (await taken(Server())).items if one.kind == "manifest"]
+    assert json.loads(manifest.text)["metadata"] == {"name": "web", "annotations": {"team": "shop"}}
+
+
+async def test_promise_12_what_looks_like_a_secret_is_taken_out() -> None:
+    everything = "".join(one.text for one in (await taken(Server())).items)
+    assert not [secret for secret in ("hunter22", "s3cret-value", "t0ken-value", "abcdef123") if secret in everything]
+    assert "web:2" in everything
+    assert "[removed]" in everything
+
+
+async def test_what_cannot_be_had_is_named_and_keeps_nothing_else_back() -> None:
+    basket = await taken(Server(broken=frozenset({"logs", "managed-resources"})))
+    assert sorted(basket.missing) == ["log of pod web-0: logs: permission denied", "manifests: managed-resources: permission denied"]
+    assert {one.kind for one in basket.items} == {"events"}
+
+
+async def test_of_many_pods_those_that_are_not_healthy_come_first_and_the_rest_is_named() -> None:
+    server = Server(pods=capture.PODS + 2)
+    basket = await taken(server)
+    assert "web-0" in server.logs_of
+    assert len(server.logs_of) == capture.PODS
+    assert len(basket.missing) == 2
+
+
+async def test_a_long_log_keeps_its_end() -> None:
+    class Talkative(Server):
+        async def logs(self, app: AppRef, pod: str, namespace: str, *, lines: int) -> str:
+            return "x" * capture.TEXT + await super().logs(app, pod, namespace, lines=lines)
+
+    (log,) = [one for one in (await taken(Talkative())).items if one.kind == "log"]
+    assert len(log.text) == capture.TEXT
+    assert log.text.endswith("a line that is no message")
+
+
+async def test_the_sandboxs_application_is_captured_but_for_its_logs(stage: Stage) -> None:
+    await stage.two_releases("web")
+    basket = Basket()
+    await stage.argo.capture(WEB, basket)
+    assert any(one.kind == "manifest" and reading.text(one.name).startswith("apps/Deployment") for one in basket.items)
+    assert any(one.kind == "events" for one in basket.items)
+    assert all(missing.startswith("log of pod") for missing in basket.missing)
