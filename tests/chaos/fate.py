@@ -13,6 +13,7 @@ class Trouble(StrEnum):
     """One kind of trouble that comes by chance, at each occasion anew."""
 
     CRASH = "the process is killed"
+    CRASH_AFTER_WRITE = "the process is killed between an effect and its record"
     ANSWER_LOST = "Argo CD's answer is lost after it acted"
     REQUEST_LOST = "a request to Argo CD is lost"
     REQUEST_LATE = "a request to Argo CD arrives after its sender gave up"
@@ -32,6 +33,7 @@ class Trouble(StrEnum):
 
 RATES: Mapping[Trouble, float] = {
     Trouble.CRASH: 0.006,
+    Trouble.CRASH_AFTER_WRITE: 0.1,
     Trouble.ANSWER_LOST: 0.08,
     Trouble.REQUEST_LOST: 0.06,
     Trouble.REQUEST_LATE: 0.08,

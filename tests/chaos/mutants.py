@@ -343,8 +343,7 @@ MUTANTS = (
         promise=3,
         says="the request is sent again after a crash",
         patches=_acts_without_looking,
-        rates=CALM,
-        events=lambda _, chance: [Event(T0 + chance.uniform(40.8, 41.2), "store_away"), Event(T0 + 45, "kill"), Event(T0 + 46, "store_back")],
+        rates={Trouble.CRASH_AFTER_WRITE: 0.4},
         within=40,
     ),
     Mutant(

@@ -148,6 +148,9 @@ class Wire:
             return answer
 
         answer = await self._exchange(serve, method, path, seconds)
+        if writes and self._fate.strikes(Trouble.CRASH_AFTER_WRITE):
+            self._process.kill(f"after {method} {path.removeprefix('/api/v1/applications')} was answered")
+            self._process.check()
         await self._process.point(f"{method} {path.removeprefix('/api/v1/applications')} was answered", share=3.0 if writes else 0.3)
         return answer
 
