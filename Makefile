@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-contract test-real chaos check format clean requirements
+.PHONY: help install demo test test-contract test-real chaos bench check format clean requirements
 
 help: ## print this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test-real: $(VENV)/.installed ## the stories on real servers; builds what is mis
 chaos: $(VENV)/.installed ## a thousand schedules of crashes and faults, two hundred on PostgreSQL; ARGS='--schedules 5000 --seed 1' for others
 	@$(BIN)/python -m tests.chaos --schedules 1000 $(ARGS)
 	@$(BIN)/python -m tests.chaos --store postgresql --schedules 200 $(ARGS)
+
+bench: $(VENV)/.installed ## how fast it is, as ratios, about ten minutes on a quiet machine; ARGS='--only intake' runs one, '--write docs/benchmarks.md' keeps the table
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(VENV)/.installed ## lint, types, import rules
 	@$(BIN)/ruff check .

@@ -465,6 +465,14 @@ class Targets(Protocol):
         """Store what one close look showed. False, and nothing stored, if the records are no longer those `seen` before it: another process was faster."""
         ...
 
+    async def live_records(self, targets: Sequence[TargetId]) -> Sequence[ReleaseRecord]:
+        """Every record of these targets that is not over; more than one of a target where nobody could tell which release is live."""
+        ...
+
+    async def lived_on(self, records: Sequence[tuple[ReleaseRecord, ReleaseRecord]]) -> None:
+        """Write down that releases lived on: (as it was read, as it is now). One that moved meanwhile stays as it is."""
+        ...
+
     async def remember_state_record(self, record: ReleaseRecord, *, seen: ReleaseRecord | None = None) -> bool:
         """Store one record that lived on; False if it is no longer the one that was `seen`."""
         ...

@@ -152,15 +152,35 @@ class TargetStore:
 
     async def live(self, targets: Sequence[TargetId]) -> Mapping[TargetId, ReleaseRecord]:
         """What was last seen live of each of these targets; those of which nothing was seen yet are left out."""
-        found: dict[TargetId, ReleaseRecord] = {}
+        return {record.target: record for record in await self.live_records(targets)}
+
+    async def live_records(self, targets: Sequence[TargetId]) -> Sequence[ReleaseRecord]:
+        """Every record of these targets that is not over, with a query for some hundred of them."""
+        found: list[ReleaseRecord] = []
         names = [str(one) for one in targets]
         for start in range(0, len(names), TOGETHER):
             query = sa.select(t.release).where(t.release.c.target.in_(names[start : start + TOGETHER]), t.release.c.live_until.is_(None))
             async with self._database.read() as connection:
-                for row in (await connection.execute(query.order_by(t.release.c.watched_from))).mappings():
-                    record = _record(row)
-                    found[record.target] = record
+                found += [_record(row) for row in (await connection.execute(query.order_by(t.release.c.watched_from))).mappings()]
         return found
+
+    async def lived_on(self, records: Sequence[tuple[ReleaseRecord, ReleaseRecord]]) -> None:
+        """Compare and swap on when it was last watched; some hundred in a transaction, so that nobody waits for thousands."""
+        for start in range(0, len(records), TOGETHER):
+            rows = [
+                {
+                    "of": str(now.target),
+                    "which": now.key,
+                    "before": seen.watched_until,
+                    "until": now.watched_until,
+                    "healthy": now.healthy_for.total_seconds(),
+                    "health": now.last_health,
+                    "sure": now.vouched,
+                }
+                for seen, now in records[start : start + TOGETHER]
+            ]
+            async with self._database.write() as connection:
+                await connection.execute(_LIVED_ON, rows)
 
     async def spec_before(self, target: TargetId, at: datetime) -> tuple[str, datetime] | None:
         """The spec digest that was last seen before `at`, and when it was last seen so."""
@@ -243,6 +263,18 @@ async def _keep_record(connection: AsyncConnection, record: ReleaseRecord) -> No
     updated = await connection.execute(t.release.update().where(t.release.c.target == name, t.release.c.key == record.key).values(**values))
     if not updated.rowcount:
         await connection.execute(t.release.insert().values(target=name, key=record.key, **values))
+
+
+_LIVED_ON = (
+    t.release.update()
+    .where(
+        t.release.c.target == sa.bindparam("of"),
+        t.release.c.key == sa.bindparam("which"),
+        t.release.c.live_until.is_(None),
+        t.release.c.watched_until == sa.bindparam("before"),
+    )
+    .values(watched_until=sa.bindparam("until"), healthy_seconds=sa.bindparam("healthy"), last_health=sa.bindparam("health"), vouched=sa.bindparam("sure"))
+)
 
 
 def _kind(ref: ObjectRef) -> str:

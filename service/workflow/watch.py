@@ -237,9 +237,7 @@ class Watcher:
         if fresh.beaten_at is None or now - fresh.beaten_at >= self._beat:
             fresh.beaten_at = now
             looked = {listed.target for listed in changed}
-            for listed in listing.targets:
-                if listed.target not in looked:
-                    await self._still(listed, now)
+            await self._still([listed for listed in listing.targets if listed.target not in looked], now)
 
     async def look(self, target: TargetId) -> keys.TargetState:
         """Look at one target now and record what is seen; one look after another, or a slow one would write over what a later one saw."""
@@ -284,13 +282,14 @@ class Watcher:
         if state.settled:  # else looked at again in the next round, for nothing in the list may change when it settles
             await self._targets.looked(listed.target, listed.stamp)
 
-    async def _still(self, listed: ListedTarget, now: datetime) -> None:
-        """Nothing changed since the last look: the live release lived on in the same health."""
-        records = await self._targets.records(listed.target)
-        live = [r for r in records.values() if r.live_until is None]
-        if len(live) != 1 or not live[0].vouched:
-            return
-        await self._targets.remember_state_record(_lived_on(live[0], listed.health, now), seen=live[0])
+    async def _still(self, listed: Sequence[ListedTarget], now: datetime) -> None:
+        """Nothing changed about these since the last look: their live releases lived on in the same health."""
+        health = {one.target: one.health for one in listed}
+        live: dict[TargetId, list[ReleaseRecord]] = {}
+        for record in await self._targets.live_records(tuple(health)):
+            live.setdefault(record.target, []).append(record)
+        sure = [records[0] for records in live.values() if len(records) == 1 and records[0].vouched]
+        await self._targets.lived_on([(record, _lived_on(record, health[record.target], now)) for record in sure])
 
 
 def _sure(state: keys.TargetState) -> bool:

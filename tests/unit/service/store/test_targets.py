@@ -208,3 +208,29 @@ async def test_a_clock_that_was_set_back_far_does_not_make_every_list_an_older_o
     await targets.remember(Listing(targets=(listed(TARGET, stamp="2"), listed(CART, stamp="1")), complete=True), "prod", START)
     await targets.remember(Listing(targets=(listed(TARGET, stamp="3"),), complete=True), "prod", START - timedelta(hours=1))
     assert [await stamp(targets, one) for one in (TARGET, CART)] == ["3", None]
+
+
+async def test_releases_that_lived_on_are_written_down_together(targets: TargetStore) -> None:
+    first, other = record(), replace(record(), target=CART)
+    for one in (first, other):
+        await targets.remember_state_record(one)
+    assert {one.target for one in await targets.live_records((TARGET, CART, TargetId("prod", "unknown")))} == {TARGET, CART}
+    later = [replace(one, watched_until=START + MINUTE, healthy_for=MINUTE, last_health="Healthy") for one in (first, other)]
+    await targets.lived_on(list(zip((first, other), later, strict=True)))
+    assert sorted(await targets.live_records((TARGET, CART)), key=str) == sorted(later, key=str)
+
+
+async def test_a_release_that_another_process_looked_at_meanwhile_did_not_live_on_by_ours(targets: TargetStore) -> None:
+    seen = record()
+    await targets.remember_state_record(seen)
+    theirs = replace(seen, watched_until=START + 2 * MINUTE, last_health="Degraded")
+    await targets.remember_state_record(theirs)
+    await targets.lived_on([(seen, replace(seen, watched_until=START + MINUTE, last_health="Healthy"))])
+    assert await targets.live_records((TARGET,)) == [theirs]
+
+
+async def test_a_release_that_is_over_does_not_live_on(targets: TargetStore) -> None:
+    over = replace(record(), live_until=START)
+    await targets.remember_state_record(over)
+    await targets.lived_on([(over, replace(over, last_health="Healthy", live_until=None))])
+    assert await targets.live_records((TARGET,)) == []

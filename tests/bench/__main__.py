@@ -1,0 +1,54 @@
+"""`python -m tests.bench [--only NAME] [--write FILE]`: runs the benchmarks one after the other and prints their table; exits 1 when a bound does not hold."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.wiring.parts import SystemClock
+from tests.bench import crash, crowd_size, intake, reaction, restart
+from tests.bench.figures import Figure, machine, table
+
+BENCHMARKS = {"reaction": reaction.measure, "intake": intake.measure, "crash": crash.measure, "crowd": crowd_size.measure, "restart": restart.measure}
+
+PAGE = """# Benchmarks
+
+Made by `make bench` on {when:%Y-%m-%d}: {machine}. Everything ran on this one machine, the stand-ins and the load beside the service. Bounds are ratios
+within one run, or counts; seconds alone say little about another machine.
+
+{table}
+
+How each is measured stands at the top of its file in `tests/bench/`. *Own time* is wall-clock time less the time in which a stand-in was working on a
+request of ours, with the configured waits set to nothing (`read_back_seconds: [0]`).
+"""
+
+
+async def run(names: Sequence[str]) -> Sequence[Figure]:
+    """The figures of these benchmarks."""
+    figures: list[Figure] = []
+    for name in names:
+        sys.stderr.write(f"{name} ...\n")
+        with tempfile.TemporaryDirectory(prefix="backout-bench-") as folder:
+            found = await BENCHMARKS[name](Path(folder))
+        figures += found
+        sys.stderr.write(table(found) + "\n")
+    return figures
+
+
+def main() -> int:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), help="run only this one (may be given several times)")
+    parser.add_argument("--write", type=Path, help="write the page here, if all of them ran")
+    chosen = parser.parse_args()
+    figures = asyncio.run(run(chosen.only or list(BENCHMARKS)))
+    sys.stdout.write(f"{machine()}\n\n{table(figures)}\n")
+    if chosen.write and not chosen.only:
+        chosen.write.write_text(PAGE.format(when=SystemClock().now(), machine=machine(), table=table(figures)), encoding="utf-8")
+    return 0 if all(one.holds is not False for one in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
