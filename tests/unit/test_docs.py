@@ -204,5 +204,27 @@ def test_every_decision_is_in_the_index_with_its_title() -> None:
     titles = {file.name: file.read_text(encoding="utf-8").splitlines()[0].removeprefix(f"# {file.name[:4]} ") for file in folder.glob("0*.md")}
     rows = re.findall(r"^\| \[\d{4}\]\((.+?)\) \| (.+?) \|$", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert dict(rows) == titles
+    assert [file for file, _ in rows] == sorted(titles)
+    assert [file[:4] for file, _ in rows] == [f"{number:04}" for number in range(1, len(rows) + 1)]
     for file in folder.glob("0*.md"):
         assert HEADING.findall(file.read_text(encoding="utf-8"))[1:] == ["Context", "Decision", "Consequences"], file.name
+
+
+def test_a_decision_that_was_replaced_says_by_which_and_the_other_way_round() -> None:
+    folder = ROOT / "docs/decisions"
+    status = {file.name: file.read_text(encoding="utf-8").splitlines()[2] for file in folder.glob("0*.md")}
+    replaced = {(name, later) for name, line in status.items() for later in re.findall(r"replaced by \[\d{4}\]\((.+?)\)", line)}
+    replaces = {(earlier, name) for name, line in status.items() for earlier in re.findall(r"Replaces:\*\* .*?\[\d{4}\]\((.+?)\)", line)}
+    assert replaced == replaces
+
+
+def test_the_documentation_lists_every_page() -> None:
+    listed = {link.partition("#")[0] for link in LINK.findall((ROOT / "docs/README.md").read_text(encoding="utf-8"))}
+    assert {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"} <= listed
+
+
+def test_the_changes_of_a_version_stand_under_one_heading_of_a_kind() -> None:
+    versions = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    for version in versions:
+        headings = re.findall(r"^### (.+)$", version, re.MULTILINE)
+        assert headings == sorted(set(headings), key=["Added", "Changed", "Fixed", "Known limits"].index), version.splitlines()[0]

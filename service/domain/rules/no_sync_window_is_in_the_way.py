@@ -1,6 +1,7 @@
-"""The delivery system would run an operation of ours now and until it is done (safety R30).
+"""The delivery system would run an operation of ours now and until it is done.
 
-Behind a closed window it would hang, could not be ended, and would fire later.
+Behind a closed window it would hang, could not be ended, and would fire later, whoever asked for it; so nobody overrides it
+(docs/decisions/0022-override.md).
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,6 @@ from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
 RUNS_FOR = timedelta(minutes=2)
 """A rollback may take so long from its first write to its end (recorded: seconds; auto-sync is watched for five before, and a slot may have to be freed)."""
-
 
 DEPLOYED_BY_ITSELF = frozenset({Way.PIN, Way.GIT_REVERT, Way.HOTFIX})
 CHANGES_GIT = frozenset({Way.GIT_REVERT, Way.HOTFIX})
@@ -55,9 +55,9 @@ def _open(case: Case, fact: Known[Window], until: datetime | None) -> Finding:
     if until is not None and until - case.facts.now < case.policy.act_within + RUNS_FOR:
         at = moment(until, case.facts.now)
         return blocks(
-            f"A sync window closes at {at}, before a rollback begun now is sure to be done: {says}.",
+            f"A sync window closes at {at}, before an operation begun now is sure to be done: {says}.",
             fact.evidence,
-            clears="Wait until the windows open again, or ask an approver to override the window.",
+            clears="Wait until the windows open again, or keep them open in the AppProject.",
         )
     open_until = f", until {moment(until, case.facts.now)}" if until is not None else ""
     return passes(f"No sync window is in the way{open_until}{': ' + says if says else ''}.", fact.evidence)
@@ -68,9 +68,7 @@ def _closed(case: Case, fact: Known[Window], until: datetime | None) -> Finding:
     ends = f" until {moment(until, now)}" if until else ""
     wait = f"Wait{ends}" if ends else "Wait until the window opens"
     when = f" (when it opens is unknown: {fact.value.unsure.rstrip('.')})" if fact.value.unsure else ""
-    return blocks(
-        f"A sync window is closed{ends}{': ' + says if says else ''}{when}.", fact.evidence, clears=f"{wait}, or ask an approver to override the window."
-    )
+    return blocks(f"A sync window is closed{ends}{': ' + says if says else ''}{when}.", fact.evidence, clears=f"{wait}, or open the window in the AppProject.")
 
 
 def _in_git(case: Case, fact: Known[Window], *, is_open: bool, until: datetime | None) -> Finding:

@@ -22,7 +22,7 @@ def test_a_closed_window_is_a_no_that_says_until_when() -> None:
     closed = keys.Window(open=False, says="deny 0 14 * * * of project shop.", until=made.NOW + timedelta(minutes=57))
     finding = RULE.ask(world().tell(made.WINDOW, closed).case())
     assert (finding.answer, finding.says) == (Answer.BLOCK, "A sync window is closed until 15:00:00: deny 0 14 * * * of project shop.")
-    assert finding.clears == "Wait until 15:00:00, or ask an approver to override the window."
+    assert finding.clears == "Wait until 15:00:00, or open the window in the AppProject."
 
 
 def test_an_end_on_another_day_comes_with_its_date() -> None:
@@ -53,7 +53,8 @@ def test_a_window_that_closes_before_the_rollback_is_sure_to_be_done_is_a_no() -
     case = world().tell(made.WINDOW, keys.Window(open=True, says="allow", until=made.NOW + timedelta(minutes=3, seconds=-1))).case()
     finding = RULE.ask(case)
     assert finding.answer is Answer.BLOCK
-    assert finding.says == "A sync window closes at 14:05:59, before a rollback begun now is sure to be done: allow."
+    assert finding.says == "A sync window closes at 14:05:59, before an operation begun now is sure to be done: allow."
+    assert finding.clears == "Wait until the windows open again, or keep them open in the AppProject."
 
 
 def test_an_open_window_of_which_nobody_knows_when_it_closes_is_unknown() -> None:

@@ -60,7 +60,7 @@ ALTERNATIVES = {
     (forward_world, keys.record(made.TARGET, made.FIX.key)),
     (live_world, keys.record(made.TARGET, made.FIX.key)),
 }
-"""Manifests that name every digest are as good as our own record (decision 17); the record itself is then missed by the rule about health."""
+"""Manifests that name every digest are as good as our own record; the record itself is then missed by the rule about health."""
 
 
 def _matrix() -> Iterator[Any]:
@@ -220,7 +220,7 @@ def test_an_old_world_answers_nothing() -> None:
 
 
 OVERRIDABLE = frozenset({"caches_stay_coherent", "goal_release_is_exact_and_was_healthy", "schema_is_compatible"})
-"""Rules with a block that two persons may override (docs/decisions/0017-override.md). A rule that joins them needs its reason there."""
+"""Rules with a block that two persons may override (docs/decisions/0022-override.md). A rule that joins them needs its reason there."""
 
 
 def test_no_rule_lets_its_block_be_overridden_but_those_of_the_decision() -> None:
