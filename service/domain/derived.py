@@ -18,7 +18,7 @@ from service.domain.verdict import Answer, Finding, passes, unknown
 T = TypeVar("T")
 
 PROOFS = frozenset({"reference", "pods", "immutable"})
-"""What makes a digest count (decision 16); a digest without one of these was looked up later and proves nothing."""
+"""What makes a digest count; a digest without one of these was looked up later and proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def leftover_keys(case: Case, release: Release) -> Iterator[Key[Any]]:
 
 
 def left_over(facts: Facts, target: TargetId, release: Release) -> Derived[tuple[ObjectRef, ...]] | Absent:
-    """Objects that run now and that the release does not have: as rendered today, else by what was recorded while the release lived (decision 17)."""
+    """Objects that run now and that the release does not have: as rendered today, else by what was recorded while the release lived."""
     rendered = facts.read(keys.leftovers(target, release.handle)) if release.handle else Absent(f"release {release.name} is in no history")
     if isinstance(rendered, Known):
         return Derived(rendered.value, (rendered.evidence,))

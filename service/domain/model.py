@@ -126,7 +126,7 @@ class Image:
     """One container image of a release. `digest` is None when nobody knows what really ran; `proof` says how it is known.
 
     `proof` is `reference` (the manifest names the digest), `pods` (image ids recorded while it was live), `immutable` (the operator declares the
-    repository's tags immutable), or "" with no digest. A tag looked up today is no proof for yesterday (decision 16).
+    repository's tags immutable), or "" with no digest. A tag looked up today is no proof for yesterday.
     """
 
     reference: str
@@ -150,7 +150,7 @@ class Image:
 class Release:
     """One version of a target that was live.
 
-    `key` is its identity (decision 4). `handle` is the delivery system's own name for it *now* (Argo CD: the history id) and identifies nothing by
+    `key` is its identity. `handle` is the delivery system's own name for it *now* (Argo CD: the history id) and identifies nothing by
     itself, for ids restart and are trimmed; "" for a release that is in no history: its deploy failed, still runs, or was trimmed. `version` is for
     people. Times are UTC; `deployed_at` is None while a deploy is under way.
     """

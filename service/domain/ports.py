@@ -89,7 +89,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intention:
-    """What an effect is for, given to `intend`, which adds what it needs to recognise the effect later (decision 6).
+    """What an effect is for, given to `intend`, which adds what it needs to recognise the effect later.
 
     `not_before`: acts of people on the target after this time mean hands off. `ours` are markers of this operation's earlier effects.
     `own_marker` is the text on the target of a hold of ours that is open already, "" when there is none.
@@ -551,7 +551,7 @@ class Captures(Protocol):
 
 
 class StopSwitch(Protocol):
-    """Whether everything is stopped: the reason, or "". An unreadable switch is a reason (decision 21)."""
+    """Whether everything is stopped: the reason, or "". An unreadable switch is a reason."""
 
     async def reason(self) -> str: ...
 

@@ -173,7 +173,7 @@ async def change(connection: AsyncConnection, operation: Operation, change: Hold
             await connection.execute(sa.select(t.hold.c.id, t.hold.c.remembered).where(t.hold.c.target == str(wanted.target), t.hold.c.closed_at.is_(None)))
         ).first()
         hold_id = row.id if row else wanted.id
-        if row is None:  # the remembered setting belongs to the first held release: a second one would remember our own change (decision 3)
+        if row is None:  # the remembered setting belongs to the first held release: a second one would remember our own change
             await connection.execute(
                 t.hold.insert().values(
                     id=hold_id,

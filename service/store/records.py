@@ -84,7 +84,7 @@ class AnswerStore:
 
 
 class StopStore:
-    """The stop switch: a row and a file beside the store; either one stops everything, and so does either being unreadable (decision 21)."""
+    """The stop switch: a row and a file beside the store; either one stops everything, and so does either being unreadable."""
 
     def __init__(self, database: Database, file: Path | None) -> None:
         self._database = database

@@ -191,7 +191,7 @@ class Desk:
         return await self._woken(operation_id)
 
     async def end_hold(self, hold_id: str, actor: Actor, *, reason: str, leave_auto_sync_off: bool, accept_bad: bool) -> Hold:
-        """End a hold by hand (decision 22): refused while the desired revision is still the held one, unless the person says what should be so.
+        """End a hold by hand: refused while the desired revision is still the held one, unless the person says what should be so.
 
         Gives auto-sync back exactly as it was, unless asked to leave it off or somebody changed it meanwhile.
         """

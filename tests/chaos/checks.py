@@ -127,7 +127,7 @@ class Case:
 
 
 def takes_back(one: Sent) -> bool:
-    """Whether the request undoes something of ours: exempt from the deadline and the stop switch (decision 11)."""
+    """Whether the request undoes something of ours: exempt from the deadline and the stop switch."""
     if one.what == "patch":
         return any(op["op"] in {"replace", "remove"} and not str(op["path"]).endswith("/enabled") for op in one.patch)
     if one.what == "spec":

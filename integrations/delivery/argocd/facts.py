@@ -402,7 +402,7 @@ class Reader:
         return self._known(tuple(asking), looked.reply, VOLATILE)
 
     async def _render(self, target: TargetId, handle: str) -> Render:
-        """What a past release renders to today, and its key; only where nothing but the revision differs from the current sources (decision 17)."""
+        """What a past release renders to today, and its key; only where nothing but the revision differs from the current sources."""
         looked = await self.get(target)
         entry = next((e for e in reading.history_of(looked.app) if str(e.get("id", 0)) == handle), None)
         entry = reading.attempted_body(looked.app) if not handle else entry

@@ -1,6 +1,6 @@
 """Acts on an application, one step at a time: `intend` reads the world again, `act` looks and then sends once, `observe` says what became of it.
 
-An effect is recognised by values, not by a mark that it carries (decision 6): a rollback takes no text of ours. So an intent remembers what the
+An effect is recognised by values, not by a mark that it carries: a rollback takes no text of ours. So an intent remembers what the
 application looked like before, and ours is what is new since, by our account, to the goal's sources and revisions. What each step does stands in
 `steps/`.
 """

@@ -166,7 +166,7 @@ def follows_of(app: Body) -> tuple[str, ...]:
 
 
 def same_but_revision(entry: Body, spec: Body) -> bool:
-    """Whether a history entry's sources equal the current ones but for the revision (decision 17)."""
+    """Whether a history entry's sources equal the current ones but for the revision."""
 
     def shape(body: Body) -> list[tuple[str, str, str]]:
         return [(s.repository, s.path, s.parameters) for s in sources_of(body)]
@@ -499,7 +499,7 @@ def listed_of(item: Body, *, instance: str, control_plane: str, project: str) ->
 
 
 def acts_of(app: Body, events: Body, me: str) -> tuple[Act, ...]:
-    """What was done to the application, from its history, its last operation and its events; oldest first (decision 7)."""
+    """What was done to the application, from its history, its last operation and its events; oldest first."""
     found = [_history_act(entry, me) for entry in history_of(app)]
     state = part(app, "status", "operationState")
     started = moment(state.get("startedAt"))

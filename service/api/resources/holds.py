@@ -1,4 +1,4 @@
-"""Holds: what keeps bad releases away, and ending it by hand (decision 22)."""
+"""Holds: what keeps bad releases away, and ending it by hand."""
 
 from collections.abc import Sequence
 

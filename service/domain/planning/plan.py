@@ -84,7 +84,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """sha256 over uid, releases, way, steps, (rule, answer), policy version (decision 18), and each overridden block with its sentence."""
+        """sha256 over uid, releases, way, steps, (rule, answer), policy version, and each overridden block with its sentence."""
         body: dict[str, Json] = {
             "uid": self.uid,
             "kind": self.kind,

@@ -1,4 +1,4 @@
-"""Releases do not trip over each other's cache entries, as declared (safety R22, first form).
+"""Releases do not trip over each other's cache entries, as declared.
 
 Proof by the difference between the releases and by samples of the cache comes with the rest of the verdict.
 """

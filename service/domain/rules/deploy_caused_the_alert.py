@@ -1,4 +1,4 @@
-"""The alert correlates with the release under suspicion: the trouble began after its deploy did, and only its version fails (safety R1).
+"""The alert correlates with the release under suspicion: the trouble began after its deploy did, and only its version fails.
 
 Who is suspect was decided by correlation; whether the alert is still firing is another rule.
 """

@@ -1,6 +1,6 @@
-"""Every image of the goal release can still be pulled, by the exact digest that ran (safety R4).
+"""Every image of the goal release can still be pulled, by the exact digest that ran.
 
-What the digests are comes from our own record or the rendered manifests; a tag looked up today is no evidence for yesterday (decision 16).
+What the digests are comes from our own record or the rendered manifests; a tag looked up today is no evidence for yesterday.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The release to go back to is one exact thing that the delivery system still has, and Backout saw it healthy (safety R3, R6).
+"""The release to go back to is one exact thing that the delivery system still has, and Backout saw it healthy.
 
 Whether its images still exist is another rule; whether it is held is a limit.
 """

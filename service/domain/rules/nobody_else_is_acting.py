@@ -1,4 +1,4 @@
-"""Nobody else is working on the target: no person's act since the trouble began, no foreign operation, no newer deploy (promise 5, decision 7).
+"""Nobody else is working on the target: no person's act since the trouble began, no foreign operation, no newer deploy (promise 5).
 
 Only an automated operation that deploys the release under suspicion is in our hands to end; everybody else's work means hands off.
 """

@@ -1,4 +1,4 @@
-"""Our own credential holds every permission that the way needs, known before the first write (safety R33)."""
+"""Our own credential holds every permission that the way needs, known before the first write."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Going back deletes nothing that holds data, and what stays behind does not go on working by itself (safety R12, R29, R40)."""
+"""Going back deletes nothing that holds data, and what stays behind does not go on working by itself."""
 
 from collections.abc import Iterable
 from typing import Any

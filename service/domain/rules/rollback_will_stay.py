@@ -1,4 +1,4 @@
-"""A rollback would stay: nobody who owns the spec would undo it, auto-sync is stopped by the plan, and no foreign hold is on the target (safety R31)."""
+"""A rollback would stay: nobody who owns the spec would undo it, auto-sync is stopped by the plan, and no foreign hold is on the target."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The goal release can run on the schema that the release under suspicion left behind, by the text of the migrations between them (safety R7, section 3).
+"""The goal release can run on the schema that the release under suspicion left behind, by the text of the migrations between them.
 
 Compared are the source revisions of the images, never the configuration's revision. The live catalogue is not asked here, so a migration that reads as
 harmless is a warning, not a pass; a pass needs the proof that no migration lies between the two.

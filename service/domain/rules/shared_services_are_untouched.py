@@ -1,4 +1,4 @@
-"""Nothing that other targets use is touched: no object in two trees, and the operator declared what is shared (safety R42, first form).
+"""Nothing that other targets use is touched: no object in two trees, and the operator declared what is shared.
 
 Objects are compared over all targets that Backout knows; services, databases and queues behind them are only as known as they are declared.
 """

@@ -62,7 +62,7 @@ class Chapter:
         return found
 
     def guard(self, op: Operation, *, exempt: bool = False) -> Guard:
-        """Compensation is exempt from `act_before` and from the stop switch (decision 11), never from the fence."""
+        """Compensation is exempt from `act_before` and from the stop switch, never from the fence."""
 
         async def look() -> None:
             await self._p.fence()  # first, for it may wait

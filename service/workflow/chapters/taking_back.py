@@ -1,4 +1,4 @@
-"""Takes back what was done, newest first, while it is still as we wrote it (decision 11).
+"""Takes back what was done, newest first, while it is still as we wrote it.
 
 Once the deciding step may have been accepted, nothing that prepared it is taken back: it alone is, and only where the plan has a way back from it. A
 rollback has none; a release that was deployed under a hold goes back to the one before it.

@@ -1,4 +1,4 @@
-"""Gives auto-sync back exactly as it was, only while it is as we left it (decision 11)."""
+"""Gives auto-sync back exactly as it was, only while it is as we left it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class RestoreAutoSync(ArgoStep):
     name = RESTORE
 
     async def may(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:
-        """As compensation only while everything is as we left it and no rollback was accepted (decision 11).
+        """As compensation only while everything is as we left it and no rollback was accepted.
 
         When a person ends a hold the rollback is long live and the spec may have been edited: told by `after_rollback`, or by an intention without
         a marker, which is no operation's. Then only auto-sync itself must be as we left it.

@@ -1,4 +1,4 @@
-"""Rolls back to an entry of the history, and recognises that rollback among the operations of others (decision 6)."""
+"""Rolls back to an entry of the history, and recognises that rollback among the operations of others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Stops auto-sync, keeping its settings, and marks the application as held in the same atomic change (decisions 8 and 10)."""
+"""Stops auto-sync, keeping its settings, and marks the application as held in the same atomic change."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -117,7 +117,7 @@ class StopAutoSync(ArgoStep):
 
 
 def _stop_patch(app: reading.Body, intent: Intent) -> Sequence[Mapping[str, Json]]:
-    """One atomic change: nothing is written when the settings of auto-sync are not the ones that were read (decision 8)."""
+    """One atomic change: nothing is written when the settings of auto-sync are not the ones that were read."""
     stop = [
         patches.uid_test(app),
         {"op": "test", "path": patches.AUTOMATED, "value": reading.automated_of(app)},
