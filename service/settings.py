@@ -233,7 +233,7 @@ class Settings(BaseSettings):
     alerts: AlertsSettings = Field(default_factory=AlertsSettings, description="Where alerts come from.")
     notify: tuple[Any, ...] = Field(default=(), description="Who is told; without anybody nothing leaves mode observe.")
     delivery: tuple[Any, ...] = Field(default=(), description="Delivery systems, each with a kind and a name.")
-    evidence: dict[str, Any] = Field(default_factory=dict, description="Where facts come from: prometheus, git, registry.")
+    evidence: dict[str, Any] = Field(default_factory=dict, description="Where facts come from: prometheus, registry, git, kubernetes.")
     audit: AuditSettings = Field(default_factory=AuditSettings, description="Where the traces go.")
     watch: WatchSettings = Field(default_factory=WatchSettings, description="How closely targets are watched.")
     targets: tuple[TargetSettings, ...] = Field(default=(), description="What may happen to which targets; nothing matches: mode suggest.")

@@ -71,6 +71,12 @@ def clock(value: Any) -> str:
     return f"{at:%H:%M:%S}Z" if at else text(value)
 
 
+def day_and_clock(value: Any) -> str:
+    """`2026-05-04 14:02:07Z`, or the text as it came."""
+    at = moment(value)
+    return f"{at:%Y-%m-%d %H:%M:%S}Z" if at else text(value)
+
+
 def span_of(seconds: float, *, whole: bool = True) -> str:
     """A length of time in one unit: `4 s`, `3 min`, `5 h`, `2 d`; rounded unless only `whole` ones count (what is due in 6 d 23 h is due in 7 d)."""
     seconds = abs(seconds)
@@ -214,7 +220,7 @@ def _verdict(document: Doc) -> str:
 
 def _from_to(suspect: Any, goal: Any) -> str:
     left, right = (text(_doc(one).get("title") or _doc(one).get("release")) for one in (suspect, goal))
-    return f"{left or 'nothing known to be live'} → {right or 'nothing to go back to'}"
+    return f"{left or 'nothing under suspicion'} → {right or 'nothing to go back to'}"
 
 
 def findings(found: Sequence[Doc], now: datetime, *, everything: bool, more: str) -> RenderableType:
@@ -577,8 +583,7 @@ def stop_history(switch: Doc, events: Doc) -> RenderableType:
     """Who turned the switch, newest last, and how it stands now."""
     table = _table("when", "what")
     for one in _docs(events.get("events")):
-        at = moment(one.get("at"))
-        table.add_row(f"{at:%Y-%m-%d %H:%M:%S}Z" if at else text(one.get("at")), text(one.get("says")))
+        table.add_row(day_and_clock(one.get("at")), text(one.get("says")))
     told = table if table.row_count else Text("the switch was never turned")
     return Group(told, "", stop(switch) if switch.get("stopped") else Text("now: not stopped", style="green"))
 
@@ -602,7 +607,7 @@ def captures(document: Doc) -> RenderableType:
     """Each moment with what it holds and what is missing, the texts where they came with it, then the differences of the manifests."""
     parts: list[RenderableType] = []
     for one in _docs(document.get("captures")):
-        parts.append(Text(f"{text(one.get('at'))}  {text(one.get('says'))}", style="bold"))
+        parts.append(Text(f"{day_and_clock(one.get('at'))}  {text(one.get('says'))}", style="bold"))
         for item in _docs(one.get("items")):
             parts.append(Text(f"  {text(item.get('kind')):<9} {text(item.get('name'))}  {text(item.get('size'))} characters"))
             parts += [Text(f"    {line}", style="dim") for line in text(item.get("text")).splitlines()]

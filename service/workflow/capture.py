@@ -54,10 +54,16 @@ class Capturer:
         await self._captures.keep(wanted, Capture(items=tuple(basket.items), missing=tuple(basket.missing)), _says(wanted, basket, now - began), now)
 
 
-WORDS = (("manifest", "manifests"), ("events", "lists of events"), ("log", "logs"))
+WORDS = (("manifest", "manifest", "manifests"), ("events", "list of events", "lists of events"), ("log", "log", "logs"))
 
 
 def _says(wanted: Wanted, basket: Basket, took: timedelta) -> str:
-    counts = [f"{sum(1 for one in basket.items if one.kind == kind)} {words}" for kind, words in WORDS]
-    missing = f"; missing: {'; '.join(basket.missing[:3])}{' …' if basket.missing[3:] else ''}" if basket.missing else ""
-    return f"captured {wanted.moment} the act: {', '.join(counts)}, in {took.total_seconds():.1f} s{missing}"
+    """One line for the story; each thing that is missing stands in the capture itself, with its reason."""
+    kept = [(sum(1 for one in basket.items if one.kind == kind), one, many) for kind, one, many in WORDS]
+    counts = [f"{count} {one if count == 1 else many}" for count, one, many in kept if count]
+    missing = ""
+    if len(basket.missing) == 1:
+        missing = f"; missing: {basket.missing[0]}"
+    elif basket.missing:
+        missing = f"; {len(basket.missing)} things are missing"
+    return f"captured {wanted.moment} the act: {', '.join(counts) or 'nothing'}, in {took.total_seconds():.1f} s{missing}"

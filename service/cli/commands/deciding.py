@@ -95,7 +95,7 @@ def override(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Confirm, as a second person, that a plan is carried out against what blocks it: shows the plan, asks, then follows it."""
+    """Confirm, as a second person, a plan that overrides a block. Shows the plan, asks, then follows it."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     accepted, overridden = names(accept), names(rule)
     beforehand = _confirmed_beforehand(here, yes=yes, digest=digest)
@@ -126,7 +126,7 @@ def approve(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Approve the plan of a waiting operation: shows the plan, asks, then follows it."""
+    """Approve the plan of a waiting operation. Shows the plan, asks, then follows it."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     accepted = names(accept)
     beforehand = _confirmed_beforehand(here, yes=yes, digest=digest)
@@ -205,7 +205,7 @@ def reject(ctx: typer.Context, identity: OperationId, reason: Reason = "", serve
 
 
 def cancel(ctx: typer.Context, identity: OperationId, reason: Reason = "", server: Server = "", as_json: AsJson = False, no_color: NoColor = False) -> None:
-    """Ask an operation to stop; what it wrote is taken back where that is possible."""
+    """Ask an operation to stop. What it wrote is taken back where that is possible."""
     _tell(session(ctx, server, as_json=as_json, no_color=no_color), identity, "cancel", reason, "asked to stop")
 
 
@@ -246,7 +246,7 @@ def stop(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Stop everything: Backout changes nothing any more, on any target. `--history` only looks."""
+    """Stop everything: nothing is changed any more, on any target. `--history` only looks."""
     if history:
         looks = session(ctx, server, as_json=as_json, no_color=no_color)
         switch, told = get(looks.service, "/v1/stop"), get(looks.service, "/v1/stop/events")

@@ -50,7 +50,7 @@ def serve(ctx: typer.Context, config: Config = NO_FILE) -> None:
 
 
 def doctor(ctx: typer.Context, config: Config = NO_FILE, as_json: AsJson = False, no_color: NoColor = False) -> None:
-    """Check each connection and each permission that the service needs. Exit 1 when one is missing."""
+    """Check each connection and right that the service needs. Exit 1 when one is missing."""
     import asyncio  # noqa: PLC0415  see the module's docstring
 
     from service.wiring.checking import doctor as look  # noqa: PLC0415  see the module's docstring
@@ -71,7 +71,7 @@ def demo(
     delivery: Annotated[str, typer.Option("--delivery", metavar="argocd", help="Which sandbox delivery system.")] = "argocd",
     as_json: AsJson = False,
 ) -> None:
-    """Play the story: a bad release is taken back, and one that must not be."""
+    """Play the story on this machine, in three scenes."""
     terminal_of(ctx, as_json=as_json)
     if delivery != "argocd":
         raise CommandFailed(f"there is no sandbox {delivery}", "--delivery argocd is the one there is", ExitCode.USAGE)

@@ -41,7 +41,7 @@ def init(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Write settings, the route of Alertmanager and the role in Argo CD for your own names. Asks for what is missing."""
+    """Write settings, alert route and Argo CD role for your names. Asks for what is missing."""
     terminal = terminal_of(ctx, as_json=as_json, no_color=no_color)
     projects = names(project)
     if terminal.a_person_is_there and not (argocd_url and projects):

@@ -37,7 +37,7 @@ def check(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Can this target go back now, to what, and why not? Changes nothing."""
+    """Whether this target can go back now, to what, and why not. Changes nothing."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     found = get(here.service, f"/v1/targets/{target_id(target)}/rollback-check")
     here.terminal.answer(found, render.check(found, here.terminal.now(), everything=everything))
@@ -123,7 +123,7 @@ def incidents(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """What burns and burned, newest first; or one incident with its story."""
+    """What burns and burned, newest first; or one with its story."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     if identity:
         where = f"/v1/incidents/{segment(incident_id(here.service, identity))}"
@@ -145,7 +145,7 @@ def alerts(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """What senders told, newest first, and what became of each alert."""
+    """What senders told, newest first, and what became of it."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     query = {"target": target, "state": state, "disposition": "no_target" if unplaced else ""}
     found = listing(here.service, "/v1/alerts", "alerts", query, most=None if every else limit)
@@ -183,7 +183,7 @@ def captures(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """What the target looked like before an operation's act and after it, and how its manifests differ."""
+    """What the target looked like before the act and after it. Shows how its manifests differ."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     query = {"texts": "true"} if texts else {}
     found = get(here.service, f"/v1/operations/{segment(operation_id(here.service, identity))}/captures", query)

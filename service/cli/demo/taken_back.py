@@ -19,7 +19,7 @@ async def play(story: Story, ground: Playground) -> Mapping[str, Any]:
     mine = [one for one in (await ground.get("/v1/holds"))["holds"] if one["target"] == "sandbox:checkout"]
     check(story, operation, app, mine, same_pods=await ground.world.live("checkout") == good)
     if mine:
-        story.tell("hold", f"v2.5.0 stays away; review by {mine[0]['review_at'][:10]}; only a person ends it: backout holds end {mine[0]['id']}")
+        story.tell("hold", "v2.5.0 stays away until a fix is live and verified, or a person ends it")
     seconds = seconds_of(operation)
     story.more(f"{operation['outcome']} in {seconds:.1f} s from the alert", "bold green" if operation["outcome"] == "recovered" else "bold red")
     return operation

@@ -54,7 +54,27 @@ async def taken(shelf: Shelf, world: World, *, seconds: float = 5.0) -> tuple[Ca
 async def test_what_is_wanted_is_captured_and_counted_in_a_sentence() -> None:
     capture, says = await taken(Shelf(BEFORE), World())
     assert [one.name for one in capture.items] == ["Deployment checkout"]
-    assert says == "captured before the act: 1 manifests, 0 lists of events, 0 logs, in 0.0 s"
+    assert says == "captured before the act: 1 manifest, in 0.0 s"
+
+
+async def test_the_sentence_counts_what_is_missing_and_the_capture_names_it() -> None:
+    class Poor(World):
+        async def capture(self, target: TargetId, into: Basket) -> None:
+            assert target == TARGET
+            into.items += [Captured(kind="events", name=name, text="") for name in ("a", "b")]
+            into.missing += ["log of pod a: away", "log of pod b: away"]
+
+    capture, says = await taken(Shelf(BEFORE), Poor())
+    assert says == "captured before the act: 2 lists of events, in 0.0 s; 2 things are missing"
+    assert capture.missing == ("log of pod a: away", "log of pod b: away")
+
+
+async def test_a_capture_of_nothing_says_so() -> None:
+    class Empty(World):
+        async def capture(self, target: TargetId, into: Basket) -> None:
+            assert (target, into.items) == (TARGET, [])
+
+    assert (await taken(Shelf(BEFORE), Empty()))[1] == "captured before the act: nothing, in 0.0 s"
 
 
 async def test_who_hangs_is_not_waited_for_and_what_came_is_kept() -> None:
