@@ -23,7 +23,10 @@ LINES = 200
 TEXT = 256 * 1024
 """Characters of one text; of a longer log the end is kept."""
 NOISE = frozenset({"managedFields"})
-SECRET_NAME = re.compile(r"(?:password|passwd|secret|token|api_?key|credential)s?$", re.IGNORECASE)
+_WORDS = r"(?:password|passwd|passphrase|pwd|(?<![a-z])pass|secret|token|credential|(?:api|secret|access|private|encryption|signing|master|account)[-_.]?key)s?"
+SECRET_NAME = re.compile(f"{_WORDS}$", re.IGNORECASE)
+TOLD = re.compile(rf"""({_WORDS}["']?\s{{0,4}}[:=]\s{{0,4}})(?:"[^"\n]+"|'[^'\n]+'|[^\s"',;&}}\]]{{3,}})""", re.IGNORECASE)
+"""A value under such a name inside of a text: the configuration file in a ConfigMap, a line of a log."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -81,7 +84,11 @@ def _healthy(pod: reading.Body) -> tuple[bool, str]:
 
 
 def _captured(kind: str, name: str, body: str) -> Captured:
-    return Captured(kind=kind, name=name, text=clear(body)[0][-TEXT:])
+    return Captured(kind=kind, name=name, text=_untold(clear(body)[0])[-TEXT:])
+
+
+def _untold(text: str) -> str:
+    return TOLD.sub(rf"\1{REMOVED}", text)
 
 
 def _plain(manifest: reading.Body) -> reading.Body:
@@ -92,7 +99,7 @@ def _plain(manifest: reading.Body) -> reading.Body:
 
 
 def _unnamed(value: Json) -> Json:
-    """Without the values of what is named like a secret: an environment variable, a key of a ConfigMap. References to Secrets are no values."""
+    """Without the values of what is named like a secret: an environment variable, a key of a ConfigMap, a line in one. References to Secrets are no values."""
     match value:
         case {"name": str() as name, "value": str()} if SECRET_NAME.search(name):
             return {**value, "value": REMOVED}
@@ -100,6 +107,8 @@ def _unnamed(value: Json) -> Json:
             return {name: REMOVED if isinstance(inner, str) and SECRET_NAME.search(name) else _unnamed(inner) for name, inner in value.items()}
         case list():
             return [_unnamed(inner) for inner in value]
+        case str():
+            return _untold(value)
         case _:
             return value
 

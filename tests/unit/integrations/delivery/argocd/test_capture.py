@@ -112,6 +112,31 @@ async def test_promise_12_what_looks_like_a_secret_is_taken_out() -> None:
     assert "[removed]" in everything
 
 
+FILE = "db:\n  password: hunter-33\n  pool: 5\nsecretKey: 'two words'\n"
+LOG = 'connecting {"apiKey": "k3y-in-json", "retry": 3} pass=pa55'
+
+
+async def test_promise_12_secrets_inside_of_configuration_files_logs_and_under_names_of_keys_are_taken_out() -> None:
+    class Configured(Server):
+        async def managed_resources(self, app: AppRef) -> Reply:
+            del app
+            env = [{"name": name, "value": "v4lue-of-a-key"} for name in ("AWS_SECRET_ACCESS_KEY", "PRIVATE_KEY", "DB_PASS", "signing.key")]
+            shown = {"kind": "ConfigMap", "data": {"application.yml": FILE}, "env": [*env, {"name": "BYPASS", "value": "kept"}]}
+            return self._reply("managed-resources", {"items": [{**DEPLOYMENT, "liveState": json.dumps(shown)}]})
+
+        async def logs(self, app: AppRef, pod: str, namespace: str, *, lines: int) -> str:
+            del app, pod, namespace, lines
+            return LOG
+
+    texts = {one.kind: one.text for one in (await taken(Configured())).items}
+    everything = "".join(texts.values())
+    assert not [one for one in ("hunter-33", "two words", "v4lue-of-a-key", "k3y-in-json", "pa55") if one in everything]
+    manifest = json.loads(texts["manifest"])
+    assert manifest["data"]["application.yml"] == "db:\n  password: [removed]\n  pool: 5\nsecretKey: [removed]\n"
+    assert manifest["env"][-1]["value"] == "kept"
+    assert texts["log"] == 'connecting {"apiKey": [removed], "retry": 3} pass=[removed]'
+
+
 async def test_what_cannot_be_had_is_named_and_keeps_nothing_else_back() -> None:
     basket = await taken(Server(broken=frozenset({"logs", "managed-resources"})))
     assert sorted(basket.missing) == ["log of pod web-0: logs: permission denied", "manifests: managed-resources: permission denied"]
