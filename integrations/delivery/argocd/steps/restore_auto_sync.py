@@ -7,7 +7,8 @@ from integrations.delivery.argocd import reading
 from integrations.delivery.argocd.client import ServerRefusedError
 from integrations.delivery.argocd.facts import Looked
 from integrations.delivery.argocd.steps import commands, judging, patches
-from integrations.delivery.argocd.steps.names import BACK, RESTORE, STOP
+from integrations.delivery.argocd.steps.names import BACK, PROVE, RESTORE, STOP
+from integrations.delivery.argocd.steps.prove_controller import ProveController
 from integrations.delivery.argocd.steps.roll_back import RollBack
 from integrations.delivery.argocd.steps.step import ArgoStep, Intent
 from service.domain.errors import RefusedError, TemporaryError
@@ -64,6 +65,8 @@ class RestoreAutoSync(ArgoStep):
                 if earlier.get("step") == BACK:
                     await self._never_accepted(earlier)
         _only(looked.app, only)
+        if only and not given_back:
+            await self._was_looked_at(looked.app, intention)
         return {"remembered": {"automated": remembered}, "mark": bool((stopped or {}).get("mark", True)), "marker": marker, "only": only}
 
     async def act(self, intent: Intent, guard: Guard) -> None:
@@ -98,6 +101,14 @@ class RestoreAutoSync(ArgoStep):
         if judging.as_written(app, remembered):
             return self.t.not_seen(intent, "auto-sync is still stopped")
         return Observation(seen=Seen.FOREIGN, says="somebody else changed auto-sync")
+
+    async def _was_looked_at(self, app: reading.Body, intention: Intention) -> None:
+        """RefusedError unless Argo CD answered a refresh since the release went live: else what is desired may have moved without anybody knowing."""
+        history = reading.history_of(app)
+        newest = judging.entry_id(history[-1]) if history else -1
+        proven = next((one for one in reversed(intention.ours) if one.get("step") == PROVE), None)
+        if proven is None or int(proven["history_id"]) != newest or (await ProveController(self.t).see(proven)).seen is not Seen.DONE:
+            raise RefusedError("Argo CD did not look at what is desired since the release was verified: auto-sync could deploy something newer")
 
     async def _never_accepted(self, intent: Intent) -> None:
         observation = await RollBack(self.t).see(intent)

@@ -135,10 +135,28 @@ async def test_promise_7_a_hold_ends_with_auto_sync_as_it_was_only_while_the_ver
 
 async def test_promise_7_auto_sync_comes_back_for_the_verified_release_and_the_mark_of_the_hold_goes(auto: Stage) -> None:
     _, steps, intention, live = await synced(auto)
-    _, seen = await carry_out(auto, steps["restore_auto_sync"], replace(intention, suspect=live, goal=live, not_before=None))
+    last = replace(intention, suspect=live, goal=live, not_before=None)
+    proof, _ = await carry_out(auto, steps["prove_controller"], last)
+    _, seen = await carry_out(auto, steps["restore_auto_sync"], replace(last, ours=(*last.ours, proof)))
     app = await auto.raw("web")
     assert seen.seen is Seen.DONE
     assert automated(app) == AUTO
     assert HOLD not in (app["metadata"].get("annotations") or {})
     await auto.settle()
     assert len((await auto.raw("web"))["status"]["history"]) == 4
+
+
+async def test_promise_1_auto_sync_stays_off_where_nobody_looked_at_what_is_desired_since_the_release_was_verified(auto: Stage) -> None:
+    _, steps, intention, live = await synced(auto)
+    earlier = {**intention.ours[0], "step": "prove_controller"}  # the proof from before the sync says nothing about now
+    last = replace(intention, suspect=live, goal=live, not_before=None, ours=(earlier, *intention.ours))
+    auto.commit("web", "registry.example/web:4.0")  # which Argo CD has not seen, and its controller answers nobody
+    with pytest.raises(RefusedError, match="did not look at what is desired since the release was verified"):
+        await auto.argo.intend(steps["restore_auto_sync"], last)
+    assert automated(await auto.raw("web")) == {**AUTO, "enabled": False}
+
+
+async def test_auto_sync_that_a_person_gave_back_needs_no_proof(auto: Stage) -> None:
+    _, steps, intention, live = await synced(auto)
+    auto.sandbox.write_by_kubernetes("web", lambda app: app["spec"]["syncPolicy"].update(automated=dict(AUTO)))
+    await auto.argo.intend(steps["restore_auto_sync"], replace(intention, suspect=live, goal=live, not_before=None))
