@@ -19,6 +19,7 @@ from service.domain.policy import Decision, Do
 from service.domain.ports import AuditEvent, HoldChange, Intention, Observation, Seen, SpanDraft
 from service.domain.recovery import Look
 from service.domain.rule import Trigger
+from service.domain.verdict import Answer
 from service.workflow import messages
 from service.workflow.chapters.chapter import may_have_happened
 from service.workflow.chapters.story import Story
@@ -56,10 +57,14 @@ class ForwardTale(Tale):
         )
 
     def settles(self, op: Operation, found: Examination, decision: Decision) -> Decision:
-        """Where a person deployed the fix and turned auto-sync on, only looks are left: that needs nobody's leave but in mode observe."""
+        """Where a person deployed the fix and turned auto-sync on, only looks are left: that needs nobody's leave but in mode observe.
+
+        Only of what is known to differ from every held release: else its end would let a bad one in for good (promise 7).
+        """
         state = found.state
         only_looks = found.plan is not None and bool(found.plan.steps) and all(step.optional for step in found.plan.steps)
-        if decision.do in {Do.NOTIFY, Do.WAIT} and op.mode > Mode.OBSERVE and only_looks and state is not None and state.auto_sync:
+        known = not found.verdict.of(Answer.UNKNOWN)
+        if known and decision.do in {Do.NOTIFY, Do.WAIT} and op.mode > Mode.OBSERVE and only_looks and state is not None and state.auto_sync:
             return Decision(do=Do.ACT, says="it is live and auto-sync is on already: it is measured, and the hold ends if it is well")
         return decision
 

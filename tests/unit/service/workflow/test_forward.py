@@ -254,6 +254,23 @@ async def test_auto_sync_that_a_person_turned_on_with_their_fix_is_left_as_they_
     assert (row.outcome, stage.delivery.sent, await stage.hold()) == (Outcome.RECOVERED, [UNMARK], None)
 
 
+@pytest.mark.parametrize("mode", [Mode.SUGGEST, Mode.APPROVE, Mode.AUTO])
+async def test_promise_1_a_persons_release_of_which_nobody_knows_whether_it_differs_ends_no_hold_by_itself(stage: Stage, mode: Mode) -> None:
+    await stage.held()
+    stage.change(mode=mode)
+    stage.push()
+    now = stage.clock.now()
+    stage.app.history.insert(0, replace(made.FIX, handle="44", started_at=now, deployed_at=now, by=JANE))
+    stage.app.auto_sync = True
+    began = await stage.keep()
+    assert began is not None
+    del stage.app.manifests[made.FIX.key]  # it could be compared when the keeper looked, and no more when the rules are asked
+    stage.change()  # which forgets what was read before
+    row = await stage.drive(identity=began.id)
+    assert row.outcome is not Outcome.RECOVERED
+    assert await stage.hold() is not None
+
+
 async def test_cancelling_while_it_is_measured_takes_it_back(stage: Stage) -> None:
     await stage.held()
     stage.push()
