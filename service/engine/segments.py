@@ -129,12 +129,18 @@ class Engine:
         await self.runner.place(*delivery_ids)
 
     async def step(self, work: Work) -> Directive:
-        """One step of the runner's, unless no more are begun."""
+        """The runner's steps until the work sleeps, waits or ends, unless no more are begun.
+
+        Each is committed in the row, which is the truth; the engine's own note of them is one for all, for it would say nothing that the row does not.
+        """
         if self._closing:
             raise UnavailableError("the service is going down")
         self._steps += 1
         try:
-            return await self.runner.step(work)
+            directive = await self.runner.step(work)
+            while not (directive.stop or directive.sleep or self._closing):
+                directive = await self.runner.step(work)
+            return directive
         finally:
             self._steps -= 1
             if not self._steps:

@@ -131,7 +131,8 @@ def test_a_right_that_is_taken_away_in_the_middle_ends_the_watching(service: Fak
 
 def test_an_interrupt_of_the_real_process_ends_the_watching_alone(service: FakeService) -> None:
     service.on("GET", PATH, lambda heard: Said(document=documents.operation(rev=3)) if "wait" not in heard.query else Said(drop=True))
-    command = [sys.executable, "-m", "service", "watch", OPERATION, "--server", service.url]
+    # `env`: whoever runs the tests in the background has the interrupt ignored, and a process inherits that.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "service", "watch", OPERATION, "--server", service.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}) as running:
         assert running.stderr is not None
         ready, _, _ = select.select([running.stderr], [], [], 30)  # it says that it tries again: so it watches
