@@ -130,6 +130,7 @@ class World:
                 *(f"p, backout, applications, {verb}, {everything}" for verb in ("get", "sync", "update")),
                 "p, backout, projects, get, *, allow",
                 f"p, backout, applicationsets, get, {everything}",
+                f"p, backout, logs, get, {everything}",
             ],
         )
         self._human = self.argocd.add_account("alice", [f"p, alice, *, *, {everything}", "p, alice, projects, *, *, allow"])

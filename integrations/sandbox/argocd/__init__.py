@@ -15,7 +15,7 @@ For `backout demo` and the tests; held to the same contract suite as a real Argo
   `readiness(image)` gives seconds until ready, None for never; the default reads the tag (`bad...`, `slowN`).
 * A ConfigMap's `.data.health` is its health, as in the lab.
 
-Plain directories only (no Helm, no Kustomize); the kinds in `cluster.KINDS`; no resource actions, no logs, one cluster.
+Plain directories only (no Helm, no Kustomize); the kinds in `cluster.KINDS`; no resource actions but those of Rollouts, no logs, one cluster.
 """
 
 from integrations.sandbox.argocd.server import SandboxArgoCD

@@ -14,7 +14,7 @@ from integrations.sandbox.argocd.objects import HYDRATE, REFRESH, Key, annotatio
 from integrations.sandbox.argocd.operations import Machinery
 from integrations.sandbox.argocd.repositories import RenderError
 from integrations.sandbox.argocd.state import Versions
-from integrations.sandbox.argocd.status import INVALID, UNAVAILABLE, UNKNOWN, Json, RefusedError, app_not_found
+from integrations.sandbox.argocd.status import INVALID, NOT_FOUND, UNAVAILABLE, UNKNOWN, Json, RefusedError, app_not_found
 
 
 class ReadCalls:
@@ -186,6 +186,12 @@ class ReadCalls:
         wanted = call.one("resourceUID")
         found = self._tools.events.of(app) if wanted in {"", app["metadata"]["uid"]} else []
         return {"metadata": {"resourceVersion": self._versions.latest}, "items": found or None}
+
+    async def logs(self, call: Call) -> Json:
+        """GET …/pods/{pod}/logs: no container runs here, so there is nothing to tell; said, and not passed off as a quiet pod."""
+        app = self._find(call)
+        self._lookup.with_logs(call.caller, app)
+        raise RefusedError(NOT_FOUND, f"pods of {app['metadata']['name']} have no logs: the sandbox runs no containers")
 
     async def revision_metadata(self, call: Call) -> Json:
         """GET …/revisions/{rev}/metadata: the commit's author, date and message."""
