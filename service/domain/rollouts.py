@@ -65,7 +65,7 @@ def courses(case: Case) -> Derived[tuple[Course, ...]] | Absent:
     if not wanted:
         return Derived((), (state.evidence,))
     if case.goal is None:
-        return Absent("no release to go back to is known", clears="Name a release to go back to.")
+        return Absent("no release to go back to is known", clears="Known once there is a release to go back to.")
     now, back = case.facts.read(keys.rollouts(case.target)), case.facts.read(keys.rollouts_back(case.target, case.goal.key, case.goal.handle))
     if isinstance(now, Absent):
         return now

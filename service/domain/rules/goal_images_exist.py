@@ -31,7 +31,7 @@ def ask(case: Case) -> Finding:
     """All there passes; one gone is a no; one that nobody could ask for is unknown."""
     goal = case.goal
     if goal is None:
-        return unknown("No release to go back to is known, so none of its images could be looked for.", clears="Name a release to go back to.")
+        return unknown("No release to go back to is known, so none of its images could be looked for.", clears="Known once there is a release to go back to.")
     if not case.deploys:
         return live_already(case, goal)
     images = exact_images(case, goal)

@@ -40,7 +40,7 @@ def ask(case: Case) -> Finding:
     goal = case.goal
     if goal is None:
         why = case.why_none or "no release is known to go back to"
-        return blocks(why[:1].upper() + why[1:].rstrip(".") + ".", clears="Name a release to go back to, or go forward with a hotfix.")
+        return blocks(why[:1].upper() + why[1:].rstrip(".") + ".", clears="Ship a fix, or go back by hand in the delivery system.")
     return together((_in_history(case, goal), _exact(goal), _unmoved(case, goal), _was_healthy(case, goal)))
 
 

@@ -25,7 +25,9 @@ def ask(case: Case) -> Finding:
         return doubt("What Backout itself did to the target is unknown", limits, clears="Make Backout's store reachable.")
     if case.suspect is None or case.goal is None:
         return unknown(
-            "Which release to leave and which to go back to is not known, so no limit could be looked at.", limits.evidence, clears="Name both releases."
+            "Which release to leave and which to go back to is not known, so no limit could be looked at.",
+            limits.evidence,
+            clears="Known once both releases are.",
         )
     suspect, goal = case.suspect, case.goal
     parts: list[Finding] = []

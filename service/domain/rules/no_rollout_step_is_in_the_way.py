@@ -31,7 +31,7 @@ def ask(case: Case) -> Finding:
     if not found.value:
         return passes("Nothing here rolls out in steps of its own.", *found.evidence)
     if case.suspect is None or case.goal is None:
-        return unknown("No release to leave and to go back to is known.", *found.evidence, clears="Name both.")
+        return unknown("No release to leave and to go back to is known.", *found.evidence, clears="Known once both releases are.")
     return together([_one(case, course, case.suspect, case.goal, found.evidence) for course in found.value])
 
 

@@ -36,7 +36,7 @@ def ask(case: Case) -> Finding:
     """The running operation, the history, the acts since the onset, and the spec against the one before."""
     base = case.suspect if case.deploys else case.goal
     if base is None:
-        return unknown("No release is under suspicion, so nobody can say what came after it.", clears="Name the release to leave.")
+        return unknown("No release is under suspicion, so nobody can say what came after it.", clears="Known once a release is under suspicion.")
     state = case.facts.read(keys.state(case.target))
     if isinstance(state, Absent):
         return doubt("Whether somebody is acting is unknown", state, clears="Make the delivery system reachable.")

@@ -33,7 +33,7 @@ def ask(case: Case) -> Finding:
     """Nothing left over passes; data that would be deleted is a no; what stays behind and works on is a warning."""
     goal = case.goal
     if goal is None:
-        return unknown("No release to go to is known, so nobody can say what it does not have.", clears="Name a release to go to.")
+        return unknown("No release to go to is known, so nobody can say what it does not have.", clears="Known once there is a release to go to.")
     state = case.facts.read(keys.state(case.target))
     if isinstance(state, Absent):
         return doubt("Whether going back deletes objects is unknown", state, clears="Make the delivery system reachable.")

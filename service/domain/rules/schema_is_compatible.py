@@ -65,7 +65,7 @@ def ask(case: Case) -> Finding:
     """
     newer, older = _both(case)
     if newer is None or older is None:
-        return unknown("Without both releases nobody can say which migrations lie between them.", clears="Name both releases.")
+        return unknown("Without both releases nobody can say which migrations lie between them.", clears="Known once both releases are.")
     if case.goal is not None and not case.deploys:
         return live_already(case, case.goal)
     new, old = exact_images(case, newer), exact_images(case, older)
