@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -505,8 +505,8 @@ def episode(one: Episode) -> View:
     }
 
 
-def incident(one: Incident, *, addresses: Addresses) -> View:
-    """An incident as lists show it."""
+def incident(one: Incident, *, addresses: Addresses, sees: Callable[[TargetId], bool]) -> View:
+    """An incident as lists show it; of the others of its group those that the caller may see."""
     return {
         "id": one.id,
         "target": str(one.target),
@@ -516,14 +516,18 @@ def incident(one: Incident, *, addresses: Addresses) -> View:
         "closed_at": maybe(one.closed_at),
         "outcome": one.outcome,
         "group": one.group_id,
+        "same_cause": [
+            {"id": other.id, "target": str(other.target), "state": "open" if other.is_open else "closed"} for other in one.same_cause if sees(other.target)
+        ],
+        "suspect": None if one.suspect is None else {"key": one.suspect.key, "title": one.suspect.title, "started_at": utc(one.suspect.started_at)},
         "episodes": [episode(each) for each in one.episodes],
         "links": links(self=addresses.at("incidents", one.id), events=f"{addresses.at('incidents', one.id)}/events", target=addresses.target(one.target)),
     }
 
 
-def incident_detail(one: Incident, operations: Sequence[View], *, addresses: Addresses) -> View:
+def incident_detail(one: Incident, operations: Sequence[View], *, addresses: Addresses, sees: Callable[[TargetId], bool]) -> View:
     """An incident with its operations, newest first."""
-    return tagged(incident(one, addresses=addresses) | {"operations": list(operations)})
+    return tagged(incident(one, addresses=addresses, sees=sees) | {"operations": list(operations)})
 
 
 def incident_events(one: Incident, rows: Sequence[AuditEvent], after: int) -> View:

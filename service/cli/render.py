@@ -478,20 +478,32 @@ def incidents(document: Doc, now: datetime) -> RenderableType:
     found = _docs(document.get("incidents"))
     if not found:
         return Text("no incidents")
-    table = _table("incident", "target", "state", "began", "alerts")
+    grouped = any(_docs(one.get("same_cause")) for one in found)
+    table = _table("incident", "target", "state", "began", "alerts", *(("same cause",) if grouped else ()))
     for one in found:
         names = dict.fromkeys(text(episode.get("alert")) for episode in _docs(one.get("episodes")))
-        table.add_row(
-            short(one.get("id")), text(one.get("target")), word(one.get("outcome") or one.get("state")), ago(one.get("began_at"), now), ", ".join(names)
-        )
+        said, others = word(one.get("outcome") or one.get("state")), (_others(one),) if grouped else ()
+        table.add_row(short(one.get("id")), text(one.get("target")), said, ago(one.get("began_at"), now), ", ".join(names), *others)
     return _and_more(document, table)
+
+
+def _others(document: Doc) -> str:
+    """The targets of the other incidents of one cause, those that are over in brackets."""
+    others = ((text(one.get("target")), one.get("state")) for one in _docs(document.get("same_cause")))
+    return ", ".join(target if state == "open" else f"({target})" for target, state in others)
 
 
 def incident(document: Doc, told: Doc, now: datetime) -> RenderableType:
     """One incident: what burns, what happened in order, and the operations that answer it."""
     head = Text().append(text(document.get("target")), style="bold").append("    ").append_text(word(document.get("outcome") or document.get("state")))
     about = f"incident {short(document.get('id'))} · began {ago(document.get('began_at'), now)}"
-    parts: list[RenderableType] = [head, Text(about, style="dim"), *(event(one) for one in _docs(told.get("events")))]
+    parts: list[RenderableType] = [head, Text(about, style="dim")]
+    suspect = document.get("suspect")
+    if isinstance(suspect, Mapping):
+        parts.append(Text(f"suspect: {text(suspect.get('title'))}"))
+    if _docs(document.get("same_cause")):
+        parts.append(Text(f"for the same cause: {_others(document)}"))
+    parts += [event(one) for one in _docs(told.get("events"))]
     answering = ((short(one.get("id")), state(one)) for one in _docs(document.get("operations")))
     return Group(*parts, *(command(f"operation {identity}, {how}: backout watch {identity}") for identity, how in answering))
 

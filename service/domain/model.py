@@ -301,8 +301,21 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Related:
+    """Another incident of the same cause."""
+
+    id: str
+    target: TargetId
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """The open episodes of one target. `began_at` is the earliest start told by an episode, the rule's `for` not yet taken off."""
+    """The open episodes of one target plus the release under suspicion, None until an operation found one.
+
+    `began_at` is the earliest start told by an episode, the rule's `for` not yet taken off. Incidents of one cause have one `group_id`, which is the id
+    of the oldest of them; `same_cause` are the others of the group, oldest first.
+    """
 
     id: str
     target: TargetId
@@ -312,6 +325,8 @@ class Incident:
     outcome: str = ""
     group_id: str = ""
     episodes: tuple[Episode, ...] = ()
+    suspect: Release | None = None
+    same_cause: tuple[Related, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from service.domain.difference import Own
 from service.domain.facts import Fact, Key
+from service.domain.grouping import Burning
 from service.domain.holding import HeldRelease
 from service.domain.keys import TargetState
 from service.domain.model import (
@@ -330,7 +331,8 @@ class Transition:
     """Everything that one step of an operation changes; committed in one transaction, or not at all.
 
     `wait`: nothing runs until then (0 = go on at once; None with `until_person` = until an approval or the deadline). `first_effect` stamps the row
-    before the first write. `done` ends the operation; the incident is then closed with `incident_outcome` unless that is "".
+    before the first write. `done` ends the operation; the incident is then closed with `incident_outcome` unless that is "". `suspect` is the release
+    that the incident is found to be about: the incident keeps it, and joins the others of the same cause.
     """
 
     phase: str
@@ -343,6 +345,7 @@ class Transition:
     wait: timedelta = timedelta(0)
     until_person: datetime | None = None
     first_effect: bool = False
+    suspect: Release | None = None
     suspect_key: str | None = None
     goal_key: str | None = None
     act_before: datetime | None = None
@@ -413,6 +416,10 @@ class Alerts(Protocol):
 
     async def incident(self, incident_id: str) -> Incident | None: ...
     async def open_incidents(self) -> Sequence[Incident]: ...
+    async def burning(self) -> Sequence[Burning]:
+        """The open incidents whose suspect is known, oldest first."""
+        ...
+
     async def close_incident(self, incident_id: str, *, outcome: str, at: datetime) -> None: ...
 
 

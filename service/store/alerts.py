@@ -3,14 +3,15 @@
 import hashlib
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.domain.model import AlertNotice, Episode, Incident, RawDelivery, TargetId
+from service.domain.grouping import Burning
+from service.domain.model import AlertNotice, Episode, Incident, RawDelivery, Related, TargetId
 from service.domain.ports import Placement
 from service.store import incidents
 from service.store import tables as t
@@ -129,7 +130,13 @@ class AlertStore:
     async def incident(self, incident_id: str) -> Incident | None:
         """The incident with its episodes, oldest first."""
         async with self._database.read() as connection:
-            return await _incident(connection, incident_id)
+            found = await _incident(connection, incident_id)
+            return None if found is None else (await _with_others(connection, (found,)))[0]
+
+    async def burning(self) -> Sequence[Burning]:
+        """The open incidents whose suspect is known, oldest first."""
+        async with self._database.read() as connection:
+            return await incidents.burning(connection)
 
     async def open_incidents(self) -> Sequence[Incident]:
         """All open incidents, oldest first."""
@@ -167,7 +174,7 @@ class AlertStore:
                 query = query.where(t.incident.c.closed_at.is_(None) if is_open else t.incident.c.closed_at.is_not(None))
             ids = (await connection.execute(query.where(t.incident.c.target == target) if target else query)).scalars().all()
             found = [await _incident(connection, one) for one in ids]
-            return tuple(i for i in found if i is not None)
+            return await _with_others(connection, [i for i in found if i is not None])
 
     async def close_incident(self, incident_id: str, *, outcome: str, at: datetime) -> None:
         """Close it; closing a closed one changes nothing."""
@@ -403,7 +410,18 @@ async def _incident(connection: AsyncConnection, incident_id: str) -> Incident |
         outcome=row["outcome"],
         group_id=row["group_id"],
         episodes=tuple(_episode(one) for one in rows.mappings()),
+        suspect=None if row["suspect"] is None else incidents.RELEASE.validate_python(row["suspect"]),
     )
+
+
+async def _with_others(connection: AsyncConnection, found: Sequence[Incident]) -> tuple[Incident, ...]:
+    """The same, each with the other incidents of its group."""
+    columns = [t.incident.c[name] for name in ("id", "target", "group_id", "closed_at")]
+    query = sa.select(*columns).where(t.incident.c.group_id.in_({one.group_id for one in found})).order_by(t.incident.c.opened_at, t.incident.c.id)
+    groups: dict[str, list[Related]] = {}
+    for row in await connection.execute(query) if found else ():
+        groups.setdefault(row.group_id, []).append(Related(id=row.id, target=TargetId.parse(row.target), is_open=row.closed_at is None))
+    return tuple(replace(one, same_cause=tuple(other for other in groups.get(one.group_id, ()) if other.id != one.id)) for one in found)
 
 
 def _episode(row: Mapping[Any, Any]) -> Episode:

@@ -3,12 +3,19 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import sqlalchemy as sa
+from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.domain.model import Operation, TargetId
+from service.domain import grouping
+from service.domain.grouping import Burning
+from service.domain.model import Operation, Release, TargetId
 from service.domain.ports import AuditEvent, Placement
 from service.store import tables as t
 from service.store.events import append
+
+RELEASE = TypeAdapter(Release)
+"""A release as the column `suspect` holds it."""
 
 
 async def episodes_joined(connection: AsyncConnection, incident_id: str, joined: Sequence[Placement], *, opens_for: TargetId | None, at: datetime) -> None:
@@ -41,6 +48,47 @@ async def operation_ended(connection: AsyncConnection, operation: Operation, *, 
     await append(connection, operation.incident_id, (row,))
     if closes_with:
         await close(connection, operation.incident_id, outcome=closes_with, at=at)
+
+
+async def burning(connection: AsyncConnection) -> Sequence[Burning]:
+    """The open incidents whose suspect is known, oldest first."""
+    columns = [t.incident.c[name] for name in ("id", "group_id", "target", "opened_at", "began_at", "suspect")]
+    query = sa.select(*columns).where(t.incident.c.closed_at.is_(None), t.incident.c.suspect.is_not(None))
+    return tuple(
+        Burning(
+            incident_id=row.id,
+            group_id=row.group_id,
+            target=TargetId.parse(row.target),
+            opened_at=row.opened_at,
+            began_at=row.began_at,
+            suspect=RELEASE.validate_python(row.suspect),
+        )
+        for row in await connection.execute(query.order_by(t.incident.c.opened_at, t.incident.c.id))
+    )
+
+
+async def suspected(connection: AsyncConnection, incident_id: str, suspect: Release, at: datetime) -> None:
+    """It is about this release; with the open incidents of the same cause it is one group from now on, under the name of the oldest.
+
+    Written by the one transaction that writes at a time: of two that find their suspects at once, the later one sees the earlier.
+    """
+    row = RELEASE.dump_python(suspect, mode="json")
+    await connection.execute(t.incident.update().where(t.incident.c.id == incident_id).values(suspect=row))
+    found = await burning(connection)
+    mine = next((one for one in found if one.incident_id == incident_id), None)
+    if mine is None:  # closed meanwhile: it joins nobody
+        return
+    joined = [(other, why) for other, why in grouping.same_cause(mine, found) if other.group_id != mine.group_id]
+    if not joined:
+        return
+    groups = {mine.group_id, *(other.group_id for other, _ in joined)}
+    together = min((one for one in found if one.group_id in groups), key=lambda one: (one.opened_at, one.incident_id)).group_id
+    await connection.execute(t.incident.update().where(t.incident.c.group_id.in_(groups)).values(group_id=together))
+    for other, why in joined:
+        for one, its in ((mine, other), (other, mine)):
+            says = f"the same cause as incident {its.incident_id} of {its.target}: {why}"
+            rows = (AuditEvent(kind="grouped", says=says, at=at, body={"group": together, "incident": its.incident_id, "target": str(its.target)}),)
+            await append(connection, one.incident_id, rows)
 
 
 async def close(connection: AsyncConnection, incident_id: str, *, outcome: str, at: datetime) -> None:

@@ -145,6 +145,8 @@ class OperationStore:
                 await self._append(connection, after, transition.events, transition.spans, transition.messages, at)
                 if transition.hold is not None:
                     await holds.change(connection, operation, transition.hold, at)
+                if transition.suspect is not None and after.incident_id is not None:
+                    await incidents.suspected(connection, after.incident_id, transition.suspect, at)
                 if transition.done is not None:
                     await incidents.operation_ended(connection, after, closes_with=transition.incident_outcome, at=at)
                 if waits and wake is not None:

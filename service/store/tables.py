@@ -120,7 +120,8 @@ incident = sa.Table(
     sa.Column("began_at", Utc, nullable=False),
     sa.Column("closed_at", Utc),
     sa.Column("outcome", sa.String(32), nullable=False),
-    sa.Column("group_id", sa.String(64), nullable=False),
+    sa.Column("group_id", sa.String(64), nullable=False, index=True),
+    sa.Column("suspect", sa.JSON(none_as_null=True), nullable=True),
 )
 sa.Index("incident_open_target", incident.c.target, unique=True, sqlite_where=incident.c.closed_at.is_(None), postgresql_where=incident.c.closed_at.is_(None))
 

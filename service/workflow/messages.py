@@ -1,10 +1,10 @@
 """What the person on call is told, as JSON with the text in it: title, why, what now, where to look. Said in the sentences of the findings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.domain.model import Episode, Json, Operation, Outcome
+from service.domain.model import Episode, Json, Operation, Outcome, TargetId
 from service.domain.planning.plan import Plan
 from service.domain.ports import Message
 from service.domain.secrets import without_secrets
@@ -62,6 +62,13 @@ def message(
         body |= {"plan_digest": plan.digest, "from": plan.suspect.title, "to": plan.goal.title}
     told_so = without_secrets(body)
     return tuple(Message(channel=channel, key=key, body=told_so) for channel in told.channels)
+
+
+def also(one: Message, line: str, targets: Sequence[TargetId]) -> Message:
+    """The message with a line about other targets of the same cause, and their ids for machines; as it is when there are none."""
+    if not targets or isinstance(one.body, bytes):
+        return one
+    return replace(one, body={**one.body, **without_secrets({"text": f"{one.body['text']}\n{line}", "same_cause": [str(target) for target in targets]})})
 
 
 def stumbled(told: Told, operation: Operation, says: str, at: datetime) -> tuple[Message, ...]:

@@ -22,21 +22,21 @@ async def list_incidents(call: Call) -> Answer:
         return await call.parts.alerts.incidents(target=str(target or ""), is_open=is_open, behind=behind, limit=limit)
 
     found = await pages.page(call, read, position=lambda one: (one.opened_at, one.id), sees=lambda one: call.caller.sees(one.target))
-    return pages.answer(call, "incidents", [views.incident(one, addresses=call.addresses) for one in found.rows], found.cursor)
+    return pages.answer(call, "incidents", [views.incident(one, addresses=call.addresses, sees=call.caller.sees) for one in found.rows], found.cursor)
 
 
 async def get_incident(call: Call) -> Answer:
     """One incident."""
     found = await _load(call)
     operations = await call.parts.operations.find(incident_id=found.id)
-    return Answer(body=views.incident_detail(found, [summary(call, one) for one in operations], addresses=call.addresses))
+    return Answer(body=views.incident_detail(found, [summary(call, one) for one in operations], addresses=call.addresses, sees=call.caller.sees))
 
 
 async def list_events(call: Call) -> Answer | web.StreamResponse:
     """What happened to it, in the order of the commits; as a stream until it is closed."""
     after, found = call.after(), await _load(call)
     if call.prefers(MEDIA_TYPE):
-        return await stream(call, found, lambda now: views.incident(now, addresses=call.addresses) if isinstance(now, Incident) else {})
+        return await stream(call, found, lambda now: views.incident(now, addresses=call.addresses, sees=call.caller.sees) if isinstance(now, Incident) else {})
     return Answer(body=views.incident_events(found, await call.parts.events.of(found.id), after))
 
 

@@ -34,11 +34,14 @@ class Deciding(Chapter):
     """From the beginning to the word go, or to an early end."""
 
     async def begin(self, op: Operation, data: Attempt) -> Transition:
-        """Look at the target, ask every rule, and let mode and policy say what happens."""
+        """Look at the target, ask every rule, and let mode and policy say what happens; the incident is told whom it is about, however that ends."""
         started = self._p.clock.now()
         policy = self._p.examiner.policy(op.target)
         deadline = policy.act_within if op.mode is Mode.AUTO else policy.approve_within
         found = await self._tale.examine(op, data, deadline)
+        return replace(await self._judged(op, data, found, policy, started), suspect=found.case.suspect)
+
+    async def _judged(self, op: Operation, data: Attempt, found: Examination, policy: TargetPolicy, started: datetime) -> Transition:
         now = self._p.clock.now()
         decision = self._tale.settles(op, found, decide(op.mode, found.verdict, policy, override=_asked(op, data)))
         data = replace(data, plan=found.plan, onset=found.onset, verdicts=data.verdicts + 1)

@@ -5,7 +5,11 @@ Each function takes the row and answers one `Transition`; nothing is remembered 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
+from service.domain import grouping
+from service.domain.errors import UnavailableError
+from service.domain.grouping import Burning
 from service.domain.model import Operation, Outcome
 from service.domain.ports import Transition
 from service.workflow.chapters.acting import Acting
@@ -14,6 +18,7 @@ from service.workflow.chapters.deciding import Deciding
 from service.workflow.chapters.taking_back import TakingBack
 from service.workflow.chapters.tale import Ports, Tale
 from service.workflow.chapters.verifying import Verifying
+from service.workflow.messages import also
 from service.workflow.record import Attempt, load
 
 
@@ -23,6 +28,7 @@ class Story:
     def __init__(self, ports: Ports, tale: Tale) -> None:
         deciding, verifying, taking_back = Deciding(ports, tale), Verifying(ports, tale), TakingBack(ports, tale)
         self._tale = tale
+        self._alerts = ports.alerts
         self._acting = acting = Acting(ports, tale, verifying)
         self._phases: Mapping[str, Callable[[Operation, Attempt], Awaitable[Transition]]] = {
             BEGIN: deciding.begin,
@@ -45,6 +51,32 @@ class Story:
 
     async def advance(self, operation: Operation) -> Transition:
         """The next transition of the operation. TemporaryError and UnavailableError may pass through: the engine tries again."""
+        return await self._with_others(operation, await self._advance(operation))
+
+    async def _with_others(self, operation: Operation, transition: Transition) -> Transition:
+        """Whoever is told of it is told which other targets burn for the same cause: to look at one cause is less work than to look at each target."""
+        if not transition.messages or operation.incident_id is None:
+            return transition
+        try:
+            incident = await self._alerts.incident(operation.incident_id)
+            suspect = transition.suspect or (incident.suspect if incident else None)
+            burning = await self._alerts.burning() if suspect else ()
+        except UnavailableError:  # what was done must be written down; the line is missing then, and the incident shows it
+            return transition
+        if incident is None or suspect is None:
+            return transition
+        mine = Burning(
+            incident_id=incident.id,
+            group_id=incident.group_id,
+            target=incident.target,
+            opened_at=incident.opened_at,
+            began_at=incident.began_at,
+            suspect=suspect,
+        )
+        others = grouping.same_cause(mine, burning)
+        return replace(transition, messages=tuple(also(one, grouping.says(others), [other.target for other, _ in others]) for one in transition.messages))
+
+    async def _advance(self, operation: Operation) -> Transition:
         data = load(operation)
         if operation.cancel_requested and operation.phase == VERIFY:
             says = self._tale.cancelled(operation)

@@ -345,3 +345,15 @@ def test_what_is_due_is_rounded_and_what_is_over_counts_whole_units_only() -> No
 def test_colour_comes_only_on_a_terminal() -> None:
     assert "\x1b[" in printed(render.word("block"), color=True)
     assert printed(render.word("block")) == "block\n"
+
+
+def test_incidents_of_one_cause_are_named_in_the_list_and_in_the_incident() -> None:
+    others = [{"id": "inc_2", "target": "prod:cart", "state": "open"}, {"id": "inc_3", "target": "prod:mail", "state": "closed"}]
+    one = documents.incident(same_cause=others, suspect={"key": "k", "title": "42 (v2.5.0 · c0ffee0)", "started_at": "2026-05-04T11:58:00Z"})
+    listed = printed(render.incidents({"incidents": [one, documents.incident()]}, NOW))
+    assert "same cause" in listed
+    assert "prod:cart" in listed
+    assert "(prod:mail)" in listed
+    story = printed(render.incident(one, documents.incident_events(), NOW))
+    assert "suspect: 42 (v2.5.0 · c0ffee0)" in story
+    assert "for the same cause: prod:cart, (prod:mail)" in story

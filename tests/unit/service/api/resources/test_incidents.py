@@ -1,6 +1,8 @@
-from service.domain.model import Incident
+from service.domain.model import Incident, TargetId
+from service.store import incidents
 from tests.unit.service.api.conftest import Api
 from tests.unit.service.api.world import CHECKOUT, NOW, World
+from tests.unit.service.domain import made
 
 
 async def test_an_incident_shows_its_alert_episodes_and_why_they_are_its(world: World, api: Api) -> None:
@@ -63,3 +65,18 @@ async def test_the_events_of_a_hidden_incident_are_not_there(world: World, api: 
     token = world.token("operations:read", targets=["staging:*"])
     assert (await api.get(f"/v1/incidents/{incident}/events", token=token)).code == "not_found"
     assert (await api.get(f"/v1/incidents/{incident}/events", token=world.token("targets:read"))).code == "missing_scope"
+
+
+async def test_incidents_of_one_cause_name_each_other_and_their_suspect_but_no_hidden_target(world: World, api: Api) -> None:
+    hidden = TargetId("staging", "cart")
+    mine, other = await world.incident(), await world.incident(hidden)
+    async with world.database.write() as connection:
+        for one in (mine, other):
+            await incidents.suspected(connection, one, made.SUSPECT, NOW)
+    got = (await api.get(f"/v1/incidents/{mine}")).body
+    assert got["group"] in {mine, other}
+    assert got["same_cause"] == [{"id": other, "target": "staging:cart", "state": "open"}]
+    assert (got["suspect"]["key"], got["suspect"]["title"]) == (made.SUSPECT.key, made.SUSPECT.title)
+    token = world.token("operations:read", targets=["prod:*"])
+    (listed,) = (await api.get("/v1/incidents", token=token)).body["incidents"]
+    assert (listed["id"], listed["same_cause"]) == (mine, [])

@@ -1,0 +1,138 @@
+"""Incidents of one cause, from the operation that finds its suspect to the message and the incident's story."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from service.domain.errors import UnavailableError
+from service.domain.grouping import Burning
+from service.domain.model import Incident, Mode, Outcome, Release, TargetId
+from service.domain.policy import AlertMapping
+from service.domain.ports import Placement, Transition
+from service.store.alerts import AlertStore
+from tests.fakes.store import delivery, notice
+from tests.fakes.store import operation as made_operation
+from tests.unit.service.domain import made
+from tests.unit.service.workflow.stage import OTHER, POLICY, TARGET, Stage
+
+WEB = TargetId("prod", "web")
+TOLD = "1 other target burns for the same cause (their suspect releases come from one revision, c0ffee0): prod:cart."
+
+
+async def burns(stage: Stage, target: TargetId, *, suspect: Release | None = made.SUSPECT) -> str:
+    """An incident of another target, with an operation that found its suspect; answers the incident's id."""
+    delivered = await stage.alerts.accept(delivery(notice(str(target), starts_at=made.BEGAN), at=stage.clock.now()))
+    (episode,) = await stage.alerts.undecided(delivered)
+    (incident,) = await stage.alerts.place([Placement(episode=episode, disposition="placed", says="", target=target, rung="label")], stage.clock.now())
+    now = stage.clock.now()
+    operation = made_operation(f"op_{target}", target=target, incident_id=incident.id, created_at=now, updated_at=now)
+    await stage.operations.begin(operation, (), ())
+    assert await stage.operations.commit(operation, Transition(phase="act", data=operation.data, suspect=suspect), now)
+    await stage.clock.sleep(1)
+    return incident.id
+
+
+async def checkout(stage: Stage) -> str:
+    """The incident of the stage's own target, with its operation begun."""
+    stage.mapping = (AlertMapping(labels={"namespace": "shop"}, target=str(TARGET)),)
+    stage.use(stage.policies.of(TARGET))
+    delivered = await stage.alerts.accept(delivery(replace(notice(starts_at=made.BEGAN), labels=stage.trigger().labels)))
+    await stage.correlator.place(delivered)
+    (operation,) = await stage.operations.find(target=str(TARGET))
+    assert operation.incident_id is not None
+    return operation.incident_id
+
+
+async def incident(stage: Stage, identity: str) -> Incident:
+    found = await stage.alerts.incident(identity)
+    assert found is not None
+    return found
+
+
+async def kinds(stage: Stage, identity: str) -> list[str]:
+    return [one.kind for one in await stage.operations.events(identity)]
+
+
+async def test_the_incident_knows_its_suspect_as_soon_as_the_operation_does(stage: Stage) -> None:
+    mine = await checkout(stage)
+    assert (await incident(stage, mine)).suspect is None
+    (operation,) = await stage.operations.find(target=str(TARGET))
+    await stage.step(operation.id)
+    assert (await incident(stage, mine)).suspect == made.SUSPECT
+
+
+async def test_incidents_of_one_cause_are_one_group_named_by_the_oldest(stage: Stage) -> None:
+    first, second, third = await burns(stage, OTHER), await burns(stage, WEB), await burns(stage, TargetId("eu", "web"))
+    for one in (first, second, third):
+        found = await incident(stage, one)
+        assert found.group_id == first
+        assert {other.id for other in found.same_cause} == {first, second, third} - {one}
+    (row,) = [one for one in await stage.operations.events(second) if one.kind == "grouped"][:1]
+    assert row.says == f"the same cause as incident {first} of prod:cart: their suspect releases come from one revision, c0ffee0"
+
+
+async def test_two_groups_become_one_when_an_incident_belongs_to_both(stage: Stage) -> None:
+    far = replace(made.SUSPECT, key="far", sources=(replace(made.SUSPECT.sources[0], revision="f" * 40),), started_at=made.STARTED + timedelta(hours=1))
+    first, second = await burns(stage, OTHER), await burns(stage, WEB, suspect=far)
+    assert (await incident(stage, second)).group_id == second
+    both = replace(made.SUSPECT, key="both", sources=(*made.SUSPECT.sources, *far.sources))
+    third = await burns(stage, TargetId("prod", "mail"), suspect=both)
+    assert {(await incident(stage, one)).group_id for one in (first, second, third)} == {first}
+
+
+async def test_an_incident_with_nothing_in_common_or_none_under_suspicion_stays_alone(stage: Stage) -> None:
+    first, alone = await burns(stage, OTHER), await burns(stage, WEB, suspect=None)
+    assert (await incident(stage, alone)).same_cause == (await incident(stage, first)).same_cause == ()
+    assert "grouped" not in await kinds(stage, first)
+
+
+async def test_an_incident_that_is_over_takes_in_nobody(stage: Stage) -> None:
+    over = await burns(stage, OTHER)
+    await stage.alerts.close_incident(over, outcome="resolved", at=stage.clock.now())
+    later = await burns(stage, WEB)
+    assert (await incident(stage, later)).group_id == later
+
+
+@pytest.mark.parametrize("mode", [Mode.APPROVE, Mode.AUTO])
+async def test_promise_13_who_is_told_is_told_what_else_burns_for_the_same_cause(stage: Stage, mode: Mode) -> None:
+    await stage.prepare()
+    stage.use(replace(POLICY, mode=mode))
+    await burns(stage, OTHER)
+    mine = await checkout(stage)
+    (operation,) = await stage.operations.find(target=str(TARGET))
+    await stage.drive(identity=operation.id)
+    (message, *_) = await stage.messages()
+    assert message["event"] == ("approval_wanted" if mode is Mode.APPROVE else "recovered")
+    assert message["text"].endswith(f"\n{TOLD}")
+    assert message["same_cause"] == ["prod:cart"]
+    assert (await incident(stage, mine)).group_id != mine
+
+
+async def test_a_message_about_a_target_that_burns_alone_says_nothing_of_others(stage: Stage) -> None:
+    await stage.prepare()
+    await checkout(stage)
+    (operation,) = await stage.operations.find(target=str(TARGET))
+    assert (await stage.drive(identity=operation.id)).outcome is Outcome.RECOVERED
+    (message,) = await stage.messages()
+    assert "same cause" not in message["text"]
+    assert "same_cause" not in message
+
+
+class Away(AlertStore):
+    """A store that is away when it is asked for what burns."""
+
+    async def burning(self) -> tuple[Burning, ...]:
+        raise UnavailableError("the store is away")
+
+
+async def test_what_was_done_is_written_down_though_the_others_cannot_be_read(stage: Stage) -> None:
+    stage.alerts = Away(stage.database)
+    stage.use(POLICY)
+    await stage.prepare()
+    await burns(stage, OTHER)
+    await checkout(stage)
+    (operation,) = await stage.operations.find(target=str(TARGET))
+    assert (await stage.drive(identity=operation.id)).outcome is Outcome.RECOVERED
+    (message,) = await stage.messages()
+    assert "same_cause" not in message
