@@ -556,7 +556,8 @@ def hold(document: Doc, now: datetime) -> RenderableType:
         Text(f"since {ago(document.get('opened_at'), now)}, owner {text(document.get('owner'))}, next review {ago(document.get('review_at'), now)}"),
     ]
     if document.get("reviews"):
-        lines.append(Text(f"{document['reviews']} reviews came and went", style="yellow"))
+        count = int(document["reviews"])
+        lines.append(Text(f"{count} {'review' if count == 1 else 'reviews'} came and went", style="yellow"))
     for one in _docs(document.get("releases")):
         what = f"only it has {text(one.get('bad'))}" if one.get("bad") else "what only it has is not known yet"
         lines.append(Text(f"held    {text(one.get('title'))}: {what}"))
@@ -567,9 +568,11 @@ def hold(document: Doc, now: datetime) -> RenderableType:
         lines.append(Text(f"desired {text(seen.get('desired'))[:12] or 'not known'}: {text(seen.get('says'))}"))
         lines += [Text(f"changed {trouble}", style="yellow") for trouble in seen.get("troubles") or ()]
         if seen.get("operation"):
-            lines.append(command(f"last tried: backout operations show {short(seen['operation'])}"))
+            lines.append(command(f"last tried: backout audit {short(seen['operation'])}"))
     else:
         lines.append(Text("it was not looked at yet"))
+    if document.get("state") != "ended":
+        lines.append(command(f"To end it by hand: backout holds end {short(document.get('id'))} --reason …"))
     return Group(*lines)
 
 

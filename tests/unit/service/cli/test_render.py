@@ -168,7 +168,16 @@ def test_a_hold_says_what_it_keeps_away_what_it_waits_for_and_what_changed() -> 
     assert "changed the hold mark was taken off the target" in shown
     ended = text_of(render.hold(documents.ended_hold(), NOW))
     assert "ended by user:alice: v3.1.1 is live" in ended
+    assert "backout holds end" not in ended
     assert "it was not looked at yet" in text_of(render.hold(documents.hold(), NOW))
+
+
+def test_a_hold_says_what_a_person_can_do_next() -> None:
+    full = documents.full_hold()
+    shown = text_of(render.hold({**full, "reviews": 1, "watch": {**full["watch"], "operation": documents.OPERATION}}, NOW))
+    assert f"last tried: backout audit {render.short(documents.OPERATION)}" in shown
+    assert f"To end it by hand: backout holds end {render.short(full['id'])} --reason …" in shown
+    assert "1 review came and went" in shown
 
 
 def test_orphaned_marks_stand_below_the_holds_with_what_takes_them_off() -> None:
