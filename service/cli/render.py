@@ -428,6 +428,8 @@ def ended(document: Doc) -> RenderableType:
         lines.append(Text(f"overridden: {rules}, confirmed by {by}: {because}"))
     if document.get("hold"):
         lines.append(Text(f"hold {short(document['hold'])} keeps the bad release away: backout holds"))
+    if outcome == "refused":
+        lines.append(command(f"what speaks against it now, and what instead: backout check {text(document.get('target'))}"))
     lines.append(Text(f"the whole story: backout audit {short(document.get('id'))}", style="dim"))
     return Group(*lines)
 
