@@ -1,5 +1,6 @@
 """Gives auto-sync back exactly as it was, only while it is as we left it."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 
@@ -72,6 +73,7 @@ class RestoreAutoSync(ArgoStep):
     async def act(self, intent: Intent, guard: Guard) -> None:
         remembered = intent["remembered"]["automated"]
         if judging.same_automated(reading.automated_of((await self.t.get(intent)).app), remembered):
+            await self._take_mark_off(intent, guard)
             return
 
         def restore(app: reading.Body) -> Sequence[Mapping[str, Json]]:
@@ -96,11 +98,21 @@ class RestoreAutoSync(ArgoStep):
         app = (await self.t.get(intent)).app
         remembered = intent["remembered"]["automated"]
         if judging.same_automated(reading.automated_of(app), remembered):
-            left = "; the hold mark is still there, for nothing renders" if reading.marker_of(app) == intent["marker"] else ""
+            left = "; the hold mark is still there" if reading.marker_of(app) == intent["marker"] else ""
             return Observation(seen=Seen.DONE, says=f"auto-sync is as it was{left}")
         if judging.as_written(app, remembered):
             return self.t.not_seen(intent, "auto-sync is still stopped")
         return Observation(seen=Seen.FOREIGN, says="somebody else changed auto-sync")
+
+    async def _take_mark_off(self, intent: Intent, guard: Guard) -> None:
+        """Whoever gave auto-sync back left our mark, and under a mark of nobody's hold no later rollback begins. A sign only, so trouble with it is none."""
+
+        def unmark(app: reading.Body) -> Sequence[Mapping[str, Json]]:
+            return [patches.uid_test(app), *patches.remove_mark(app, str(intent["marker"]))]
+
+        if patches.remove_mark((await self.t.get(intent)).app, str(intent["marker"])):
+            with contextlib.suppress(RefusedError):
+                await self.t.patch_or_refuse(intent, unmark, guard)
 
     async def _was_looked_at(self, app: reading.Body, intention: Intention) -> None:
         """RefusedError unless Argo CD answered a refresh since the release went live: else what is desired may have moved without anybody knowing."""

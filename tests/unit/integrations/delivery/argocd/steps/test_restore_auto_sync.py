@@ -40,7 +40,9 @@ async def test_whoever_took_the_stop_back_has_done_our_work(auto: Stage) -> None
     steps, intention, _ = await stopped(auto)
     auto.sandbox.write_by_kubernetes("web", lambda app: app["spec"]["syncPolicy"].update(automated=dict(AUTO)))
     seen = await restore(auto, steps, intention)
-    assert (seen.seen, automated(await auto.raw("web"))) == (Seen.DONE, AUTO)
+    app = await auto.raw("web")
+    assert (seen.seen, seen.says, automated(app)) == (Seen.DONE, "auto-sync is as it was", AUTO)
+    assert HOLD not in (app["metadata"].get("annotations") or {})  # a mark that nobody explains would bar every later rollback
 
 
 async def test_what_a_person_changed_since_is_not_undone(auto: Stage) -> None:
