@@ -18,9 +18,10 @@ from service.workflow.chapters.chapter import MAX_VERDICTS, STUCK_AFTER, WAITING
 from service.workflow.chapters.story import Story
 from service.workflow.chapters.tale import Closing, Ports, Tale
 from service.workflow.examine import Examination
+from service.workflow.forward import mark_of
 from service.workflow.record import Attempt
 
-__all__ = ["MAX_VERDICTS", "STUCK_AFTER", "WAITING", "Ports", "RollbackStory", "own_marker"]
+__all__ = ["MAX_VERDICTS", "STUCK_AFTER", "WAITING", "Ports", "RollbackStory"]
 
 
 class RollbackTale(Tale):
@@ -64,7 +65,7 @@ class RollbackTale(Tale):
             hold_id=hold.id,
             joins_hold=True,
             held_before=data.plan.suspect.key in hold.held,
-            own_marker=own_marker(state.value.marker, hold) if isinstance(state, Known) else "",
+            own_marker=mark_of(state.value.marker, hold, await self._p.holds.releases(hold.id)) if isinstance(state, Known) else "",
         )
 
     def first_write(self, op: Operation, data: Attempt, plan: Plan, intent: Mapping[str, Json], now: datetime) -> tuple[Attempt, HoldChange | None]:
@@ -194,11 +195,6 @@ def _left(data: Attempt, plan: Plan) -> str:
 
 def _titles(plan: Plan) -> str:
     return " and ".join(one.title for one in _bad(plan))
-
-
-def own_marker(marker: str, hold: Hold) -> str:
-    """The marker on the target, if it is the one of our own open hold."""
-    return marker if f"operation={hold.operation_id}" in marker else ""
 
 
 class RollbackStory(Story):

@@ -1584,6 +1584,34 @@ async def test_promise_5_only_the_mark_of_our_own_open_hold_is_told_as_ours(stag
     assert [marker for step, marker in delivery.markers if step == BACK] == [whose if told else ""]
 
 
+async def once_more(stage: Stage, handle: str, identity: str, *, auto_sync: bool) -> None:
+    """Under the open hold a newer release turned out to be bad too, and a person went back from it."""
+    stage.clock.pass_(minutes=30)
+    newer = made.release(handle, version=f"v2.5.{handle}", revision=f"d{handle}" + "0" * 37, started_at=stage.clock.now())
+    stage.app.history.insert(0, newer)
+    stage.app.images[newer.key] = made.NEW_IMAGE
+    stage.app.auto_sync, stage.app.desired_revision = auto_sync, newer.revision
+    await stage.watcher.look(TARGET)
+    found = await stage.desk.check(TARGET)
+    assert found.plan is not None
+    names = tuple(f.rule for f in found.plan.verdict.findings if f.answer and not f.waived)
+    await stage.begin(mode=Mode.APPROVE, automatic=False, identity=identity, confirmed=record.Confirmed(digest=found.plan.digest, names=names))
+    assert (await stage.drive(identity=identity)).outcome is Outcome.RECOVERED
+
+
+async def test_promise_7_the_mark_of_whichever_operation_opened_or_joined_the_hold_is_ours(stage: Stage) -> None:
+    stage.app.auto_sync = False
+    await stage.recovered()
+    await once_more(stage, "44", "op_2", auto_sync=True)  # a person turned auto-sync on; this one stopped it, so the hold is its own now
+    hold, mark = await stage.hold(), stage.app.marker
+    assert hold is not None
+    assert (hold.operation_id, mark.split()[0]) == ("op_2", "operation=op_1")
+    delivery = played_by(stage, Listening)
+    assert isinstance(delivery, Listening)
+    await once_more(stage, "46", "op_3", auto_sync=False)
+    assert [told for step, told in delivery.markers if step == BACK] == [mark]
+
+
 BURNED = replace(made.release("41", version="v2.4.7", revision="d" * 40, started_at=made.STARTED - timedelta(minutes=20)), key="key-burned")
 
 
