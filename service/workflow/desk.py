@@ -8,9 +8,9 @@ from typing import Protocol
 from service.domain import keys, spans
 from service.domain.derived import desired_content, desired_content_keys
 from service.domain.errors import BackoutError, ConflictError, NotFoundError, RefusedError
-from service.domain.facts import Absent, Facts
+from service.domain.facts import Absent, Fact, Facts
 from service.domain.holding import HeldRelease, Standing, judge
-from service.domain.model import Actor, Hold, Json, Mode, Operation, OperationKind, TargetId
+from service.domain.model import Actor, Hold, Json, Mode, Operation, OperationKind, TargetId, Way
 from service.domain.planning.plan import Plan, Step
 from service.domain.policy import another_person
 from service.domain.ports import (
@@ -30,9 +30,11 @@ from service.domain.ports import (
     Work,
     no_fence,
 )
+from service.domain.rule import Case
 from service.workflow import record
 from service.workflow.correlate import accepted_span
 from service.workflow.examine import Examination, Examiner
+from service.workflow.forward import mark_of
 
 NOBODY = Actor(kind="user", name="nobody")
 
@@ -216,11 +218,11 @@ class Desk:
             why = await self._comes_back(delivery, hold, fact.value)
             if why:
                 raise RefusedError(f"{why}: release a fix first, or use --leave-auto-sync-off, or --accept-bad to let it come back")
-        told = "auto-sync left as it is"
-        if not hold.remembered.get("stopped"):
-            told = await self._unmark(delivery, hold)
-        elif not leave_auto_sync_off:
-            told = await self._give_back(delivery, hold)
+        told = "auto-sync left as it is" if hold.remembered.get("stopped") else "there was no auto-sync to give back"
+        if hold.remembered.get("stopped") and not leave_auto_sync_off:
+            told = await self._give_back(delivery, hold, fact)
+        left = f"everything is stopped: {stopped}" if stopped else await self._take_mark_off(delivery, hold)
+        told += f"; the mark on the target may still be there: {left}" if left else ""
         now = self._clock.now()
         if not await self._holds.end(hold_id, by=str(actor), because=reason, at=now):
             raise ConflictError(f"hold {hold_id} was ended meanwhile")
@@ -260,15 +262,42 @@ class Desk:
             case _:
                 return f"whether what is desired now still is what was rolled back is unknown: {judged.says}"
 
-    async def _unmark(self, delivery: Delivery, hold: Hold) -> str:
-        """Take our mark off a target that had no auto-sync to give back; the mark is a sign only, so trouble with it does not keep the hold."""
-        try:
-            await self._give_back(delivery, hold)
-        except RefusedError as error:
-            return f"the mark on the target is still there: {error}"
-        return "there was no auto-sync to give back"
+    async def _take_mark_off(self, delivery: Delivery, hold: Hold) -> str:
+        """Take off what is still there of our mark, for under a mark of nobody's hold no later rollback begins; answers why it may be there still.
 
-    async def _give_back(self, delivery: Delivery, hold: Hold) -> str:
+        It is a sign only, so trouble with it does not keep the hold.
+        """
+        fact = await delivery.read(keys.state(hold.target))
+        if isinstance(fact, Absent):
+            return fact.why
+        marker, live, now = mark_of(fact.value.marker, hold, await self._holds.releases(hold.id)), fact.value.current, self._clock.now()
+        if not marker:
+            return ""
+        if live is None:
+            return "what is live is not known"
+        facts = Facts({keys.state(hold.target): fact}, now)
+        policy = self._examiner.policy(hold.target)
+        case = Case(target=hold.target, policy=policy, suspect=live, goal=live, way=Way.FORWARD, facts=facts, context={"live_already": True})
+        steps = [step for offer in delivery.offers(case) if offer.way is Way.FORWARD for step in offer.steps if step.effect]
+        intention = Intention(
+            target=hold.target,
+            uid=fact.value.uid,
+            operation_id=hold.operation_id,
+            suspect=live,
+            goal=live,
+            not_before=None,
+            marker="",
+            at=now,
+            own_marker=marker,
+        )
+        try:
+            for step in steps:
+                await self._carry_out(delivery, step, intention)
+        except BackoutError as error:
+            return str(error)
+        return "" if steps else "the delivery system offers no step for it"
+
+    async def _give_back(self, delivery: Delivery, hold: Hold, fact: Fact[keys.TargetState]) -> str:
         """Run the compensating step of the operation that opened the hold, by the same port and with the same care."""
         operation = await self._operation(hold.operation_id)
         data = record.load(operation)
@@ -277,7 +306,7 @@ class Desk:
         if plan is None or undo is None:
             return "nothing to give back"
         undo = replace(undo, parameters={**undo.parameters, "after_rollback": True})
-        now = self._clock.now()
+        marker = "" if isinstance(fact, Absent) else mark_of(fact.value.marker, hold, await self._holds.releases(hold.id))
         intention = Intention(
             target=hold.target,
             uid=plan.uid,
@@ -286,22 +315,28 @@ class Desk:
             goal=plan.goal,
             not_before=None,
             marker="",
-            at=now,
+            at=self._clock.now(),
             ours=tuple(one.intent for one in data.tried),
+            own_marker=marker,
         )
         try:
-            intent = await delivery.intend(undo, intention)
-            await delivery.act(undo, intent, self._fence)  # a person asked for it: neither a deadline nor the stop switch of an operation bars it
-            for _ in range(20):
-                seen = await delivery.observe(undo, intent)
-                if seen.seen is Seen.DONE:
-                    return f"done: {undo.says}"
-                if seen.seen in {Seen.FAILED, Seen.FOREIGN}:
-                    raise RefusedError(f"auto-sync could not be given back: {seen.says}")
-                await self._clock.sleep(0.5)
+            await self._carry_out(delivery, undo, intention)
         except BackoutError as error:
             raise RefusedError(f"auto-sync could not be given back, the hold stays: {error}") from error
-        raise RefusedError("whether auto-sync was given back could not be seen; the hold stays")
+        return f"done: {undo.says}"
+
+    async def _carry_out(self, delivery: Delivery, step: Step, intention: Intention) -> None:
+        """To its end, or an error. A person asked for it: neither a deadline nor the stop switch of an operation bars it."""
+        intent = await delivery.intend(step, intention)
+        await delivery.act(step, intent, self._fence)
+        for _ in range(20):
+            seen = await delivery.observe(step, intent)
+            if seen.seen is Seen.DONE:
+                return
+            if seen.seen in {Seen.FAILED, Seen.FOREIGN}:
+                raise RefusedError(seen.says)
+            await self._clock.sleep(0.5)
+        raise RefusedError(f"whether it happened could not be seen: {step.says}")
 
     async def _known(self, target: TargetId) -> None:
         if await self._targets.listed(target) is None:

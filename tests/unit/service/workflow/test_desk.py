@@ -201,8 +201,25 @@ async def test_a_person_may_say_that_the_bad_release_may_come_back(stage: Stage)
 
 async def test_a_person_may_end_the_hold_and_leave_auto_sync_off(stage: Stage) -> None:
     hold = await held(stage)
+    assert stage.app.marker
     await end(stage, hold, leave_auto_sync_off=True)
-    assert (stage.app.auto_sync, stage.delivery.sent, await stage.hold()) == (False, [], None)
+    assert (stage.app.auto_sync, stage.delivery.sent, await stage.hold()) == (False, [UNMARK], None)
+    assert stage.app.marker == ""  # a mark that no hold explains would bar every later rollback
+    assert (await stage.events())[-1].says.endswith("(auto-sync left as it is)")
+
+
+async def test_a_mark_of_somebody_else_is_left_alone_at_the_end_of_a_hold(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.app.marker = "operation=op_99 suspect=x goal=y"
+    await end(stage, hold, leave_auto_sync_off=True)
+    assert (stage.app.marker, stage.delivery.sent) == ("operation=op_99 suspect=x goal=y", [])
+
+
+async def test_a_mark_that_nobody_can_look_at_is_told_at_the_end_of_a_hold(stage: Stage) -> None:
+    hold = await held(stage)
+    stage.delivery.trouble["read"] = TemporaryError("503")
+    await end(stage, hold, leave_auto_sync_off=True)
+    assert (await stage.events())[-1].says.endswith("(auto-sync left as it is; the mark on the target may still be there: 503)")
 
 
 async def test_promise_1_when_nobody_knows_what_would_come_back_the_hold_stays(stage: Stage) -> None:
@@ -248,7 +265,7 @@ async def test_a_mark_that_cannot_be_taken_off_does_not_keep_the_hold(stage: Sta
     stage.delivery.fares[UNMARK] = ["refused"]
     await end(stage, hold)
     assert await stage.hold() is None
-    assert "the mark on the target is still there" in (await stage.events())[-1].says
+    assert "the mark on the target may still be there: the server said no" in (await stage.events())[-1].says
 
 
 async def test_promise_9_the_end_of_a_hold_is_a_trace_of_its_own_linked_to_the_operation(stage: Stage) -> None:
