@@ -205,9 +205,7 @@ class Desk:
         delivery = self._deliveries.get(hold.target.instance)
         if delivery is None:
             raise RefusedError(f"the delivery instance {hold.target.instance} is not configured any more; configure it, then end the hold")
-        busy = next((o for o in await self._journal.alive() if o.target == hold.target), None)
-        if busy is not None:
-            raise ConflictError(f"operation {busy.id} works on {hold.target} now; wait until it has ended, or cancel it")
+        await self._nobody_works_on(hold.target)
         stopped = await self._stop.reason()
         if stopped and not leave_auto_sync_off:
             raise RefusedError(f"everything is stopped: {stopped}; resume first, or use --leave-auto-sync-off to end the hold alone")
@@ -223,6 +221,7 @@ class Desk:
             told = await self._give_back(delivery, hold, fact)
         left = f"everything is stopped: {stopped}" if stopped else await self._take_mark_off(delivery, hold)
         told += f"; the mark on the target may still be there: {left}" if left else ""
+        await self._nobody_works_on(hold.target)  # one that began meanwhile joined the hold, or goes by it
         now = self._clock.now()
         if not await self._holds.end(hold_id, by=str(actor), because=reason, at=now):
             raise ConflictError(f"hold {hold_id} was ended meanwhile")
@@ -328,7 +327,12 @@ class Desk:
     async def _carry_out(self, delivery: Delivery, step: Step, intention: Intention) -> None:
         """To its end, or an error. A person asked for it: neither a deadline nor the stop switch of an operation bars it."""
         intent = await delivery.intend(step, intention)
-        await delivery.act(step, intent, self._fence)
+
+        async def alone() -> None:
+            await self._fence()
+            await self._nobody_works_on(intention.target)
+
+        await delivery.act(step, intent, alone)
         for _ in range(20):
             seen = await delivery.observe(step, intent)
             if seen.seen is Seen.DONE:
@@ -337,6 +341,12 @@ class Desk:
                 raise RefusedError(seen.says)
             await self._clock.sleep(0.5)
         raise RefusedError(f"whether it happened could not be seen: {step.says}")
+
+    async def _nobody_works_on(self, target: TargetId) -> None:
+        """ConflictError while an operation is alive on the target: an alert may begin one at any time."""
+        busy = next((one for one in await self._journal.alive() if one.target == target), None)
+        if busy is not None:
+            raise ConflictError(f"operation {busy.id} works on {target} now; wait until it has ended, or cancel it")
 
     async def _known(self, target: TargetId) -> None:
         if await self._targets.listed(target) is None:

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -6,8 +7,9 @@ import pytest
 from service.domain import keys
 from service.domain.errors import ConflictError, NotFoundError, RefusedError, TemporaryError
 from service.domain.facts import Absent, Fact, Key
-from service.domain.model import Actor, Hold, Image, Mode, Operation, Outcome, TargetId
-from service.domain.ports import Work
+from service.domain.model import Actor, Hold, Image, Json, Mode, Operation, Outcome, TargetId
+from service.domain.planning.plan import Step
+from service.domain.ports import Intention, Work
 from service.domain.verdict import Answer
 from service.workflow import record
 from tests.fakes.delivery import BACK, RESTORE, UNMARK, FakeDelivery
@@ -393,6 +395,24 @@ async def test_promise_3_a_hold_does_not_end_while_an_operation_works_on_the_tar
     await stage.drive(identity="op_2")
     await end(stage, hold)
     assert await stage.hold() is None
+
+
+@pytest.mark.parametrize("leave_auto_sync_off", [False, True])
+async def test_promise_7_an_operation_that_begins_while_a_hold_is_being_ended_keeps_it(stage: Stage, *, leave_auto_sync_off: bool) -> None:
+    hold = await held(stage)
+    stage.app.desired_revision = "f1f1"
+
+    class Slow(FakeDelivery):
+        async def intend(self, step: Step, intention: Intention) -> Mapping[str, Json]:
+            found = await super().intend(step, intention)
+            await stage.begin(identity="op_2", mode=Mode.APPROVE)  # an alert, in the seconds that the delivery system takes
+            return found
+
+    slow = Slow(stage.clock, TARGET, stage.app)
+    stage.deliveries["prod"] = slow
+    with pytest.raises((ConflictError, RefusedError), match="operation op_2 works on prod:checkout now"):
+        await end(stage, hold, leave_auto_sync_off=leave_auto_sync_off)
+    assert (await stage.hold() is not None, slow.sent, stage.app.auto_sync) == (True, [], False)
 
 
 async def test_an_operation_on_another_target_is_not_in_the_way_of_the_end_of_a_hold(stage: Stage) -> None:
