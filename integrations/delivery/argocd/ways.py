@@ -4,6 +4,8 @@ The steps stand in `steps/`; they are carried out by `hands.py`, which reads the
 ones are not possible.
 """
 
+from dataclasses import replace
+
 from integrations.delivery.argocd import forward, git_revert, left_behind, reading
 from integrations.delivery.argocd.steps import abort, clear_slot, deploy_pinned, mark_hold, pin_source, promote, prove_controller, roll_back, stop_auto_sync
 from service.domain import keys
@@ -34,12 +36,14 @@ def offers(case: Case) -> tuple[Offer, ...]:
         return (_git_revert(state, suspect, goal, f"{_limit(state)}, and release {goal.title} is known from Backout's own record only"),)
     if why := _why_no_way(state, suspect, goal):
         return (_impossible(why),)
-    if why := _why_no_rollback(state):
-        pin = _pin(state, suspect, goal, why)
-        return (_impossible(why), pin, _git_revert(state, suspect, goal, f"{why}; a pin is not possible: {pin.impossible}" if pin.impossible else why))
     found = courses(case)
     rolled_out = found.value if isinstance(found, Derived) else ()  # where they cannot be read, `no_rollout_step_is_in_the_way` says so
     aborts = tuple(abort.plan(state, course.now, suspect) for course in rolled_out if course.aborts)
+    if why := _why_no_rollback(state):
+        pin = _pin(state, suspect, goal, why)
+        revert = _git_revert(state, suspect, goal, f"{why}; a pin is not possible: {pin.impossible}" if pin.impossible else why)
+        by_hand = tuple(replace(step, owner="person") for step in aborts)  # works at once, and no owner of the spec undoes it
+        return (_impossible(why), pin, replace(revert, steps=(*by_hand, *revert.steps)))
     promotions = tuple(promote.plan(state, course.now, goal) for course in rolled_out if promotes(case, course))
     steps = (*_steps(state, suspect, goal, promotions), *_left_behind(case, suspect, goal))
     rights = ("get", "sync", *(("update",) if state.auto_sync else ()), *(("promote",) if promotions else ()))

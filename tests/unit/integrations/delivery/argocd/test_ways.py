@@ -296,6 +296,15 @@ def test_where_a_pin_is_not_possible_either_the_revert_in_git_says_why_both_are_
     assert all(step.owner == "person" for step in revert.steps)
 
 
+def test_where_a_person_reverts_in_git_they_are_told_to_abort_what_is_still_rolled_out_first() -> None:
+    _, _, revert = rolled_out(TAKES_PINS_BACK, HALFWAY, STABLE)
+    assert revert.steps[0].name == "abort"
+    assert all(step.owner == "person" for step in revert.steps)
+    assert "actions run" in revert.steps[0].command
+    _, _, promoted = rolled_out(TAKES_PINS_BACK, PROMOTED, STABLE)
+    assert "abort" not in [step.name for step in promoted.steps]
+
+
 def test_without_a_history_there_is_nothing_to_pin_or_to_revert_to() -> None:
     (only,) = ways.offers(case(replace(BOUND, history=(BAD,))))
     assert "history does not hold release 0" in only.impossible
