@@ -17,7 +17,7 @@ from service.domain.ports import (
     Transition,
 )
 from service.domain.recovery import Bound
-from service.domain.rule import Trigger
+from service.domain.rule import Direction, Trigger
 from service.workflow import messages
 from service.workflow.chapters.chapter import (
     ACT,
@@ -39,7 +39,8 @@ class Deciding(Chapter):
         policy = self._p.examiner.policy(op.target)
         deadline = policy.act_within if op.mode is Mode.AUTO else policy.approve_within
         found = await self._tale.examine(op, data, deadline)
-        return replace(await self._judged(op, data, found, policy, started), suspect=found.case.suspect)
+        about = found.case.suspect if found.case.direction is Direction.BACK else None  # forward it is the good release that is left
+        return replace(await self._judged(op, data, found, policy, started), suspect=about)
 
     async def _judged(self, op: Operation, data: Attempt, found: Examination, policy: TargetPolicy, started: datetime) -> Transition:
         now = self._p.clock.now()

@@ -14,7 +14,7 @@ from service.store.alerts import AlertStore
 from tests.fakes.store import delivery, notice
 from tests.fakes.store import operation as made_operation
 from tests.unit.service.domain import made
-from tests.unit.service.workflow.stage import OTHER, POLICY, TARGET, Stage
+from tests.unit.service.workflow.stage import OTHER, POLICY, SLI, TARGET, Stage
 
 WEB = TargetId("prod", "web")
 TOLD = "1 other target burns for the same cause (their suspect releases come from one revision, c0ffee0): prod:cart."
@@ -59,6 +59,19 @@ async def test_the_incident_knows_its_suspect_as_soon_as_the_operation_does(stag
     assert (await incident(stage, mine)).suspect is None
     (operation,) = await stage.operations.find(target=str(TARGET))
     await stage.step(operation.id)
+    assert (await incident(stage, mine)).suspect == made.SUSPECT
+
+
+async def test_going_forward_under_the_hold_changes_nothing_about_whom_the_incident_blames(stage: Stage) -> None:
+    mine = await checkout(stage)
+    (operation,) = await stage.operations.find(target=str(TARGET))
+    stage.tell_series(SLI, 0.31)  # the rollback does not help, so the incident stays open
+    assert (await stage.drive(identity=operation.id)).outcome is Outcome.NOT_RECOVERED
+    stage.push()
+    began = await stage.keep()
+    assert began is not None
+    assert began.incident_id == mine
+    await stage.step(began.id)
     assert (await incident(stage, mine)).suspect == made.SUSPECT
 
 
