@@ -19,6 +19,7 @@ from service.domain.errors import BackoutError, ConflictError
 from service.domain.facts import Absent
 from service.domain.holding import HeldRelease, Judged, Standing, judge, loudness, next_review
 from service.domain.model import Actor, Hold, Mode, Operation, OperationKind, Outcome, Watch, Way
+from service.domain.planning.plan import Plan
 from service.domain.policy import Policies
 from service.domain.ports import AuditEvent, Clock, Holds, Journal, Mark, Message, NewId, Outbox, Starter, Starting, Targets, Work
 from service.domain.rule import Trigger
@@ -148,12 +149,12 @@ class Keeper:
             why = state.why if isinstance(state, Absent) else limits.why if isinstance(limits, Absent) else ""
             await self._write(hold, replace(before, at=now, standing=Standing.UNKNOWN, says=f"what is desired is unknown: {why}"), [], [], now)
             return
-        if await self._pinned(hold):
-            says = "the target is pinned to the release that was good: a person ends the hold once a fix is there"
-            seen = replace(before, at=now, standing=Standing.HELD, says=says, desired=state.value.desired_revision, marker=state.value.marker)
-            await self._write(hold, seen, [], [], now)
-            return
         releases = await self._holds.releases(hold.id)
+        pin = await self._pin(hold, releases)
+        if pin is not None:
+            seen = _under_a_pin(hold, replace(before, at=now), state.value, releases, pin)
+            await self._write(hold, seen, *self._news(hold, before, seen, now), now)
+            return
         before = await self._after_the_last(before)
         course = course_of(state.value, releases, made_by_backout=limits.value.made_by_backout, verified=before.verified, now=now)
         judged = await self._judged(hold, course, releases)
@@ -185,11 +186,14 @@ class Keeper:
         if await self._write(hold, watch, rows, sent, now, always=True):
             await self._begin(hold, watch, course, previous, now)
 
-    async def _pinned(self, hold: Hold) -> bool:
-        """Under a pin the system wants the release that was good, and auto-sync is on: neither tells anything of a fix."""
-        opened = await self._journal.load(hold.operation_id)
-        plan = record.load(opened).plan if opened is not None else None
-        return plan is not None and plan.way is Way.PIN
+    async def _pin(self, hold: Hold, releases: Sequence[HeldRelease]) -> Plan | None:
+        """The newest pin under the hold, if there is one: the system wants the release that was good then, and auto-sync is on. Neither tells of a fix."""
+        for name in dict.fromkeys((*(one.operation_id for one in reversed(releases)), hold.operation_id)):
+            operation = await self._journal.load(name) if name else None
+            plan = record.load(operation).plan if operation is not None else None
+            if plan is not None and plan.way is Way.PIN:
+                return plan
+        return None
 
     async def _after_the_last(self, watch: Watch) -> Watch:
         """What the end of the operation that was begun last means for the next; one that was noted and never begun is begun again."""
@@ -360,6 +364,16 @@ def _troubles(hold: Hold, state: keys.TargetState, releases: Sequence[HeldReleas
     if state.current is not None and any(one.key == state.current.key for one in releases):
         found["held_is_live"] = course.says
     return found
+
+
+def _under_a_pin(hold: Hold, seen: Watch, state: keys.TargetState, releases: Sequence[HeldRelease], pin: Plan) -> Watch:
+    """A person ends such a hold; that somebody took the pin back, and that a held release is live again, is told all the same (promise 13)."""
+    says = "the target is pinned to the release that was good: a person ends the hold once a fix is there"
+    troubles = dict(_troubles(hold, state, releases, Course(says="a release that is held is live again")))
+    troubles.pop("auto_sync_on", None)  # under a pin it is to be on
+    if state.desired_revision not in {"", ",".join(source.revision for source in pin.goal.sources)}:
+        says = troubles["pin_gone"] = f"the pin to release {pin.goal.title} was taken back"
+    return replace(seen, standing=Standing.HELD, says=says, desired=state.desired_revision, marker=state.marker, troubles=troubles)
 
 
 def _watched(opened: Operation | None) -> Trigger | None:

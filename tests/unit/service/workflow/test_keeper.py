@@ -184,15 +184,37 @@ async def test_promise_13_what_somebody_changed_of_the_hold_is_told_once_and_rec
     assert left.closed_at is None
 
 
-async def test_promise_7_a_hold_by_a_pin_is_not_ended_by_what_the_pin_itself_wants(stage: Stage) -> None:
+async def pinned(stage: Stage) -> None:
+    """A hold that went by a pin."""
     hold = await stage.held()
     row = await stage.row(hold.operation_id)
     data = record.load(row)
     assert data.plan is not None
-    pinned = record.dump(replace(data, plan=replace(data.plan, way=Way.PIN)))
+    by_pin = record.dump(replace(data, plan=replace(data.plan, way=Way.PIN)))
     async with stage.database.write() as connection:
-        await connection.execute(t.operation.update().where(t.operation.c.id == row.id).values(data=dict(pinned)))
+        await connection.execute(t.operation.update().where(t.operation.c.id == row.id).values(data=dict(by_pin)))
     stage.app.desired, stage.app.auto_sync = stage.app.live, True
+    stage.app.desired_revision = stage.app.live.revision
+
+
+async def test_promise_13_a_pin_that_is_taken_back_and_a_held_release_that_is_live_again_are_told_once(stage: Stage) -> None:
+    await pinned(stage)
+    await stage.keeper.round()
+    stage.app.desired_revision = made.SUSPECT.revision
+    for _ in range(2):
+        stage.clock.at += timedelta(seconds=10)
+        await stage.keeper.round()
+    now = stage.clock.now()
+    stage.app.history.insert(0, replace(made.SUSPECT, handle="44", started_at=now, deployed_at=now))
+    for _ in range(2):
+        stage.clock.at += timedelta(seconds=10)
+        await stage.keeper.round()
+    assert [(await events(stage)).count(event) for event in ("hold_pin_gone", "hold_held_is_live")] == [1, 1]
+    assert (await watch_of(stage)).says == f"the pin to release {made.GOAL.title} was taken back"
+
+
+async def test_promise_7_a_hold_by_a_pin_is_not_ended_by_what_the_pin_itself_wants(stage: Stage) -> None:
+    await pinned(stage)
     assert await stage.keep() is None
     seen = await watch_of(stage)
     assert (seen.standing, seen.troubles) == (Standing.HELD, {})
