@@ -117,7 +117,7 @@ class Keeper:
         text = (
             f"{hold.reason}. The hold is {age} days old and belongs to {hold.owner}.",
             f"It waits: {hold.watch.says}." if hold.watch and hold.watch.says else "",
-            f"Nothing changes by itself; auto-sync stays off. Next review by {following:%Y-%m-%d %H:%M} UTC.",
+            f"Nothing changes by itself{'; auto-sync stays off' if hold.stopped_auto_sync else ''}. Next review by {following:%Y-%m-%d %H:%M} UTC.",
             f"Release a fix, or: backout holds end {hold.id} --reason …",
         )
         title = f"{hold.target}: hold past its review" + (f", for the {_nth(count)} time" if count > 1 else "")

@@ -166,7 +166,9 @@ class RollbackTale(Tale):
 
     def taken_back(self, data: Attempt, plan: Plan, *, accepted: bool, failed: str, some: bool) -> tuple[str, HoldChange | None]:
         """The hold goes with what was taken back, unless another rollback's release is held as well."""
-        if accepted:
+        if accepted and plan.way is Way.PIN:
+            tail = "the pinned release may be under way or live: the hold and the pin stay, and auto-sync is on"
+        elif accepted:
             tail = "a rollback may be under way or live: the hold stays, auto-sync stays off"
         elif failed:
             tail = f"what was changed could not be taken back: {failed}; the hold stays"

@@ -230,6 +230,16 @@ async def test_the_held_release_live_again_is_told(stage: Stage) -> None:
     assert "hold_held_is_live" in await events(stage)
 
 
+@pytest.mark.parametrize("auto_sync", [True, False])
+async def test_the_review_tells_of_auto_sync_only_where_the_hold_stopped_it(stage: Stage, *, auto_sync: bool) -> None:
+    stage.app.auto_sync = auto_sync
+    hold = await stage.held()
+    stage.clock.at = hold.review_at
+    await stage.keeper.round()
+    told = [one for one in await stage.messages() if one["event"] == "hold_review"]
+    assert [("auto-sync stays off" in one["text"]) for one in told] == [auto_sync]
+
+
 async def test_promise_7_a_hold_past_its_review_is_renewed_and_told_more_loudly_each_time(stage: Stage) -> None:
     hold = await stage.held()
     told: list[tuple[str, int, str]] = []

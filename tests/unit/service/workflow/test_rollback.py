@@ -262,6 +262,19 @@ async def test_under_a_pin_auto_sync_stays_on_and_that_is_no_revert(stage: Stage
     assert (hold.remembered["pinned"], hold.stopped_auto_sync) == (True, False)
 
 
+async def test_a_pinned_release_that_fails_to_go_live_stays_pinned_and_is_not_told_as_without_auto_sync(stage: Stage) -> None:
+    class Failing(Pinned):
+        def offers(self, case: Case) -> tuple[Offer, ...]:
+            (pin,) = super().offers(case)
+            return (replace(pin, steps=(replace(pin.steps[0], undo=None),)),)  # as Argo CD's last step: what it took up is not taken back
+
+    stage.deliveries["prod"] = delivery = Failing(stage.clock, TARGET, stage.app)
+    delivery.fares[BACK] = ["failed"]
+    row = await stage.recovered()
+    assert row.outcome is Outcome.FAILED
+    assert row.says.endswith("the pinned release may be under way or live: the hold and the pin stay, and auto-sync is on")
+
+
 async def test_promise_7_a_pin_that_is_taken_back_ends_the_operation_and_is_not_tried_again(stage: Stage) -> None:
     stage.deliveries["prod"] = delivery = Pinned(stage.clock, TARGET, stage.app)
     await stage.begin()
