@@ -3,7 +3,7 @@
 Every call may raise TemporaryError (nobody knows), PermanentError (a person is needed) or RefusedError (it said no); nothing else.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -367,6 +367,10 @@ class Journal(Protocol):
         """The newest operation of the incident."""
         ...
 
+    async def latest_of(self, target: TargetId) -> Operation | None:
+        """The newest operation of the target, of any incident or none."""
+        ...
+
     async def due(self, at: datetime) -> Sequence[Operation]:
         """Alive operations that ought to be moving: not waiting for a person or for a later time."""
         ...
@@ -416,6 +420,10 @@ class Alerts(Protocol):
 
     async def incident(self, incident_id: str) -> Incident | None: ...
     async def open_incidents(self) -> Sequence[Incident]: ...
+    async def firings(self, alerts: Collection[tuple[str, str]], since: datetime) -> Mapping[tuple[str, str], int]:
+        """How many firings of these alerts, by (source, fingerprint), began since then."""
+        ...
+
     async def burning(self) -> Sequence[Burning]:
         """The open incidents whose suspect is known, oldest first."""
         ...

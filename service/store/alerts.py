@@ -133,6 +133,21 @@ class AlertStore:
             found = await _incident(connection, incident_id)
             return None if found is None else (await _with_others(connection, (found,)))[0]
 
+    async def firings(self, alerts: Collection[tuple[str, str]], since: datetime) -> Mapping[tuple[str, str], int]:
+        """How many firings of these alerts, by (source, fingerprint), began since then."""
+        found: dict[tuple[str, str], int] = {}
+        async with self._database.read() as connection:
+            for source in sorted({source for source, _ in alerts}):
+                prints = sorted(fingerprint for one, fingerprint in alerts if one == source)
+                for start in range(0, len(prints), CHUNK):
+                    query = (
+                        sa.select(t.episode.c.fingerprint, sa.func.count().label("firings"))
+                        .where(t.episode.c.source == source, t.episode.c.fingerprint.in_(prints[start : start + CHUNK]), t.episode.c.starts_at >= since)
+                        .group_by(t.episode.c.fingerprint)
+                    )
+                    found |= {(source, row.fingerprint): row.firings for row in await connection.execute(query)}
+        return found
+
     async def burning(self) -> Sequence[Burning]:
         """The open incidents whose suspect is known, oldest first."""
         async with self._database.read() as connection:

@@ -75,6 +75,11 @@ class OperationStore:
         found = await self.find(incident_id=incident_id, limit=1)
         return found[0] if found else None
 
+    async def latest_of(self, target: TargetId) -> Operation | None:
+        """The newest operation of the target, of any incident or none."""
+        found = await self.find(target=str(target), limit=1)
+        return found[0] if found else None
+
     async def alive_for(self, target: TargetId) -> Operation | None:
         """The one operation of the target that has not ended."""
         async with self._database.read() as connection:

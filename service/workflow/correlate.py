@@ -1,9 +1,10 @@
 """Correlates episodes with targets, opens or joins incidents, and begins operations. A step of its own: intake never decides, and nothing here acts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from service.domain import spans
+from service.domain import flapping, spans
 from service.domain.correlation import WORKLOADS, find_target, ignored
 from service.domain.errors import ConflictError
 from service.domain.model import Actor, Episode, Incident, Mode, ObjectRef, Operation, OperationKind, Outcome, TargetId
@@ -21,6 +22,9 @@ BEGIN_AFTER = timedelta(seconds=10)
 
 DECIDED_BY_A_PERSON = frozenset({Outcome.CANCELLED, Outcome.REJECTED})
 """Who ended an operation so has seen what had joined it: nothing of that begins another one against them (promise 5)."""
+
+FLAPPED = "flapped"
+"""How an incident ends whose alerts flapped, and went away again before an operation began."""
 
 UNPLACED = frozenset({"no_target", "ambiguous", "out_of_scope"})
 """Dispositions of which a person is told: an alert was meant for somebody, and Backout does nothing about it."""
@@ -138,6 +142,8 @@ class Correlator:
             idle = not incident.episodes if latest is None else latest.done_at is not None
             if idle and not any(e.firing for e in incident.episodes):
                 await self._alerts.close_incident(incident.id, outcome="resolved", at=now)
+            elif latest is None and not any(e.firing for e in incident.episodes) and (await self._flapping(incident, incident.episodes, now)).waits:
+                await self._alerts.close_incident(incident.id, outcome=FLAPPED, at=now)
             elif any(now - max(incident.opened_at, e.received_at) >= BEGIN_AFTER for e in await self._uncovered(incident, latest)):
                 await self._answer(incident, now)
 
@@ -165,19 +171,55 @@ class Correlator:
             if not uncovered:
                 return
             if latest is None or (latest.done_at is not None and now - latest.done_at >= AGAIN_AFTER):
-                await self._begin(incident, uncovered, now)
+                seen = await self._flapping(incident, uncovered, now)
+                if seen.says:
+                    await self._tell_flapping(incident, uncovered, seen, now)
+                if not seen.waits:
+                    await self._begin(incident, uncovered, now, seen.says)
             elif latest.done_at is None:
                 rows = [AuditEvent(kind="joined", says=f"{messages.episode_line(e)} — joined", at=now, body={"episode": e.id}) for e in uncovered]
                 await self._starting.append(latest.id, rows, [alert_span(e, now) for e in uncovered], (), now, uncovered)
         except ConflictError:  # the operation has just ended, another one is alive, or another worker took the alerts up: the sweep looks again
             return
 
-    async def _begin(self, incident: Incident, episodes: Sequence[Episode], now: datetime) -> None:
+    async def _flapping(self, incident: Incident, episodes: Sequence[Episode], now: datetime) -> "_Flapping":
+        """Whether all of them flap. Then another operation waits, while the last one of the target is recent, until one of them fires on end."""
+        counted = await self._alerts.firings({(e.source, e.fingerprint) for e in episodes}, now - flapping.WINDOW)
+        says = flapping.flaps({(e.name, counted.get((e.source, e.fingerprint), 0)) for e in episodes})
+        last = await self._journal.latest_of(incident.target) if says else None
+        if last is None or last.done_at is None or now - last.done_at > flapping.WINDOW:
+            return _Flapping(says=says)
+        settled = any(e.firing and now - e.received_at >= flapping.SETTLED for e in episodes)
+        return _Flapping(says=says, waits=not settled, after=last.id)
+
+    async def _tell_flapping(self, incident: Incident, episodes: Sequence[Episode], seen: "_Flapping", now: datetime) -> None:
+        """Told once for each operation that such an alert follows, however often it fires then."""
+        name = episodes[0].name
+        minutes = f"{flapping.SETTLED.total_seconds() / 60:.0f} minutes"
+        text = (
+            f"{seen.says[:1].upper()}{seen.says[1:]}.",
+            f"No further operation begins for it unless it fires for {minutes} on end; nothing is done without a person then."
+            if seen.after
+            else "Nothing is done without a person for it.",
+            "Mend the rule (for:, keep_firing_for:), or look for what comes and goes.",
+        )
+        for one in messages.message(
+            self._told,
+            key=f"flapping/{seen.after or incident.id}/{episodes[0].fingerprint}",
+            title=f"{incident.target}: {name} flaps",
+            text=text,
+            at=now,
+            event="flapping",
+            extra={"alert": name, "target": str(incident.target), "incident": incident.id},
+        ):
+            await self._outbox.send(one, now)
+
+    async def _begin(self, incident: Incident, episodes: Sequence[Episode], now: datetime, flaps: str = "") -> None:
         """Begin the automatic operation for these episodes; ConflictError when one is alive on the target."""
         policy = self._policies.of(incident.target)
         listed = await self._targets.listed(incident.target)
         namespaces = policy.namespaces or ((listed.namespace,) if listed else ())
-        mode, why = permitted(policy, episodes, self._scopes, target=incident.target, namespaces=namespaces, told=self._told)
+        mode, why = permitted(policy, episodes, self._scopes, target=incident.target, namespaces=namespaces, told=self._told, flaps=flaps)
         first = max(episodes, key=lambda e: (e.firing, not _ahead(e), e.starts_at, e.id))
         episodes = (first, *(e for e in episodes if e.id != first.id))
         trigger = Trigger(incident_id=incident.id, alert=first.name, labels=first.labels, began_at=first.starts_at, received_at=first.received_at)
@@ -205,6 +247,15 @@ class Correlator:
         await self._starter.start(Work(kind="operation", id=operation.id, seq=operation.seq))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flapping:
+    """That alerts flap, in words; whether they wait; and after which operation of the target ("" when none is recent)."""
+
+    says: str = ""
+    waits: bool = False
+    after: str = ""
+
+
 def _ahead(episode: Episode) -> str:
     """What to say of a start that had not come yet when it was told; "" for any other."""
     early = episode.starts_at - episode.received_at
@@ -214,9 +265,16 @@ def _ahead(episode: Episode) -> str:
 
 
 def permitted(
-    policy: TargetPolicy, episodes: Sequence[Episode], scopes: Mapping[str, str], *, target: TargetId, namespaces: Sequence[str], told: Told
+    policy: TargetPolicy,
+    episodes: Sequence[Episode],
+    scopes: Mapping[str, str],
+    *,
+    target: TargetId,
+    namespaces: Sequence[str],
+    told: Told,
+    flaps: str = "",
 ) -> tuple[Mode, str]:
-    """The mode that an alert may have (promise 11): the policy's, lowered where the alert does not qualify, never raised; with the reason."""
+    """The mode that an alert may have (promise 11): the policy's, lowered where the alert does not qualify or flaps, never raised; with the reason."""
     mode, why = policy.mode, f"mode {policy.mode.word}"
     for episode in episodes:
         wanted = episode.labels.get("backout", "")
@@ -225,7 +283,7 @@ def permitted(
     if not told.anybody and mode > Mode.OBSERVE:
         return Mode.OBSERVE, "mode observe: nobody is configured to be told (notify:), so nothing leaves observe"
     if mode is Mode.AUTO:
-        for because in (_not_listed(policy, episodes), _not_scoped(episodes, scopes, target), _foreign_namespace(namespaces, episodes)):
+        for because in (_not_listed(policy, episodes), _not_scoped(episodes, scopes, target), _foreign_namespace(namespaces, episodes), flaps):
             if because:
                 return Mode.APPROVE, f"mode approve instead of auto: {because}"
     return mode, why

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from service.domain.model import Actor, Json, Operation
+from service.domain.model import Actor, Json, Operation, TargetId
 from service.domain.ports import AuditEvent, Transition, Work
 
 SHORT_WAIT = 5.0
@@ -65,6 +65,11 @@ class FakeJournal:
     async def alive(self) -> Sequence[Operation]:
         """All that have not ended."""
         return [row for row in self.rows.values() if row.done_at is None]
+
+    async def latest_of(self, target: TargetId) -> Operation | None:
+        """The newest of the target."""
+        found = [row for row in self.rows.values() if row.target == target]
+        return max(found, key=lambda row: row.created_at, default=None)
 
     async def latest(self, incident_id: str) -> Operation | None:
         """The newest of the incident."""
