@@ -65,7 +65,7 @@ class Acting(Chapter):
             if op.first_effect_at is None and data.verdicts < MAX_VERDICTS:
                 says = "act_before passed before anything was written: judged anew"
                 spent = max((one.attempt for one in data.tried), default=data.attempts)
-                again = replace(data, plan=None, cursor=0, tried=(), confirmed=None, attempts=spent)
+                again = replace(data, plan=None, cursor=0, tried=(), confirmed=None, second="", second_reason="", attempts=spent)
                 return Transition(phase=BEGIN, data=dump(again), says=says, events=(AuditEvent(kind="late", says=says, at=now),))
             return self.give_up(op, data, "act_before passed; nothing more was written", Outcome.FAILED)
         if step.effect and op.first_effect_at is None and op.automatic:

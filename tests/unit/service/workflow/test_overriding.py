@@ -211,3 +211,15 @@ async def test_promise_11_an_automatic_operation_never_overrides_whatever_its_re
     row = await blocked.drive()
     assert (row.outcome, row.first_effect_at) == (Outcome.REFUSED, None)
     assert SENTENCE in row.says
+
+
+async def test_an_override_whose_time_passed_before_anything_was_written_overrides_nothing_and_is_not_told_so(blocked: Stage) -> None:
+    row = await asked(blocked)
+    await confirm(blocked, row)
+    row = await blocked.drive(identity=row.id, until="act")
+    blocked.clock.pass_(minutes=40)  # a restart that took long: the world is judged anew, by nobody's leave
+    row = await blocked.drive(identity=row.id)
+    assert (row.outcome, row.first_effect_at) == (Outcome.REFUSED, None)
+    assert "Overridden" not in (await blocked.messages())[-1]["text"]
+    (completed,) = named(await blocked.trace(row.id), spans.COMPLETED)
+    assert attribute(completed, spans.OVERRIDE_BY) is None
