@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
@@ -18,6 +18,7 @@ class Tasks:
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._kept: dict[str, asyncio.Task[None]] = {}
+        self._begun: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self.failed: dict[str, int] = {}
 
@@ -53,6 +54,20 @@ class Tasks:
                 log.exception("background task failed", task=name, error=str(error), kind=type(error).__name__)
             await asyncio.sleep(AGAIN_AFTER)
 
+    def begin(self, name: str, one: Callable[[], Awaitable[None]]) -> None:
+        """Run `one` once, beside everything else; a failure is logged and counted under `name`. `stop` cancels it at once, as in `keep`."""
+        self.failed.setdefault(name, 0)
+        task = asyncio.get_running_loop().create_task(self._begun_one(name, one), name=name)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+
+    async def _begun_one(self, name: str, one: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await one()
+        except Exception as error:
+            self.failed[name] += 1
+            log.exception("background work failed", task=name, error=str(error), kind=type(error).__name__)
+
     def alive(self) -> dict[str, bool]:
         """Whether each loop still runs."""
         return {name: not task.done() for name, task in self._tasks.items()}
@@ -60,9 +75,7 @@ class Tasks:
     async def stop(self, *, patience: float = 5.0) -> None:
         """End all loops after their round; one that takes longer than `patience` seconds is cancelled in it."""
         self._stopping.set()
-        for task in self._kept.values():
-            task.cancel()
-        await asyncio.gather(*self._kept.values(), return_exceptions=True)
+        await _cancelled(self._kept.values())
         self._kept.clear()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks.values(), timeout=patience)
@@ -70,4 +83,11 @@ class Tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks.clear()
+        await _cancelled(tuple(self._begun))  # last: a round may have begun one while it came to its end
         self._stopping = asyncio.Event()
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

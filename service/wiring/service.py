@@ -74,6 +74,7 @@ class Service:
         lease: Lease | Alone | None = None,
     ) -> None:
         self.settings, self.clock = settings, clock
+        self.tasks, self._vital = Tasks(), Tasks()
         self.database = database or Database(settings.store)
         self.outside = edges or outside(settings, clock)
         self.told = Told(
@@ -90,7 +91,7 @@ class Service:
         self.outbox = OutboxStore(self.database)
         self.plans = PlanStore(self.database)
         self.captures = CaptureStore(self.database)
-        self.capturer = Capturer(deliveries=self.outside.deliveries, captures=self.captures, clock=clock)
+        self.capturer = Capturer(deliveries=self.outside.deliveries, captures=self.captures, clock=clock, begin=self.tasks.begin)
         self.answers = AnswerStore(self.database, executor=self.lease.name)
         self.stop_switch = StopStore(self.database, settings.stop_file)
         self.policies = settings.policies
@@ -180,7 +181,6 @@ class Service:
         if self.outside.trace is not None:
             senders["trace"] = (self.outside.trace, 128)
         self.sender = OutboxSender(box=self.outbox, senders=senders, clock=clock, count=count, fence=self.lease.fence)
-        self.tasks, self._vital = Tasks(), Tasks()
 
     async def start(self) -> None:
         """Open the store, bring it up to date, start the engine and the loops."""

@@ -5,35 +5,45 @@ restart changes nothing about that. What cannot be had within five seconds is mi
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 from service.domain.errors import BackoutError
 from service.domain.ports import Basket, Capture, Captures, Capturing, Clock, Wanted
 
 SECONDS = 5.0
 AT_ONCE = 4
+"""Captures of one instance at a time. Those beyond wait for a later round, which looks again whether the act has begun meanwhile."""
+
+Begin = Callable[[str, Callable[[], Awaitable[None]]], None]
+"""Runs something once in the background, under that name."""
 
 
 class Capturer:
-    """One `round` every quarter of a second, in one process."""
+    """One `round` every quarter of a second, in one process. It waits for no capture: a target that hangs never delays another one."""
 
-    def __init__(self, *, deliveries: Mapping[str, Capturing], captures: Captures, clock: Clock, seconds: float = SECONDS) -> None:
+    def __init__(self, *, deliveries: Mapping[str, Capturing], captures: Captures, clock: Clock, begin: Begin, seconds: float = SECONDS) -> None:
+        self._begin = begin
+        self._here: set[Wanted] = set()
         self._deliveries = deliveries
         self._captures = captures
         self._clock = clock
         self._seconds = seconds
 
     async def round(self) -> None:
-        """Capture what is wanted now, some targets side by side."""
-        wanted = await self._captures.wanted(self._clock.now())
-        places = asyncio.Semaphore(AT_ONCE)
+        """Begin to capture what is wanted now and is not being captured."""
+        for each in await self._captures.wanted(self._clock.now()):
+            there = sum(1 for one in self._here if one.target.instance == each.target.instance)
+            if there < AT_ONCE and not any((one.operation_id, one.moment) == (each.operation_id, each.moment) for one in self._here):
+                self._here.add(each)
+                self._begin("captures", partial(self._one, each))
 
-        async def one(each: Wanted) -> None:
-            async with places:
-                await self._take(each)
-
-        await asyncio.gather(*(one(each) for each in wanted))
+    async def _one(self, wanted: Wanted) -> None:
+        try:
+            await self._take(wanted)
+        finally:
+            self._here.discard(wanted)
 
     async def _take(self, wanted: Wanted) -> None:
         began, basket = self._clock.now(), Basket()

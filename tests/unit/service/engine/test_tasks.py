@@ -106,3 +106,30 @@ async def test_stopping_cancels_at_once_what_is_kept_going() -> None:
 
 async def test_stopping_nothing_is_no_trouble() -> None:
     await Tasks().stop()
+
+
+async def test_what_is_begun_runs_once_beside_the_loops() -> None:
+    tasks, rounds = Tasks(), Rounds()
+    for _ in range(3):
+        tasks.begin("captures", rounds.one)
+    await asyncio.wait_for(rounds.third.wait(), 5)
+    assert (rounds.begun, tasks.failed, tasks.alive()) == (3, {"captures": 0}, {})
+    await tasks.stop()
+
+
+async def test_promise_13_what_is_begun_and_fails_is_counted_and_not_tried_again() -> None:
+    tasks, rounds = Tasks(), Rounds(failing=1)
+    for _ in range(4):
+        tasks.begin("captures", rounds.one)
+    await asyncio.wait_for(rounds.third.wait(), 5)
+    assert (rounds.begun, tasks.failed) == (4, {"captures": 1})
+    await tasks.stop()
+
+
+async def test_stopping_cancels_what_is_begun_at_once() -> None:
+    tasks, rounds = Tasks(), Rounds()
+    rounds.go_on.clear()
+    tasks.begin("captures", rounds.one)
+    await asyncio.sleep(0)
+    await asyncio.wait_for(tasks.stop(), 5)
+    assert (rounds.begun, rounds.ended) == (1, 0)

@@ -1,11 +1,12 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from service.domain.errors import TemporaryError
+from service.domain.errors import TemporaryError, UnavailableError
 from service.domain.model import TargetId
 from service.domain.ports import Basket, Capture, Captured, Wanted
-from service.workflow.capture import Capturer
+from service.workflow.capture import AT_ONCE, Capturer
 from tests.fakes.clock import FakeClock
 
 TARGET = TargetId("prod", "checkout")
@@ -17,6 +18,8 @@ class Shelf:
 
     def __init__(self, *wanted: Wanted) -> None:
         self.waiting = list(wanted)
+        self.away = False
+        self.came = asyncio.Event()
         self.kept: list[tuple[Wanted, Capture, str]] = []
 
     async def wanted(self, at: datetime) -> Sequence[Wanted]:
@@ -25,7 +28,10 @@ class Shelf:
 
     async def keep(self, wanted: Wanted, capture: Capture, says: str, at: datetime) -> None:
         del at
+        if self.away:
+            raise UnavailableError("the store is away")
         self.waiting.remove(wanted)
+        self.came.set()
         self.kept.append((wanted, capture, says))
 
 
@@ -45,8 +51,37 @@ class World:
             await asyncio.Event().wait()
 
 
+class Background:
+    """Runs what is begun, and can wait for it."""
+
+    def __init__(self) -> None:
+        self.running: list[asyncio.Task[None]] = []
+
+    def begin(self, name: str, one: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
+            await one()
+
+        self.running.append(asyncio.get_running_loop().create_task(run(), name=name))
+
+    async def done(self) -> None:
+        await asyncio.wait_for(asyncio.gather(*self.running), 5)
+
+    async def stop(self) -> None:
+        for task in self.running:
+            task.cancel()
+        await asyncio.gather(*self.running, return_exceptions=True)
+
+
+async def first(shelf: Shelf) -> str:
+    """The name of the target whose capture was kept first."""
+    await asyncio.wait_for(shelf.came.wait(), 5)
+    return shelf.kept[0][0].target.name
+
+
 async def taken(shelf: Shelf, world: World, *, seconds: float = 5.0) -> tuple[Capture, str]:
-    await Capturer(deliveries={"prod": world}, captures=shelf, clock=FakeClock(), seconds=seconds).round()
+    background = Background()
+    await Capturer(deliveries={"prod": world}, captures=shelf, clock=FakeClock(), begin=background.begin, seconds=seconds).round()
+    await background.done()
     ((_, capture, says),) = shelf.kept
     return capture, says
 
@@ -116,5 +151,56 @@ async def test_targets_are_captured_side_by_side() -> None:
             await both.wait()
 
     shelf = Shelf(BEFORE, Wanted(operation_id="op_2", target=TargetId("prod", "cart"), moment="before"))
-    await Capturer(deliveries={"prod": Meeting()}, captures=shelf, clock=FakeClock()).round()
+    background = Background()
+    await Capturer(deliveries={"prod": Meeting()}, captures=shelf, clock=FakeClock(), begin=background.begin).round()
+    await background.done()
     assert len(shelf.kept) == 2
+
+
+def wants(name: str, instance: str = "prod") -> Wanted:
+    return Wanted(operation_id=f"op_{name}", target=TargetId(instance, name), moment="before")
+
+
+async def test_a_target_that_hangs_delays_neither_the_round_nor_the_next_ones() -> None:
+    """A round that waited for it would end only when it is given up, five seconds later, and the other operation may have acted by then."""
+    shelf, background = Shelf(wants("slow")), Background()
+    capturer = Capturer(deliveries={"prod": World(hangs=True), "eu": World()}, captures=shelf, clock=FakeClock(), begin=background.begin, seconds=600)
+    await asyncio.wait_for(capturer.round(), 5)
+    shelf.waiting.append(wants("cart", "eu"))
+    await asyncio.wait_for(capturer.round(), 5)
+    assert await first(shelf) == "cart"
+    await background.stop()
+
+
+async def test_an_instance_that_hangs_takes_no_places_of_another() -> None:
+    shelf, background = Shelf(*(wants(f"slow{number}") for number in range(2 * AT_ONCE)), wants("cart", "eu")), Background()
+    hanging = World(hangs=True)
+    capturer = Capturer(deliveries={"prod": hanging, "eu": World()}, captures=shelf, clock=FakeClock(), begin=background.begin, seconds=600)
+    await capturer.round()
+    assert (await first(shelf), hanging.asked) == ("cart", AT_ONCE)
+    await background.stop()
+
+
+async def test_what_is_being_captured_is_not_begun_again_though_the_act_has_begun_meanwhile() -> None:
+    shelf, background, world = Shelf(BEFORE), Background(), World(hangs=True)
+    capturer = Capturer(deliveries={"prod": world}, captures=shelf, clock=FakeClock(), begin=background.begin, seconds=600)
+    await capturer.round()
+    await asyncio.sleep(0)
+    shelf.waiting = [replace(BEFORE, late=True)]
+    await capturer.round()
+    await asyncio.sleep(0)
+    assert (world.asked, len(background.running), shelf.kept) == (1, 1, [])
+    await background.stop()
+
+
+async def test_a_place_is_free_again_once_a_capture_ended_or_failed() -> None:
+    shelf, background = Shelf(*(wants(f"one{number}") for number in range(AT_ONCE))), Background()
+    shelf.away = True
+    capturer = Capturer(deliveries={"prod": World()}, captures=shelf, clock=FakeClock(), begin=background.begin)
+    await capturer.round()
+    await asyncio.gather(*background.running, return_exceptions=True)
+    shelf.away = False
+    background.running.clear()
+    await capturer.round()
+    await background.done()
+    assert len(shelf.kept) == AT_ONCE
