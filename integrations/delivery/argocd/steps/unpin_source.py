@@ -77,7 +77,8 @@ class UnpinSource(ArgoStep):
         differs = bad - good
         if not differs:
             raise RefusedError("what is held away differs only in configuration, and whether what would be followed still has that is not known")
-        judging.refuse_when(differs <= next_images, f"what would be followed still has {', '.join(sorted(differs))}: release a fix first")
+        still = differs & next_images  # any one of them: a fix of one image of two would bring the other back
+        judging.refuse_when(bool(still), f"what would be followed still has {', '.join(sorted(still))}: release a fix first")
 
     async def _images(self, looked: Looked, revisions: Sequence[str], *, anew: bool = False) -> set[str]:
         multi = bool(reading.entries(reading.part(looked.app, "spec").get("sources")))

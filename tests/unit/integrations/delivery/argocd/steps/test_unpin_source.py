@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -32,6 +33,21 @@ async def test_promise_7_the_end_of_a_hold_does_not_follow_a_branch_that_still_h
     await bound.deployed("web", 4)
     app = await bound.raw("web")
     assert (revision(app), app["metadata"].get("annotations", {}).get(HOLD)) == ("main", None)
+
+
+def worker(image: str) -> dict[str, str]:
+    return {"deploy/worker.json": json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "worker"}, "spec": {"containers": [{"image": image}]}})}
+
+
+async def test_promise_7_one_bad_image_of_two_is_enough_for_the_pin_to_stay(bound: Stage) -> None:
+    steps, intention = await pinned(bound)
+    await bound.deployed("web", 3)
+    bad = bound.commit("web", "registry.example/web:2.0", worker("registry.example/worker:2.0"))
+    bound.commit("web", "registry.example/web:2.0", worker("registry.example/worker:2.1"))
+    suspect = replace(intention.suspect, sources=tuple(replace(one, revision=bad) for one in intention.suspect.sources))
+    ending = replace(steps["unpin_source"], parameters={**steps["unpin_source"].parameters, "after_rollback": True})
+    with pytest.raises(RefusedError, match=r"what would be followed still has registry\.example/web:2\.0: release a fix first"):
+        await bound.argo.intend(ending, replace(intention, suspect=suspect, marker="", not_before=None))
 
 
 async def test_where_nobody_can_render_what_would_be_followed_the_pin_stays(bound: Stage) -> None:
