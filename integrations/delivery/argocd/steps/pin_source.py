@@ -71,6 +71,8 @@ class PinSource(ArgoStep):
         def pin(app: reading.Body) -> Sequence[Mapping[str, Json]]:
             judging.refuse_when(reading.follows_of(app) != follows, "the spec follows another revision meanwhile")
             judging.refuse_when(not reading.auto_sync_on(app), "auto-sync was stopped meanwhile")
+            judging.still_unedited(app, intent)
+            judging.nothing_newer(app, intent)
             marks = patches.add_mark(app, intent["marker"]) if intent["mark"] else ()
             return [patches.uid_test(app), *pinning.write(app, follows, pinned), *marks]
 

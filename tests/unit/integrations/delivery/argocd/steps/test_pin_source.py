@@ -103,3 +103,18 @@ async def test_a_release_that_does_not_render_is_not_pinned(bound: Stage) -> Non
     with pytest.raises(RefusedError, match="the release to pin does not render now"):
         await bound.argo.act(steps["pin_source"], intent, CountingGuard())
     assert revision(await bound.raw("web")) == "main"
+
+
+@pytest.mark.parametrize("by", ["an edit", "a deploy"])
+async def test_promise_5_what_a_person_did_between_the_last_look_and_the_request_keeps_the_source_unpinned(bound: Stage, by: str) -> None:
+    steps, intention = await steps_of(bound)
+    intent = await bound.argo.intend(steps["pin_source"], intention)
+    if by == "an edit":
+        bound.sandbox.write_by_kubernetes("web", lambda app: app["spec"].update(revisionHistoryLimit=5))
+    else:
+        bound.commit("web", "registry.example/web:3.0")
+        await bound.person("GET", "/applications/web?refresh=normal")
+        await bound.deployed("web", 3)
+    with pytest.raises(RefusedError, match=r"somebody edited the spec meanwhile|was deployed meanwhile"):
+        await bound.argo.act(steps["pin_source"], intent, CountingGuard())
+    assert revision(await bound.raw("web")) == "main"
