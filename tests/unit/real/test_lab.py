@@ -645,12 +645,12 @@ async def test_a_command_that_cannot_be_started_is_127() -> None:
 async def test_a_signal_is_passed_on_and_nothing_of_the_command_stays(tmp_path: Path) -> None:
     interrupted = nothing()
     pid_file = tmp_path / "pid"
-    script = f"sleep 60 & echo $! > {pid_file}.new; mv {pid_file}.new {pid_file}; trap 'exit 42' INT; wait"
+    script = f"sleep 60 & echo $! > {pid_file}.new; mv {pid_file}.new {pid_file}; trap 'exit 42' TERM; wait"
     async with asyncio.TaskGroup() as group:
         running = group.create_task(run_command(["sh", "-c", script], env={}, interrupted=interrupted))
         await eventually(pid_file.exists)
         await asyncio.sleep(0.1)
-        interrupted.set_result(signal.SIGINT)
+        interrupted.set_result(signal.SIGTERM)
     assert running.result() == 42
     await eventually(lambda: not alive(int(pid_file.read_text())))
 
