@@ -111,6 +111,7 @@ class HoldReads(Protocol):
     async def releases(self, hold_id: str) -> Sequence[HeldRelease]: ...  # noqa: D102
     async def open_for(self, target: TargetId) -> Hold | None: ...  # noqa: D102
     async def open_ids(self) -> Mapping[TargetId, str]: ...  # noqa: D102
+    async def rollbacks_at(self, since: datetime) -> Mapping[TargetId, Sequence[datetime]]: ...  # noqa: D102
     async def find(  # noqa: D102
         self, *, is_open: bool | None = True, target: str = "", behind: Position | None = None, limit: int = 100
     ) -> Sequence[Hold]: ...

@@ -83,12 +83,16 @@ def actor(who: Actor) -> View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """What is open around a target: ids of hold, incident and operation, None when there is none; and the release that was last seen live."""
+    """What is open around a target: ids of hold, incident and operation, None when there is none; and the release that was last seen live.
+
+    `disarmed_until` is when automation may act on it again after its own rollbacks; None when it may, or never does.
+    """
 
     hold: str | None = None
     incident: str | None = None
     operation: str | None = None
     live: ReleaseRecord | None = None
+    disarmed_until: datetime | None = None
 
 
 def target(listed: ListedTarget, *, seen_at: datetime, now: datetime, mode: Mode, around: Around, allowed: Sequence[str], addresses: Addresses) -> View:
@@ -100,6 +104,7 @@ def target(listed: ListedTarget, *, seen_at: datetime, now: datetime, mode: Mode
         "project": listed.project,
         "namespace": listed.namespace,
         "mode": mode.word,
+        "disarmed_until": maybe(around.disarmed_until),
         "health": listed.health,
         "images": list(listed.images),
         "desired_revision": listed.desired_revision,
@@ -253,6 +258,7 @@ def rollback_check(found: Examination, *, mode: Mode, around: Around, allowed: S
         "must_name": must_name(judged),
         "must_override": must_override(found.plan),
         "mode": mode.word,
+        "disarmed_until": maybe(around.disarmed_until),
         "operation": around.operation,
         "hold": around.hold,
         "allowed_actions": list(allowed),

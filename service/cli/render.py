@@ -187,11 +187,20 @@ def _version(images: Any) -> str:
 def _state(target: Doc, now: datetime) -> Text:
     """Why a person should look, with the id that leads further: what is being done, what burns, what is held; else how fresh the line is."""
     open_here = [what for what in ("operation", "incident", "hold") if target.get(what)]
+    if not open_here and target.get("disarmed_until"):
+        return Text(_disarmed(target), style="yellow")
     if not open_here:
         return Text(f"no incident, seen {ago(target.get('listed_at'), now)}", style="dim")
     first, *rest = open_here
     words = f"{first} {short(target[first])}" + (f" ({', '.join(rest)})" if rest else "")
+    words += f", {_disarmed(target)}" if target.get("disarmed_until") else ""
     return Text(words, style="red" if target.get("incident") else "yellow")
+
+
+def _disarmed(document: Doc) -> str:
+    """`disarmed until 17:03 UTC`: Backout rolled it back by itself, and does not do so again before."""
+    until = moment(document.get("disarmed_until"))
+    return f"disarmed until {until:%H:%M} UTC" if until else ""
 
 
 # --- check and plan ------------------------------------------------------------------------------------------------------
@@ -207,6 +216,8 @@ def check(document: Doc, now: datetime, *, everything: bool = False) -> Renderab
     parts: list[RenderableType] = [head, Text(_from_to(document.get("from"), document.get("to")))]
     if document.get("says") and (verdict != "pass" or everything):
         parts.append(Text(text(document["says"]), style="dim"))
+    if document.get("disarmed_until"):
+        parts.append(Text(f"{_disarmed(document)}: Backout rolled it back by itself; until then a person decides", style="yellow"))
     parts += ["", findings(_docs(document.get("findings")), now, everything=everything, more="`--all` shows them"), "", *_next(document, target)]
     return Group(*parts)
 

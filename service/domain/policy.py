@@ -1,7 +1,7 @@
 """What the operator allows for a target, and the one table that says what findings lead to by mode (docs/architecture.md section 1)."""
 
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -87,6 +87,13 @@ class TargetPolicy:
     rollback_window: timedelta = timedelta(hours=6)
     hold_review: timedelta = timedelta(days=7)
     promote_full: bool = False
+
+    def armed_again(self, acted: Sequence[datetime], now: datetime) -> datetime | None:
+        """When automation may act on the target again, after its own automatic rollbacks began to act at these times; None while it may (promise 10)."""
+        within = sorted((at for at in acted if at >= now - self.rollback_window), reverse=True)
+        if not self.rollbacks or len(within) < self.rollbacks:
+            return None
+        return within[self.rollbacks - 1] + self.rollback_window
 
     def waiver(self, rule: str, now: datetime) -> Waiver | None:
         """The waiver for that rule that has not expired."""

@@ -123,6 +123,16 @@ class HoldStore:
         """Automatic rollbacks with an effect on the target since then."""
         return await self._automatic(target, since, OperationKind.ROLLBACK)
 
+    async def rollbacks_at(self, since: datetime) -> Mapping[TargetId, Sequence[datetime]]:
+        """When automatic rollbacks began to act since then, by target."""
+        op = t.operation.c
+        query = sa.select(op.target, op.first_effect_at).where(op.kind == OperationKind.ROLLBACK.value, op.automatic == sa.true(), op.first_effect_at >= since)
+        found: dict[TargetId, list[datetime]] = {}
+        async with self._database.read() as connection:
+            for row in await connection.execute(query.order_by(op.first_effect_at)):
+                found.setdefault(TargetId.parse(row.target), []).append(row.first_effect_at)
+        return found
+
     async def failed_forwards_since(self, target: TargetId, since: datetime) -> int:
         """Automatic operations that went forward since then and did not end well."""
         return await self._automatic(target, since, OperationKind.FORWARD, sa.func.coalesce(t.operation.c.outcome, "") != Outcome.RECOVERED.value)

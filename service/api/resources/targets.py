@@ -1,10 +1,12 @@
 """Targets: the list, one of them, and whether it could go back now."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from service.api import allowed, pages, views
 from service.api.edge import Answer, Call, Route, no_target
 from service.api.views import Around
+from service.domain.model import Mode, TargetId
 from service.domain.ports import ListedTarget
 
 MOST = 500
@@ -30,13 +32,20 @@ async def list_targets(call: Call) -> Answer:
     holds, incidents = await parts.holds.open_ids(), await parts.alerts.open_ids()
     alive = {one.target: one.id for one in await parts.operations.alive()}
     live = await parts.targets.live([one.target for one, _ in listed])
+    disarmed = await _disarmed(call, [one.target for one, _ in listed])
     seen = [
         views.target(
             one,
             seen_at=at,
             now=now,
             mode=parts.policies.of(one.target).mode,
-            around=Around(hold=holds.get(one.target), incident=incidents.get(one.target), operation=alive.get(one.target), live=live.get(one.target)),
+            around=Around(
+                hold=holds.get(one.target),
+                incident=incidents.get(one.target),
+                operation=alive.get(one.target),
+                live=live.get(one.target),
+                disarmed_until=disarmed.get(one.target),
+            ),
             allowed=allowed.on_target(call.caller, busy=one.target in alive),
             addresses=call.addresses,
         )
@@ -63,6 +72,7 @@ async def get_target(call: Call) -> Answer:
             incident=(await parts.alerts.open_ids()).get(target),
             operation=alive.id if alive else None,
             live=(await parts.targets.live([target])).get(target),
+            disarmed_until=(await _disarmed(call, [target])).get(target),
         ),
         allowed=allowed.on_target(call.caller, busy=alive is not None),
         addresses=call.addresses,
@@ -79,11 +89,25 @@ async def check(call: Call) -> Answer:
         body=views.rollback_check(
             found,
             mode=parts.policies.of(target).mode,
-            around=Around(hold=hold.id if hold else None, operation=alive.id if alive else None),
+            around=Around(
+                hold=hold.id if hold else None,
+                operation=alive.id if alive else None,
+                disarmed_until=(await _disarmed(call, [target])).get(target),
+            ),
             allowed=allowed.on_check(call.caller, found.plan, busy=alive is not None),
             addresses=call.addresses,
         )
     )
+
+
+async def _disarmed(call: Call, targets: Sequence[TargetId]) -> Mapping[TargetId, datetime]:
+    """Until when Backout's own rollbacks disarm these targets; only those in mode auto, the others never act without a person."""
+    parts, now = call.parts, call.parts.clock.now()
+    auto = {one: policy for one in targets if (policy := parts.policies.of(one)).mode is Mode.AUTO}
+    if not auto:
+        return {}
+    acted = await parts.holds.rollbacks_at(now - max(policy.rollback_window for policy in auto.values()))
+    return {one: until for one, policy in auto.items() if (until := policy.armed_again(acted.get(one, ()), now)) is not None}
 
 
 ROUTES = (

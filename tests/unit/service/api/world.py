@@ -223,7 +223,7 @@ class World:
         self.key = new_key()
         self.keys_file.write_text(json.dumps({"keys": [{"kid": self.key["kid"], "alg": "EdDSA", "public": self.key["public"]}]}))
         self.sender_file.write_text(SENDER_TOKEN + "\n")
-        policies = Policies(ordered=(TargetPolicy(match="prod:*", mode=Mode.APPROVE),))
+        policies = Policies(ordered=(TargetPolicy(match="prod:auto-*", mode=Mode.AUTO), TargetPolicy(match="prod:*", mode=Mode.APPROVE)))
         rule = Rule(name=RULE, question="Can the goal release read the schema?", ask=lambda _: self.finding)
         examiner = Examiner(
             gatherer=Gatherer(deliveries={"prod": self.delivery}, sources=(), clock=self.clock),

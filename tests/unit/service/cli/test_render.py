@@ -366,3 +366,15 @@ def test_incidents_of_one_cause_are_named_in_the_list_and_in_the_incident() -> N
     story = printed(render.incident(one, documents.incident_events(), NOW))
     assert "suspect: 42 (v2.5.0 · c0ffee0)" in story
     assert "for the same cause: prod:cart, (prod:mail)" in story
+
+
+def test_promise_13_a_target_that_is_disarmed_says_until_when() -> None:
+    until = "2026-05-04T17:03:00Z"
+    calm = printed(render.targets({"targets": [documents.target("cart", disarmed_until=until)], "complete": True}, NOW))
+    assert "disarmed until 17:03 UTC" in calm
+    assert "no incident" not in calm
+    burning = printed(render.targets({"targets": [documents.target("cart", disarmed_until=until, incident="inc_" + "1" * 32)], "complete": True}, NOW))
+    assert "incident inc_11111111" in burning
+    assert "disarmed until" in burning
+    check = printed(render.check(documents.check(disarmed_until=until), NOW))
+    assert "disarmed until 17:03 UTC: Backout rolled it back by itself; until then a person decides" in check

@@ -203,3 +203,17 @@ def test_two_persons_are_two_names_that_no_eye_takes_for_one(first: str, second:
     assert another_person(Actor(kind="user", name=first), Actor(kind="user", name=second)) is two
     assert not another_person(Actor(kind="user", name=first), Actor(kind="service", name=second))
     assert not another_person(Actor(kind="alert", name=first), Actor(kind="user", name=second))
+
+
+def test_promise_10_automation_is_disarmed_until_the_window_has_passed_over_its_own_rollbacks() -> None:
+    now, hour = made.NOW, timedelta(hours=1)
+    one, two = replace(made.POLICY, rollbacks=1), replace(made.POLICY, rollbacks=2)
+    assert one.armed_again((), now) is None
+    assert one.armed_again((now - hour,), now) == now + 5 * hour
+    assert one.armed_again((now - 6 * hour - timedelta(seconds=1),), now) is None
+    assert two.armed_again((now - hour,), now) is None
+    assert two.armed_again((now - hour, now - 3 * hour, now - 5 * hour), now) == now + 3 * hour  # one of the two newest has to leave the window
+
+
+def test_a_policy_that_allows_no_automatic_rollback_is_never_armed_again() -> None:
+    assert replace(made.POLICY, rollbacks=0).armed_again((made.NOW,), made.NOW) is None

@@ -79,6 +79,8 @@ async def test_promise_10_an_automatic_rollback_disarms_for_the_window(stage: St
     await stage.operations.commit(row, effect, stage.clock.now())
     found = await limits(stage)
     assert (found.automatic_rollbacks, found.disarmed) == (1, "1 automatic rollback within 6 h")
+    acted = (await stage.holds.rollbacks_at(stage.clock.now() - timedelta(hours=6)))[TARGET]
+    assert stage.policies.of(TARGET).armed_again(acted, stage.clock.now()) == stage.clock.now() + timedelta(hours=6)
     stage.clock.pass_(hours=6, seconds=1)
     assert (await limits(stage)).disarmed == ""
 

@@ -1,11 +1,13 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from service.api import views
 from service.domain.facts import Absent
-from service.domain.model import Way
+from service.domain.model import Outcome, TargetId, Way
 from service.domain.planning.plan import Offer
 from service.domain.verdict import blocks, passes, unknown, warns
 from service.workflow.watch import Freshness, Stream
+from tests.fakes.store import operation
 from tests.unit.service.api.conftest import Api, MakeApi
 from tests.unit.service.api.world import CHECKOUT, NOW, ORDERS, RULE, STAGING, World
 
@@ -30,6 +32,21 @@ async def test_the_list_shows_what_is_open_around_each_target(world: World, api:
     assert (orders["hold"], orders["incident"], orders["operation"]) == (None, None, None)
     assert orders["allowed_actions"] == ["check", "plan", "rollback"]
     assert orders["age_s"] == 4.0
+
+
+async def test_promise_10_a_target_that_backout_rolled_back_by_itself_says_until_when_it_is_disarmed(world: World, api: Api) -> None:
+    by_itself, other = TargetId("prod", "auto-cart"), TargetId("prod", "auto-mail")
+    await world.list_targets(CHECKOUT, by_itself, other)
+    for identity, target in (("op_a", by_itself), ("op_b", CHECKOUT)):
+        row = await world.operations.begin(operation(identity, target=target, created_at=NOW, updated_at=NOW), (), ())
+        await world.move(row, phase="ended", first_effect=True, suspect_key="key", done=Outcome.RECOVERED)
+    told = {one["id"]: one["disarmed_until"] for one in (await api.get("/v1/targets")).body["targets"]}
+    until = views.utc(NOW + timedelta(hours=6))
+    assert told == {"prod:auto-cart": until, "prod:auto-mail": None, "prod:checkout": None}  # where a person decides anyway there is nothing to disarm
+    assert (await api.get("/v1/targets/prod:auto-cart")).body["disarmed_until"] == until
+    world.clock.at += timedelta(hours=6, seconds=1)
+    later = world.token("targets:read", targets=["prod:*"])
+    assert (await api.get("/v1/targets/prod:auto-cart", token=later)).body["disarmed_until"] is None
 
 
 async def test_a_target_outside_the_tokens_patterns_is_not_in_the_list(world: World, api: Api) -> None:
