@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from service.domain.errors import UnavailableError
-from service.domain.model import Operation, OperationKind, Outcome
+from service.domain.model import Operation, OperationKind, Outcome, TargetId
 from service.domain.ports import Transition, Work
 from service.engine.runner import Runner
 from service.engine.segments import Engine
@@ -128,6 +128,58 @@ async def test_a_segment_steps_until_the_operation_ends(database: Database) -> N
         await one.engine.start(work())
         assert (await one.ended()).outcome is Outcome.RECOVERED
         assert one.story.seen == ["begin", "act"]
+
+
+class HangingFor(FakeStory):
+    """The delivery system of one operation's target does not answer."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__()
+        self.identity = identity
+        self.hangs, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def advance(self, operation: Operation) -> Transition:
+        if operation.id == self.identity:
+            self.hangs.set()
+            await self.answers.wait()
+        return await super().advance(operation)
+
+
+async def test_a_target_whose_delivery_system_hangs_delays_no_other_one(database: Database) -> None:
+    async with process(database) as one:
+        story = HangingFor("op_1")
+        one.engine.give(Runner(journal=one.operations, stories={OperationKind.ROLLBACK: story}, place=one._place, clock=RealClock()))  # noqa: SLF001  its own
+        for number in range(1, 6):
+            await one.operations.begin(operation(f"op_{number}", target=TargetId("prod", f"shop{number}")), (), ())
+            await one.engine.start(work(identity=f"op_{number}"))
+        await asyncio.wait_for(story.hangs.wait(), HANG)
+        for number in range(2, 6):
+            assert (await one.ended(f"op_{number}")).outcome is Outcome.RECOVERED
+        hanging = await one.operations.load("op_1")
+        assert hanging is not None
+        assert (hanging.phase, hanging.done_at) == ("begin", None)
+        story.answers.set()
+        await one.ended("op_1")
+
+
+async def test_promise_2_intake_waits_for_no_placing_and_no_operation_does(database: Database) -> None:
+    async with process(database) as one:
+        placed, go_on = asyncio.Event(), asyncio.Event()
+
+        async def place(*deliveries: str) -> None:
+            del deliveries
+            placed.set()
+            await go_on.wait()
+
+        one.engine.give(Runner(journal=one.operations, stories={OperationKind.ROLLBACK: one.story}, place=place, clock=RealClock()))
+        for number in range(100):
+            await asyncio.wait_for(one.engine.start(Work(kind="delivery", id=f"dlv_{number}")), HANG)
+        await asyncio.wait_for(placed.wait(), HANG)
+        await one.operations.begin(operation(), (), ())
+        await one.engine.start(work())
+        assert (await one.ended()).outcome is Outcome.RECOVERED
+        assert await one.engine.is_active(Work(kind="delivery", id="dlv_99"))
+        go_on.set()
 
 
 async def test_promise_3_starting_the_same_work_twice_runs_it_once(database: Database) -> None:
