@@ -428,7 +428,9 @@ class Alerts(Protocol):
         """The open incidents whose suspect is known, oldest first."""
         ...
 
-    async def close_incident(self, incident_id: str, *, outcome: str, at: datetime) -> None: ...
+    async def close_incident(self, incident_id: str, *, outcome: str, at: datetime, quiet_only: bool = False) -> None:
+        """Close it; with `quiet_only` it stays open if one of its alerts fires by now."""
+        ...
 
 
 class Starting(Protocol):

@@ -191,10 +191,10 @@ class AlertStore:
             found = [await _incident(connection, one) for one in ids]
             return await _with_others(connection, [i for i in found if i is not None])
 
-    async def close_incident(self, incident_id: str, *, outcome: str, at: datetime) -> None:
-        """Close it; closing a closed one changes nothing."""
+    async def close_incident(self, incident_id: str, *, outcome: str, at: datetime, quiet_only: bool = False) -> None:
+        """Close it, with `quiet_only` unless one of its alerts fires by now; closing a closed one changes nothing."""
         async with self._database.write() as connection:
-            await incidents.close(connection, incident_id, outcome=outcome, at=at)
+            await incidents.close(connection, incident_id, outcome=outcome, at=at, unless=incidents.FIRING if quiet_only else None)
 
     async def last_delivery(self) -> tuple[datetime, int] | None:
         """When the newest delivery came, and how many alerts it held."""

@@ -47,7 +47,7 @@ async def operation_ended(connection: AsyncConnection, operation: Operation, *, 
     row = AuditEvent(kind="operation_ended", says=says, at=at, body={"operation": operation.id, "outcome": outcome})
     await append(connection, operation.incident_id, (row,))
     if closes_with:
-        await close(connection, operation.incident_id, outcome=closes_with, at=at)
+        await close(connection, operation.incident_id, outcome=closes_with, at=at, unless=UNANSWERED)
 
 
 async def burning(connection: AsyncConnection) -> Sequence[Burning]:
@@ -91,10 +91,18 @@ async def suspected(connection: AsyncConnection, incident_id: str, suspect: Rele
             await append(connection, one.incident_id, rows)
 
 
-async def close(connection: AsyncConnection, incident_id: str, *, outcome: str, at: datetime) -> None:
-    """Close it; closing a closed one changes nothing."""
-    closed = await connection.execute(
-        t.incident.update().where(t.incident.c.id == incident_id, t.incident.c.closed_at.is_(None)).values(closed_at=at, outcome=outcome)
-    )
+async def close(connection: AsyncConnection, incident_id: str, *, outcome: str, at: datetime, unless: sa.ColumnElement[bool] | None = None) -> None:
+    """Close it; closing a closed one changes nothing. `unless` an episode of it is so, looked at in the same transaction.
+
+    Whoever closes decided so on an earlier look; an alert that came since belongs to an open incident, or nothing would ever answer it (promise 2).
+    """
+    update = t.incident.update().where(t.incident.c.id == incident_id, t.incident.c.closed_at.is_(None))
+    if unless is not None:
+        update = update.where(~sa.exists().where(t.episode.c.incident_id == incident_id, unless))
+    closed = await connection.execute(update.values(closed_at=at, outcome=outcome))
     if closed.rowcount:
         await append(connection, incident_id, (AuditEvent(kind="closed", says=f"closed: {outcome.replace('_', ' ')}", at=at, body={"outcome": outcome}),))
+
+
+FIRING = t.episode.c.ends_at.is_(None)
+UNANSWERED = sa.and_(FIRING, t.episode.c.covered_by.is_(None))

@@ -141,9 +141,9 @@ class Correlator:
             latest = await self._journal.latest(incident.id)
             idle = not incident.episodes if latest is None else latest.done_at is not None
             if idle and not any(e.firing for e in incident.episodes):
-                await self._alerts.close_incident(incident.id, outcome="resolved", at=now)
+                await self._alerts.close_incident(incident.id, outcome="resolved", at=now, quiet_only=True)
             elif latest is None and not any(e.firing for e in incident.episodes) and (await self._flapping(incident, incident.episodes, now)).waits:
-                await self._alerts.close_incident(incident.id, outcome=FLAPPED, at=now)
+                await self._alerts.close_incident(incident.id, outcome=FLAPPED, at=now, quiet_only=True)
             elif any(now - max(incident.opened_at, e.received_at) >= BEGIN_AFTER for e in await self._uncovered(incident, latest)):
                 await self._answer(incident, now)
 

@@ -263,10 +263,11 @@ def never_against_a_person(case: Case) -> Iterator[Violation]:
                     if deed.app == op.app and case.second(began) < deed.at < one.at - ANY_MOMENT:
                         yield Violation(5, f"{op.id} sent {one} at {one.at:.1f} although {deed.by} {deed.what} at {deed.at:.1f}")
                         break
-            live = case.live(op.app, one.at - ANY_MOMENT)
+            live, now = case.live(op.app, one.at - ANY_MOMENT), case.live(op.app, one.at)
             suspect = op.data.plan.suspect.handle if op.data.plan else ""
             done_before = any(o.taken and o.arrived is not None and o.arrived < one.at for o in op.deploys)
-            if live is not None and str(live[0]) != suspect and not done_before:
+            fresh = now is not None and str(now[0]) == suspect  # it went live within that moment
+            if live is not None and str(live[0]) != suspect and not fresh and not done_before:
                 what = f"release {live[0]} ({live[1]}, by {live[2] or 'auto-sync'})"
                 yield Violation(5, f"{op.id} sent {one} at {one.at:.1f} although {what} was live, not {suspect}")
             if one.what == "terminate" and not _may_end(case, one):

@@ -13,9 +13,11 @@ DECLARE = "Declare recovered_when with a query and its bound for this target."
 
 
 def needs(case: Case) -> Iterable[Key[Any]]:
-    """The rule of the alert that the hold began with, where no query is declared."""
+    """The declared query's value now; the rule of the alert that the hold began with, where none is declared."""
     watched = _watched(case)
-    if watched is not None and not case.policy.recovered_when.promql:
+    if case.policy.recovered_when.promql:
+        yield keys.series(case.policy.recovered_when.promql)
+    elif watched is not None:
         yield watched
 
 
@@ -23,7 +25,13 @@ def ask(case: Case) -> Finding:
     """A declared query first, then the alert's own rule if it is a plain comparison."""
     when = case.policy.recovered_when
     if when.promql:
-        return passes("A query is declared for it.", Evidence(source="settings", what=f"recovered_when: {when.promql}", read_at=case.facts.now))
+        measured = case.facts.read(keys.series(when.promql))
+        if isinstance(measured, Absent):
+            return doubt("Whether the declared query can be measured now is unknown", measured, clears="Bring the metrics system back.")
+        declared = Evidence(source="settings", what=f"recovered_when: {when.promql}", read_at=case.facts.now)
+        if not measured.value.values:
+            return unknown("The declared query has no value now.", declared, measured.evidence, clears="Look at recovered_when: does the query fit the target?")
+        return passes("A query is declared for it, and it has a value now.", declared, measured.evidence)
     watched = _watched(case)
     if watched is None:
         return unknown("No query is declared, and no alert began the hold: there is nothing to measure by.", clears=DECLARE)

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from service.domain.chain import verify
@@ -39,7 +40,7 @@ async def test_an_incident_tells_who_opened_it_and_who_joined(database: Database
 
 async def test_an_incident_tells_the_beginning_and_the_end_of_its_operations_and_its_own_end(database: Database, operations: OperationStore) -> None:
     incident = await placed(AlertStore(database))
-    row = await operations.begin(operation(incident_id=incident.id), (AuditEvent(kind="accepted", says="HighErrorRate", at=START),), ())
+    row = await operations.begin(operation(incident_id=incident.id), (AuditEvent(kind="accepted", says="HighErrorRate", at=START),), (), incident.episodes)
     end = Transition(phase="ended", data=row.data, says="live is v2.4.6", done=Outcome.RECOVERED, incident_outcome="recovered")
     assert await operations.commit(row, end, LATER)
     told = [(one.kind, one.says, one.at) for one in (await story(database, incident.id))[2:]]
@@ -69,3 +70,22 @@ async def test_an_operation_without_an_incident_tells_none(database: Database, o
     row = await operations.begin(operation(automatic=False), (AuditEvent(kind="accepted", says="asked for", at=START),), ())
     assert await operations.commit(row, Transition(phase="ended", data=row.data, says="x", done=Outcome.REFUSED), LATER)
     assert set(await EventStore(database).newer({"op_1": 0, "": 0, "None": 0})) == {"op_1"}
+
+
+async def test_promise_2_an_alert_that_came_while_its_incident_was_being_closed_keeps_it_open(database: Database) -> None:
+    alerts = AlertStore(database)
+    incident = await placed(alerts)
+    await alerts.close_incident(incident.id, outcome="resolved", at=LATER, quiet_only=True)
+    assert [one.id for one in await alerts.open_incidents()] == [incident.id]
+    await alerts.accept(delivery(replace(notice("f00d"), firing=False, ends_at=LATER), at=LATER))
+    await alerts.close_incident(incident.id, outcome="resolved", at=LATER, quiet_only=True)
+    assert await alerts.open_incidents() == ()
+
+
+async def test_promise_2_an_alert_that_nobody_took_up_keeps_its_incident_open_past_an_operation(database: Database, operations: OperationStore) -> None:
+    incident = await placed(AlertStore(database))
+    row = await operations.begin(operation(incident_id=incident.id), (), (), incident.episodes)
+    late = await placed(AlertStore(database), "beef")
+    end = Transition(phase="ended", data=row.data, says="live is v2.4.6", done=Outcome.RECOVERED, incident_outcome="recovered")
+    assert await operations.commit(row, end, LATER)
+    assert [one.id for one in await AlertStore(database).open_incidents()] == [late.id]

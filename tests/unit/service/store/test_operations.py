@@ -220,6 +220,7 @@ async def incident(database: Database) -> str:
     alerts = AlertStore(database)
     (one,) = await alerts.undecided(await alerts.accept(delivery(notice())))
     (opened,) = await alerts.place((Placement(episode=one, disposition="placed", says="", target=TARGET, rung="label"),), START)
+    await alerts.accept(delivery(replace(notice(), firing=False, ends_at=START + timedelta(minutes=1))))  # over: it keeps nothing open
     return opened.id
 
 

@@ -17,10 +17,20 @@ def test_the_rule_of_the_alert_that_began_the_hold_is_enough() -> None:
     assert ask(forward_world()).says == "It is measured by the rule of HighErrorRate, the alert that the hold began with."
 
 
+UP = keys.series("up")
+DECLARED = replace(made.POLICY, recovered_when=RecoveredWhen(promql="up", above=1.0))
+
+
 def test_a_declared_query_needs_no_alert() -> None:
-    policy = replace(made.POLICY, recovered_when=RecoveredWhen(promql="up", above=1.0))
-    finding = ask(forward_world(policy=policy, context={}).hide(made.ALERT_RULE))
-    assert (finding.answer, [one.what for one in finding.evidence]) == (Answer.PASS, ["recovered_when: up"])
+    one = keys.Series(values={(): 1.0}, at=made.NOW)
+    finding = ask(forward_world(policy=DECLARED, context={}).hide(made.ALERT_RULE).tell(UP, one))
+    assert (finding.answer, finding.evidence[0].what) == (Answer.PASS, "recovered_when: up")
+
+
+def test_promise_8_a_declared_query_that_cannot_be_measured_now_is_no_measure() -> None:
+    assert ask(forward_world(policy=DECLARED).hide(UP)).answer is Answer.UNKNOWN
+    none = keys.Series(values={}, at=made.NOW)
+    assert ask(forward_world(policy=DECLARED).tell(UP, none)).says == "The declared query has no value now."
 
 
 def test_promise_8_without_either_it_could_never_be_proven() -> None:
