@@ -277,6 +277,11 @@ class LabClient:
     async def kube_get(self, path: str) -> Any:
         """GET an API path, such as `/api/v1/namespaces/shop/pods`; None for 404, ApiError for any other refusal."""
         answer = await self.kube.call("GET", path)
+        for _ in range(60):  # a Kubernetes API that has just come back answers 503 until it knows all its paths
+            if answer.status != 503:
+                break
+            await asyncio.sleep(0.5)
+            answer = await self.kube.call("GET", path)
         if answer.status == 404:
             return None
         if not answer.good:
