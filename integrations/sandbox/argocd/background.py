@@ -33,10 +33,11 @@ class Background:
         """Cancel everything and wait for it. Raises the first failure that any task had."""
         for timer in self._timers:
             timer.cancel()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        pending = set(self._tasks)
+        while pending:  # again and again: `asyncio.wait_for` of Python 3.11 may swallow a cancellation that comes as its wait ends
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=0.5)
         self._timers.clear()
         if self._failures:
             failures, self._failures = self._failures, []
