@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-contract test-real chaos bench check format clean requirements
+.PHONY: help install demo test test-contract test-real chaos bench check format clean requirements rule-pages
 
 help: ## print this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ format: $(VENV)/.installed ## let ruff put the code in order
 	@$(BIN)/ruff format .
 
 PIN := uv pip compile --quiet --generate-hashes --universal --no-emit-index-url --no-header --no-annotate
+
+rule-pages: $(VENV)/.installed ## write docs/rules anew from the rules and their examples
+	@$(BIN)/python -m tests.rule_pages
 
 requirements: ## pin again, with hashes and without index addresses (needs uv on PATH; ARGS=--upgrade takes newer versions)
 	@$(PIN) $(ARGS) --output-file requirements.txt pyproject.toml

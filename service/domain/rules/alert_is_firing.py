@@ -1,4 +1,17 @@
-"""The alert fires now, by our own query: a webhook alone never lets Backout act without a person (promise 11)."""
+"""The alert fires now, by our own query: a webhook alone never lets Backout act without a person (promise 11).
+
+Problem: Anybody who can reach the webhook can say that an alert fires, and a webhook that is late tells of trouble that is over.
+
+Read: The alert with its labels, asked of the metrics system that evaluates it.
+
+Decides: Firing: pass. Pending or inactive: no. No answer, or a state that is not known: unknown.
+
+Fix: Make the metrics system reachable that evaluates the alert; where the alert is quiet there is nothing to do.
+
+Declare: Nothing: it is never taken on trust.
+
+Elsewhere: Decided: it asks the metrics system, not the cluster.
+"""
 
 from collections.abc import Iterable
 from typing import Any

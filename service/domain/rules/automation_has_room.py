@@ -1,6 +1,19 @@
 """Acting without a person is within its limits: a fresh alert, a recent deploy, no second automatic rollback, no wide outage (promise 10).
 
 Asked only where nobody is asked; what limits people as well stands in `limits_allow_acting`. Without an alert it cannot be answered with yes.
+
+Problem: An automation that is wrong is wrong everywhere at once, and again and again.
+
+Read: Automatic rollbacks of this target in the window, how many targets burn at once, the age of alert and deploy.
+
+Decides: A fresh alert, a recent deploy, no rollback in the window and no wide outage: pass. Any limit reached: no, and a person decides. When the trouble
+began cannot be found out: unknown.
+
+Fix: A person decides. Look for a cause that many targets share before going back anywhere.
+
+Declare: `rollbacks`, `rollback_window`, `late_alert`, `deploy_window` for the target.
+
+Elsewhere: Decided everywhere.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,19 @@
 """Releases do not trip over each other's cache entries, as declared.
 
 Proof by the difference between the releases and by samples of the cache comes with the rest of the verdict.
+
+Problem: The new release wrote cache entries that the old one cannot read, or reads wrongly; no test shows it, for a test begins with an empty cache.
+
+Read: Your declaration; nothing is derived yet.
+
+Decides: No cache, keys of their own for each release, or values both can read: pass. Declared incompatible: no, with a hotfix instead. Nobody declared it:
+unknown.
+
+Fix: Give each release its own keys (a version in the prefix) and declare it.
+
+Declare: `declares.cache`: `none`, `versioned`, `compatible` or `incompatible`.
+
+Elsewhere: Declared everywhere.
 """
 
 from service.domain.facts import Evidence

@@ -1,6 +1,22 @@
 """The alert correlates with the release under suspicion: the trouble began after its deploy did, and only its version fails.
 
 Who is suspect was decided by correlation; whether the alert is still firing is another rule.
+
+Problem: Three of four incidents are not mended by going back. A rollback of a deploy that has nothing to do with the alert costs an outage of its own, and
+hides the cause.
+
+Read: When the trouble began (the alert's own expression over time, its `for` taken off), when the suspect release started to go live, and either the failing
+share by version (`version_split`) or the target's pods by revision.
+
+Decides: Trouble that began before the deploy is a no. Only the suspect's version or pods fail: pass. Only the time fits, or other versions fail too: warn.
+The goal release fails as well, or another one does and the suspect does not: no. A query without series, or one whose label names nobody, is unknown.
+
+Fix: Look for another cause where it says no: a flag, a dependency, traffic. Where only the time fits, declare a query by version, or let Backout read the
+pods.
+
+Declare: `version_split`: `promql`, `label`, `above` for the target; `deploy_window` for how far back a deploy may lie.
+
+Elsewhere: Decided wherever a metrics system knows the alert and the version; the pods are Kubernetes' only.
 """
 
 import math

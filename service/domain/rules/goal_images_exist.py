@@ -1,6 +1,19 @@
 """Every image of the goal release can still be pulled, by the exact digest that ran.
 
 What the digests are comes from our own record or the rendered manifests; a tag looked up today is no evidence for yesterday.
+
+Problem: Registries are moved and cleaned up. A rollback to an image that is gone leaves pods that cannot start, after the old ones were ended.
+
+Read: The digests that ran, from Backout's own record or from manifests that name them; then one question for each to the registry.
+
+Decides: All there under the digest asked for: pass. One that the registry does not have: no. A registry that does not answer, refuses, or answers with
+another digest, or a tag without a digest: unknown.
+
+Fix: Push the image again by its digest, or go back to a release whose images exist; keep images for as long as the history keeps releases.
+
+Declare: Nothing; `immutable_tags` states that the tags of this target are never moved.
+
+Elsewhere: Decided for everything that comes from a registry; machine images and functions are unknown.
 """
 
 from collections.abc import Iterable

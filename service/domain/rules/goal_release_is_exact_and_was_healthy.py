@@ -1,6 +1,20 @@
 """The release to go back to is one exact thing that the delivery system still has, and Backout saw it healthy.
 
 Whether its images still exist is another rule; whether it is held is a limit.
+
+Problem: `main` or `latest` of yesterday is another thing today, the release before may have been the other half of the same mistake, and a history forgets.
+
+Read: The delivery system's history, and what Backout recorded of the goal release while it was live: how long, how healthy, whether its name ever meant two
+things.
+
+Decides: One exact entry of the history, healthy for at least `minimum_healthy`: pass. Healthy for a shorter time, or last seen in a state that says little:
+warn. Seen unhealthy, no longer in the history, or what runs already: no. A name that can mean something else today, or a release nobody watched: unknown.
+
+Fix: Go back to an earlier release that was good, let the delivery system remember more of them (`revisionHistoryLimit`), and name images by digest.
+
+Declare: `minimum_healthy`; a person who knows the release ticks the warning.
+
+Elsewhere: Decided for every delivery system that keeps a history; without one it is unknown.
 """
 
 import re

@@ -1,4 +1,18 @@
-"""The hold is as Backout left it: a known release is live, auto-sync is still stopped, the mark is ours, and what would be deployed is what is desired."""
+"""The hold is as Backout left it: a known release is live, auto-sync is still stopped, the mark is ours, and what would be deployed is what is desired.
+
+Problem: Between the rollback and the fix hours pass, and people do things: they turn auto-sync on, deploy by hand, push again.
+
+Read: What is live, what is desired, auto-sync, the owner and our own mark, against what the hold wrote down.
+
+Decides: Everything is as it was left: pass. Another release is live or desired, or auto-sync is on: no. What runs is unclear, or the new release would roll
+out in steps without a known end: unknown.
+
+Fix: Agree with them who deploys, then ask again about the newest revision.
+
+Declare: Nothing: it is seen.
+
+Elsewhere: Decided for each delivery system in which Backout can hold.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

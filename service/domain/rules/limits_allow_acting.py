@@ -1,6 +1,18 @@
 """Backout's own limits for everybody, people too: no rollback of its own rollback, no way back to a held release, one operation at a time (promise 10).
 
 Limits that guard acting without a person stand in `automation_has_room`.
+
+Problem: Two operations on one target, a rollback of a rollback, or a way back to a release that is held away for good reason.
+
+Read: Backout's own holds, acts and operations around the target.
+
+Decides: None of these: pass. One of them: no, for people too. The store cannot be read: unknown.
+
+Fix: Wait for the other operation or cancel it, or end the hold first (`backout holds end`).
+
+Declare: Nothing.
+
+Elsewhere: Decided everywhere: it reads Backout's own store.
 """
 
 from collections.abc import Iterable

@@ -2,6 +2,19 @@
 
 A Rollout that was promoted in full runs its canary steps again when it goes back; only its stable release, its rollback window, or a full promotion that
 the operator allows spare it that.
+
+Problem: A Rollout that was promoted in full runs its canary steps again when it goes back. Meanwhile most pods are still the bad ones.
+
+Read: Each Rollout of the target: how far it is, its steps, its rollback window, its analyses.
+
+Decides: Nothing rolls out in steps, or the steps are skipped (stable release, rollback window, full promotion allowed): pass. Steps of known length: warn,
+with how long. A pause or analysis without a known end: unknown.
+
+Fix: Give the Rollout a `rollbackWindow`, allow `promote_full`, or stand by to promote it by hand.
+
+Declare: `promote_full: true` for the target.
+
+Elsewhere: Argo Rollouts only; Deployments roll at once.
 """
 
 from collections.abc import Iterable

@@ -2,6 +2,19 @@
 
 Behind a closed window it would hang, could not be ended, and would fire later, whoever asked for it; so nobody overrides it
 (docs/decisions/0022-override.md).
+
+Problem: Argo CD accepts a rollback in a closed window. It hangs, cannot be ended, and fires hours later, when nobody looks.
+
+Read: The windows over the target, when the open one closes and the closed one opens.
+
+Decides: Open until the operation is surely done: pass. Closed, or closing before that: no, with the time at which it opens. When it closes cannot be read:
+unknown. A change in Git behind a closed window waits there: warn.
+
+Fix: Wait until it opens, or open the window in the AppProject.
+
+Declare: Nothing; `act_within` is part of how long it has to stay open.
+
+Elsewhere: Argo CD's sync windows are decided; execution windows of other systems have a form of their own there.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,19 @@
 """Nobody else is working on the target: no person's act since the trouble began, no foreign operation, no newer deploy (promise 5).
 
 Only an automated operation that deploys the release under suspicion is in our hands to end; everybody else's work means hands off.
+
+Problem: Two hands on one target at night: somebody is already repairing, and the automation takes the repair away.
+
+Read: The operation that runs, the history, events and edits of the spec since the trouble began, and objects that somebody changed past the delivery system.
+
+Decides: Nobody acts: pass; an automated operation that deploys the suspect is ended by the plan. An automated operation that came after the trouble: warn. A
+person's operation, edit or newer release: no. What cannot be read: unknown.
+
+Fix: Agree with them who acts. Backout keeps its hands off until they are done.
+
+Declare: Nothing: no setting turns this off.
+
+Elsewhere: Decided for each delivery system that tells who did what.
 """
 
 from collections.abc import Iterable, Iterator

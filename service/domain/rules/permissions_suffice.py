@@ -1,4 +1,17 @@
-"""Our own credential holds every permission that the way needs, known before the first write."""
+"""Our own credential holds every permission that the way needs, known before the first write.
+
+Problem: A credential that may read but not write is found out in the middle of an incident, after the first half of the act.
+
+Read: The delivery system's own answer to what our account may do on this target.
+
+Decides: Everything that the way needs is allowed: pass. Something is refused: no, with the line to add. Something was not answered: unknown.
+
+Fix: Add the line that it names to the role of Backout's account; `backout init` writes the whole role, `backout doctor` checks it on a quiet day.
+
+Declare: Nothing.
+
+Elsewhere: Decided where the delivery system can be asked.
+"""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,18 @@
-"""Going back deletes nothing that holds data, and what stays behind does not go on working by itself."""
+"""Going back deletes nothing that holds data, and what stays behind does not go on working by itself.
+
+Problem: Going back can delete a volume that only the new release has, and what is not deleted (a CronJob, a consumer) works on beside the old code.
+
+Read: The objects that run now and that the goal release does not have, and whether this way prunes.
+
+Decides: Nothing is left over, or what is holds no data and does nothing: pass. Something that works on stays behind, or a running Job would be deleted: warn.
+Data would be deleted, or the delivery system would wait for a confirmation: no. A kind that nobody knows would be deleted: unknown.
+
+Fix: Keep these objects (`Prune=false`), suspend what should not work beside the old release, or go back without pruning.
+
+Declare: On the object itself: `argocd.argoproj.io/sync-options: Prune=false`.
+
+Elsewhere: Kubernetes objects are decided; what a way elsewhere would delete is unknown.
+"""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,17 @@
-"""There is something to measure the new release by: without, going forward could only end in `inconclusive` (promise 8)."""
+"""There is something to measure the new release by: without, going forward could only end in `inconclusive` (promise 8).
+
+Problem: A fix that goes live under a hold and that nobody can measure can only end in a shrug.
+
+Read: The declared query's value now, or the rule of the alert that the hold began with.
+
+Decides: A query with a value, or an alert whose rule is a plain comparison: pass. Anything else: unknown.
+
+Fix: Declare when the target counts as recovered.
+
+Declare: `recovered_when`: `promql` with `below` or `above`.
+
+Elsewhere: Decided: it asks the metrics system.
+"""
 
 from collections.abc import Iterable
 from typing import Any

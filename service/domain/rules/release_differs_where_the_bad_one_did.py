@@ -1,4 +1,18 @@
-"""The release differs wherever a held one differed from the release that was good: bad is what differs, not a commit id (promise 7)."""
+"""The release differs wherever a held one differed from the release that was good: bad is what differs, not a commit id (promise 7).
+
+Problem: A README commit on top of the bad release has a new commit id and is exactly as bad.
+
+Read: What each held release had of its own (images by digest, rendered manifests), and what the release to go to is made of.
+
+Decides: It has no trait of a held release: pass. It still has one, or is held itself: no. What cannot be compared, such as an image named by a tag alone:
+unknown.
+
+Fix: Push a release that changes what was bad, name its images by digest, or end the hold by hand (`backout holds end`).
+
+Declare: Nothing: what was bad was seen.
+
+Elsewhere: Decided where manifests or images can be read; else unknown.
+"""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,19 @@
-"""A rollback would stay: nobody who owns the spec would undo it, auto-sync is stopped by the plan, and no foreign hold is on the target."""
+"""A rollback would stay: nobody who owns the spec would undo it, auto-sync is stopped by the plan, and no foreign hold is on the target.
+
+Problem: GitOps deploys what Git says. A rollback under auto-sync, an ApplicationSet, a parent application or an image updater is taken back within a second,
+and the bad release is live again.
+
+Read: Auto-sync, every owner that writes the spec, the delivery system's own warnings, and marks of holds that are not ours.
+
+Decides: Nobody would undo it, or the plan stops auto-sync first: pass. An owner that may undo it later: warn. An owner that would undo it, or a foreign hold:
+no, with Git revert as the way. An owner nobody can name: unknown.
+
+Fix: Let the owner ignore differences of this application, pause it for as long as the bad release is held away, or go back in Git.
+
+Declare: Nothing: owners are read from what they leave on the target.
+
+Elsewhere: Decided for Argo CD; what else writes to a system without such marks is unknown.
+"""
 
 import re
 from collections.abc import Iterable

@@ -2,6 +2,21 @@
 
 Compared are the source revisions of the images, never the configuration's revision. The live catalogue is not asked here, so a migration that reads as
 harmless is a warning, not a pass; a pass needs the proof that no migration lies between the two.
+
+Problem: The new release changed the schema; the old code meets columns that are gone, values it cannot read, inserts that fail. Then going back makes it
+worse.
+
+Read: The source revision of each image (its labels), and every migration between the two in Git. Nobody's code is run.
+
+Decides: The same images, or no migration between them: pass. Migrations that read as harmless: warn, for no database was asked. One that takes away what the
+old release may still use: no, with a hotfix instead. A statement, file or revision that is not understood: unknown.
+
+Fix: Do what the sentence names (put the column back, give the default back), or ship a hotfix on the release that is live. Next time take away in a later
+release than the one that stops using it.
+
+Declare: A person who knows the code ticks a warning; a block needs two (`--override`).
+
+Elsewhere: Decided for everything that is built from Git, wherever it runs.
 """
 
 import re

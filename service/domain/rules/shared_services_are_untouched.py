@@ -1,6 +1,18 @@
 """Nothing that other targets use is touched: no object in two trees, and the operator declared what is shared.
 
 Objects are compared over all targets that Backout knows; services, databases and queues behind them are only as known as they are declared.
+
+Problem: A ConfigMap, database or queue that another team uses too goes back with yours, and theirs breaks.
+
+Read: Which objects stand in more than one target's tree, the delivery system's own warnings, and your declaration.
+
+Decides: Nothing is shared, seen and declared: pass. Something is: warn, with the consumers to tell. Nobody declared it: unknown.
+
+Fix: See with the owners of the other consumers that going back suits them; give each object to one application only.
+
+Declare: `declares.shared_services`: names, or `[]` for none.
+
+Elsewhere: Objects are compared wherever Backout lists targets; services behind them are declared.
 """
 
 from collections.abc import Iterable

@@ -208,6 +208,10 @@ class World:
         return self.case(self.gathered(rule))
 
 
+Examples = Mapping[str, World]
+"""What a rule's page in docs/rules shows: a situation in words, and the world in which the rule is asked. Each rule's test file has an `EXAMPLES`."""
+
+
 class Recorded(Mapping[Key[Any], Fact[Any]]):
     """Answers that remember which keys were asked for."""
 

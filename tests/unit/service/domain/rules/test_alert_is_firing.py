@@ -49,3 +49,10 @@ def test_without_an_alert_nothing_is_seen_firing() -> None:
 
 def test_it_guards_automation_about_incidents_only() -> None:
     assert (RULE.for_automatic, RULE.needs_incident, RULE.gate) == (True, True, True)
+
+
+EXAMPLES: made.Examples = {
+    "it fires": world(),
+    "it went quiet meanwhile": world().tell(made.ALERT_NOW, keys.AlertNow(state="inactive")),
+    "the metrics system is away": world().hide(made.ALERT_NOW),
+}

@@ -101,3 +101,12 @@ def test_every_doubt_is_unknown(broken: World) -> None:
 
 def test_it_is_not_asked_of_a_person_but_asked_of_automation_even_without_an_incident() -> None:
     assert (RULE.for_automatic, RULE.needs_incident) == (True, False)
+
+
+EXAMPLES: made.Examples = {
+    "a fresh alert soon after a deploy": world(),
+    "the second alert within the window": world().tell(made.LIMITS, made.limits(automatic_rollbacks=1)),
+    "many targets burn at once": world().tell(made.LIMITS, made.limits(wide_outage="9 of 40 targets have incidents within 10 min")),
+    "an alert that nobody heard of for half an hour": world(trigger=replace(made.TRIGGER, received_at=made.BEGAN + timedelta(minutes=30))),
+    "when the trouble began cannot be read": world().hide(made.ALERT_NOW),
+}

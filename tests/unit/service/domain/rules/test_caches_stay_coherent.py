@@ -47,3 +47,10 @@ def test_a_word_that_is_not_understood_is_unknown(cache: str) -> None:
 
 def test_it_needs_no_fact_but_the_declaration() -> None:
     assert list(RULE.needs(world().case())) == []
+
+
+EXAMPLES: made.Examples = {
+    "each release has keys of its own": world(),
+    "the old release would choke on the new one's entries": world(policy=replace(made.POLICY, declares=Declarations(cache="incompatible"))),
+    "nobody declared anything": world(policy=replace(made.POLICY, declares=Declarations())),
+}

@@ -268,3 +268,12 @@ def test_the_record_is_asked_for_only_when_version_and_revision_do_not_tell() ->
 
 def test_it_is_about_incidents_only() -> None:
     assert RULE.needs_incident
+
+
+EXAMPLES: made.Examples = {
+    "only the suspect's version fails": world(),
+    "the trouble is older than the deploy": world().tell(made.ALERT_NOW, keys.AlertNow(state="firing", active_at=made.STARTED - timedelta(minutes=5))),
+    "the goal release fails as well": world().tell(made.SERIES, made.shares({"v2.5.0": 0.31, "v2.4.6": 0.29})),
+    "no version fails any more": world().tell(made.SERIES, made.shares({"v2.5.0": 0.001, "v2.4.6": 0.001})),
+    "the query by version cannot be asked": world().hide(made.SERIES),
+}

@@ -104,3 +104,10 @@ def test_the_manifests_are_rendered_only_when_the_record_does_not_tell() -> None
 def test_the_same_image_twice_is_asked_for_once() -> None:
     twice = replace(made.record(made.GOAL, None), images=(made.OLD_IMAGE, replace(made.OLD_IMAGE, reference="registry.example/shop/web:again")))
     assert [key for key in world().tell(made.RECORD_OLD, twice).gathered(RULE) if key.kind == "image manifest"] == [made.MANIFEST]
+
+
+EXAMPLES: made.Examples = {
+    "the image is there": world(),
+    "the image was deleted": world().tell(made.MANIFEST, keys.Manifest(digest=None)),
+    "the registry does not answer": world().hide(made.MANIFEST),
+}

@@ -148,3 +148,12 @@ def test_a_release_that_was_trimmed_is_a_no_for_a_rollback_and_a_question_to_git
     through_git = ask(gone)
     assert through_git.answer is Answer.WARN
     assert "only Git can bring it back" in through_git.says
+
+
+EXAMPLES: made.Examples = {
+    "an exact release that was well for a day": world(),
+    "it ran for a minute only": world().tell(made.RECORD_OLD, made.record(made.GOAL, made.OLD_IMAGE, healthy_for=timedelta(minutes=1))),
+    "it was burning itself": world().tell(made.RECORD_OLD, made.record(made.GOAL, made.OLD_IMAGE, last_health="Degraded")),
+    "the history has forgotten it": world().tell(made.STATE, made.state(history=(made.SUSPECT,), history_limit=1)),
+    "it is a branch, not a commit": going_back_to("main"),
+}

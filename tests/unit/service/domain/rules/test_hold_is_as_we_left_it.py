@@ -67,3 +67,11 @@ def test_promise_1_a_workload_that_rolls_out_in_steps_needs_a_person() -> None:
     assert (finding.answer, "argoproj.io/Rollout shop/web would roll the new release out in steps" in finding.says) == (Answer.UNKNOWN, True)
     live = made.held_state(current=made.FIX_LIVE, history=(made.FIX_LIVE, made.LIVE), objects=(rollout,))
     assert ask(live_world().tell(made.STATE, live)).answer is Answer.PASS
+
+
+EXAMPLES: made.Examples = {
+    "nobody touched it": forward_world(),
+    "somebody turned auto-sync on": forward_world().tell(made.STATE, made.held_state(auto_sync=True)),
+    "somebody deployed by hand": forward_world().tell(made.STATE, made.held_state(current=made.SUSPECT)),
+    "the delivery system is away": forward_world().hide(made.STATE),
+}

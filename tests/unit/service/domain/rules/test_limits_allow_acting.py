@@ -53,3 +53,11 @@ def test_every_doubt_is_unknown(broken: World) -> None:
 
 def test_it_holds_for_people_too() -> None:
     assert (RULE.for_automatic, RULE.needs_incident) == (False, False)
+
+
+EXAMPLES: made.Examples = {
+    "nothing of our own is in the way": world(),
+    "the goal release is held away": world().tell(made.LIMITS, made.limits(held=("key-41",))),
+    "the suspect is a rollback of ours": world().tell(made.LIMITS, made.limits(made_by_backout=("42",))),
+    "the store is away": world().hide(made.LIMITS),
+}

@@ -126,3 +126,11 @@ def test_of_several_rollouts_the_worst_speaks() -> None:
 )
 def test_where_it_stands_is_said_in_words(changes: dict[str, Any], says: str) -> None:
     assert where(rollout(**changes)) == says
+
+
+EXAMPLES: made.Examples = {
+    "nothing rolls out in steps": world(),
+    "a canary half-way": rolled_out(world(), HALFWAY, {"skips": "stable"}),
+    "promoted in full, with steps of known length": rolled_out(world(), PROMOTED, {"steps": 4, "waits": timedelta(minutes=12)}),
+    "promoted in full, with a pause for a person": rolled_out(world(), PROMOTED, {"steps": 2, "open_ended": (ENDLESS,)}),
+}

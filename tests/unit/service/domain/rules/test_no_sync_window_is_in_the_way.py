@@ -88,3 +88,13 @@ def test_what_is_changed_in_git_waits_safely_for_a_window_and_a_person_is_told_u
     assert finding.answer is Answer.WARN
     assert finding.says == "What is changed in Git is deployed only when the sync window opens at 17:03:00: deny at '0 14 * * *' for 3h."
     assert by_way(Way.GIT_REVERT, keys.Window(open=False, says="x")).answer is Answer.PASS
+
+
+EXAMPLES: made.Examples = {
+    "no window is defined": world(),
+    "the window is closed": world().tell(made.WINDOW, keys.Window(open=False, says="deny window 0 14 * * * for 1 h", until=made.NOW + timedelta(minutes=57))),
+    "the window closes in a minute": world().tell(
+        made.WINDOW, keys.Window(open=True, says="allow window 0 13 * * * for 64 min", until=made.NOW + timedelta(minutes=1))
+    ),
+    "the windows cannot be read": world().hide(made.WINDOW),
+}

@@ -209,3 +209,12 @@ def test_promise_5_what_somebody_changed_by_hand_is_not_overwritten_without_a_pe
         Answer.WARN,
         "ConfigMap shop/flags is not as release 42 made it: somebody changed that by hand, nobody can say when. Going back overwrites it.",
     )
+
+
+EXAMPLES: made.Examples = {
+    "nobody acts": world(),
+    "a person edited the spec since": world().tell(made.ACTS, (act("spec_edit", JANE),)),
+    "the automated deploy of the suspect still runs": world().tell(made.STATE, made.state(running=running())),
+    "a person's sync runs": world().tell(made.STATE, made.state(running=running(by=JANE, automated=False))),
+    "events cannot be read": world().hide(made.ACTS),
+}

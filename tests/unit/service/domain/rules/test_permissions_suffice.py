@@ -92,3 +92,13 @@ def test_the_right_to_promote_is_needed_only_where_the_plan_promotes(way: Way) -
         of = made.rolled_out(world(way=way), {"stable": "bad", "current": "bad"}, {"steps": 2}, promote_full=allows)
         of.tell(made.PERMISSIONS, keys.Permissions(allowed=ALL | {"abort": True, "promote": False}, fix={}))
         assert ask(of).answer is answer
+
+
+EXAMPLES: made.Examples = {
+    "everything is allowed": world(),
+    "the account may only look": world().tell(
+        made.PERMISSIONS,
+        keys.Permissions(allowed={"get": True, "sync": False, "update": False}, fix={"sync": "p, backout, applications, sync, shop/*, allow"}),
+    ),
+    "the server does not say": world().hide(made.PERMISSIONS),
+}

@@ -179,3 +179,11 @@ def test_a_way_back_that_would_wait_for_a_persons_confirmation_is_a_no_whether_i
 
 def test_promise_1_what_cannot_be_asked_for_its_confirmations_is_unknown() -> None:
     assert ask(left(made.CONFIG_MAP, prune=False).hide(made.CONFIRMATIONS)).answer is Answer.UNKNOWN
+
+
+EXAMPLES: made.Examples = {
+    "nothing is left over": world(),
+    "a volume would be deleted": left(one("PersistentVolumeClaim"), prune=True),
+    "a CronJob stays behind and works on": left(one("CronJob", "batch"), prune=False),
+    "a kind that nobody knows would be deleted": left(one("Widget", "example.com"), prune=True),
+}

@@ -41,3 +41,10 @@ def test_promise_8_without_either_it_could_never_be_proven() -> None:
 def test_a_rule_that_is_no_plain_comparison_is_no_measure() -> None:
     rule = keys.AlertRule(name="HighErrorRate", query="absent(up)", hold=made.FOR, keep_firing=timedelta(0))
     assert ask(forward_world().tell(made.ALERT_RULE, rule)).answer is Answer.UNKNOWN
+
+
+EXAMPLES: made.Examples = {
+    "by the alert that the hold began with": forward_world(),
+    "nothing declared, and no alert began it": forward_world(context={}),
+    "the declared query has no value": forward_world(policy=DECLARED).tell(UP, keys.Series(values={}, at=made.NOW)),
+}

@@ -67,3 +67,14 @@ def test_promise_1_pods_alone_do_not_tell_what_a_live_release_is_made_of() -> No
 
 def test_without_a_release_to_go_to_nothing_is_compared() -> None:
     assert ask(forward_world(goal=None)).answer is Answer.UNKNOWN
+
+
+EXAMPLES: made.Examples = {
+    "the fix has another image": forward_world(),
+    "a README commit on top of the bad release": forward_world()
+    .tell(made.DESIRED_IMAGES, (replace(made.NEW_IMAGE, reference=str(made.NEW_IMAGE.exact), proof="reference"),))
+    .tell(made.DESIRED_MANIFESTS, (made.rendered(replicas="3"),)),
+    "its image is named by a tag alone": forward_world().tell(
+        made.DESIRED_IMAGES, (replace(made.FIX_IMAGE, reference="registry.example/shop/web:2.5.1", digest=None, proof=""),)
+    ),
+}

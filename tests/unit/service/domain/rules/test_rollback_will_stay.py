@@ -133,3 +133,12 @@ def test_a_target_that_may_not_do_as_told_is_a_warning(text: str) -> None:
 @pytest.mark.parametrize("text", ["SyncError: one or more objects failed to apply", "OrphanedResourceWarning: 3 orphans"])
 def test_conditions_of_the_resources_are_others_to_judge(text: str) -> None:
     assert ask(with_state(warnings=(text,))).answer is Answer.PASS
+
+
+EXAMPLES: made.Examples = {
+    "auto-sync is on and nobody else writes": world(),
+    "an ApplicationSet writes the spec": with_state(owner=keys.Owner(kind="applicationset", name="shop", reverts=True, says="it writes the whole spec")),
+    "a tool that may promote later": with_state(owner=keys.Owner(kind="kargo", name="shop", later=True, says="it writes when it promotes")),
+    "a hold of somebody else": with_state(marker="operation=op_9"),
+    "the delivery system is away": world().hide(made.STATE),
+}

@@ -259,3 +259,13 @@ def test_promise_1_a_record_that_the_manifests_contradict_is_unknown_and_not_the
     finding = ask(poisoned)
     assert finding.answer is Answer.UNKNOWN
     assert "other pods were recorded as its own" in finding.says
+
+
+EXAMPLES: made.Examples = {
+    "no migration lies between them": world(),
+    "a column was dropped": migrated("ALTER TABLE orders DROP COLUMN legacy_status;"),
+    "a column was added": migrated("ALTER TABLE orders ADD COLUMN note text;"),
+    "a statement that cannot be read": migrated("DO $$ BEGIN EXECUTE 'x'; END $$;"),
+    "the image does not name its commit": world().tell(made.LABELS_NEW, labelled("", "")),
+    "the repository cannot be read": world().hide(made.DIFFERENCE),
+}

@@ -78,3 +78,11 @@ def test_a_comparison_with_nobody_shows_nothing() -> None:
 
 def test_a_comparison_with_one_target_is_a_comparison() -> None:
     assert ask(world().tell(made.SHARING, keys.Sharing(shared={}, compared=1))).answer is Answer.PASS
+
+
+EXAMPLES: made.Examples = {
+    "nothing is shared, seen and declared": world(),
+    "a ConfigMap stands in two trees": world().tell(made.SHARING, keys.Sharing(shared={made.CONFIG_MAP: (CART,)}, compared=12)),
+    "a database is declared as shared": declared("orders-db"),
+    "nobody declared anything": world(policy=replace(made.POLICY, declares=Declarations(cache="none"))),
+}
