@@ -122,6 +122,7 @@ class Controller:
         self._auto_sync(now, found, loop)
         if not asked and not first:
             await asyncio.sleep(timings.reconciled * timings.pace)
+            await while_down(self._tools.faults)
             self._tools.applications.write(name, lambda new: new["status"].update(reconciledAt=stamp(self._tools.clock())))
 
     def _write_health(self, app: Json) -> None:

@@ -84,7 +84,8 @@ class Canary:
         return dict(self.live().get("status", {}))
 
     def told(self, **changes: Any) -> None:
-        """Write the Rollout's status past everybody, as its controller or somebody with Kubernetes rights would."""
+        """Write the Rollout's status past everybody, and hold its controller back, which would write its own answer at any moment."""
+        self.stage.sandbox.faults.rollouts_down = True
         key = next(key for key in self.stage.sandbox.cluster.everything() if (key.kind, key.name) == ("Rollout", "web"))
         live = self.live()
         self.stage.sandbox.cluster.put(key, {**live, "status": {**live["status"], **changes}}, quiet=True)

@@ -94,6 +94,7 @@ async def test_a_status_write_in_the_same_moment_only_costs_another_try(auto: St
 async def test_where_nothing_renders_the_spec_is_put_with_the_mark_as_info(auto: Stage) -> None:
     step, intention = await auto.ready("web", "stop_auto_sync")
     auto.sandbox.faults.git_down = True
+    auto.sandbox.faults.controller_down = True  # else a status write of its in between may cost another try of the patch
     guard = CountingGuard()
     intent = await auto.argo.intend(step, intention)
     await auto.argo.act(step, intent, guard)
