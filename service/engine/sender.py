@@ -47,16 +47,21 @@ class OutboxSender:
         self._count = count
         self._paused: dict[str, datetime] = {}
 
-    async def round(self) -> int:
-        """Send what is due on every channel; answers how many messages left. One channel's trouble never holds up another."""
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that have a sender. Each wants a loop of its own: a receiver that takes its time must not hold up the others."""
+        return tuple(self._senders)
+
+    async def round(self, channel: str) -> int:
+        """Send what is due on that channel; answers how many messages left."""
+        sender, together = self._senders[channel]
         sent = 0
-        for channel, (sender, together) in self._senders.items():
-            while (now := self._clock.now()) >= self._paused.get(channel, now):
-                due = await self._box.due(channel, now, together)
-                if not due:
-                    break
-                fresh = [one for one in due if one[2] < TRIED_OFTEN]
-                sent += await self._batch(channel, sender, fresh or due[:1])
+        while (now := self._clock.now()) >= self._paused.get(channel, now):
+            due = await self._box.due(channel, now, together)
+            if not due:
+                break
+            fresh = [one for one in due if one[2] < TRIED_OFTEN]
+            sent += await self._batch(channel, sender, fresh or due[:1])
         return sent
 
     async def _batch(self, channel: str, sender: Sender, batch: Sequence[tuple[int, bytes, int]]) -> int:

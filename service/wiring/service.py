@@ -204,7 +204,8 @@ class Service:
             self.tasks.keep(f"hear {name}", partial(self.watcher.hear, name))
             self.tasks.every(0.25, f"heed {name}", partial(self.watcher.heed, name))
         self._once(self.settings.watch.every.total_seconds(), "holds", self.keeper.round)
-        self._once(0.5, "outbox", self.sender.round)
+        for channel in self.sender.channels:
+            self._once(0.5, f"outbox {channel}", partial(self.sender.round, channel))
         self._once(5, "reconcile", self.reconciler.round)
         self._once(10, "incidents", self.correlator.sweep)
         self._once(0.25, "capture", self.capturer.round)

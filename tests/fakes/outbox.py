@@ -1,5 +1,6 @@
 """An outbox in memory and a receiver that a test can put in a bad mood."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,7 +56,10 @@ class FakeBox:
 
 
 class FakeReceiver:
-    """Implements `Sender`. `moods` are raised by the next sends, one each; a body in `refused` is refused whenever it is among those sent."""
+    """Implements `Sender`. `moods` are raised by the next sends, one each; a body in `refused` is refused whenever it is among those sent.
+
+    With `hangs` a send takes until that is set; `asked` is set once one has begun.
+    """
 
     def __init__(self, channel: str = "notify") -> None:
         self._channel = channel
@@ -63,6 +67,8 @@ class FakeReceiver:
         self.refused: dict[bytes, Exception] = {}
         self.got: list[bytes] = []
         self.calls: list[tuple[bytes, ...]] = []
+        self.hangs: asyncio.Event | None = None
+        self.asked = asyncio.Event()
 
     @property
     def channel(self) -> str:
@@ -72,6 +78,9 @@ class FakeReceiver:
     async def send(self, bodies: Sequence[bytes]) -> None:
         """Take them, or raise."""
         self.calls.append(tuple(bodies))
+        self.asked.set()
+        if self.hangs is not None:
+            await self.hangs.wait()
         if self.moods:
             raise self.moods.pop(0)
         for body in bodies:

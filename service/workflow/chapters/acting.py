@@ -67,7 +67,7 @@ class Acting(Chapter):
                 spent = max((one.attempt for one in data.tried), default=data.attempts)
                 again = replace(data, plan=None, cursor=0, tried=(), confirmed=None, second="", second_reason="", attempts=spent)
                 return Transition(phase=BEGIN, data=dump(again), says=says, events=(AuditEvent(kind="late", says=says, at=now),))
-            return self.give_up(op, data, "act_before passed; nothing more was written", Outcome.FAILED)
+            return self.give_up(op, data, _why_late(data, step), Outcome.FAILED)
         if step.effect and op.first_effect_at is None and op.automatic:
             limits = (await self._p.gatherer.facts(op.target, [keys.limits(op.target)])).read(keys.limits(op.target))
             if isinstance(limits, Absent) or limits.value.wide_outage:
@@ -204,3 +204,11 @@ class Acting(Chapter):
         if op.phase == ACT and decided_by_deeds(plan_of(op, data), data):
             return self._verifying.start(op, data, self._p.clock.now())
         return self.give_up(op, data, op.cancel_requested, Outcome.CANCELLED)
+
+
+def _why_late(data: Attempt, step: Step) -> str:
+    """A lost request is not sent again past the deadline: to be sure that it cannot arrive any more takes longer than a verdict may be old."""
+    last = data.tried[-1] if data.tried else None
+    if last is not None and (last.step, last.undo, last.ended) == (data.cursor, False, "not_seen"):
+        return f"{step.name} never reached the target ({last.says}), and when that was certain act_before had passed; nothing more was written"
+    return "act_before passed; nothing more was written"

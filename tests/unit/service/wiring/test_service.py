@@ -23,7 +23,7 @@ from service.workflow.watch import Stream
 from tests.fakes import store
 from tests.unit.service.wiring.conftest import PATIENCE, settings_of
 
-LOOPS = {"watch", "holds", "outbox", "reconcile", "incidents", "capture", "collect"}
+LOOPS = {"watch", "holds", "reconcile", "incidents", "capture", "collect"}
 CHECKOUT = TargetId("sandbox", "checkout")
 
 
@@ -106,6 +106,7 @@ async def test_with_somebody_to_tell_it_does_not_and_the_watch_finds_the_targets
 
             await until(seen)
             assert service.told.channels == ("notify:on-call",)
+            assert {"outbox notify:on-call", "outbox trace"} <= set(service.alive())
             assert service.watcher.freshness["sandbox"].complete
     assert [one for one in logs if one["log_level"] in {"warning", "error"}] == []
     await store.closed(service.database)

@@ -571,6 +571,18 @@ async def test_promise_4_it_is_judged_anew_three_times_at_most(stage: Stage) -> 
     assert row.says == "act_before passed; nothing more was written; nothing was changed"
 
 
+async def test_promise_4_a_lost_request_that_is_certain_only_after_the_deadline_is_taken_back_and_said(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["dropped"]
+    await stage.begin()
+    while "answer_lost" not in await stage.kinds():
+        await stage.step()
+    stage.clock.pass_(seconds=61)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent.count(BACK)) == (Outcome.FAILED, 0)
+    lost = f"{BACK} never reached the target (nothing of ours is seen), and when that was certain act_before had passed; nothing more was written"
+    assert row.says.startswith(lost)
+
+
 async def test_promise_4_the_new_verdict_is_a_verdict_and_may_say_no(stage: Stage) -> None:
     await stage.begin()
     await stage.drive(until="act")
