@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from service.cli.commands import deciding, here, init, looking
+from service.cli.commands import deciding, here, init, looking, schema
 from service.cli.exit_codes import ExitCode
 from service.cli.failure import CommandFailed
 from service.cli.terminal import Terminal
@@ -45,6 +45,9 @@ def make_app() -> typer.Typer:
     token.command("create")(here.create)
     token.command("key")(here.key)
     app.add_typer(token, name="token")
+    reading = _group("Migrations, read without a service and without executing anything.")
+    reading.command("check")(schema.check)
+    app.add_typer(reading, name="schema")
     helping = _group(here.say_help.__doc__ or "", alone=True)
     helping.callback()(here.say_help)
     helping.command("settings")(here.settings)

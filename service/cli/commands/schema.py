@@ -1,0 +1,34 @@
+"""`backout schema check`: can the old release run on what these migrations leave behind? Needs no service, no settings and no network."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from service.cli.session import terminal_of
+
+
+class Format(StrEnum):
+    """How the answer is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    JSONL = "jsonl"
+    SARIF = "sarif"
+    GITHUB = "github"
+
+
+Paths = Annotated[list[str], typer.Argument(metavar="PATH…|-", help="Migration files, folders of them, or - for stdin. Together they are one range.")]
+
+
+def check(
+    ctx: typer.Context,
+    paths: Paths,
+    dialect: Annotated[str, typer.Option("--dialect", metavar="postgres|mysql|sqlite", help="Whose SQL it is; else it is taken from the text.")] = "",
+    form: Annotated[Format, typer.Option("--format", help="jsonl answers rows {id, dialect, sql} of stdin one by one, and then exits 0.")] = Format.TEXT,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 on a warning too.")] = False,
+) -> None:
+    """Say whether the old release can run on the schema that these migrations leave behind, statement by statement. Nothing is executed."""
+    from service.cli.schema_check import run  # noqa: PLC0415  commands over HTTP load nothing of the service
+
+    raise typer.Exit(run(terminal_of(ctx), paths, dialect, form.value, strict=strict))

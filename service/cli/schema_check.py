@@ -1,0 +1,94 @@
+"""The work of `backout schema check`: reads, judges, tells. Nothing is executed, and nothing but the named files is touched."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import typer
+
+from service.cli import findings, rows
+from service.cli.exit_codes import ExitCode
+from service.cli.failure import CommandFailed
+from service.cli.migrations import STDIN, read_paths
+from service.cli.terminal import Terminal, as_json_text
+from service.domain.schema import Dialect, SchemaReading, SchemaVerdict, read_range
+from service.domain.schema.reading import worst
+
+_CODES: Final[Mapping[SchemaVerdict, ExitCode]] = {
+    SchemaVerdict.SAFE: ExitCode.DONE,
+    SchemaVerdict.WARN: ExitCode.DONE,
+    SchemaVerdict.UNKNOWN: ExitCode.UNKNOWN,
+    SchemaVerdict.BREAKS: ExitCode.BLOCKED,
+}
+
+
+def run(terminal: Terminal, paths: Sequence[str], dialect: str, form: str, *, strict: bool) -> ExitCode:
+    """Answer about these paths in a form (text, json, jsonl, sarif, github); the exit code is the verdict, but for jsonl 0 when all was answered."""
+    if dialect and dialect.lower() not in rows.DIALECTS:
+        raise CommandFailed(f"--dialect {dialect} is none that is read", f"one of {', '.join(rows.DIALECTS)}", ExitCode.USAGE)
+    chosen = rows.DIALECTS.get(dialect.lower(), Dialect.UNKNOWN)
+    with _piped(terminal):
+        if form == "jsonl" and list(paths) == [STDIN]:
+            for answer in rows.answers(_bytes_of(terminal), chosen):
+                terminal.line(answer)
+            return ExitCode.DONE
+        files = read_paths(paths, _bytes_of(terminal))
+        reading = read_range(files, chosen)
+        _tell(terminal, reading, len(files), form)
+    if form == "jsonl":
+        return ExitCode.DONE
+    return ExitCode.BLOCKED if strict and reading.verdict is SchemaVerdict.WARN else _CODES[reading.verdict]
+
+
+def _tell(terminal: Terminal, reading: SchemaReading, files: int, form: str) -> None:
+    match form:
+        case "json":
+            terminal.write(as_json_text(findings.document(reading, files)))
+        case "jsonl":
+            for path in dict.fromkeys(one.path for one in reading.statements):
+                own = tuple(one for one in reading.statements if one.path == path)
+                part = SchemaReading(dialect=reading.dialect, statements=own, verdict=worst(own))
+                terminal.line({"id": path, "verdict": part.verdict.value, "reasons": findings.reasons(part)})
+        case "sarif":
+            from importlib.metadata import version  # noqa: PLC0415  seldom needed, and slow to load
+
+            terminal.write(as_json_text(findings.sarif(reading, version("backout"))))
+        case "github":
+            terminal.write("\n".join(findings.github(reading)))
+            _write_summary(terminal, findings.github_summary(reading))
+        case _:
+            terminal.write("\n".join(findings.lines(reading)))
+
+
+def _write_summary(terminal: Terminal, text: str) -> None:
+    """Append to the job's summary, for GitHub shows only so many annotations a step."""
+    file = terminal.environment.get("GITHUB_STEP_SUMMARY", "")
+    if not file:
+        return
+    try:
+        with Path(file).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise CommandFailed(f"the summary cannot be written to {file}: {(error.strerror or 'unknown error').lower()}") from error
+
+
+def _bytes_of(terminal: Terminal) -> BinaryIO:
+    """Stdin before anybody decodes it: what is not UTF-8 must not end the command."""
+    raw = getattr(terminal.stdin, "buffer", None)
+    return raw if raw is not None else BytesIO(terminal.stdin.read().encode("utf-8", errors="surrogatepass"))
+
+
+@contextmanager
+def _piped(terminal: Terminal) -> Iterator[None]:
+    """A reader that goes away (`| head`) ends the command without a word, and not as a success."""
+    try:
+        yield
+        terminal.stdout.flush()
+    except BrokenPipeError as error:
+        if terminal.stdout is sys.stdout:
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  nothing may be flushed into the pipe at exit
+        raise typer.Exit(ExitCode.ERROR) from error
