@@ -133,12 +133,16 @@ Guard = Callable[[], Awaitable[None]]
 """Called by an adapter right before each HTTP send that writes: raises StoppedError or TooLateError, and then nothing was sent."""
 
 
-Fence = Callable[[], Awaitable[None]]
-"""Returns once this process may act on the outside, and waits as long as another one may have taken its work over. Asked before every act."""
+Fence = Callable[[], Awaitable[bool]]
+"""Returns once this process may act on the outside, and waits as long as another one may have taken its work over; answers whether it had to wait.
+
+Asked last before every act: whatever is awaited after it may take longer than the fence holds.
+"""
 
 
-async def no_fence() -> None:
-    """The fence of a process that is alone on its store."""
+async def no_fence() -> bool:
+    """The fence of a process that is alone on its store: it never waits."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,8 +65,9 @@ class Alone:
     async def begin(self) -> None:
         """Nobody has to know."""
 
-    async def fence(self) -> None:
-        """It may act."""
+    async def fence(self) -> bool:
+        """It may act, and never had to wait for it."""
+        return False
 
     async def end(self) -> None:
         """Nobody waits for it."""
@@ -108,14 +109,15 @@ class Lease:
         await self._executors.enter(self.name, self._clock.now())
         await self.beat()
 
-    async def fence(self) -> None:
-        """Return once this process may act on the outside; right before each act. Never, once it has ended."""
+    async def fence(self) -> bool:
+        """Return once this process may act on the outside; right before each act. Never, once it has ended. Answers whether it had to wait."""
         told = False
         while not self.ok:
             if not told:
                 log.warning("no beat was confirmed; waiting before acting", executor=self.name)
                 told = True
             await self._clock.sleep(0.1)
+        return told
 
     async def beat(self) -> None:
         """One beat; whatever fails is the next beat's business."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from service.domain import keys, spans
@@ -34,6 +35,7 @@ from service.domain.rule import Case
 from service.workflow import record
 from service.workflow.correlate import accepted_span
 from service.workflow.examine import Examination, Examiner
+from service.workflow.fencing import fenced
 from service.workflow.forward import mark_of
 
 NOBODY = Actor(kind="user", name="nobody")
@@ -329,10 +331,9 @@ class Desk:
         intent = await delivery.intend(step, intention)
 
         async def alone() -> None:
-            await self._fence()
             await self._nobody_works_on(intention.target)
 
-        await delivery.act(step, intent, alone)
+        await delivery.act(step, intent, partial(fenced, self._fence, alone))
         for _ in range(20):
             seen = await delivery.observe(step, intent)
             if seen.seen is Seen.DONE:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from service.domain import spans
 from service.domain.errors import PermanentError, StoppedError, TooLateError
@@ -22,6 +23,7 @@ from service.domain.ports import (
 from service.workflow import messages
 from service.workflow.chapters.tale import Ports, Tale
 from service.workflow.examine import Examination
+from service.workflow.fencing import fenced
 from service.workflow.record import Attempt, Tried, dump
 
 POLL = timedelta(seconds=0.5)
@@ -65,7 +67,6 @@ class Chapter:
         """Compensation is exempt from `act_before` and from the stop switch, never from the fence."""
 
         async def look() -> None:
-            await self._p.fence()  # first, for it may wait
             if exempt:
                 return
             reason = await self._p.stop.reason()
@@ -74,7 +75,7 @@ class Chapter:
             if op.act_before is not None and is_late(op, self._p.clock.now()):
                 raise TooLateError(f"act_before was {op.act_before:%H:%M:%S} UTC")
 
-        return look
+        return partial(fenced, self._p.fence, look)
 
     def act_span(self, step: Step, tried: Tried, now: datetime, seen: Seen, says: str, *, failed: bool = False) -> SpanDraft:
         """The span of one attempt at a step, when its end was seen."""

@@ -95,14 +95,14 @@ async def test_promise_3_who_cannot_beat_is_fenced_before_anybody_may_take_over(
 
 async def test_promise_3_an_act_waits_while_no_beat_is_confirmed_and_goes_on_after_the_next_one(world: World) -> None:
     lease = await world.begin("a")
-    await lease.fence()
+    assert not await lease.fence()
     world.time += 0.7 * GRACE
     waiting = asyncio.ensure_future(lease.fence())
     for _ in range(5):
         await asyncio.sleep(0)
     assert not waiting.done()
     await lease.beat()
-    await asyncio.wait_for(waiting, 5)
+    assert await asyncio.wait_for(waiting, 5)
 
 
 async def test_promise_3_a_process_that_was_declared_dead_ends_when_it_wakes_and_acts_no_more(world: World) -> None:
@@ -225,6 +225,6 @@ async def test_a_beat_that_the_store_does_not_answer_is_given_up(world: World) -
 async def test_a_process_that_is_alone_always_leads_and_may_always_act() -> None:
     alone = Alone()
     await alone.begin()
-    await alone.fence()
+    assert not await alone.fence()
     assert (alone.leads, alone.name) == (True, "local")
     await alone.end()

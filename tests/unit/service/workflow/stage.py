@@ -93,11 +93,13 @@ class Stage:
         self._ids += 1
         return f"{kind}_{self._ids}"
 
-    async def fence(self) -> None:
+    async def fence(self) -> bool:
         """Counted; waits while a test forbids it to act."""
         self.fenced += 1
         self.at_fence.set()
+        waits = not self.may_act.is_set()
         await self.may_act.wait()
+        return waits
 
     def use(self, policy: TargetPolicy, *more: TargetPolicy) -> None:
         """(Re)wire everything for these policies."""

@@ -1681,6 +1681,28 @@ async def test_promise_3_an_act_waits_while_another_process_may_have_taken_the_w
     assert (await going).outcome is Outcome.RECOVERED
 
 
+async def test_promise_3_a_process_that_was_frozen_in_its_last_look_waits_at_the_fence_when_it_wakes(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stage.begin()
+    await stage.drive(until="act_send")
+    reason = stage.switch.reason
+
+    async def frozen() -> str:
+        stage.may_act.clear()  # it wakes when another process may have taken over
+        stage.at_fence.clear()
+        return await reason()
+
+    monkeypatch.setattr(stage.switch, "reason", frozen)
+    going = asyncio.ensure_future(stage.step())
+    await stage.at_fence.wait()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert (going.done(), stage.delivery.sent) == (False, [])
+    monkeypatch.setattr(stage.switch, "reason", reason)
+    stage.may_act.set()
+    await going
+    assert len(stage.delivery.sent) == 1
+
+
 async def test_promise_4_an_act_that_had_to_wait_longer_than_its_time_is_not_sent(stage: Stage) -> None:
     await stage.begin()
     await stage.drive(until="act")
