@@ -1,13 +1,14 @@
-"""Resource actions: what Argo CD's scripts for Rollouts offer and do (contract 3.9). Kinds without a script have none.
+"""Resource actions: what Argo CD's scripts for Rollouts offer and do (contract 3.9), and edits by hand. Kinds without a script have no action.
 
 An action is checked against RBAC before anything else, works on the live object at once, and takes no operation slot.
 """
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Final
 
-from integrations.sandbox.argocd import comparison
+from integrations.sandbox.argocd import comparison, patching
 from integrations.sandbox.argocd.edge import Call
 from integrations.sandbox.argocd.lookup import Lookup
 from integrations.sandbox.argocd.objects import Key
@@ -58,6 +59,15 @@ class Actions:
         words = f"{call.caller.subject} ran action {action} on resource {key.group}/{key.kind}/{key.name}"
         self._tools.events.record(app, "ResourceActionRan", words, user=call.caller.subject)
         return {}
+
+    async def edit(self, call: Call) -> Json:
+        """POST …/resource: a merge patch of a live object past Git."""
+        key, project, namespace = _key(call.one), call.one("project"), call.one("appNamespace")
+        right = f"update/{key.group}/{key.kind}/{key.namespace}/{key.name}"
+        app = self._lookup.find(call.caller, right, call.parts["name"], project=project, namespace=namespace)
+        changed = self._tools.cluster.put(key, patching.patch(self._live(app, key), str(call.body.get("text", "")), "merge"))
+        self._tools.events.record(app, "ResourceUpdated", f"{call.caller.subject} patched resource {key.group}/{key.kind}/{key.name}", user=call.caller.subject)
+        return {"manifest": json.dumps(changed)}
 
     def _live(self, app: Json, key: Key) -> Json:
         live = comparison.find_in_tree(self._tools.cluster, app["metadata"]["name"], key)

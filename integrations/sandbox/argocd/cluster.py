@@ -311,6 +311,8 @@ def _immutable(key: Key, live: Json, new: Json) -> str | None:
             new["spec"]["template"]["metadata"]["labels"].get(name) == value for name, value in new["spec"]["selector"].get("matchLabels", {}).items()
         )
         return f'Deployment.apps "{key.name}" is invalid: [{"" if matches else mismatch}spec.selector: Invalid value: {selector}: field is immutable]'
+    if key.kind in {"ConfigMap", "Secret"} and live.get("immutable") and any(live.get(part) != new.get(part) for part in ("data", "binaryData")):
+        return f'{key.kind} "{key.name}" is invalid: data: Forbidden: field is immutable when `immutable` is set'
     if key.kind == "Job" and live["spec"].get("template") != new["spec"].get("template"):
         return f'Job.batch "{key.name}" is invalid: spec.template: Invalid value: field is immutable'
     if key.kind == "PersistentVolumeClaim":

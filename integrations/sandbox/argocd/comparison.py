@@ -3,8 +3,10 @@
 Reads only. When to compare and what to do about the result is the controller's.
 """
 
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from integrations.sandbox.argocd import health
 from integrations.sandbox.argocd.cluster import Cluster
@@ -14,15 +16,18 @@ from integrations.sandbox.argocd.rollouts import REVISION as ROLLOUT_REVISION
 from integrations.sandbox.argocd.status import Json
 from integrations.sandbox.argocd.workloads import NODE
 
+T = TypeVar("T")
+
 COMPARISON_ERROR: Final = "ComparisonError"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Rendered state of some sources: one SHA per source, and the manifests."""
+    """Rendered state of some sources: one SHA (or chart version) per source, the manifests, and what kind each rendered source is."""
 
     revisions: tuple[str, ...]
     manifests: tuple[Json, ...]
+    kinds: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +46,24 @@ class Comparison:
 def load(repositories: Repositories, app: Json, holder: Json, revisions: list[str] | None = None) -> Target:
     """Render the sources of `holder` (a spec, or an operation's `sync`) at `revisions` or at their targets. RenderError with Argo CD's prefix."""
     name, namespace = app["metadata"]["name"], app["spec"].get("destination", {}).get("namespace", "")
-    found, manifests = [], []
     parts = sources(holder)
-    for number, source in enumerate(parts):
+    wanted: Sequence[str | None] = revisions or [None] * len(parts)
+    found = _each(len(parts), (functools.partial(repositories.resolve, *pair) for pair in zip(parts, wanted, strict=True)))
+    rendered = _each(len(parts), repositories.render_all(parts, found, name, namespace))
+    kinds = [repositories.kind_of(part, sha) for part, sha in zip(parts, found, strict=True) if part.get("path") or part.get("chart")]
+    return Target(revisions=tuple(found), manifests=tuple(manifest for part in rendered for manifest in part), kinds=tuple(kinds))
+
+
+def _each(count: int, calls: Iterable[Callable[[], T]]) -> list[T]:
+    """What they answer; RenderError with Argo CD's words about the source that failed."""
+    found: list[T] = []
+    for call in calls:
         try:
-            sha = repositories.resolve(source, revisions[number] if revisions else None)
-            manifests += repositories.render(source, sha, name, namespace)
+            found.append(call())
         except RenderError as error:
-            words = f"Failed to load target state: failed to generate manifest for source {number + 1} of {len(parts)}: {error.rpc}"
+            words = f"Failed to load target state: failed to generate manifest for source {len(found) + 1} of {count}: {error.rpc}"
             raise RenderError(error.code, words) from error
-        found.append(sha)
-    return Target(revisions=tuple(found), manifests=tuple(manifests))
+    return found
 
 
 def compare(cluster: Cluster, repositories: Repositories, app: Json, *, revisions: list[str] | None = None) -> Comparison:

@@ -157,7 +157,7 @@ class Controller:
             for name in ("sourceType", "sourceTypes"):
                 status.pop(name, None)
             if found.target is not None:
-                status |= {"sourceTypes": ["Directory"] * len(found.revisions)} if many else {"sourceType": "Directory"}
+                status |= {"sourceTypes": list(found.target.kinds)} if many else {"sourceType": found.target.kinds[0]}
             status |= {"resourceHealthSource": "appTree", "controllerNamespace": "argocd"}
             if at_once:
                 status["reconciledAt"] = now

@@ -70,22 +70,26 @@ class Lookup:
         if not any(fnmatchcase(server, entry.get("server", "*")) and fnmatchcase(namespace, entry.get("namespace", "*")) for entry in allowed):
             what = f"application destination server '{server}' and namespace '{namespace}' do not match any of the allowed destinations in project"
             raise _invalid(name, f"{what} '{project['metadata']['name']}'")
-        for source in parts if render else []:
-            self._render(name, source, namespace)
+        if render:
+            self._render(name, parts, namespace)
 
-    def _render(self, name: str, source: Json, namespace: str) -> None:
+    def _render(self, name: str, parts: list[Json], namespace: str) -> None:
         repositories = self._tools.repositories
+        for source in parts:
+            try:
+                repositories.check_access(source)
+            except RenderError as error:
+                about = f'&Repository{{Repo: "{source["repoURL"]}", Type: "", Name: "", Project: ""}}'
+                why = "" if error.code != 2 else "error testing repository connectivity: unable to ls-remote HEAD on repository: "
+                words = f"repo client error while testing repository: {error.rpc.replace('desc = ', f'desc = {why}', 1)}"
+                raise _invalid(name, f"repository not accessible: repositories not accessible: {about}: {words}") from error
+        at = 0
         try:
-            repositories.check_access(source)
+            shas = [repositories.resolve(source) for source in parts]
+            for at, rendered in enumerate(repositories.render_all(parts, shas, name, namespace)):  # noqa: B007  which one failed is told
+                rendered()
         except RenderError as error:
-            about = f'&Repository{{Repo: "{source["repoURL"]}", Type: "", Name: "", Project: ""}}'
-            why = "" if error.code != 2 else "error testing repository connectivity: unable to ls-remote HEAD on repository: "
-            words = f"repo client error while testing repository: {error.rpc.replace('desc = ', f'desc = {why}', 1)}"
-            raise _invalid(name, f"repository not accessible: repositories not accessible: {about}: {words}") from error
-        try:
-            repositories.render(source, repositories.resolve(source), name, namespace)
-        except RenderError as error:
-            raise _invalid(name, f"Unable to generate manifests in {source.get('path', '')}: {error.rpc}") from error
+            raise _invalid(name, f"Unable to generate manifests in {parts[at].get('path', '')}: {error.rpc}") from error
 
 
 def _invalid(name: str, words: str) -> RefusedError:

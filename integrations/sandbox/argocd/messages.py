@@ -63,6 +63,8 @@ ACTION: Final = Message(
 )
 TEXT: Final = Message(package="application", name="ResourceActionRunRequest", fields={"text": "string"})
 """A body that is one JSON string; read as `{"text": …}`."""
+LIVE_PATCH: Final = Message(package="application", name="ApplicationResourcePatchRequest", fields={"text": "string"})
+"""Such a body too: the patch of a live object."""
 ANY: Final = Message(package="v1alpha1", name="Application", fields={})
 SESSION: Final = Message(package="session", name="SessionCreateRequest", fields={"username": "string", "password": "string", "token": "string"})
 TOKEN: Final = Message(package="account", name="CreateTokenRequest", fields={"name": "string", "expiresIn": "int64", "id": "string", "description": "string"})
@@ -100,7 +102,7 @@ def decode(raw: bytes) -> Any:
 def read(raw: bytes, message: Message) -> Json:
     """Body of a call as a checked mapping with the message's own spelling of keys; for `ANY` as it came."""
     value = decode(raw)
-    if message is TEXT and isinstance(value, str):
+    if (message is TEXT or message is LIVE_PATCH) and isinstance(value, str):
         return {"text": value}
     if not isinstance(value, dict):
         raise RefusedError(INVALID, f"json: cannot unmarshal {_go_name(value)} into Go value of type {message.package}.{message.name}")

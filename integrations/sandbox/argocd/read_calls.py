@@ -82,7 +82,7 @@ class ReadCalls:
                 changed.set()
 
         if kind == "hard":
-            self._tools.repositories.flush_manifests()
+            self._tools.repositories.forget(sources(app["spec"]))
         applications.listeners.append(heard)
         try:
             applications.write(name, lambda new: new["metadata"].setdefault("annotations", {}).update({REFRESH: kind, HYDRATE: "normal"}))
@@ -121,13 +121,13 @@ class ReadCalls:
                 if not place.isdecimal() or not 1 <= int(place) <= len(parts):
                     raise RefusedError(UNKNOWN, "source position is out of range")
                 asked[int(place) - 1] = revision
-        found = []
-        for source, wanted in zip(parts, asked, strict=True):
-            try:
-                sha = self._tools.repositories.resolve(source, wanted, remembered=call.one("noCache") != "true")
-                found += self._tools.repositories.render(source, sha, app["metadata"]["name"], destination.get("namespace", ""))
-            except RenderError as error:
-                raise error.refusal() from error
+        repositories, name, anew = self._tools.repositories, app["metadata"]["name"], call.one("noCache") == "true"
+        try:
+            shas = [repositories.resolve(source, wanted, remembered=not anew) for source, wanted in zip(parts, asked, strict=True)]
+            each = repositories.render_all(parts, shas, name, destination.get("namespace", ""), anew=anew)
+            found = [manifest for rendered in each for manifest in rendered()]
+        except RenderError as error:
+            raise error.refusal() from error
         return {"manifests": [_text(_masked(manifest)) for manifest in found]} if found else {}
 
     async def managed_resources(self, call: Call) -> Json:

@@ -1,16 +1,19 @@
-"""The repo-server: resolves revisions in local Git repositories and renders plain directories of manifests at a revision.
+"""The repo-server: resolves revisions in local Git repositories and renders plain directories of manifests and Helm charts at a revision.
 
 Reads with dulwich, on the event loop: repositories here are small. Keeps the two caches whose state decides what works while Git is
-away (contract 4.4): rendered manifests (Redis) and the local clone. Comparing and applying is the controller's work.
+away (contract 4.4): rendered manifests (Redis) and the local clone. Comparing and applying is the controller's work. Charts of a Helm repository
+are fetched by `chart_repository.py`, and filled in by `charts.py`.
 """
 
 import copy
 import fnmatch
+import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -19,6 +22,8 @@ from dulwich.objects import Blob, Commit, Tag, Tree
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+from integrations.sandbox.argocd import charts
+from integrations.sandbox.argocd.chart_repository import ChartsError, download, newest
 from integrations.sandbox.argocd.messages import go_json_error
 from integrations.sandbox.argocd.objects import TRACKING, Key
 from integrations.sandbox.argocd.settings import Faults
@@ -54,6 +59,7 @@ class Repositories:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._manifests: dict[tuple[str, str, str], list[Json]] = {}
+        self._charts: dict[tuple[str, str, str], dict[str, bytes]] = {}
         self._refs: dict[tuple[str, str], str] = {}
         self._clones: dict[str, dict[str, dict[str, bytes]]] = {}
         self._commits: dict[str, dict[str, Json]] = {}
@@ -63,24 +69,41 @@ class Repositories:
         self._manifests.clear()
         self._refs.clear()
 
+    def forget(self, parts: Sequence[Json]) -> None:
+        """What a hard refresh does: of these sources nothing is remembered, neither what they rendered to nor which chart was fetched."""
+        mine = [json.dumps(part, sort_keys=True) for part in parts]
+        urls = {part["repoURL"] for part in parts}
+        self._manifests = {place: found for place, found in self._manifests.items() if not any(place[2].startswith(f"[{one}") for one in mine)}
+        self._refs = {place: sha for place, sha in self._refs.items() if place[0] not in urls}
+        self._charts = {place: files for place, files in self._charts.items() if place[0] not in urls}
+
     def drop_clones(self) -> None:
         """What losing the repo-server's disk does."""
+        self._charts.clear()
         self._clones.clear()
         self._commits.clear()
 
     def check_access(self, source: Json) -> None:
         """RenderError unless the repository of the source answers now."""
         self._server()
-        self._open(source["repoURL"]).close()
+        if source.get("chart"):
+            self.resolve(source)
+        else:
+            self._open(source["repoURL"]).close()
 
     def resolve(self, source: Json, revision: str | None = None, *, remembered: bool = False) -> str:
-        """Commit SHA of a branch, tag, `HEAD` or SHA (default: the source's target). `remembered`: an earlier answer will do."""
+        """Commit SHA of a branch, tag, `HEAD` or SHA (default: the source's target), or a chart's version. `remembered`: an earlier answer will do."""
         self._server()
         url, wanted = source["repoURL"], revision or source.get("targetRevision") or "HEAD"
         if _SHA.fullmatch(wanted):
             return wanted
         if remembered and (url, wanted) in self._refs:
             return self._refs[url, wanted]
+        if source.get("chart"):
+            try:
+                return newest(url, source["chart"], wanted)
+            except ChartsError as error:
+                raise RenderError(UNKNOWN, str(error)) from error
         with self._open(url) as repository:
             sha = _find(repository, wanted)
             if sha is None:
@@ -89,19 +112,77 @@ class Repositories:
         self._refs[url, wanted] = sha
         return sha
 
-    def render(self, source: Json, sha: str, app: str, namespace: str) -> list[Json]:
-        """Manifests of the source at a commit, with Argo CD's tracking annotation. RenderError when they cannot be had."""
+    def render_all(self, parts: Sequence[Json], shas: Sequence[str], app: str, namespace: str, *, anew: bool = False) -> Iterator[Callable[[], list[Json]]]:
+        """For each source, in order, what renders it; a source may name values files of its neighbours (`$ref/path`)."""
+        beside = {part["ref"]: (part["repoURL"], sha) for part, sha in zip(parts, shas, strict=True) if part.get("ref")}
+        for part, sha in zip(parts, shas, strict=True):
+            yield functools.partial(self.render, part, sha, app, namespace, beside=beside, anew=anew)
+
+    def render(
+        self, source: Json, sha: str, app: str, namespace: str, *, beside: Mapping[str, tuple[str, str]] = MappingProxyType({}), anew: bool = False
+    ) -> list[Json]:
+        """Manifests of the source at a commit, with Argo CD's tracking annotation. RenderError when they cannot be had.
+
+        `beside`: repository and commit of each source that has a name of its own. `anew` neither reads nor changes what is kept.
+        """
         self._server()
+        if source.get("ref") and not source.get("path") and not source.get("chart"):
+            return []
+        place = (source["repoURL"], sha, json.dumps([source, app, namespace, dict(beside)], sort_keys=True))
+        found = None if anew else self._manifests.get(place)
+        if found is None:
+            found = list(self._rendered(source, sha, app, namespace, beside, anew=anew))
+            if not anew:
+                self._manifests[place] = found
+        return [_tracked(manifest, app, namespace) for manifest in copy.deepcopy(found)]
+
+    def kind_of(self, source: Json, sha: str) -> str:
+        """`sourceType` of a source that was rendered."""
+        return "Helm" if charts.is_chart(self._own_files(source, sha)) else "Directory"
+
+    def _rendered(self, source: Json, sha: str, app: str, namespace: str, beside: Mapping[str, tuple[str, str]], *, anew: bool) -> Iterator[Json]:
+        inside = self._own_files(source, sha, anew=anew)
+        if not charts.is_chart(inside):
+            yield from _parse(inside, source)
+            return
+
+        def values_file(name: str) -> str:
+            named, _, path = name.removeprefix("$").partition("/")
+            if not name.startswith("$"):
+                return charts.inside(inside, "", name) if source.get("chart") else charts.inside(self._files(source["repoURL"], sha), source["path"], name)
+            if named not in beside:
+                raise charts.ChartError(f"source referenced {name!r}, but no source has a 'ref' field defined with the name {named!r}")
+            return charts.inside(self._files(*beside[named]), "", path)
+
+        try:
+            for name, text in charts.render(inside, source.get("helm") or {}, release=app, namespace=namespace, read=values_file):
+                yield from _documents(name, text)
+        except charts.ChartError as error:
+            raise RenderError(UNKNOWN, f"failed to execute helm template command: {error}") from error
+
+    def _own_files(self, source: Json, sha: str, *, anew: bool = False) -> dict[str, bytes]:
+        """The files below the source's path, by their path in it; of a chart from a Helm repository all."""
+        if source.get("chart"):
+            place = (source["repoURL"], source["chart"], sha)
+            if place in self._charts and not anew:
+                return self._charts[place]
+            try:
+                self._charts[place] = download(*place)
+            except ChartsError as error:
+                raise RenderError(UNKNOWN, str(error)) from error
+            return self._charts[place]
         path = source.get("path", "").strip("/")
-        directory = source.get("directory") or {}
-        place = (source["repoURL"], sha, json.dumps([path, directory], sort_keys=True))
-        if place not in self._manifests:
-            self._manifests[place] = list(_parse(self._files(source["repoURL"], sha), source, path))
-        return [_tracked(manifest, app, namespace) for manifest in copy.deepcopy(self._manifests[place])]
+        files, top = self._files(source["repoURL"], sha), "" if path in {"", "."} else f"{path}/"
+        found = {name.removeprefix(top): data for name, data in files.items() if name.startswith(top)}
+        if not found:
+            raise RenderError(UNKNOWN, f"{path}: app path does not exist")
+        return found
 
     def metadata(self, url: str, sha: str) -> Json:
         """Author, date, message and tags of a commit."""
         self._server()
+        if not _SHA.fullmatch(sha):
+            raise RefusedError(UNKNOWN, f"revision {sha} must be resolved")
         try:
             self._files(url, sha)
         except RenderError as error:
@@ -179,14 +260,9 @@ def _walk(repository: Repo, tree: bytes, prefix: str) -> Iterator[tuple[str, byt
             yield name, below.data
 
 
-def _parse(files: dict[str, bytes], source: Json, path: str) -> Iterator[Json]:
-    inside = {
-        name.removeprefix(f"{path}/" if path not in {"", "."} else ""): data for name, data in files.items() if path in {"", "."} or name.startswith(f"{path}/")
-    }
-    if not inside:
-        raise RenderError(UNKNOWN, f"{path}: app path does not exist")
-    if source.get("chart") or {"Chart.yaml", "kustomization.yaml", "kustomization.yml"} & inside.keys():
-        raise RenderError(UNKNOWN, f"{path}: the sandbox renders plain directories, neither Helm nor Kustomize")
+def _parse(inside: dict[str, bytes], source: Json) -> Iterator[Json]:
+    if {"kustomization.yaml", "kustomization.yml"} & inside.keys():
+        raise RenderError(UNKNOWN, f"{source.get('path', '')}: the sandbox renders plain directories and simple charts, not Kustomize")
     directory = source.get("directory") or {}
     for name in sorted(inside):
         if not re.search(r"\.(ya?ml|json)$", name) or ("/" in name and not directory.get("recurse")):

@@ -18,7 +18,7 @@ from integrations.sandbox.argocd.cluster import Cluster
 from integrations.sandbox.argocd.controller import Controller
 from integrations.sandbox.argocd.edge import Edge, Served
 from integrations.sandbox.argocd.lookup import Lookup
-from integrations.sandbox.argocd.messages import ACTION, PATCH, ROLLBACK, SESSION, SYNC, TEXT, TOKEN
+from integrations.sandbox.argocd.messages import ACTION, LIVE_PATCH, PATCH, ROLLBACK, SESSION, SYNC, TEXT, TOKEN
 from integrations.sandbox.argocd.operations import Machinery
 from integrations.sandbox.argocd.other_calls import OtherCalls
 from integrations.sandbox.argocd.owners import ApplicationSetController
@@ -211,6 +211,7 @@ def _routes(edge: Edge, calls: ApplicationCalls, reads: ReadCalls, actions: Acti
             web.get(f"{one}/managed-resources", unary(reads.managed_resources)),
             web.get(f"{one}/resource-tree", unary(reads.tree)),
             web.get(f"{one}/resource", unary(reads.resource)),
+            web.post(f"{one}/resource", unary(actions.edit, message=LIVE_PATCH)),
             web.get(f"{one}/resource/actions", unary(actions.offered)),
             web.post(f"{one}/resource/actions", unary(actions.run_v1, message=TEXT)),
             *([web.post(f"{one}/resource/actions/v2", unary(actions.run, message=ACTION))] if actions.has_v2 else []),

@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.contract.argocd.server import ArgoCDServer, Json, config_map
 
+FROZEN = {"argocd.argoproj.io/sync-wave": "1"}
 ODD = {"apiVersion": "odd.example/v1", "kind": "Odd", "metadata": {"name": "odd"}}
 
 
@@ -32,6 +33,84 @@ async def test_a_sync_of_something_that_no_server_knows_changes_nothing_and_name
     assert touched(app) == []
     assert [entry["revision"] for entry in app["status"]["history"]] == [release.good, release.bad]
     assert (await tree(server, release.name))[release.name]["data"]["v"] == "2"
+
+
+async def test_a_sync_that_fails_half_way_leaves_part_of_it_live_and_is_in_no_history(server: ArgoCDServer) -> None:
+    frozen = config_map("frozen", "1", annotations=FROZEN) | {"immutable": True}
+    release = await server.release("half", extra={"deploy/frozen.json": frozen}, bad_health="Healthy")
+    changed = {"deploy/cm.json": config_map(release.name, "3"), "deploy/frozen.json": frozen | {"data": {"v": "2"}}}
+    worst = release.repository.commit(changed, "worst")
+    await server.app(release.name, "?refresh=normal")
+
+    app = await server.sync(release.name)
+
+    state = app["status"]["operationState"]
+    assert (state["phase"], state["syncResult"]["revision"]) == ("Failed", worst)
+    assert [(row["name"], row["status"]) for row in state["syncResult"]["resources"]] == [(release.name, "Synced"), ("frozen", "SyncFailed")]
+    assert [row["name"] for row in touched(app)] == [release.name]
+    assert [entry["revision"] for entry in app["status"]["history"]] == [release.good, release.bad]
+    assert {name: one["data"]["v"] for name, one in (await tree(server, release.name)).items()} == {release.name: "3", "frozen": "1"}
+
+
+async def test_a_change_by_hand_shows_as_out_of_sync_with_the_live_revision_and_in_no_history(server: ArgoCDServer) -> None:
+    release = await server.release("hand", bad_health="Healthy")
+    before = await server.app(release.name)
+
+    answer = await server.edit_live(release.name, "ConfigMap", {"data": {"v": "by hand"}})
+
+    async def noticed() -> bool:
+        return bool((await server.app(release.name))["status"]["sync"]["status"] == "OutOfSync")
+
+    await server.until(noticed, "the comparison to see it")
+    app = await server.app(release.name, "?refresh=normal")
+    assert answer.status == 200
+    assert (app["status"]["sync"]["status"], app["status"]["sync"]["revision"]) == ("OutOfSync", release.bad)
+    assert [(row["name"], row["status"], row.get("requiresPruning")) for row in app["status"]["resources"]] == [(release.name, "OutOfSync", None)]
+    assert app["status"]["history"] == before["status"]["history"]
+    assert app["status"]["operationState"] == before["status"]["operationState"]
+
+    await server.rollback(release.name, id=1)  # to what is live by the history, which is not what is live
+    app = await server.settled(release.name)
+    assert [row["message"] for row in app["status"]["operationState"]["syncResult"]["resources"]] == [f"configmap/{release.name} configured"]
+    assert (await tree(server, release.name))[release.name]["data"]["v"] == "2"
+    assert app["status"]["sync"]["status"] == "Synced"
+
+
+async def test_who_may_not_update_an_object_cannot_change_it_by_hand(server: ArgoCDServer) -> None:
+    release = await server.release("hand", bad_health="Healthy")
+    query = f"namespace={release.name}&resourceName={release.name}&version=v1&group=&kind=ConfigMap&patchType=application/merge-patch%2Bjson"
+
+    answer = await server.call("POST", f"/api/v1/applications/{release.name}/resource?{query}", json.dumps("{}"), by="backout")
+
+    assert answer.error == (403, 7, "permission denied")
+
+
+async def test_what_only_the_bad_release_has_stays_after_a_rollback_until_auto_sync_prunes_it(server: ArgoCDServer) -> None:
+    name = f"{server.unique('more')}"
+    extra = {"deploy/more.json": config_map(f"{name}-more", "2")}
+    release = await server.release("stay", extra=extra, bad_health="Healthy")
+
+    await server.rollback(release.name, id=0)
+    after = await server.settled(release.name)
+    fix = release.repository.commit({"deploy/cm.json": config_map(release.name, "3")}, "the fix has none of it")
+    await server.app(release.name, "?refresh=normal")
+    await server.sync(release.name, revision="main", prune=False)
+    fixed = await server.app(release.name)
+    left = set(await tree(server, release.name))
+    await server.set_auto(release.name, {"prune": True, "selfHeal": True})
+
+    async def pruned() -> bool:
+        return f"{name}-more" not in await tree(server, release.name)
+
+    await server.until(pruned, "auto-sync to prune it")
+
+    def rows(app: Json) -> dict[str, tuple[str, bool]]:
+        return {row["name"]: (row["status"], bool(row.get("requiresPruning"))) for row in app["status"]["resources"]}
+
+    # the target is still the bad release, which has it: nothing marks what stays (contract 4.4)
+    assert rows(after) == {release.name: ("OutOfSync", False), f"{name}-more": ("Synced", False)}
+    assert rows(fixed) == {release.name: ("Synced", False), f"{name}-more": ("OutOfSync", True)}
+    assert (fixed["status"]["history"][-1]["revision"], left) == (fix, {release.name, f"{name}-more"})
 
 
 async def test_a_sync_of_what_does_not_render_ends_in_error_and_changes_nothing(server: ArgoCDServer) -> None:  # recordings 18, 23

@@ -91,6 +91,15 @@ ROLLOUTS = GoProgram(
     manifests=("crds",),
 )
 
+# What Argo CD renders charts with; the version is the one that its own image carries (hack/tool-versions.sh of the same release).
+HELM = GoProgram(
+    name="helm",
+    folder="helm",
+    source="helm.sh/helm/v3",
+    package="helm.sh/helm/v3/cmd/helm",
+    stamps={"helm.sh/helm/v3/internal/version.version": "v{version}"},
+)
+
 # In the order in which they are compiled: each is quicker for the packages the one before it has left in Go's cache.
 COMPILED = (
     ARGOCD,
@@ -109,6 +118,7 @@ COMPILED = (
         stamps=_KUBERNETES_STAMPS,
     ),
     ROLLOUTS,
+    HELM,
     GoProgram(
         name="alertmanager",
         folder="alertmanager",

@@ -48,6 +48,7 @@ def test_versions_stand_in_the_go_modules_and_nowhere_else() -> None:
         "kube-apiserver": "v1.34.2",
         "kube-controller-manager": "v1.34.2",
         "argo-rollouts": "v1.10.1",
+        "helm": "v3.18.4",
         "alertmanager": "v0.31.1",
         "jaeger": "v1.76.0",
     }

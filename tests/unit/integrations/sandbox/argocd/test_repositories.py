@@ -69,7 +69,8 @@ BROKEN = [
     ({"deploy/cm.yaml": "a: [1"}, 'Failed to unmarshal "cm.yaml"', 9),
     ({"deploy/cm.json": "{}"}, "Object 'Kind' is missing", 9),
     ({"elsewhere/cm.json": "{}"}, "deploy: app path does not exist", 2),
-    ({"deploy/Chart.yaml": "name: x"}, "plain directories, neither Helm nor Kustomize", 2),
+    ({"deploy/kustomization.yaml": "resources: []"}, "plain directories and simple charts, not Kustomize", 2),
+    ({"deploy/Chart.yaml": "name: x", "deploy/templates/x.yaml": "{{ include x }}"}, "know look-ups, `| quote` and `if`, not {{ include x }}", 2),
 ]
 
 
