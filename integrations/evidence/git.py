@@ -12,48 +12,30 @@ import hashlib
 import re
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from fnmatch import fnmatchcase
-from heapq import heappop, heappush
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import urllib3
 from dulwich.client import GitClient, HTTPProxyUnauthorized, HTTPUnauthorized, LocalGitClient, Urllib3HttpGitClient
-from dulwich.diff_tree import tree_changes
 from dulwich.errors import GitProtocolError, NotGitRepository
-from dulwich.object_store import BaseObjectStore, iter_tree_contents
-from dulwich.objects import Blob, Commit, ObjectID, TreeEntry
+from dulwich.object_store import BaseObjectStore
+from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from integrations.evidence.trees import Deadline, Limits, Trees, UnknownError, looks_interesting
 from integrations.http import credential
 from service.domain.errors import BackoutError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
-from service.domain.keys import FileChange, SourceChange
+from service.domain.keys import SourceChange
 from service.domain.ports import Checked, Clock
-from service.domain.schema import Dialect, is_migration, may_carry_migrations
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
-SYMLINK, SUBMODULE, KIND_OF_MODE = 0o120000, 0o160000, 0o170000
-
-SOURCE_SUFFIXES = re.compile(
-    r"\.(c|cc|clj|cljs|cpp|cs|dart|elm|erl|exs?|f90|fs|go|groovy|h|hpp|hs|java|jl|jsx?|kts?|mjs|mli?|mm|php|p[lm]|proto|py|r|rb|rs|scala|sql|svelte|swift"
-    r"|tsx?|vb|vue|zig)",
-    re.IGNORECASE,
-)
-SOURCE_NAMES = frozenset(
-    {"Cargo.toml", "Containerfile", "Dockerfile", "Gemfile", "build.gradle", "composer.json", "go.mod", "package.json", "pom.xml", "pyproject.toml"}
-)
-"""A file that ends or is named so is a program's source; any other file, known or not, proves nothing about migrations."""
-NOT_THE_PROGRAM = frozenset({".circleci", ".github", ".gitlab", "ci", "hack", "scripts", "tools"})
-"""Folders at the top whose code deploys or checks, in configuration repositories too."""
+from service.domain.schema import Dialect
 
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")
 _SCP = re.compile(r"(?:[^@/\s]+@)?([^:/\s]+):(?!//)(.+)")
@@ -152,27 +134,6 @@ class Settings(BaseModel):
         return value
 
 
-class _UnknownError(Exception):
-    """Nobody could find out; carries the two texts of an Absent."""
-
-    def __init__(self, why: str, clears: str = "") -> None:
-        super().__init__(why)
-        self.why, self.clears = why, clears
-
-
-class _Deadline:
-    """Seconds left for one comparison, looked at from inside a thread, which nobody can stop from outside."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._ends = seconds, time.monotonic() + seconds
-
-    def left(self) -> float:
-        left = self._ends - time.monotonic()
-        if left <= 0:
-            raise _UnknownError(f"the comparison was given up after {self._seconds:g} s", "a larger `timeout_s`")
-        return left
-
-
 class GitEvidence:
     """A `FactSource` for source changes. One repository is fetched once at a time, and only when it lacks a revision."""
 
@@ -235,71 +196,43 @@ class GitEvidence:
             )
         return Checked(what=f"git {mirror.shown}", well="ok", says=f"{found} branches and tags can be read")
 
-    async def _in_thread(self, mirror: "_Mirror", work: Callable[[_Deadline], Any]) -> Any:
+    async def _in_thread(self, mirror: "_Mirror", work: Callable[[Deadline], Any]) -> Any:
         """What the work answers, or Absent. A thread that does not end in time is left to its own deadline."""
-        deadline = _Deadline(self._settings.timeout_s)
+        deadline = Deadline(self._settings.timeout_s)
         try:
             async with asyncio.timeout(self._settings.timeout_s + 1):
                 return await asyncio.get_running_loop().run_in_executor(self._pool, mirror.guarded, work, deadline)
         except TimeoutError:
             return Absent(f"{mirror.shown} did not answer within {self._settings.timeout_s:g} s", "the Git server answering, or a larger `timeout_s`")
 
-    def _compare(self, mirror: "_Mirror", repository: str, old: str, new: str, deadline: _Deadline) -> SourceChange:
+    def _compare(self, mirror: "_Mirror", repository: str, old: str, new: str, deadline: Deadline) -> SourceChange:
+        settings = self._settings
+        limits = Limits(
+            most_file_mb=settings.most_file_mb,
+            most_text_mb=settings.most_text_mb,
+            most_files=settings.most_files,
+            migrations=mirror.repository.migrations,
+            interesting=self._is_interesting,
+        )
         with mirror.holding((old, new), deadline) as repo:
             store = repo.object_store
-            old_commit, new_commit = _commit(store, old, mirror.shown), _commit(store, new, mirror.shown)
-            files = tuple(self._differences(store, mirror.repository, old_commit.tree, new_commit.tree, deadline))
-            if mirror.repository.code is not None:
-                has_code = mirror.repository.code
-            else:
-                has_code = any(_holds_code(store, commit.tree, deadline) for commit in (new_commit, old_commit))
-            backwards = _is_backwards(store, old_commit, new_commit, deadline)
+            trees = Trees(store, _commit(store, old, mirror.shown), _commit(store, new, mirror.shown), limits, deadline)
+            files = tuple(trees.differences())
+            beside = trees.beside(files)
+            has_code = mirror.repository.code if mirror.repository.code is not None else trees.hold_code()
+            backwards = trees.are_backwards()
         declared = self.dialect_of(repository)
         return SourceChange(
-            repository=repository, old=old, new=new, files=files, has_code=has_code, backwards=backwards, dialect=declared.value if declared else ""
+            repository=repository,
+            old=old,
+            new=new,
+            files=files,
+            beside=beside,
+            patterns=mirror.repository.migrations,
+            has_code=has_code,
+            backwards=backwards,
+            dialect=declared.value if declared else "",
         )
-
-    def _differences(self, store: BaseObjectStore, repository: Repository, old: ObjectID, new: ObjectID, deadline: _Deadline) -> Iterator[FileChange]:
-        """Every file that differs; a renamed one is a deleted and an added one, so that no text is missed."""
-        left = self._settings.most_text_mb * 1_000_000
-        for number, change in enumerate(tree_changes(store, old, new), start=1):
-            deadline.left()
-            if number > self._settings.most_files:
-                raise _UnknownError(f"more than {self._settings.most_files} files differ", "a larger `most_files`")
-            entry = change.new if change.new is not None and change.new.path is not None else None
-            if entry is None:
-                gone = change.old.path if change.old is not None else None
-                yield FileChange(path=_text(gone or b""), change="deleted", why_no_text="deleted")
-                continue
-            path = _text(entry.path or b"")
-            text, why = self._text_of(store, repository, path, entry, left)
-            left -= len(text or "")
-            was_there = change.old is not None and change.old.path is not None
-            yield FileChange(path=path, change="modified" if was_there else "added", text=text, why_no_text=why)
-
-    def _text_of(self, store: BaseObjectStore, repository: Repository, path: str, entry: TreeEntry, left: int) -> tuple[str | None, str]:
-        """(text, why there is none)."""
-        kind = (entry.mode or 0) & KIND_OF_MODE
-        if kind == SUBMODULE:
-            return None, "a submodule: its content is in another repository"
-        if kind == SYMLINK:
-            return None, "a symbolic link"
-        if not self._is_interesting(path) and not any(fnmatchcase(path, pattern) for pattern in repository.migrations):
-            return None, "neither a migration nor a file that brings some"
-        blob = store[entry.sha or ObjectID(b"")]
-        if not isinstance(blob, Blob):
-            return None, "no file"
-        content = blob.as_raw_string()
-        if content.startswith(LFS_POINTER):
-            return None, "a Git LFS pointer: its content is kept elsewhere"
-        if len(content) > self._settings.most_file_mb * 1_000_000:
-            return None, f"larger than {self._settings.most_file_mb} MB"
-        if len(content) > left:
-            return None, f"all texts together are larger than {self._settings.most_text_mb} MB"
-        try:
-            return content.decode("utf-8"), ""
-        except UnicodeDecodeError:
-            return None, "no UTF-8 text"
 
 
 class _Mirror:
@@ -313,11 +246,11 @@ class _Mirror:
         self._where = repository.path or repository.url or repository.repository
         self._folder = settings.cache_dir / f"{hashlib.sha256(str(self._where).encode()).hexdigest()[:24]}.git"
 
-    def guarded(self, work: Callable[[_Deadline], Any], deadline: _Deadline) -> Any:
+    def guarded(self, work: Callable[[Deadline], Any], deadline: Deadline) -> Any:
         """Run work in this thread; Absent for everything that goes wrong in it."""
         try:
             return work(deadline)
-        except _UnknownError as unknown:
+        except UnknownError as unknown:
             return Absent(unknown.why, unknown.clears)
         except (HTTPUnauthorized, HTTPProxyUnauthorized):
             return Absent(f"{self.shown} refuses our credential", f"a `token_file` for {self.shown} that may read it")
@@ -336,15 +269,15 @@ class _Mirror:
                 f"{self.shown} could not be read ({type(error).__name__})", f"{self.shown} answering as a Git server; else delete the mirror in `cache_dir`"
             )
 
-    def count_refs(self, deadline: _Deadline) -> int:
+    def count_refs(self, deadline: Deadline) -> int:
         """How many branches and tags there are."""
         with self._client(deadline) as (client, path):
             return len([ref for ref in client.get_refs(path.encode()).refs if _is_kept(ref)])
 
-    def holding(self, revisions: Sequence[str], deadline: _Deadline) -> Repo:
+    def holding(self, revisions: Sequence[str], deadline: Deadline) -> Repo:
         """The mirror with these revisions in it, to be closed by the caller; fetched first if one is missing."""
         if not self._lock.acquire(timeout=deadline.left()):
-            raise _UnknownError(f"another fetch of {self.shown} has not ended", "a larger `timeout_s`")
+            raise UnknownError(f"another fetch of {self.shown} has not ended", "a larger `timeout_s`")
         try:
             repo = self._open()
             try:
@@ -367,7 +300,7 @@ class _Mirror:
             aside.rename(self._folder)
         return Repo(str(self._folder))
 
-    def _fetch(self, repo: Repo, missing: Sequence[ObjectID], deadline: _Deadline) -> None:
+    def _fetch(self, repo: Repo, missing: Sequence[ObjectID], deadline: Deadline) -> None:
         """Bring the missing revisions: by name where the server allows it, else with all branches and tags."""
         refused: Exception | None = None
         try:
@@ -379,11 +312,11 @@ class _Mirror:
             self._bring(repo, lambda refs: [sha for ref, sha in refs.items() if _is_kept(ref) and sha not in repo.object_store], deadline)
         if still := _missing(repo, [sha.decode() for sha in missing]):
             why = f"{self.shown} has no commit {still[0].decode()} in any branch or tag"
-            raise _UnknownError(why, f"the commit being pushed to {self.shown}, or the right `url` of it") from refused
+            raise UnknownError(why, f"the commit being pushed to {self.shown}, or the right `url` of it") from refused
         for sha in missing:
             repo.refs[Ref(b"refs/heads/backout/" + sha)] = sha  # keeps it, and is offered as known at the next fetch
 
-    def _bring(self, repo: Repo, wants: Callable[[Mapping[Ref, ObjectID]], list[ObjectID]], deadline: _Deadline) -> None:
+    def _bring(self, repo: Repo, wants: Callable[[Mapping[Ref, ObjectID]], list[ObjectID]], deadline: Deadline) -> None:
         most, brought = self._settings.most_fetch_mb * 1_000_000, 0
 
         def take(data: bytes) -> int:
@@ -391,7 +324,7 @@ class _Mirror:
             deadline.left()
             brought += len(data)
             if brought > most:
-                raise _UnknownError(f"{self.shown} sends more than {self._settings.most_fetch_mb} MB", "a larger `most_fetch_mb`")
+                raise UnknownError(f"{self.shown} sends more than {self._settings.most_fetch_mb} MB", "a larger `most_fetch_mb`")
             return pack.write(data)
 
         def wanted(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:  # noqa: ARG001  Dulwich's signature
@@ -408,7 +341,7 @@ class _Mirror:
                 repo.object_store.add_thin_pack(pack.read, None)
 
     @contextmanager
-    def _client(self, deadline: _Deadline) -> Iterator[tuple[GitClient, str]]:
+    def _client(self, deadline: Deadline) -> Iterator[tuple[GitClient, str]]:
         """A client and the path for it. Built directly, so that no git configuration of the machine is read."""
         parts = urlsplit(str(self._where))
         if isinstance(self._where, Path) or parts.scheme == "file":
@@ -469,59 +402,8 @@ def _missing(repo: Repo, revisions: Sequence[str]) -> list[ObjectID]:
 def _commit(store: BaseObjectStore, revision: str, shown: str) -> Commit:
     found = store[ObjectID(revision.encode())]
     if not isinstance(found, Commit):
-        raise _UnknownError(f"{revision} in {shown} is no commit", "images labelled with the commit id")
+        raise UnknownError(f"{revision} in {shown} is no commit", "images labelled with the commit id")
     return found
-
-
-def _is_backwards(store: BaseObjectStore, old: Commit, new: Commit, deadline: _Deadline) -> bool:
-    """Whether `new` is an ancestor of `old`. The usual order is asked first, for it is found near the start of the walk."""
-    if old.id == new.id or (forward := _is_ancestor(store, old, new, deadline)):
-        return False
-    backward = _is_ancestor(store, new, old, deadline)
-    if not backward and None in {forward, backward}:
-        raise _UnknownError("the history ends early (a shallow repository), so nobody knows which revision is older", "a repository with its whole history")
-    return bool(backward)
-
-
-def _is_ancestor(store: BaseObjectStore, ancestor: Commit, of: Commit, deadline: _Deadline) -> bool | None:
-    """Whether the walk through all parents, youngest first, meets the ancestor; None when it does not but a parent is missing."""
-    seen, waiting, complete = {of.id}, [(-of.commit_time, of.id)], True
-    while waiting:
-        deadline.left()
-        _, sha = heappop(waiting)
-        if sha == ancestor.id:
-            return True
-        commit = store[sha]
-        for parent in commit.parents if isinstance(commit, Commit) else ():
-            if parent not in seen:
-                seen.add(parent)
-                if parent not in store:
-                    complete = False
-                    continue
-                found = store[parent]
-                heappush(waiting, (-found.commit_time if isinstance(found, Commit) else 0, parent))
-    return False if complete else None
-
-
-def _holds_code(store: BaseObjectStore, tree: ObjectID, deadline: _Deadline) -> bool:
-    for entry in iter_tree_contents(store, tree):
-        deadline.left()
-        path = PurePosixPath(_text(entry.path or b""))
-        if (entry.mode or 0) & KIND_OF_MODE in {SUBMODULE, SYMLINK} or path.parts[0] in NOT_THE_PROGRAM:
-            continue
-        if path.name in SOURCE_NAMES or SOURCE_SUFFIXES.fullmatch(path.suffix):
-            return True
-    return False
-
-
-def _text(path: bytes) -> str:
-    """A path as text; bytes that are no UTF-8 are shown escaped, never dropped."""
-    return path.decode("utf-8", "backslashreplace")
-
-
-def looks_interesting(path: str) -> bool:
-    """Whether a file's text matters for the schema: a migration in one of the usual layouts, or a file that can bring migrations of others."""
-    return is_migration(path) is not None or may_carry_migrations(path)
 
 
 def build(settings: Settings, clock: Clock, is_interesting: Callable[[str], bool] = looks_interesting) -> GitEvidence:

@@ -392,12 +392,17 @@ class ImageConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChange:
-    """One file that differs between two revisions. `change` is added, modified, deleted or renamed; `text` is the new text, None with `why_no_text`."""
+    """One file that differs between two revisions. `change` is added, modified, deleted or renamed; `text` is the new text, None with `why_no_text`.
+
+    `before` is the old text, None when there was none or it is not read; `what` is file, link (symbolic) or submodule.
+    """
 
     path: str
     change: str
     text: str | None = None
     why_no_text: str = ""
+    before: str | None = None
+    what: str = "file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,6 +411,8 @@ class SourceChange:
 
     `has_code` is False when the repository at both revisions holds nothing but deployment configuration: then it proves nothing about migrations.
     `dialect` is the SQL dialect that the operator declared for the repository (postgres, mysql, sqlite), "" when none was.
+    `beside` are (path, text) of unchanged files that readers of the changed ones need, such as a migration tool's configuration.
+    `patterns` are shell patterns of paths that the operator or the repository declared to be migrations, beside the usual layouts.
     """
 
     repository: str
@@ -415,6 +422,8 @@ class SourceChange:
     has_code: bool
     backwards: bool = False
     dialect: str = ""
+    beside: tuple[tuple[str, str], ...] = ()
+    patterns: tuple[str, ...] = ()
 
 
 def manifest(image: str) -> Key[Manifest]:

@@ -30,14 +30,35 @@ def targets(ctx: typer.Context, server: Server = "", as_json: AsJson = False, no
 
 def check(
     ctx: typer.Context,
-    target: Target,
+    target: Annotated[str, typer.Argument(metavar="[TARGET]", help="<instance>:<name>, for example prod:checkout.", show_default=False)] = "",
     everything: Annotated[bool, typer.Option("--all", help="Show what passed too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 on a warning too.")] = False,
+    repo: Annotated[
+        Path, typer.Option("--repo", metavar="DIR", help="Ask Git alone: once --to is deployed, can --from run again? Needs no service.", show_default=False)
+    ] = NO_FILE,
+    old: Annotated[str, typer.Option("--from", metavar="REF", help="With --repo: what runs now.", show_default=False)] = "",
+    new: Annotated[str, typer.Option("--to", metavar="REF", help="With --repo: what is to be deployed.", show_default=False)] = "",
+    dialect: Annotated[str, typer.Option("--dialect", metavar="postgres|mysql|sqlite", help="With --repo: whose SQL it is.", show_default=False)] = "",
+    form: Annotated[str, typer.Option("--format", metavar="text|json|sarif|junit|github", help="With --repo: how the report is written.")] = "text",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="With --repo: write the report there, and a text to stdout.", show_default=False)
+    ] = NO_FILE,
     server: Server = "",
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Whether this target can go back now, to what, and why not. Changes nothing."""
+    """Whether this target can go back now, to what, and why not; or with --repo, whether one could go back over a change. Changes nothing."""
+    if repo != NO_FILE or old or new:
+        if target:
+            raise CommandFailed("a TARGET and --repo are two questions", "ask one of them", ExitCode.USAGE)
+        from service.cli.commands.from_git import check_repository  # noqa: PLC0415  what the other commands do not need
+
+        terminal = terminal_of(ctx, as_json=False, no_color=no_color)
+        form = "json" if as_json else form
+        file = output if output != NO_FILE else None
+        raise typer.Exit(check_repository(terminal, repo, old, new, dialect=dialect, form=form, output=file, strict=strict))
+    if not target:
+        raise typer.BadParameter("name one, or ask Git alone: backout check --repo . --from REF --to REF", ctx=ctx, param_hint="TARGET")
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     found = get(here.service, f"/v1/targets/{target_id(target)}/rollback-check")
     here.terminal.answer(found, render.check(found, here.terminal.now(), everything=everything))

@@ -27,10 +27,11 @@ from typing import Any
 from service.domain import keys
 from service.domain.derived import doubt, exact_images, goal_images_key, image_keys, listed, live_already, live_keys, together
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
-from service.domain.keys import FileChange, SourceChange
+from service.domain.keys import SourceChange
 from service.domain.model import Image, Release, Way
 from service.domain.rule import Case, Direction, Rule
-from service.domain.schema import Change, Dialect, MigrationFile, SchemaVerdict, StatementReading, is_migration, may_carry_migrations, read_range
+from service.domain.schema import SchemaVerdict, StatementReading
+from service.domain.schema_change import SchemaChange, schema_change
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
 SHORT = 7
@@ -196,29 +197,27 @@ def _judge(case: Case, one: Range, suspect: Release, goal: Release) -> Finding:
 def _read(change: Known[SourceChange], between: str, suspect: Release, goal: Release) -> Iterator[Finding]:
     files, repository = change.value.files, change.value.repository
     note = f" Release {suspect.name} is the older source of the two." if change.value.backwards else ""
-    carriers = [file.path for file in files if may_carry_migrations(file.path)]
-    migrations = [file for file in files if is_migration(file.path)]
-    if carriers:
+    found = schema_change(change.value)
+    if found.carriers:
+        paths = [file.path for file in found.carriers]
         yield unknown(
-            f"{listed(carriers, limit=SHOWN)} differ{'s' if len(carriers) == 1 else ''} {between}; a changed dependency can bring migrations of its own.{note}",
+            f"{listed(paths, limit=SHOWN)} differ{'s' if len(paths) == 1 else ''} {between}; a changed dependency can bring migrations of its own.{note}",
             change.evidence,
             clears="A person who knows the changed dependencies ticks it.",
         )
-    if migrations:
-        yield from _statements(change, migrations, suspect, goal, note)
-    elif not carriers:
+    if found.migrations:
+        yield from _statements(change, found, suspect, goal, note)
+    elif not found.carriers:
         count = f"{len(files)} file{'' if len(files) == 1 else 's'} of {repository} differ{'s' if len(files) == 1 else ''}"
         yield passes(f"No migration {between} ({count}).{note}", change.evidence)
 
 
-def _statements(change: Known[SourceChange], migrations: Sequence[FileChange], suspect: Release, goal: Release, note: str) -> Iterator[Finding]:
-    unclear = [file.path for file in migrations if file.change not in set(Change)]
-    if unclear:
-        yield unknown(f"How {listed(unclear)} changed is not understood.", change.evidence, clears="A person reads these migrations.")
-    known = [file for file in migrations if file.change in set(Change)]
-    files = [MigrationFile(path=file.path, change=Change(file.change), text=file.text, why_no_text=file.why_no_text) for file in known]
-    dialect = change.value.dialect
-    reading = read_range(files, Dialect(dialect) if dialect in set(Dialect) else Dialect.UNKNOWN)
+def _statements(change: Known[SourceChange], found: SchemaChange, suspect: Release, goal: Release, note: str) -> Iterator[Finding]:
+    migrations, reading = found.migrations, found.reading
+    if found.unclear:
+        yield unknown(
+            f"How {listed([file.path for file in found.unclear])} changed is not understood.", change.evidence, clears="A person reads these migrations."
+        )
     told = [one for one in reading.statements if one.verdict is reading.verdict]
     proof = (*(_evidence(change, one) for one in told[:SHOWN_EVIDENCE] if one.verdict is not SchemaVerdict.SAFE), change.evidence)
     clears = _named(" ".join(dict.fromkeys(f"Clear when {one.clears.rstrip('.')}." for one in told[:SHOWN] if one.clears)), goal)

@@ -9,6 +9,7 @@ no exception for any text. Everything that is not understood is `unknown`, never
     summary(reading)                # one sentence, worst findings first
 
 - `is_migration(path)` names the tool a path belongs to, whatever its role; pass every such file of the range to `read_range`. `recognise` also gives its role.
+- `beside(paths, names_in)` names unchanged files that readers need too: pass their texts to `read_range`.
 - `may_carry_migrations(path)` is true for lock files, manifests and image files: their change can bring migrations that are not in this tree.
 - `read_range(files, dialect)` reads the whole range at once. `read_sql(sql, dialect)` reads one forward migration.
 - Verdicts follow the statement table of the safety notes: compatible = safe; fine in shape but dependent on rows or OLD's code = warn; block = breaks.
@@ -19,11 +20,15 @@ reader for them produces the same `operations` that `judgement` decides about. C
 of CPU, so call it off the event loop.
 """
 
-from service.domain.schema.layouts import Recognised, Role, Tool, is_migration, may_carry_migrations, recognise
+from service.domain.schema.advice import ADVICE, Advice, advice_of
+from service.domain.schema.beside import beside
+from service.domain.schema.layouts import Recognised, Role, Tool, is_migration, leads_to_migrations, may_carry_migrations, recognise
 from service.domain.schema.ranges import read_range, read_sql
 from service.domain.schema.reading import Change, Dialect, MigrationFile, SchemaReading, SchemaVerdict, StatementReading, summary
 
 __all__ = [
+    "ADVICE",
+    "Advice",
     "Change",
     "Dialect",
     "MigrationFile",
@@ -33,7 +38,10 @@ __all__ = [
     "SchemaVerdict",
     "StatementReading",
     "Tool",
+    "advice_of",
+    "beside",
     "is_migration",
+    "leads_to_migrations",
     "may_carry_migrations",
     "read_range",
     "read_sql",

@@ -228,3 +228,8 @@ def is_migration(path: str) -> Tool | None:
 def may_carry_migrations(path: str) -> bool:
     """Say whether a change of this file can bring migrations of another package along (care A1): unknown until those were read."""
     return bool(_CARRIERS.match(path.replace("\\", "/").rsplit("/", 1)[-1]))
+
+
+def leads_to_migrations(path: str) -> bool:
+    """Say whether a name is one under which tools look for migrations: a symbolic link of that name brings whatever it points to."""
+    return any(_MIGRATION_FOLDER.match(part) or _DATABASE_FOLDER.match(part) for part in path.split("/"))

@@ -1,0 +1,90 @@
+"""`backout check --repo`: once this is deployed, can we go back? From Git alone, for a pipeline. No service, no settings, no network."""
+
+from pathlib import Path
+from typing import Final
+
+from service.cli.exit_codes import ExitCode, of_verdict
+from service.cli.failure import CommandFailed
+from service.cli.reports import FORMS, Entry, Report, as_text, summary
+from service.cli.terminal import Terminal
+
+FORMATS: Final = ("text", *FORMS)
+DIALECTS: Final = ("postgres", "mysql", "sqlite")
+TITLE: Final = "backout check --repo"
+
+
+def check_repository(terminal: Terminal, repo: Path, old: str, new: str, *, dialect: str, form: str, output: Path | None, strict: bool) -> ExitCode:
+    """Judge the range, write the report in its form (to `output`, if given, and then a text to stdout), and answer the exit code."""
+    if not old or not new:
+        raise CommandFailed("--repo compares two revisions", "name both: --from REF (what runs) --to REF (what is to be deployed)", ExitCode.USAGE)
+    if form not in FORMATS:
+        raise CommandFailed(f"there is no format {form!r}", f"take one of {', '.join(FORMATS)}", ExitCode.USAGE)
+    if dialect and dialect not in DIALECTS:
+        raise CommandFailed(f"there is no dialect {dialect!r}", f"take one of {', '.join(DIALECTS)}", ExitCode.USAGE)
+    report = _report(terminal, repo, old, new, dialect=dialect, strict=strict)
+    if output is not None:
+        _write(output, FORMS[form](report) + "\n" if form in FORMS else _as_plain_text(report))
+        terminal.show(as_text(report))
+    elif form in FORMS:
+        terminal.write(FORMS[form](report))
+    else:
+        terminal.show(as_text(report))
+    if form == "github" and (where := terminal.environment.get("GITHUB_STEP_SUMMARY")):
+        _write(Path(where), summary(report), append=True)
+    return ExitCode(report.code)
+
+
+def _report(terminal: Terminal, repo: Path, old: str, new: str, *, dialect: str, strict: bool) -> Report:
+    from service.domain.errors import BackoutError  # noqa: PLC0415  see commands.here
+    from service.domain.pull_request import MissingHistoryError, NoRepositoryError  # noqa: PLC0415  see commands.here
+    from service.wiring.from_git import judge_repository, not_decided  # noqa: PLC0415  see commands.here
+
+    try:
+        judged = judge_repository(repo, old, new, dialect=dialect or "unknown", today=terminal.now().date())
+    except MissingHistoryError as error:
+        raise CommandFailed(str(error), error.clears, ExitCode.UNKNOWN) from error
+    except NoRepositoryError as error:
+        raise CommandFailed(str(error), "name the folder of a clone: --repo .", ExitCode.USAGE) from error
+    except BackoutError as error:
+        raise CommandFailed(f"nobody can say: {error}", "mend that, or read the migrations yourself", ExitCode.UNKNOWN) from error
+    entries = tuple(
+        Entry(
+            rule=one.rule,
+            answer=one.answer.word,
+            path=one.path,
+            line=one.line,
+            says=one.says,
+            why=one.why,
+            do=one.do,
+            statement=one.statement,
+            waived=one.waived,
+        )
+        for one in judged.found
+    )
+    return Report(
+        title=TITLE,
+        about={"from": old, "to": new},
+        answer=judged.answer.word,
+        says=judged.says,
+        code=int(of_verdict(judged.answer.word, strict=strict)),
+        entries=entries,
+        harmless=judged.harmless,
+        remarks=judged.remarks,
+        not_decided=not_decided(),
+    )
+
+
+def _as_plain_text(report: Report) -> str:
+    from io import StringIO  # noqa: PLC0415  only here
+
+    page = StringIO()
+    Terminal(stdout=page, environment={}).show(as_text(report))
+    return page.getvalue()
+
+
+def _write(file: Path, body: str, *, append: bool = False) -> None:
+    try:
+        with file.open("a" if append else "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(body)
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be written: {(error.strerror or 'unknown error').lower()}", "name another file") from error

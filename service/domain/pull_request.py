@@ -1,0 +1,230 @@
+"""Answers from Git alone: once this is deployed, can we go back? For a pull request, before there is a release, a target or an incident.
+
+Judged are two revisions: what runs (or will run before), and what is to be deployed. Rules that need a running system are named as not decided. Policy and
+waivers are those of the *older* revision, so that a request cannot waive itself. Pure.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import Any
+
+from service.domain.documents import DocumentError, read_yaml
+from service.domain.errors import BackoutError
+from service.domain.keys import FileChange, SourceChange
+from service.domain.schema import Dialect, SchemaVerdict, StatementReading, advice_of, recognise
+from service.domain.schema_change import SchemaChange, schema_change
+from service.domain.verdict import Answer
+
+FILE = ".backout.yaml"
+"""Where a repository declares its dialect, further migrations and waivers, at its top."""
+SCHEMA = "schema_is_compatible"
+_ANSWERS = {
+    SchemaVerdict.SAFE: Answer.PASS,
+    SchemaVerdict.WARN: Answer.WARN,
+    SchemaVerdict.UNKNOWN: Answer.UNKNOWN,
+    SchemaVerdict.BREAKS: Answer.BLOCK,
+}
+SHORT = 8
+
+
+class MissingHistoryError(BackoutError):
+    """A revision or an object is not in this clone; `clears` says what would bring it."""
+
+    def __init__(self, says: str, clears: str) -> None:
+        super().__init__(says)
+        self.clears = clears
+
+
+class NoRepositoryError(BackoutError):
+    """The folder is no Git repository that can be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """A person's decision that one kind of finding in some files does not count: `path` and `object` are shell patterns, `until` its last day."""
+
+    rule: str
+    path: str
+    reason: str
+    object: str = "*"
+    until: date | None = None
+
+    def covers(self, found: "Found") -> bool:
+        """Whether it is about this finding."""
+        return found.rule == self.rule and fnmatchcase(found.path, self.path) and any(fnmatchcase(one, self.object) for one in found.objects or ("",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What `.backout.yaml` of the older revision says; nothing when there is none."""
+
+    dialect: Dialect = Dialect.UNKNOWN
+    migrations: tuple[str, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One thing that a person should know: its rule, the place, a sentence, why it matters, what to do. `waived` is the reason of the waiver that covers it."""
+
+    rule: str
+    answer: Answer
+    path: str
+    line: int
+    says: str
+    why: str = ""
+    do: str = ""
+    statement: str = ""
+    objects: tuple[str, ...] = ()
+    waived: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The answer for the way back over one range: what was found, worst first; how many statements were harmless; what Git cannot decide; remarks."""
+
+    old: str
+    new: str
+    found: tuple[Found, ...]
+    harmless: int
+    files: int
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> Answer:
+        """The worst that no waiver covers."""
+        return max((one.answer for one in self.found if not one.waived), default=Answer.PASS)
+
+    @property
+    def says(self) -> str:
+        """The answer in one sentence."""
+        counts = {answer: sum(1 for one in self.found if one.answer is answer and not one.waived) for answer in Answer}
+        waived = sum(1 for one in self.found if one.waived)
+        note = f" ({waived} waived)" if waived else ""
+        match self.answer:
+            case Answer.BLOCK:
+                others = counts[Answer.BLOCK] - 1
+                return f"No: once this is deployed, going back to {self.old} breaks{f' in {others + 1} places' if others else ''}.{note}"
+            case Answer.UNKNOWN:
+                return f"Unknown: whether {self.old} can run once this was deployed could not be decided.{note}"
+            case Answer.WARN:
+                return f"Only if a person confirms: {self.old} runs once this was deployed, but see below.{note}"
+            case Answer.PASS if self.harmless:
+                return f"Yes, by the text of the migrations: {self.old} can run once this was deployed.{note}"
+            case Answer.PASS:
+                return f"Yes: no migration lies between {self.old} and {self.new}.{note}"
+
+
+def declared(text: str | None) -> Declared:
+    """Read `.backout.yaml`; DocumentError, with a clause, when it is not as it should be. A word that is not known is an error, never passed over."""
+    if text is None:
+        return Declared()
+    documents = read_yaml(text)
+    content = documents[0] if documents else {}
+    if len(documents) > 1 or not isinstance(content, Mapping):
+        raise DocumentError("is no mapping")
+    _only(content, {"schema", "waivers"}, "it")
+    schema = content.get("schema") or {}
+    if not isinstance(schema, Mapping):
+        raise DocumentError("has a `schema` that is no mapping")
+    _only(schema, {"dialect", "migrations"}, "`schema`")
+    dialect = schema.get("dialect", "unknown")
+    if dialect not in set(Dialect):
+        raise DocumentError("has a `schema.dialect` that is none of postgres, mysql, sqlite")
+    patterns = schema.get("migrations") or []
+    if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+        raise DocumentError("has `schema.migrations` that are no list of patterns")
+    waivers = content.get("waivers") or []
+    if not isinstance(waivers, list):
+        raise DocumentError("has `waivers` that are no list")
+    return Declared(dialect=Dialect(dialect), migrations=tuple(patterns), waivers=tuple(_waiver(one) for one in waivers))
+
+
+def _only(given: Mapping[Any, Any], known: set[str], where: str) -> None:
+    strange = sorted(str(key)[:40] for key in given if key not in known)
+    if strange:
+        raise DocumentError(f"says {', '.join(strange)}, which {where} does not know ({', '.join(sorted(known))})")
+
+
+def _waiver(given: Any) -> Waiver:
+    if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
+        raise DocumentError("has a waiver that is no mapping of texts")
+    _only(given, {"rule", "path", "object", "reason", "until"}, "a waiver")
+    if missing := [name for name in ("rule", "path", "reason") if not str(given.get(name, "")).strip()]:
+        raise DocumentError(f"has a waiver without {' and '.join(missing)}")
+    until = given.get("until", "")
+    try:
+        day = date.fromisoformat(until) if until else None
+    except ValueError:
+        raise DocumentError("has a waiver whose `until` is no day like 2026-12-31") from None
+    return Waiver(rule=given["rule"], path=given["path"], reason=" ".join(given["reason"].split()), object=given.get("object", "*"), until=day)
+
+
+def judge(change: SourceChange, *, old: str, new: str, waivers: Sequence[Waiver] = (), today: date, remarks: Sequence[str] = ()) -> Judged:
+    """Judge a difference. `old` and `new` are how a person named the revisions."""
+    sorted_out = schema_change(change)
+    found = [*_dependencies(sorted_out.carriers), *_unclear(sorted_out), *(_told(one, old) for one in sorted_out.reading.statements)]
+    harmless = sum(1 for one in found if one.answer is Answer.PASS)
+    notes = list(remarks)
+    if not change.has_code:
+        says = "This repository holds only configuration, no program's source: it cannot show whether there are migrations."
+        found.append(Found(rule="no_source", answer=Answer.UNKNOWN, path="", line=0, says=says, do="Check the repository that the images are built from."))
+    if any(file.path == FILE for file in change.files):
+        notes.append(f"This changes {FILE}; what counts is how it stands in {old}.")
+    kept = []
+    for one in (one for one in found if one.answer is not Answer.PASS):
+        waiver = next((waiver for waiver in waivers if waiver.covers(one)), None)
+        if waiver is not None and waiver.until is not None and waiver.until < today:
+            notes.append(f"The waiver of {waiver.rule} for {waiver.path} ran out on {waiver.until}.")
+            waiver = None
+        kept.append(one if waiver is None else replace(one, waived=waiver.reason))
+    kept.sort(key=lambda one: (bool(one.waived), -one.answer))
+    return Judged(old=old, new=new, found=tuple(kept), harmless=harmless, files=len(change.files), remarks=tuple(dict.fromkeys(notes)))
+
+
+def _told(one: StatementReading, old: str) -> Found:
+    advice = advice_of(one.rule)
+    found = recognise(one.path)
+    what = _without_old(one.says.rstrip("."), old)
+    clears = f" It is fine when {_without_old(one.clears, old)}." if one.clears else ""
+    return Found(
+        rule=one.rule,
+        answer=_ANSWERS[one.verdict],
+        path=one.path,
+        line=one.line,
+        says=f"{what[:1].upper()}{what[1:]}." if one.line else f"This file {what}.",
+        why=advice.why,
+        do=f"{advice.for_tool(found.tool if found else None)}{clears}".strip(),
+        statement=one.statement,
+        objects=one.objects,
+    )
+
+
+def _without_old(text: str, old: str) -> str:
+    """The readers say OLD for the code that would run again; a person knows its name."""
+    return re.sub(r"\bOLD\b(?!')", f"the code of {old}", re.sub(r"\bOLD's\b", f"{old}'s", text))
+
+
+def _dependencies(carriers: Sequence[FileChange]) -> list[Found]:
+    advice = advice_of("dependencies_changed")
+    says = {"submodule": "The submodule moved to another commit; migrations may be among what it brings.", "link": "A symbolic link to migrations changed."}
+    return [
+        Found(
+            rule="dependencies_changed",
+            answer=Answer.UNKNOWN,
+            path=one.path,
+            line=0,
+            says=says.get(one.what, "Dependencies changed; one of them may bring migrations of its own."),
+            why=advice.why,
+            do=advice.do,
+        )
+        for one in carriers
+    ]
+
+
+def _unclear(found: SchemaChange) -> list[Found]:
+    says = "How this migration changed is not understood."
+    return [Found(rule="not_understood", answer=Answer.UNKNOWN, path=one.path, line=0, says=says, do="Read it.") for one in found.unclear]

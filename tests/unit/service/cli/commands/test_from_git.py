@@ -1,0 +1,139 @@
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from integrations.sandbox.git import GitServer
+from tests.unit.service.cli.conftest import Shell
+
+START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
+PATH = "db/migrations/V2__drop.sql"
+
+
+class Repository:
+    def __init__(self, folder: Path) -> None:
+        self._server = GitServer(root=folder)
+        self.folder = self._server.create("shop")
+        self.commit({"src/app.py": "1"}, "main")
+
+    def commit(self, files: Mapping[str, str | None], branch: str = "feature") -> None:
+        self._server.commit("shop", files, "x", START, branch=branch)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "root")
+
+
+def asked(repository: Repository, *more: str) -> tuple[str, ...]:
+    return ("check", "--repo", str(repository.folder), "--from", "main", "--to", "feature", "--dialect", "postgres", *more)
+
+
+alone = Shell()
+"""No service anywhere: what asks for one fails."""
+
+
+@pytest.mark.parametrize(
+    ("sql", "code", "strict"),
+    [
+        ("alter table a drop column b;", 3, 3),
+        ("update a set b = 1;", 5, 5),
+        ("drop index i;", 0, 3),
+        ("create table n (a int);", 0, 0),
+    ],
+)
+def test_the_exit_code_is_the_answer_and_strict_counts_warnings(repository: Repository, sql: str, code: int, strict: int) -> None:
+    repository.commit({PATH: sql})
+    assert alone(*asked(repository)).code == code
+    assert alone(*asked(repository, "--strict")).code == strict
+
+
+def test_it_needs_no_service_and_says_it_in_one_sentence(repository: Repository) -> None:
+    repository.commit({PATH: "alter table a drop column b;"})
+    ran = alone(*asked(repository))
+    assert ran.out.startswith("No: once this is deployed, going back to main breaks.\n")
+    assert f"block    {PATH}:1\n" in ran.out
+    assert ran.err == ""
+
+
+def test_json_is_one_document_by_either_option(repository: Repository) -> None:
+    repository.commit({PATH: "alter table a drop column b;"})
+    for option in (("--json",), ("--format", "json")):
+        document = alone(*asked(repository, *option)).document
+        assert (document["verdict"], document["exit_code"], document["findings"][0]["rule"]) == ("block", 3, "column_dropped")
+        assert "goal_images_exist" in document["not_decided"]
+        assert "schema_is_compatible" not in document["not_decided"]
+
+
+def test_a_report_goes_to_a_file_and_a_text_to_the_log(repository: Repository, tmp_path: Path) -> None:
+    repository.commit({PATH: "alter table a drop column b;"})
+    ran = alone(*asked(repository, "--format", "sarif", "--output", str(tmp_path / "out.sarif")))
+    assert ran.code == 3
+    assert "Drops column a.b." in ran.out
+    assert json.loads((tmp_path / "out.sarif").read_text(encoding="utf-8"))["version"] == "2.1.0"
+    alone(*asked(repository, "--output", str(tmp_path / "out.txt")))
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8") == ran.out
+    assert alone(*asked(repository, "--output", str(tmp_path / "no" / "where"))).code == 1
+
+
+def test_github_gets_annotations_and_always_a_summary(repository: Repository, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    shell = Shell(environment={"GITHUB_STEP_SUMMARY": str(summary)})
+    repository.commit({PATH: "create table n (a int);"})
+    assert shell(*asked(repository, "--format", "github")).code == 0
+    assert "Yes, by the text of the migrations" in summary.read_text(encoding="utf-8")
+    repository.commit({PATH: "alter table a drop column b;"})
+    assert "::error file=" in shell(*asked(repository, "--format", "github")).out
+    assert summary.read_text(encoding="utf-8").count("## backout check") == 2
+
+
+def test_missing_history_is_code_5_and_names_what_to_fetch(repository: Repository) -> None:
+    ran = alone("check", "--repo", str(repository.folder), "--from", "release-56", "--to", "main")
+    assert ran.code == 5
+    assert "fetch-depth: 0" in ran.err
+    assert "GIT_DEPTH: 0" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "--repo", ".", "--from", "main"),
+        ("check", "--repo", ".", "--from", "a", "--to", "b", "--format", "html"),
+        ("check", "--repo", ".", "--from", "a", "--to", "b", "--dialect", "oracle"),
+        ("check", "prod:shop", "--repo", ".", "--from", "a", "--to", "b"),
+        ("check", "--repo", "/nowhere", "--from", "a", "--to", "b"),
+        ("check",),
+    ],
+)
+def test_wrong_usage_is_code_2(arguments: tuple[str, ...]) -> None:
+    assert alone(*arguments).code == 2
+
+
+def test_a_request_cannot_waive_itself(repository: Repository) -> None:
+    waiver = "waivers: [{rule: column_dropped, path: 'db/*', reason: never read}]"
+    repository.commit({PATH: "alter table a drop column b;", ".backout.yaml": waiver})
+    ran = alone(*asked(repository))
+    assert ran.code == 3
+    assert "note: This changes .backout.yaml" in ran.out
+    repository.commit({".backout.yaml": waiver}, "main")
+    ran = alone(*asked(repository))
+    assert ran.code == 0
+    assert "waived: never read" in ran.out
+
+
+def test_declarations_that_are_wrong_are_code_5_with_the_sentence(repository: Repository) -> None:
+    repository.commit({".backout.yaml": "waivres: []"}, "main")
+    repository.commit({PATH: "drop table a;"})
+    ran = alone(*asked(repository))
+    assert ran.code == 5
+    assert "waivres" in ran.err
+
+
+def test_a_base_that_went_on_is_said(repository: Repository) -> None:
+    repository.commit({PATH: "drop index i;"})
+    repository.commit({"db/migrations/V3__x.sql": "drop index j;"}, "main")
+    ran = alone(*asked(repository))
+    assert ran.code == 5
+    assert "main is no ancestor of feature" in ran.out
