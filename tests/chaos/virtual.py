@@ -5,14 +5,13 @@ the clock stands still until it answered. What would run in a thread runs at onc
 """
 
 import asyncio
-import heapq
-import selectors
-from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
+
+from tests.unhurried import JumpingLoop
 
 T = TypeVar("T")
 
@@ -31,25 +30,15 @@ OWNER: ContextVar[Owner | None] = ContextVar("chaos_owner", default=None)
 """The process that the running code belongs to; None for the world around it. Tasks inherit it."""
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop with its own time. Overrides the one step that asyncio's loops are made of; what it touches there has been so since Python 3.4."""
+class VirtualLoop(JumpingLoop):
+    """Jumps whenever nothing is ready; where there are sockets at all they are a database's, and are waited for."""
 
-    _selector: selectors.BaseSelector
-    _scheduled: list[Any]
-    _ready: deque[Any]
-    _timer_cancelled_count: int
     _process_events: Callable[[Any], None]
 
     def __init__(self) -> None:
         super().__init__()
-        self._virtual = 0.0
-        self._clock_resolution = 1e-6
         self._own_sockets = len(self._selector.get_map())
         self.set_task_factory(_task)  # type: ignore[arg-type]  # typeshed wants one callable for every kind of coroutine
-
-    def time(self) -> float:
-        """Seconds since the beginning."""
-        return self._virtual
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         """At once: a thread would make every run another one."""
@@ -62,18 +51,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return future
 
     def _run_once(self) -> None:
-        scheduled = self._scheduled
         if not self._ready and len(self._selector.get_map()) > self._own_sockets:
             events = self._selector.select(SOCKET_SECONDS)
             if not events:
                 raise TimeoutError(f"a socket did not answer for {SOCKET_SECONDS:g} s")
             self._process_events(events)
-        elif not self._ready:
-            while scheduled and scheduled[0]._cancelled:  # noqa: SLF001  as the loop itself does
-                self._timer_cancelled_count -= 1
-                heapq.heappop(scheduled)._scheduled = False  # noqa: SLF001  as the loop itself does
-            if scheduled:
-                self._virtual = max(self._virtual, scheduled[0]._when)  # noqa: SLF001  as the loop itself does
+        elif not self._ready and (when := self.next_timer()) is not None:
+            self.jump(when)
         super()._run_once()  # type: ignore[misc]  # the step of asyncio.BaseEventLoop, which typeshed does not show
 
 

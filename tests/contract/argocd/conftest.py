@@ -1,9 +1,9 @@
 """The server under test: the sandbox in this process, or the real Argo CD of the lab that BACKOUT_LAB names."""
 
+import asyncio
 import os
-import time
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -13,12 +13,20 @@ from integrations.sandbox.argocd import SandboxArgoCD, Timings
 from tests.contract.argocd.outages import RealOutages, SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer
 from tests.real.lab.client import LabClient, load_lab
+from tests.unhurried import follow_the_wall, unhurried
 
 _REAL = pytest.param("real", marks=pytest.mark.real)
 
 
-def _clock() -> datetime:
-    return datetime.fromtimestamp(time.time(), tz=UTC)
+_BEGINS = datetime(2026, 5, 4, 14, 0, tzinfo=UTC)
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return unhurried()
+
+
+def _loop_time() -> datetime:
+    return _BEGINS + timedelta(seconds=asyncio.get_running_loop().time())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,6 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(params=["sandbox", _REAL])
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ArgoCDServer]:
+    if request.param == "real":
+        follow_the_wall()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         if request.param == "real":
             lab = load_lab()
@@ -47,7 +57,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
                 for name in real.apps:
                     await real.call("DELETE", f"/api/v1/applications/{name}", by="admin")
             return
-        sandbox = SandboxArgoCD(clock=_clock, timings=Timings.fast())
+        sandbox = SandboxArgoCD(clock=_loop_time, timings=Timings.fast())
         url = await sandbox.start()
         every = "*/*, allow"
         reader = [f"p, {{}}, applications, get, {every}", "p, {}, projects, get, *, allow", f"p, {{}}, applicationsets, get, {every}"]
@@ -56,6 +66,6 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         tokens = {"admin": sandbox.admin_token()}
         for name, lines in (("backout", backout), ("reader", reader), ("human", ["g, {}, role:admin"])):
             tokens[name] = sandbox.add_account(name, [line.format(name) for line in lines])
-        yield ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox))
+        yield ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox), now=_loop_time)
         await session.close()
         await sandbox.stop()

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -96,9 +97,14 @@ class Release:
     bad: str
 
 
+def wall_time() -> datetime:
+    """What a clock of this machine shows."""
+    return datetime.fromtimestamp(time.time(), tz=UTC)
+
+
 @dataclass(slots=True, kw_only=True)
 class ArgoCDServer:
-    """The server under test. `tokens`: admin, backout, reader, human."""
+    """The server under test. `tokens`: admin, backout, reader, human. `now` is the time that it goes by."""
 
     kind: str
     url: str
@@ -108,6 +114,7 @@ class ArgoCDServer:
     outages: Outages
     apps: list[str] = field(default_factory=list)
     lab_work: Path | None = None
+    now: Callable[[], datetime] = wall_time
 
     async def argo_rollouts(self) -> None:
         """See that a controller of Argo Rollouts runs: the sandbox has one, the lab starts it when somebody asks."""
@@ -154,12 +161,13 @@ class ArgoCDServer:
 
     async def until(self, check: Callable[[], Awaitable[T]], what: str, seconds: float = WAIT_S) -> T:
         """The first true answer of `check`."""
-        end = time.monotonic() + seconds
+        time = asyncio.get_running_loop().time
+        end = time() + seconds
         while True:
             found = await check()
             if found:
                 return found
-            assert time.monotonic() < end, f"{what}: not within {seconds} s, the last answer was {found!r}"
+            assert time() < end, f"{what}: not within {seconds} s, the last answer was {found!r}"
             await asyncio.sleep(0.02 if self.kind == "sandbox" else 0.1)
 
     def unique(self, name: str) -> str:

@@ -1,7 +1,6 @@
 """Sync windows of a project: what the endpoint says, whom they stop, until when (recordings 08, 09)."""
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -129,22 +128,18 @@ async def test_a_project_without_windows_leaves_the_lists_out(server: ArgoCDServ
     assert (await server.call("GET", "/api/v1/projects/default/syncwindows")).body == {}
 
 
-def now() -> datetime:
-    return datetime.fromtimestamp(time.time(), tz=UTC)
-
-
 async def read(server: ArgoCDServer, release: Release) -> tuple[bool, datetime | None]:
     """Whether a sync may run, by the server; and when that changes, as Backout works it out from what the server and the project say."""
     told = await server.must("GET", f"/api/v1/applications/{release.name}/syncwindows")
     project = (await server.app(release.name))["spec"]["project"]
     whole = (await server.must("GET", f"/api/v1/projects/{project}"))["spec"]["syncWindows"]
     found = reading.sync_windows(told["assignedWindows"], whole)
-    return told["canSync"], reading.changes_at(found, now(), free=told["canSync"])
+    return told["canSync"], reading.changes_at(found, server.now(), free=told["canSync"])
 
 
 @pytest.mark.parametrize(("kind", "open_at_first"), [("allow", True), ("deny", False)])
 async def test_a_window_ends_at_the_moment_that_was_worked_out(server: ArgoCDServer, kind: str, open_at_first: bool) -> None:
-    began = now()
+    began = server.now()
     for_so_long = began.second + 12
     schedule = f"{began.minute} {began.hour} * * *"
     release = await release_with(server, {"kind": kind, "schedule": schedule, "duration": f"{for_so_long}s", "applications": ["*"]})
@@ -152,16 +147,16 @@ async def test_a_window_ends_at_the_moment_that_was_worked_out(server: ArgoCDSer
     first, until = await read(server, release)
     assert (first, until) == (open_at_first, began.replace(second=0, microsecond=0) + timedelta(seconds=for_so_long))
     assert until is not None
-    await asyncio.sleep((until - now()).total_seconds() - 0.5)
-    before = (await read(server, release))[0] if now() < until else open_at_first
-    await asyncio.sleep(max(0.0, (until - now()).total_seconds()) + 0.5)
+    await asyncio.sleep((until - server.now()).total_seconds() - 0.5)
+    before = (await read(server, release))[0] if server.now() < until else open_at_first
+    await asyncio.sleep(max(0.0, (until - server.now()).total_seconds()) + 0.5)
 
     assert (before, (await read(server, release))[0]) == (open_at_first, not open_at_first)
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York", "Europe/Berlin", ""])
 async def test_a_schedule_is_read_in_the_time_zone_that_the_project_names_and_the_application_does_not(server: ArgoCDServer, zone: str) -> None:
-    here = now().astimezone(ZoneInfo(zone or "UTC"))
+    here = server.now().astimezone(ZoneInfo(zone or "UTC"))
     begins = here - timedelta(minutes=5)
     window = {"kind": "deny", "schedule": f"{begins.minute} {begins.hour} * * *", "duration": "30m", "applications": ["*"]}
     release = await release_with(server, window | ({"timeZone": zone} if zone else {}))

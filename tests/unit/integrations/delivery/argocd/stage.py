@@ -1,11 +1,10 @@
 """A sandbox Argo CD with Git repositories, people and an adapter, for the tests of this folder and for the port's contract suite.
 
-Time is shared by both sides: `sleep` moves it at once and really waits only for a blink, in which the sandbox goes on working.
+Time is shared by both sides and passes only while both wait (`tests/unhurried.py`). `sleep` moves it at once, all but a blink in which the sandbox works.
 """
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -31,16 +30,15 @@ ALL = ("get", "sync", "update")
 
 
 class StageClock:
-    """Goes with the wall, and jumps when somebody sleeps."""
+    """Goes with the event loop, and jumps when somebody sleeps."""
 
     def __init__(self) -> None:
-        self._begun = time.monotonic()
         self._jumped = 0.0
         self.slept: list[float] = []
         self.after_sleep: Callable[[float], object] = lambda _seconds: None
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=time.monotonic() - self._begun + self._jumped)
+        return START + timedelta(seconds=asyncio.get_running_loop().time() + self._jumped)
 
     def jump(self, seconds: float) -> None:
         self._jumped += seconds
@@ -240,7 +238,7 @@ class Stage:
         return replace(made, **changes)
 
     async def settle(self, seconds: float = 0.4) -> None:
-        """Let the sandbox work for a moment of real time."""
+        """Let the sandbox work for a while."""
         await asyncio.sleep(seconds)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -211,11 +210,12 @@ async def test_a_killed_server_breaks_every_connection_and_keeps_what_it_was_tol
 
 async def test_slow_answers_are_slow(sandbox: SandboxArgoCD, server: ArgoCDServer) -> None:
     sandbox.faults.slow_by = 0.2
-    before = time.monotonic()
+    time = asyncio.get_running_loop().time
+    before = time()
 
     await server.call("GET", "/healthz")
 
-    assert time.monotonic() - before >= 0.2
+    assert time() - before >= 0.2
 
 
 async def test_a_running_phase_without_operation_is_a_leftover(sandbox: SandboxArgoCD, server: ArgoCDServer) -> None:  # recording 08
