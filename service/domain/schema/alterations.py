@@ -236,14 +236,30 @@ def _columns(nodes: Iterable[exp.Expr], dialect: Dialect) -> tuple[str, ...]:
 
 
 def _checked(node: exp.Expr, dialect: Dialect) -> tuple[set[str], set[str]]:
-    """Return the columns that a CHECK mentions and those that it forbids to be NULL."""
+    """Return the columns that a CHECK mentions and those that it forbids to be NULL, whatever the others are."""
     columns = {_name(column.this, dialect) for column in node.find_all(exp.Column)}
     not_null: set[str] = set()
-    for test in node.find_all(exp.Is):
-        negated = bool(test.args.get("negate")) or isinstance(test.parent, exp.Not)
-        if negated and isinstance(test.expression, exp.Null) and isinstance(test.this, exp.Column):
-            not_null.add(_name(test.this.this, dialect))
+    open_ends: list[exp.Expr] = [node]
+    while open_ends:
+        test = open_ends.pop()
+        match test:
+            case exp.Paren():
+                open_ends.append(test.this)
+            case exp.And():
+                open_ends += [test.this, test.expression]
+            case exp.Not() if isinstance(test.this, exp.Paren) and isinstance(test.this.this, exp.Is):
+                open_ends.append(exp.Not(this=test.this.this))
+            case exp.Not() if isinstance(test.this, exp.Is) and not test.this.args.get("negate"):
+                not_null |= _tested_for_null(test.this, dialect)
+            case exp.Is() if test.args.get("negate"):
+                not_null |= _tested_for_null(test, dialect)
+            case _:
+                pass
     return columns, not_null
+
+
+def _tested_for_null(test: exp.Is, dialect: Dialect) -> set[str]:
+    return {_name(test.this.this, dialect)} if isinstance(test.expression, exp.Null) and isinstance(test.this, exp.Column) else set()
 
 
 def _is_null(node: exp.Expr | None) -> bool:

@@ -5,6 +5,7 @@ nothing to OLD), which of OLD's were dropped or renamed away (so that a new one 
 It reads no SQL and knows nothing of OLD's code or of the live database: what only those can clear stands in `clears`.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from service.domain.schema.operations import Column, ColumnType, Conversion, Kind, Operation
@@ -13,11 +14,17 @@ from service.domain.schema.reading import Dialect, SchemaVerdict
 _SAFE, _WARN, _BREAKS, _UNKNOWN = SchemaVerdict.SAFE, SchemaVerdict.WARN, SchemaVerdict.BREAKS, SchemaVerdict.UNKNOWN
 _NOT_USED = "OLD is shown never to use it"
 _NO_DUPLICATES = "OLD is shown to write no duplicates (its own code or model declares the same uniqueness)"
+_NAMED_UNIQUE = re.compile(r"uni?q|(?:^|_|\.)u[kqix]x?(?:_|$)|(?:^|_|\.)uidx|_u?key$|_pkey$|(?:^|\.)primary$", re.IGNORECASE)
+"""Index names by which people and frameworks mark unique ones; a name proves nothing the other way round."""
 _ROWS = "a person confirms that OLD can work with the rows as they are now"
 _WIDE_TYPES = frozenset({"text", "bigint", "double", "decimal", "mediumtext", "longtext", "mediumblob", "longblob", "varbinary", "json", "jsonb"})
 _SIZED_TYPES = frozenset(
     {"varchar", "char", "nvarchar", "nchar", "bpchar", "varbinary", "binary", "decimal", "bit", "varbit", "int", "mediumint", "uint", "ubigint", "enum", "set"}
 )
+# Without USING, PostgreSQL converts a column only by an assignment cast (pg_cast of version 15): to these types there is none, so the type was the same before;
+_NOTHING_BECOMES_IMPLICITLY = frozenset({"uuid", "boolean", "varbinary", "macaddr", "tsvector", "xml"})
+# and to these only from their kin: json and jsonb, cidr and inet, numbers among each other.
+_ONLY_KIN_BECOME_IMPLICITLY = frozenset({"json", "jsonb", "inet", "double", "float", "decimal"})
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +101,8 @@ class Judge:
         self._gone_objects: dict[tuple[str, str], tuple[Finding, Operation]] = {}
         self._strict_domains: set[str] = set()
         self._shortened: set[tuple[str, str]] = set()
+        self._dropped_triggers = False
+        self._unique_indexes: set[str] = set()
 
     def judge(self, operation: Operation) -> Finding:
         """Return the finding for one operation."""
@@ -310,7 +319,7 @@ class Judge:
         what, name = operation.what, operation.name
         gone, dropped = self._gone_objects[what, name]
         if what in {"view", "materialized view"} and dropped.kind is Kind.DROP_OBJECT:
-            rule, verdict, clears = "view_replaced", _UNKNOWN, "its columns are compared with those OLD reads"
+            rule, verdict, clears = "view_replaced", _WARN, "its columns are compared with those OLD reads"
         elif what in {"function", "procedure", "aggregate"} and dropped.kind is Kind.DROP_OBJECT and _same_signature(dropped.signature, operation.signature):
             rule, verdict, clears = "routine_changed", _WARN, "OLD gets the same results from it, or never calls it"
         elif what in {"trigger", "policy"}:
@@ -334,13 +343,19 @@ class Judge:
             self._on_new(operation.table, finding)
             return
         if what == "index":
+            unique = name in self._unique_indexes or bool(_NAMED_UNIQUE.search(name))
+            says = f"drops index {name}, which seems to be unique" if unique else f"drops index {name}"
+            clears = "it is not unique or OLD has no ON CONFLICT / ON DUPLICATE KEY on it, and OLD is fast enough without it"
+            finding.become("index_dropped", _WARN if unique else _SAFE, says, clears)
+        elif what == "function" and operation.signature == () and self._dropped_triggers:
             finding.become(
-                "index_dropped",
+                "trigger_function_dropped",
                 _WARN,
-                f"drops index {name}",
-                "it is not unique or OLD has no ON CONFLICT / ON DUPLICATE KEY on it, and OLD is fast enough without it",
+                f"drops function {name}, which a dropped trigger seems to have called",
+                "OLD is shown never to call it itself",
             )
         elif what in {"trigger", "event", "statistics"}:
+            self._dropped_triggers |= what == "trigger"
             finding.become(f"{what}_dropped", _WARN, f"drops {what} {name}", "OLD does not depend on what it computed")
         elif what == "policy":
             finding.become("policy_dropped", _BREAKS, f"drops policy {name}", "OLD's role may still read and write all it did")
@@ -498,8 +513,8 @@ class Judge:
             return
         rule, verdict, says, clears = self._type_change(operation.table, operation.name, definition.type)
         if rule == "type_changed":
-            # The statement repeats a type that did not change as often as it changes one.
-            rule, verdict, clears = "column_redefined", _UNKNOWN, "its definition is compared with the one OLD knows"
+            # The statement repeats a type that did not change far more often than it changes one.
+            rule, verdict, clears = "column_redefined", _WARN, "its definition is compared with the one OLD knows"
         finding.become(rule, verdict, f"redefines column {shown}: {says}", clears)
 
     def _type_change(self, table: str, column: str, to: ColumnType) -> tuple[str, SchemaVerdict, str, str]:
@@ -510,11 +525,21 @@ class Judge:
             return "type_narrowed", _BREAKS, f"{says} after fitting its values", "OLD is shown to write no longer values"
         if to.conversion is Conversion.EXPRESSION:
             return "type_changed", _BREAKS, f"{says} and computes its values anew", "OLD reads and writes the new type unchanged"
+        implicit = self._dialect is Dialect.POSTGRES and to.conversion is Conversion.NONE
+        if implicit and to.name in _NOTHING_BECOMES_IMPLICITLY:
+            return "type_kept", _SAFE, f"says again that {shown} is {to.name}, to which PostgreSQL converts nothing without USING", ""
+        if implicit and to.name in _ONLY_KIN_BECOME_IMPLICITLY:
+            return "type_widened", _WARN, says, "it was a type of the same family and OLD copes with the values of the new one"
         wide = to.name.removesuffix("[]") in _WIDE_TYPES or (self._dialect is Dialect.POSTGRES and to.name == "varchar")
         if wide and not to.bounded and not (to.conversion is Conversion.CAST and to.name.startswith("json")):
             return "type_widened", _WARN, says, "it was a narrower type of the same family and OLD copes with the longer values"
         if to.bounded or to.name in _SIZED_TYPES:
-            return "type_size_changed", _UNKNOWN, f"{says}; whether that is narrower than before is not in the range", "it is shown to be wider than before"
+            return (
+                "type_size_changed",
+                _WARN,
+                f"{says}; whether that is narrower than before is not in the range",
+                "it is shown to be at least as wide as before",
+            )
         return "type_changed", _BREAKS, says, "OLD reads and writes the new type unchanged"
 
     def _constrain_column(self, operation: Operation, table: _Table, finding: Finding) -> None:
@@ -557,6 +582,7 @@ class Judge:
         key = {"unique": "a unique constraint", "exclusion": "an exclusion constraint"}.get(operation.what, f"a {operation.what}")
         match operation.kind:
             case Kind.ADD_UNIQUE:
+                self._unique_indexes.add(operation.name)
                 finding.become("unique_added", _WARN, f"adds {key} on {where}", _NO_DUPLICATES)
                 if operation.what == "primary key":
                     for name in operation.columns:

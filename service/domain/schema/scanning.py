@@ -67,6 +67,8 @@ _PATTERNS = {
 _OPENERS = {Dialect.POSTGRES: "'\"", Dialect.MYSQL: "'\"`", Dialect.SQLITE: "'\"`["}
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
 _PLACEHOLDER_IN_STRING = re.compile(r"\$\{|\{\{[\s\w.|]+\}\}")
+_ALWAYS_EXECUTED = re.compile(r"/\*!(?:[0-4]\d{4}|50[0-6]\d\d)?(?!\d)")
+"""A MySQL comment that every server since 5.7 executes, and every MariaDB: no version, or one before that."""
 _DELIMITER = re.compile(r"[ \t]*(\S*)[^\n]*")
 _DELIMITER_BACK = re.compile(r"^[ \t]*DELIMITER[ \t]+;[^\n]*$", re.IGNORECASE | re.MULTILINE)
 _FORMAT_PLACEHOLDER = re.compile(r"%s\b|%\(\w+\)s")
@@ -83,6 +85,7 @@ def split(text: str, dialect: Dialect) -> list[Statement]:
     tokens: list[Token] = []
     trouble = ""
     depth = brackets = body = 0
+    executing = False
     at, size = 0, len(text)
 
     def close() -> None:
@@ -102,6 +105,12 @@ def split(text: str, dialect: Dialect) -> list[Statement]:
             break
         kind, start, at = found.lastgroup, at, found.end()
         if kind in {"space", "line"}:
+            continue
+        if kind == "block" and dialect is Dialect.MYSQL and not executing and (always := _ALWAYS_EXECUTED.match(text, start)):
+            executing, at = True, always.end()
+            continue
+        if executing and found[0] == "*" and text.startswith("/", at):
+            executing, at = False, at + 1
             continue
         if kind == "block":
             end, executed = _end_of_block(text, start, dialect)
@@ -148,6 +157,7 @@ def split(text: str, dialect: Dialect) -> list[Statement]:
                 continue
             body = _depth_of_body(tokens, word, body, dialect)
         tokens.append(Token(kind, value, start, at))
+    trouble = trouble or ("a comment is not closed" if executing else "")
     close()
     return statements
 

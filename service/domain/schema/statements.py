@@ -791,7 +791,7 @@ def _alter_object(cursor: _Cursor, what: str, name: str) -> list[Operation] | No
             )
         if cursor.take("RENAME", "VALUE"):
             return found("enum_value_renamed", _BREAKS, f"renames a value of enum {name}", "OLD is shown never to read or write the old value")
-    if what == "sequence" and cursor.word() in {"OWNED", "RESTART", "START", "INCREMENT", "MINVALUE", "MAXVALUE", "NO", "CACHE", "CYCLE"}:
+    if what == "sequence" and cursor.word() in {"AS", "OWNED", "RESTART", "START", "INCREMENT", "MINVALUE", "MAXVALUE", "NO", "CACHE", "CYCLE", "SET"}:
         return found("sequence_changed", _SAFE, f"changes how sequence {name} counts")
     if what == "index" and cursor.word() in {"SET", "RESET", "ATTACH"}:
         return found("storage_changed", _SAFE, f"changes the storage of index {name}")

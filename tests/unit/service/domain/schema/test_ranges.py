@@ -215,7 +215,7 @@ def test_without_a_dialect_the_worst_reading_stands() -> None:
     assert read_sql("ALTER TABLE a DROP b", Dialect.UNKNOWN).verdict is BREAKS
     assert read_sql("ALTER TABLE a ADD b int", Dialect.UNKNOWN).verdict is SAFE
     assert read_sql("CREATE TABLE A (b int); DROP TABLE a", Dialect.UNKNOWN).verdict is BREAKS
-    assert read_sql("DROP INDEX a ON b", Dialect.UNKNOWN).verdict is WARN
+    assert read_sql("DROP INDEX a ON b", Dialect.UNKNOWN).verdict is SAFE
 
 
 def test_without_a_dialect_a_text_that_is_cut_differently_is_unknown() -> None:
@@ -320,7 +320,7 @@ def test_hard_breaks_of_real_migrations_are_found_with_few_false_alarms(project:
     assert sum(verdicts[one] is BREAKS for one in harmless) <= 0.05 * len(called_breaks)
     dynamic = {"has_dml", "do_block", "dynamic_sql"}
     plain = [row["id"] for row in rows if dynamic.isdisjoint(row["caveats"])]
-    assert sum(verdicts[one] is UNKNOWN for one in plain) <= 0.12 * len(plain)
+    assert sum(verdicts[one] is UNKNOWN for one in plain) <= 0.05 * len(plain)
 
 
 def test_importing_the_package_does_not_import_sqlglot() -> None:

@@ -74,7 +74,7 @@ def test_a_routine_body_stays_one_statement() -> None:
         ("insert into t values ($1)", Dialect.POSTGRES, "placeholder"),
         ("insert into t values ('${secret}')", Dialect.POSTGRES, "placeholder"),
         ("insert into t values ('{{ secret }}')", Dialect.POSTGRES, "placeholder"),
-        ("/*!40101 SET NAMES utf8 */", Dialect.MYSQL, "executes"),
+        ("/*!80000 SET NAMES utf8 */", Dialect.MYSQL, "executes"),
         ("DELIMITER //\nselect 1; drop table t //\nDELIMITER ;", Dialect.MYSQL, "delimiter"),
         ("CREATE TRIGGER r AFTER DELETE ON o BEGIN DELETE FROM p;", Dialect.SQLITE, "body"),
         ('drop table U&"d\\0061t\\+000061"', Dialect.POSTGRES, "Unicode"),
