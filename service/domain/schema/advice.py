@@ -165,6 +165,7 @@ ADVICE: Mapping[str, Advice] = {
         "Once the new code wrote longer or larger values, the earlier code has to read them.",
         "Make sure that the earlier code copes with such values, or let nothing write them for one release.",
     ),
+    "type_kept": Advice("says again which type a column has", _SAFE, "The database converts nothing, or the statement would have failed.", ""),
     "type_size_changed": Advice(
         "changes a column's length or precision",
         _UNKNOWN,
@@ -286,6 +287,9 @@ ADVICE: Mapping[str, Advice] = {
     ),
     "trigger_created": Advice(
         "adds a trigger", _WARN, "It also runs on what the earlier code writes.", "Make sure that the earlier code's writes pass it unchanged."
+    ),
+    "trigger_function_dropped": Advice(
+        "drops the function of a trigger that it drops", _WARN, "The earlier code may call the function itself.", "Make sure that it never does."
     ),
     "trigger_switched": Advice(
         "switches a trigger on or off", _WARN, "The earlier code may depend on what it computes.", "Look at what it computes, and who reads that."
