@@ -1,4 +1,4 @@
-"""A clock that stands still until somebody sleeps or moves it."""
+"""A clock that stands still until somebody sleeps or moves it, and one that goes with the event loop."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -24,3 +24,15 @@ class FakeClock:
     def pass_(self, **lasting: float) -> None:
         """Move on by a `timedelta(**lasting)`."""
         self.at += timedelta(**lasting)
+
+
+class LoopClock:
+    """Implements `Clock`: goes with the running event loop, for tests on `tests/unhurried.py`."""
+
+    def now(self) -> datetime:
+        """The loop's time."""
+        return START + timedelta(seconds=asyncio.get_running_loop().time())
+
+    async def sleep(self, seconds: float) -> None:
+        """Time passes for all on the loop."""
+        await asyncio.sleep(seconds)

@@ -15,9 +15,10 @@ from service.domain.errors import TemporaryError
 from service.domain.facts import Known
 from service.domain.model import Mode, TargetId
 from service.settings import load
-from service.wiring.parts import SystemClock, kinds
+from service.wiring.parts import kinds
+from tests.fakes.clock import LoopClock
 
-CLOCK = SystemClock()
+CLOCK = LoopClock()
 NOWHERE = "http://127.0.0.1:1/v1/alerts/alertmanager"
 
 

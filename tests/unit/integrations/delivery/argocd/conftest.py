@@ -1,17 +1,11 @@
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.unhurried import unhurried
 from tests.unit.integrations.delivery.argocd.stage import Stage, opened
 from tests.unit.integrations.delivery.argocd.steps.bound import APPLIES
 from tests.unit.integrations.delivery.argocd.steps.carrying_out import AUTO
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return unhurried()
 
 
 @pytest.fixture

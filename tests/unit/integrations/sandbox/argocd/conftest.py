@@ -1,7 +1,6 @@
 """A running sandbox with a turnable clock, and the contract suite's driver to speak with it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +11,6 @@ import pytest
 from integrations.sandbox.argocd import SandboxArgoCD, Timings
 from tests.contract.argocd.outages import SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer
-from tests.unhurried import unhurried
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return unhurried()
 
 
 @dataclass
