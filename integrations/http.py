@@ -18,6 +18,7 @@ import aiohttp
 from pydantic import AfterValidator
 from yarl import URL
 
+from integrations import pacing
 from service.domain.errors import PermanentError, TemporaryError
 
 MAX_BODY = 64 * 1024 * 1024
@@ -131,6 +132,7 @@ class Http:
 
         Raises TemporaryError when nobody answered in time, PermanentError when the credential file cannot be read or TLS is refused.
         """
+        await pacing.turn(self.base_url)
         url = self.base_url + path
         shown = self._shown or url.partition("?")[0]
         sent = {**self._headers, **self._credential(), **(headers or {})}

@@ -106,6 +106,17 @@ class WatchSettings(_Model):
     beat: Duration = Field(default=timedelta(seconds=15), description="How often `healthy while Backout watched` is written down. Default: 15s.")
 
 
+class ReadinessSettings(_Model):
+    """The standing verdict of every target, kept before any alert."""
+
+    max_age: Duration = Field(
+        default=timedelta(hours=1), ge=timedelta(minutes=1), description="How long a standing verdict may be believed; renewed after half of it. Default: 1h."
+    )
+    per_second: float = Field(
+        default=10.0, gt=0, le=1000, description="Requests a second to each outside system, at most, that keeping it may cause. Default: 10."
+    )
+
+
 class RecoveredSettings(_Model):
     """The declared SLI: when a target counts as recovered."""
 
@@ -236,6 +247,7 @@ class Settings(BaseSettings):
     evidence: dict[str, Any] = Field(default_factory=dict, description="Where facts come from: prometheus, registry, git, kubernetes.")
     audit: AuditSettings = Field(default_factory=AuditSettings, description="Where the traces go.")
     watch: WatchSettings = Field(default_factory=WatchSettings, description="How closely targets are watched.")
+    readiness: ReadinessSettings = Field(default_factory=ReadinessSettings, description="The standing verdict of every target, kept before any alert.")
     targets: tuple[TargetSettings, ...] = Field(default=(), description="What may happen to which targets; nothing matches: mode suggest.")
 
     @field_validator("store")

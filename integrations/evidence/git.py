@@ -29,6 +29,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from integrations import pacing
 from integrations.evidence.trees import Deadline, Limits, Trees, UnknownError, looks_interesting
 from integrations.http import credential
 from service.domain.errors import BackoutError
@@ -198,6 +199,7 @@ class GitEvidence:
 
     async def _in_thread(self, mirror: "_Mirror", work: Callable[[Deadline], Any]) -> Any:
         """What the work answers, or Absent. A thread that does not end in time is left to its own deadline."""
+        await pacing.turn(mirror.shown)
         deadline = Deadline(self._settings.timeout_s)
         try:
             async with asyncio.timeout(self._settings.timeout_s + 1):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from integrations import pacing
 from integrations.http import MAX_BODY, Address, credential
 from integrations.pods import Body, entries, part, pod_of, text
 from service.domain.errors import BackoutError, PermanentError, RefusedError, TemporaryError
@@ -355,6 +356,7 @@ class _Api:
         """The answer's body; None for 404."""
         import aiohttp  # noqa: PLC0415  kept beside the other, which is made of it
 
+        await pacing.turn(f"cluster {self._cluster.name}")
         where = f"cluster {self._cluster.name}: {what}"
         try:
             async with asyncio.timeout(self._timeout):

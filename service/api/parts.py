@@ -16,6 +16,7 @@ from service.api.reads import (
     OperationReads,
     PlanShelf,
     ReadinessCheck,
+    ReadinessReads,
     StopSwitch,
     TargetReads,
     UseCases,
@@ -59,6 +60,7 @@ class Parts:
 
     desk: UseCases
     targets: TargetReads
+    standings: ReadinessReads
     operations: OperationReads
     events: EventReads
     captures: CaptureReads

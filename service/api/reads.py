@@ -8,6 +8,7 @@ from typing import Protocol
 from service.domain.holding import HeldRelease
 from service.domain.model import Actor, Episode, Hold, Incident, Json, Operation, RawDelivery, ReleaseRecord, TargetId
 from service.domain.ports import AuditEvent, ListedTarget
+from service.domain.readiness import Standing, Turn
 from service.workflow.examine import Examination
 
 Position = tuple[datetime, str]
@@ -37,6 +38,13 @@ class TargetReads(Protocol):
     async def seen(self, target: TargetId) -> tuple[ListedTarget, datetime] | None: ...  # noqa: D102
     async def live(self, targets: Sequence[TargetId]) -> Mapping[TargetId, ReleaseRecord]: ...  # noqa: D102
     async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]: ...  # noqa: D102
+
+
+class ReadinessReads(Protocol):
+    """Standing verdicts."""
+
+    async def of(self, targets: Sequence[TargetId]) -> Mapping[TargetId, Standing]: ...  # noqa: D102
+    async def turns(self, target: TargetId, *, limit: int) -> Sequence[Turn]: ...  # noqa: D102
 
 
 class OperationReads(Protocol):

@@ -14,6 +14,7 @@ from service.domain.model import Actor, Episode, Hold, Image, Incident, Json, Mo
 from service.domain.planning.plan import Plan, Step
 from service.domain.policy import TargetPolicy, can_override, decide
 from service.domain.ports import AuditEvent, ListedTarget
+from service.domain.readiness import Standing, Turn
 from service.domain.verdict import Answer, Finding, Verdict
 from service.workflow import record
 from service.workflow.examine import Examination
@@ -85,7 +86,7 @@ def actor(who: Actor) -> View:
 class Around:
     """What is open around a target: ids of hold, incident and operation, None when there is none; and the release that was last seen live.
 
-    `disarmed_until` is when automation may act on it again after its own rollbacks; None when it may, or never does.
+    `disarmed_until` is when automation may act on it again after its own rollbacks; None when it may, or never does. `standing` is its standing verdict.
     """
 
     hold: str | None = None
@@ -93,6 +94,7 @@ class Around:
     operation: str | None = None
     live: ReleaseRecord | None = None
     disarmed_until: datetime | None = None
+    standing: Standing | None = None
 
 
 def target(listed: ListedTarget, *, seen_at: datetime, now: datetime, mode: Mode, around: Around, allowed: Sequence[str], addresses: Addresses) -> View:
@@ -109,6 +111,7 @@ def target(listed: ListedTarget, *, seen_at: datetime, now: datetime, mode: Mode
         "images": list(listed.images),
         "desired_revision": listed.desired_revision,
         "live": None if around.live is None else {"release": around.live.handle, "version": around.live.version, "since": utc(around.live.watched_from)},
+        "readiness": readiness(around.standing, now),
         "hold": around.hold,
         "incident": around.incident,
         "operation": around.operation,
@@ -131,9 +134,62 @@ def around_links(around: Around, addresses: Addresses) -> dict[str, str]:
 def target_detail(summary: View, records: Mapping[str, ReleaseRecord]) -> View:
     """The target with the releases that were seen live, newest first. Being listed once more does not change it."""
     seen = sorted(records.values(), key=lambda one: one.watched_from, reverse=True)
-    stable = {key: value for key, value in summary.items() if key not in {"age_s", "listed_at"}}
+    stable = {key: value for key, value in summary.items() if key not in {"age_s", "listed_at", "readiness"}}
+    stable["readiness"] = _lasting(summary["readiness"])
     lived = [[one.key, one.last_health, maybe(one.live_until)] for one in seen]
     return summary | {"releases": [release_seen(one) for one in seen], "etag": etag([stable, lived])}
+
+
+def readiness(one: Standing | None, now: datetime) -> View | None:
+    """The standing verdict in short, with its age; null before the first one. One that is too old to be believed is unknown."""
+    if one is None:
+        return None
+    old = one.stale(now)
+    return {
+        "verdict": one.at(now).word,
+        "says": f"the standing verdict is too old to be believed; it was {one.answer.word}" if old else one.says,
+        "rules": [] if old else [each.rule for each in one.against],
+        "as_of": utc(one.as_of),
+        "age_s": round((now - one.as_of).total_seconds(), 3),
+        "good_for_s": one.good_for.total_seconds(),
+        "stale": old,
+        "since": utc(one.since),
+    }
+
+
+def _lasting(short: View | None) -> View | None:
+    """What of a standing verdict is more than its age."""
+    return None if short is None else {key: value for key, value in short.items() if key not in {"age_s", "as_of"}}
+
+
+def standing(one: Standing, turns: Sequence[Turn], *, now: datetime, addresses: Addresses) -> View:
+    """The standing verdict in full, and how it turned."""
+    where = addresses.target(one.target)
+    body: View = {
+        "target": str(one.target),
+        **(readiness(one, now) or {}),
+        "way": one.way.value,
+        "from": None if one.suspect is None else release(one.suspect),
+        "to": None if one.goal is None else release(one.goal),
+        "recommended": {"way": one.recommended.value, "because": one.because},
+        "findings": [finding(each) for each in one.findings],
+        "turns": [turn(each) for each in turns],
+        "links": links(self=f"{where}/readiness", target=where, check=f"{where}/rollback-check"),
+    }
+    said = [[each["rule"], each["answer"], each["says"]] for each in body["findings"]]
+    return body | {"etag": etag([{k: v for k, v in body.items() if k not in {"age_s", "as_of", "findings"}}, said])}
+
+
+def turn(one: Turn) -> View:
+    """A change of the standing verdict."""
+    return {
+        "at": utc(one.at),
+        "was": None if one.was is None else one.was.word,
+        "verdict": one.answer.word,
+        "says": one.says,
+        "release": one.release,
+        "rules": list(one.rules),
+    }
 
 
 def release_seen(one: ReleaseRecord) -> View:
@@ -239,7 +295,7 @@ def must_override(one: Plan | None) -> list[str]:
     return list(can_override(one.verdict)) if one is not None and one.steps else []
 
 
-def rollback_check(found: Examination, *, mode: Mode, around: Around, allowed: Sequence[str], addresses: Addresses) -> View:
+def rollback_check(found: Examination, *, now: datetime, mode: Mode, around: Around, allowed: Sequence[str], addresses: Addresses) -> View:
     """The answer to "can this target go back now?". Without a plan it is never a pass, for nobody could act on it."""
     case, judged = found.case, found.verdict
     answer = judged.worst if found.plan is not None else max(judged.worst, Answer.UNKNOWN)
@@ -259,6 +315,7 @@ def rollback_check(found: Examination, *, mode: Mode, around: Around, allowed: S
         "must_override": must_override(found.plan),
         "mode": mode.word,
         "disarmed_until": maybe(around.disarmed_until),
+        "readiness": readiness(around.standing, now),
         "operation": around.operation,
         "hold": around.hold,
         "allowed_actions": list(allowed),
@@ -271,7 +328,7 @@ def rollback_check(found: Examination, *, mode: Mode, around: Around, allowed: S
         )
         | around_links(around, addresses),
     }
-    stable = {k: v for k, v in body.items() if k not in {"as_of", "findings"}}
+    stable = {k: v for k, v in body.items() if k not in {"as_of", "findings", "readiness"}}
     said = [[one["rule"], one["answer"], one["says"], one["clears"], one["waived"]] for one in body["findings"]]
     return body | {"etag": etag([stable, said])}
 

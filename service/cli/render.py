@@ -203,6 +203,42 @@ def _disarmed(document: Doc) -> str:
     return f"disarmed until {until:%H:%M} UTC" if until else ""
 
 
+# --- standing verdicts ---------------------------------------------------------------------------------------------------
+
+
+def badness_of_verdict(verdict: str) -> int:
+    """Higher is worse; a word that is not known is as bad as unknown."""
+    return len(_WORST_FIRST) - (_WORST_FIRST.index(verdict) if verdict in _WORST_FIRST else _WORST_FIRST.index("unknown"))
+
+
+def standings(document: Doc, now: datetime, *, everything: bool = False) -> RenderableType:
+    """Which targets could go back now, worst first: verdict, since when, how old, and what stands in the way. Passes are counted unless all are wanted."""
+    listed = _docs(document.get("targets"))
+    parts: list[RenderableType] = []
+    if not document.get("complete"):
+        parts.append(Text("! not every instance could be listed; a target that is missing below may exist all the same", style="yellow"))
+    if not listed:
+        return Group(*parts, Text("no targets that this token may see"))
+    table, passes = _table("target", "can go back", "since", "looked at", "why not"), 0
+    for target in sorted(listed, key=lambda one: (-badness_of_verdict(_standing(one)), text(one.get("id")))):
+        verdict, short_ = _standing(target), _doc(target.get("readiness"))
+        if verdict == "pass":
+            passes += 1
+            if not everything:
+                continue
+        why = "" if verdict == "pass" else text(short_.get("says")) or "nobody has looked yet"
+        since = span_of((now - at).total_seconds()) if (at := moment(short_.get("since"))) else ""
+        looked = ago(short_.get("as_of"), now) if short_ else "never"
+        table.add_row(text(target.get("id")), word(verdict), since, looked, why)
+    parts += [table] if table.row_count else []
+    counted = f"{passes} of {len(listed)} target{'s' if len(listed) != 1 else ''} could go back now"
+    return Group(*parts, Text(counted, style="green" if passes == len(listed) else "dim"))
+
+
+def _standing(target: Doc) -> str:
+    return text(_doc(target.get("readiness")).get("verdict")) or "unknown"
+
+
 # --- check and plan ------------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +252,9 @@ def check(document: Doc, now: datetime, *, everything: bool = False) -> Renderab
     parts: list[RenderableType] = [head, Text(_from_to(document.get("from"), document.get("to")))]
     if document.get("says") and (verdict != "pass" or everything):
         parts.append(Text(text(document["says"]), style="dim"))
+    standing = _doc(document.get("readiness"))
+    if standing and standing.get("verdict") != verdict:
+        parts.append(Text(f"it stood at {text(standing.get('verdict'))} when it was looked at {ago(standing.get('as_of'), now)}", style="dim"))
     if document.get("disarmed_until"):
         parts.append(Text(f"{_disarmed(document)}: Backout rolled it back by itself; until then a person decides", style="yellow"))
     parts += ["", findings(_docs(document.get("findings")), now, everything=everything, more="`--all` shows them"), "", *_next(document, target)]

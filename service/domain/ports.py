@@ -31,6 +31,7 @@ from service.domain.model import (
     Watch,
 )
 from service.domain.planning.plan import Offer, Step
+from service.domain.readiness import Age, Standing, Turn
 from service.domain.rule import Case
 from service.domain.suspicion import Trouble
 
@@ -516,6 +517,20 @@ class Targets(Protocol):
 
     async def shared(self, target: TargetId) -> tuple[Mapping[ObjectRef, tuple[TargetId, ...]], int]:
         """Objects of the target that others hold too, and how many targets were compared."""
+        ...
+
+
+class Readinesses(Protocol):
+    """Standing verdicts, one a target, and the turns they took."""
+
+    async def of(self, targets: Sequence[TargetId]) -> Mapping[TargetId, Standing]: ...
+    async def ages(self) -> Sequence[Age]: ...
+    async def keep(self, standing: Standing, turn: Turn | None) -> bool:
+        """False, and nothing written, where one with later facts is there already, or the target is gone."""
+        ...
+
+    async def turns(self, target: TargetId, *, limit: int) -> Sequence[Turn]:
+        """Newest first."""
         ...
 
 

@@ -397,6 +397,32 @@ capture = sa.Table(
 )
 """What a target looked like around an operation's effect; `items` are kind, name, digest and characters of texts in `blob`."""
 
+readiness = sa.Table(
+    "readiness",
+    metadata,
+    sa.Column("target", sa.String(400), primary_key=True),
+    sa.Column("answer", sa.Integer, nullable=False),
+    sa.Column("as_of", Utc, nullable=False),
+    sa.Column("good_for_s", sa.Integer, nullable=False),
+    sa.Column("policy", sa.String(64), nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+)
+"""The standing verdict of each target; `body` is all of it, the other columns are what is looked at over all targets."""
+
+readiness_turn = sa.Table(
+    "readiness_turn",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("target", sa.String(400), nullable=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("was", sa.Integer),
+    sa.Column("answer", sa.Integer, nullable=False),
+    sa.Column("says", sa.Text, nullable=False),
+    sa.Column("release", sa.Text, nullable=False),
+    sa.Column("rules", sa.JSON, nullable=False),
+)
+sa.Index("ix_readiness_turn_target_id", readiness_turn.c.target, readiness_turn.c.id)
+
 for _table in metadata.tables.values():  # here and once, so that no column can be forgotten
     for _column in _table.columns:
         if isinstance(_column.type, sa.String) and type(_column.type) in {sa.String, sa.Text}:

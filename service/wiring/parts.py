@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from integrations import catalogue
+from integrations import catalogue, pacing
 from service.domain.model import Operation
 from service.domain.ports import Clock, Delivery, FactSource, Sender, SpanDraft, SpanEncoder
 from service.domain.rules import RULES
@@ -29,6 +29,16 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Sleep."""
         await asyncio.sleep(seconds)
+
+
+def unhurried(per_second: float, clock: Clock) -> Callable[[], None]:
+    """What a task calls to ask the outside at a pace: from then on it causes no more than so many requests a second to each system."""
+    pace = pacing.Pace(per_second, clock)
+
+    def enter() -> None:
+        pacing.PACE.set(pace)
+
+    return enter
 
 
 class LateEncoder:

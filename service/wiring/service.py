@@ -30,9 +30,10 @@ from service.store.holds import HoldStore
 from service.store.migrating import migrate
 from service.store.operations import OperationStore, new_id
 from service.store.outbox import OutboxStore
+from service.store.readiness import ReadinessStore
 from service.store.records import AnswerStore, PlanStore, StopStore
 from service.store.targets import TargetStore
-from service.wiring.parts import TRACE, LateEncoder, Outside, outside
+from service.wiring.parts import TRACE, LateEncoder, Outside, outside, unhurried
 from service.workflow import messages
 from service.workflow.capture import Capturer
 from service.workflow.cluster_facts import ClusterFacts
@@ -44,6 +45,7 @@ from service.workflow.gather import Gatherer
 from service.workflow.keeper import Keeper
 from service.workflow.messages import Told
 from service.workflow.own_facts import OwnFacts
+from service.workflow.readiness import Readiness
 from service.workflow.rollback import Ports, RollbackStory
 from service.workflow.watch import Freshness, Watcher
 
@@ -54,6 +56,12 @@ DRAIN_PATIENCE = 10.0
 
 KEEP_ENDED = timedelta(days=2)
 """So long what the engine ended, and the rows of processes that are gone, are kept."""
+
+KEEP_GONE = timedelta(days=30)
+"""So long the standing verdicts of targets that are gone are kept, and how they turned."""
+
+AHEAD_SECONDS = 300.0
+"""How long one fact may take that is read ahead of time, waiting for its turn included."""
 
 
 class Service:
@@ -102,11 +110,29 @@ class Service:
         self.examiner = Examiner(
             gatherer=self.gatherer, deliveries=self.outside.deliveries, targets=self.targets, rules=RULES, policies=self.policies, clock=clock
         )
+        ahead = Examiner(
+            gatherer=self.gatherer.patient(AHEAD_SECONDS),
+            deliveries=self.outside.deliveries,
+            targets=self.targets,
+            rules=RULES,
+            policies=self.policies,
+            clock=clock,
+        )
+        self.standings = ReadinessStore(self.database)
+        self.readiness = Readiness(
+            examiner=ahead,
+            targets=self.targets,
+            kept=self.standings,
+            clock=clock,
+            max_age=settings.readiness.max_age,
+            entering=unhurried(settings.readiness.per_second, clock),
+        )
         self.watcher = Watcher(
             deliveries=self.outside.deliveries,
             targets=self.targets,
             gatherer=self.gatherer,
             clock=clock,
+            changed=self.readiness.changed,
             every=settings.watch.every,
             beat=settings.watch.beat,
             freshness=freshness,
@@ -209,6 +235,7 @@ class Service:
         self._once(5, "reconcile", self.reconciler.round)
         self._once(10, "incidents", self.correlator.sweep)
         self._once(0.25, "capture", self.capturer.round)
+        self.tasks.every(1, "readiness", self._stand)
         self._once(3600, "collect", self._collect)
         if not self.told.anybody:
             log.warning("nobody is configured to be told (notify:); no target leaves mode observe")
@@ -240,6 +267,9 @@ class Service:
 
         self.tasks.every(seconds, name, led)
 
+    async def _stand(self) -> None:
+        await (self.readiness.round() if self.lease.leads else self.readiness.learn())
+
     async def _sweep(self) -> None:
         if isinstance(self.lease, Lease) and await self.lease.sweep(self.engine):
             await self.answers.give_up_all()
@@ -247,6 +277,7 @@ class Service:
     async def _collect(self) -> None:
         await self.engine.collect(older_than=KEEP_ENDED, now=self.clock.now())
         await self.lease.forget(self.clock.now() - KEEP_ENDED)
+        await self.standings.forget(self.clock.now() - KEEP_GONE)
 
 
 def _lease(database: Database, clock: Clock, settings: Settings) -> Lease | Alone:

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -23,7 +24,8 @@ from service.api.parts import Drain, Parts
 from service.api.reads import ReadinessCheck
 from service.api.senders import SenderFiles
 from service.domain.errors import BackoutError
-from service.domain.model import Json
+from service.domain.model import Json, TargetId
+from service.domain.verdict import Answer
 from service.settings import Settings, load
 from service.wiring.parts import VERSION, SystemClock, kinds
 from service.wiring.service import Service
@@ -116,6 +118,7 @@ def parts(service: Service, registry: CollectorRegistry, drain: Drain) -> Parts:
     return Parts(
         desk=service.desk,
         targets=service.targets,
+        standings=service.standings,
         operations=service.operations,
         events=service.events,
         captures=service.captures,
@@ -180,6 +183,14 @@ class _Gauges:
         self._stream = Gauge(
             "backout_instance_stream_up", "1 while the instance streams its changes, 0 while it should and does not.", ("instance",), registry=registry
         )
+        self._could = Gauge("backout_targets", "Targets by standing verdict: could they go back now?", ("readiness",), registry=registry)
+        self._readiness = Gauge(
+            "backout_target_readiness",
+            "The standing verdict of a target: 0 pass, 1 warn, 2 unknown (also when nobody looked, or too long ago), 3 block.",
+            ("target",),
+            registry=registry,
+        )
+        self._oldest_verdict = Gauge("backout_readiness_oldest_age_seconds", "Age of the oldest standing verdict that is still believed.", registry=registry)
         Gauge("backout_build_info", "The version.", ("version",), registry=registry).labels(VERSION).set(1)
 
     async def round(self) -> None:
@@ -196,12 +207,24 @@ class _Gauges:
         self._holds.set(keeper.open)
         self._past_review.set(keeper.past_review)
         self._orphaned.set(keeper.orphaned)
+        self._standing(await self._service.targets.known(), now)
         for name, fresh in self._service.watcher.freshness.items():
             self._listed.labels(name).set((now - fresh.listed_at).total_seconds() if fresh.listed_at else -1)
             if fresh.stream is not Stream.OFF:
                 self._stream.labels(name).set(fresh.stream is Stream.UP)
         for name, count in self._service.tasks.failed.items():
             self._failed.labels(name).set(count)
+
+    def _standing(self, known: Sequence[TargetId], now: datetime) -> None:
+        """By the ages alone, which every process reads: findings of ten thousand targets are not needed to count them."""
+        ages = self._service.readiness.ages
+        answers = {target: Answer.UNKNOWN if (age := ages.get(target)) is None else age.at(now) for target in known}
+        self._readiness.clear()
+        for target, answer in answers.items():
+            self._readiness.labels(str(target)).set(int(answer))
+        for answer in Answer:
+            self._could.labels(answer.word).set(sum(one is answer for one in answers.values()))
+        self._oldest_verdict.set(max(((now - age.as_of).total_seconds() for age in ages.values() if not age.stale(now)), default=0))
 
 
 def _log() -> None:

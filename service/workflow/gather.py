@@ -4,6 +4,7 @@ A source that fails, hangs or does not exist makes the fact absent; it never mak
 """
 
 import asyncio
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,6 +35,12 @@ class Gatherer:
         self._clock = clock
         self._read_seconds = read_seconds
         self._kept: dict[Key[Any], Known[Any]] = {}
+
+    def patient(self, read_seconds: float) -> "Gatherer":
+        """One that waits longer for each source, and shares what is kept: what it reads ahead of time need not be read again at night."""
+        other = copy.copy(self)
+        other._read_seconds = read_seconds  # noqa: SLF001  it is one of us
+        return other
 
     async def facts(self, target: TargetId, keys: Iterable[Key[Any]], before: Facts | None = None) -> Facts:
         """Read these keys, side by side, on top of what is known already."""

@@ -127,10 +127,12 @@ class Watcher:
         beat: timedelta = timedelta(seconds=15),
         freshness: dict[str, Freshness] | None = None,
         jitter: Callable[[], float] = random.random,
+        changed: Callable[[TargetId], None] = lambda _: None,
     ) -> None:
         self._deliveries = deliveries
         self._every = every
         self._jitter = jitter
+        self._changed = changed
         self._hints = {name: _Hints() for name in deliveries}
         self._places = {name: asyncio.Semaphore(AT_ONCE) for name in deliveries}
         self._listing = {name: asyncio.Lock() for name in deliveries}
@@ -254,6 +256,7 @@ class Watcher:
             now = self._clock.now()
             records = _records(state, None if isinstance(pods, Absent) else pods.value, objects, before, now)
             if await self._targets.remember_state(state, [await self._named(record) for record in records], now, seen=before):
+                self._changed(target)
                 return state
         raise TemporaryError(f"{target} is looked at by another process all the time; looking again in a moment")
 

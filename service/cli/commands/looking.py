@@ -30,7 +30,7 @@ def targets(ctx: typer.Context, server: Server = "", as_json: AsJson = False, no
 
 def check(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="[TARGET]", help="<instance>:<name>, for example prod:checkout.", show_default=False)] = "",
+    target: Annotated[str, typer.Argument(metavar="[TARGET]", help="One target, read now; without, the standing verdicts of all.", show_default=False)] = "",
     everything: Annotated[bool, typer.Option("--all", help="Show what passed too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 on a warning too.")] = False,
     repo: Annotated[
@@ -47,7 +47,7 @@ def check(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Whether this target can go back now, to what, and why not; or with --repo, whether one could go back over a change. Changes nothing."""
+    """Can it go back, to what, and why not? One target now, all of them by their standing verdicts, or with --repo over a change in Git."""
     if repo != NO_FILE or old or new:
         if target:
             raise CommandFailed("a TARGET and --repo are two questions", "ask one of them", ExitCode.USAGE)
@@ -57,12 +57,21 @@ def check(
         form = "json" if as_json else form
         file = output if output != NO_FILE else None
         raise typer.Exit(check_repository(terminal, repo, old, new, dialect=dialect, form=form, output=file, strict=strict))
-    if not target:
-        raise typer.BadParameter("name one, or ask Git alone: backout check --repo . --from REF --to REF", ctx=ctx, param_hint="TARGET")
     here = session(ctx, server, as_json=as_json, no_color=no_color)
+    if not target:
+        every = listing(here.service, "/v1/targets", "targets", {}, most=None)
+        here.terminal.answer(every, render.standings(every, here.terminal.now(), everything=everything))
+        raise typer.Exit(code_of_standings(every, strict=strict))
     found = get(here.service, f"/v1/targets/{target_id(target)}/rollback-check")
     here.terminal.answer(found, render.check(found, here.terminal.now(), everything=everything))
     raise typer.Exit(code_of_check(found, strict=strict))
+
+
+def code_of_standings(found: Doc, *, strict: bool) -> ExitCode:
+    """By the worst standing verdict of all; a list that may lack targets, or has none, is unknown."""
+    words = [str((one.get("readiness") or {}).get("verdict") or "unknown") for one in found.get("targets") or ()]
+    words += ["unknown"] if not words or not found.get("complete") else []
+    return of_verdict(max(words, key=render.badness_of_verdict), strict=strict)
 
 
 def code_of_check(found: Doc, *, strict: bool) -> ExitCode:

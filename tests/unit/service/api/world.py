@@ -52,6 +52,7 @@ from service.store.database import Database
 from service.store.events import EventStore
 from service.store.holds import HoldStore
 from service.store.operations import OperationStore, new_id
+from service.store.readiness import ReadinessStore
 from service.store.records import AnswerStore, PlanStore, StopStore
 from service.store.targets import TargetStore
 from service.workflow import record
@@ -245,12 +246,14 @@ class World:
             clock=self.clock,
             new_id=new_id,
         )
+        self.standings = ReadinessStore(database)
         self.trouble = ""
         self.orphans: list[Orphan] = []
         self.live = Live(events=self.events, operations=self.operations, alerts=self.alerts, limit=4, keep_alive=5.0)
         self.parts = Parts(
             desk=self.desk,
             targets=self.targets,
+            standings=self.standings,
             operations=self.operations,
             events=self.events,
             captures=self.captures,

@@ -82,6 +82,11 @@ PASSES = [
 ]
 
 
+def readiness(verdict: str = "pass", says: str = "Every question has a yes.", **changed: Any) -> Doc:
+    short: Doc = {"verdict": verdict, "says": says, "rules": [], "as_of": "2026-05-04T11:51:11Z", "age_s": 600.0, "good_for_s": 3600.0, "stale": False}
+    return {**short, "since": "2026-05-01T12:00:00Z", **changed}
+
+
 def check(**changed: Any) -> Doc:
     return {
         "target": TARGET,
@@ -98,6 +103,7 @@ def check(**changed: Any) -> Doc:
         "must_override": [],
         "mode": "approve",
         "disarmed_until": None,
+        "readiness": None,
         "operation": None,
         "hold": None,
         "allowed_actions": ["plan"],
@@ -252,6 +258,9 @@ EVENTS = [
 ]
 
 
+BLOCKED = readiness("block", BLOCK["says"], rules=["schema_is_compatible"], since="2026-05-04T11:58:20Z")
+
+
 def target(name: str, **changed: Any) -> Doc:
     return {
         "id": f"prod:{name}",
@@ -265,6 +274,7 @@ def target(name: str, **changed: Any) -> Doc:
         "images": [f"registry.example.com/shop/{name}:v2.4.6"],
         "desired_revision": "77d0f1cabc",
         "live": {"release": "56", "version": "v2.4.6", "since": "2026-05-01T12:01:07Z"},
+        "readiness": readiness(),
         "hold": None,
         "incident": None,
         "operation": None,
@@ -295,8 +305,8 @@ def targets(**changed: Any) -> Doc:
         "targets": [
             target("basket"),
             target("checkout", hold=HOLD, mode="auto"),
-            target("mail", health="Degraded", images=["registry.example.com:5000/mail@sha256:0123456789abcdef"], live=None),
-            target("orders", incident=INCIDENT, operation=OPERATION, health="Progressing", mode="auto"),
+            target("mail", health="Degraded", images=["registry.example.com:5000/mail@sha256:0123456789abcdef"], live=None, readiness=None),
+            target("orders", readiness=BLOCKED, incident=INCIDENT, operation=OPERATION, health="Progressing", mode="auto"),
         ],
         "next_cursor": None,
         **changed,

@@ -59,7 +59,7 @@ def test_help_is_no_error(arguments: tuple[str, ...], capsys: pytest.CaptureFixt
     assert "Usage: backout" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [(), ("chek",), ("check",), ("targets", "--colour"), ("targets", "more"), ("token",), ("watch",)])
+@pytest.mark.parametrize("arguments", [(), ("chek",), ("plan",), ("targets", "--colour"), ("targets", "more"), ("token",), ("watch",)])
 def test_wrong_usage_is_code_2_on_stderr_without_a_traceback(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     ran = Shell()(*arguments)
     told = capsys.readouterr()

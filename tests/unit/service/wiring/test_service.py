@@ -23,7 +23,7 @@ from service.workflow.watch import Stream
 from tests.fakes import store
 from tests.unit.service.wiring.conftest import PATIENCE, settings_of
 
-LOOPS = {"watch", "holds", "reconcile", "incidents", "capture", "collect"}
+LOOPS = {"watch", "readiness", "holds", "reconcile", "incidents", "capture", "collect"}
 CHECKOUT = TargetId("sandbox", "checkout")
 
 

@@ -5,11 +5,14 @@ from service.api import views
 from service.domain.facts import Absent
 from service.domain.model import Outcome, TargetId, Way
 from service.domain.planning.plan import Offer
-from service.domain.verdict import blocks, passes, unknown, warns
+from service.domain.readiness import Standing, renewed
+from service.domain.verdict import Answer as Verdict
+from service.domain.verdict import Finding, blocks, passes, unknown, warns
 from service.workflow.watch import Freshness, Stream
 from tests.fakes.store import operation
 from tests.unit.service.api.conftest import Api, MakeApi
 from tests.unit.service.api.world import CHECKOUT, NOW, ORDERS, RULE, STAGING, World
+from tests.unit.service.domain.test_readiness import standing
 
 CHECK = "/v1/targets/prod:checkout/rollback-check"
 
@@ -200,6 +203,60 @@ async def test_a_checks_etag_stays_while_the_answer_stays_and_changes_with_the_f
     assert (await api.get(CHECK, headers={"If-None-Match": f'W/"other", {first["etag"]}'})).status == 304
     world.finding = passes("The two releases have the same migrations.")
     assert (await api.get(CHECK, headers={"If-None-Match": first["etag"]})).status == 200
+
+
+STANDING = "/v1/targets/prod:checkout/readiness"
+
+
+async def stood(world: World, verdict: Verdict = Verdict.BLOCK, *findings: Finding, target: TargetId = CHECKOUT) -> Standing:
+    """A standing verdict, with its turn."""
+    at = NOW - timedelta(minutes=10)
+    one = standing(verdict, *findings, target=target, suspect=None, goal=None, as_of=at, since=at, says="The door is shut.")
+    assert await world.standings.keep(*renewed(None, one))
+    return one
+
+
+async def test_a_target_carries_its_standing_verdict_with_its_age(world: World, api: Api) -> None:
+    assert (await api.get("/v1/targets/prod:checkout")).body["readiness"] is None
+    await stood(world, Verdict.BLOCK, replace(blocks("The door is shut.", clears="Open it."), rule=RULE))
+    short = (await api.get("/v1/targets/prod:checkout")).body["readiness"]
+    assert short == (await api.get("/v1/targets")).body["targets"][0]["readiness"] == (await api.get(CHECK)).body["readiness"]
+    assert (short["verdict"], short["says"], short["rules"], short["age_s"], short["stale"]) == ("block", "The door is shut.", [RULE], 600.0, False)
+
+
+async def test_promise_1_a_standing_verdict_that_is_too_old_reads_unknown(world: World, api: Api) -> None:
+    await stood(world, Verdict.PASS)
+    world.clock.at += timedelta(hours=2)
+    later = world.token("targets:read")
+    short = (await api.get("/v1/targets/prod:checkout", token=later)).body["readiness"]
+    assert (short["verdict"], short["stale"], short["rules"]) == ("unknown", True, [])
+    assert short["says"] == "the standing verdict is too old to be believed; it was pass"
+
+
+async def test_the_list_can_be_asked_for_those_that_could_not_go_back(world: World, api: Api) -> None:
+    await world.list_targets(CHECKOUT, ORDERS)
+    await stood(world)
+    asked = {word: [one["id"] for one in (await api.get(f"/v1/targets?readiness={word}")).body["targets"]] for word in ("block", "unknown", "pass")}
+    assert asked == {"block": ["prod:checkout"], "unknown": ["prod:team-a/orders"], "pass": []}
+    refused = await api.get("/v1/targets?readiness=bad")
+    assert (refused.status, refused.code) == (400, "invalid_request")
+
+
+async def test_the_standing_verdict_in_full_tells_how_it_turned(world: World, api: Api) -> None:
+    await stood(world, Verdict.BLOCK, replace(blocks("The door is shut.", clears="Open it."), rule=RULE))
+    got = await api.get(STANDING)
+    assert (got.status, got.body["verdict"], got.body["from"]) == (200, "block", None)
+    assert [one["rule"] for one in got.body["findings"]] == [RULE]
+    assert [(one["was"], one["verdict"], one["rules"]) for one in got.body["turns"]] == [(None, "block", [RULE])]
+    world.clock.at += timedelta(minutes=1)
+    assert (await api.get(STANDING, headers={"If-None-Match": got.body["etag"]})).status == 304
+
+
+async def test_a_target_that_nobody_looked_at_yet_has_no_standing_verdict(api: Api) -> None:
+    got = await api.get(STANDING)
+    assert (got.status, got.code) == (404, "not_found")
+    assert "has no standing verdict yet" in got.body["detail"]
+    assert "standing" not in (await api.get("/v1/targets/prod:ghost/readiness")).body["detail"]
 
 
 async def test_an_unlisted_target_of_a_visible_pattern_cannot_be_checked(api: Api) -> None:

@@ -104,7 +104,6 @@ def test_missing_history_is_code_5_and_names_what_to_fetch(repository: Repositor
         ("check", "--repo", ".", "--from", "a", "--to", "b", "--dialect", "oracle"),
         ("check", "prod:shop", "--repo", ".", "--from", "a", "--to", "b"),
         ("check", "--repo", "/nowhere", "--from", "a", "--to", "b"),
-        ("check",),
     ],
 )
 def test_wrong_usage_is_code_2(arguments: tuple[str, ...]) -> None:

@@ -52,6 +52,30 @@ def test_check_ends_with_the_code_of_its_verdict(service: FakeService, shell: Sh
     assert shell("check", documents.TARGET, "--json", *options).code == code
 
 
+@pytest.mark.parametrize(
+    ("changed", "options", "code"),
+    [
+        ([documents.target("basket")], (), 0),
+        ([documents.target("basket", readiness=documents.readiness("warn"))], (), 0),
+        ([documents.target("basket", readiness=documents.readiness("warn"))], ("--strict",), 3),
+        ([documents.target("basket"), documents.target("mail", readiness=None)], (), 5),
+        ([documents.target("basket", readiness=documents.readiness("block")), documents.target("mail", readiness=None)], (), 3),
+        ([], (), 5),
+    ],
+)
+def test_check_of_all_targets_ends_with_the_code_of_the_worst(
+    service: FakeService, shell: Shell, changed: list[documents.Doc], options: tuple[str, ...], code: int
+) -> None:
+    service.targets = documents.targets(targets=changed)
+    assert shell("check", *options).code == code
+    assert shell("check", "--json", *options).code == code
+
+
+def test_promise_1_check_of_a_list_that_may_lack_targets_is_not_known(service: FakeService, shell: Shell) -> None:
+    service.targets = documents.targets(targets=[documents.target("basket")], complete=False)
+    assert shell("check").code == 5
+
+
 def test_check_shows_the_passes_only_when_asked(shell: Shell) -> None:
     assert "goal_images_exist" not in shell("check", documents.TARGET).out
     assert "goal_images_exist" in shell("check", documents.TARGET, "--all").out

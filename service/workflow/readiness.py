@@ -1,0 +1,162 @@
+"""Keeps the standing verdict of every target: looked at again soon after something changed, and long before it is too old to be believed.
+
+It reads at a pace of its own (so many requests a second to each outside system), and acts on nothing: what an alert asks for is never behind it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from service.domain.errors import BackoutError
+from service.domain.model import Actor, Mode, TargetId
+from service.domain.ports import Clock, Readinesses, Targets
+from service.domain.readiness import Age, Standing, renewed
+from service.domain.verdict import Answer, Verdict
+from service.workflow.examine import Examination, Examiner
+
+BACKOUT = Actor(kind="service", name="backout")
+
+SETTLE = timedelta(seconds=5)
+"""A target that changed is looked at this long after; a deploy changes it many times on end."""
+AGAIN = timedelta(minutes=1)
+"""A look that failed is tried again after this."""
+LEARN = timedelta(seconds=15)
+"""So often it is looked which targets there are, and what other processes wrote."""
+RENEW = 0.5
+"""The part of its time after which a verdict is renewed, so that a slow system leaves as long again."""
+AT_ONCE = 4
+"""Targets that are looked at side by side."""
+ROUND = 32
+"""Targets of one round, so that a target that changed waits behind no more than these."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """When a target is due, and when it was last read (None: never)."""
+
+    due: datetime
+    as_of: datetime | None
+
+
+class Readiness:
+    """One `round` a second in the process that leads, `learn` in every other; `changed` is told what the watcher saw.
+
+    `ages` are the standing verdicts as they were last written down, without their findings.
+    """
+
+    def __init__(
+        self,
+        *,
+        examiner: Examiner,
+        targets: Targets,
+        kept: Readinesses,
+        clock: Clock,
+        max_age: timedelta,
+        entering: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._examiner = examiner
+        self._targets = targets
+        self._kept = kept
+        self._clock = clock
+        self._max_age = max_age
+        self._entering = entering
+        self._places: dict[TargetId, _Place] = {}
+        self._learnt: datetime | None = None
+        self.ages: dict[TargetId, Age] = {}
+
+    def changed(self, target: TargetId) -> None:
+        """Something about the target is new: look at it soon. Quick, and never fails."""
+        soon = self._clock.now() + SETTLE
+        place = self._places.get(target)
+        if place is None:
+            self._places[target] = _Place(due=soon, as_of=None)
+        elif place.due > soon:
+            place.due = soon
+
+    async def round(self) -> None:
+        """Look at the targets that are due, those that wait longest first."""
+        self._entering()
+        await self.learn()
+        now = self._clock.now()
+        due = sorted((place.due, target) for target, place in self._places.items() if place.due <= now or place.due - now > self._max_age)
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def one(target: TargetId) -> None:
+            async with places:
+                await self._look(target)
+
+        await asyncio.gather(*(one(target) for _, target in due[:ROUND]))
+
+    async def learn(self) -> None:
+        """Which targets there are, and what is known of them; what the policy or another process changed is seen here."""
+        now = self._clock.now()
+        if self._learnt is not None and timedelta(0) <= now - self._learnt < LEARN:
+            return
+        known = await self._targets.known()
+        ages = self.ages = {age.target: age for age in await self._kept.ages()}
+        for target in known:
+            age, place = ages.get(target), self._places.get(target)
+            if place is None:
+                fits = age is not None and age.policy == self._examiner.policy(target).version
+                as_of = age.as_of if age is not None else None
+                self._places[target] = _Place(due=self._next(as_of) if as_of is not None and fits else now, as_of=as_of)
+            elif age is not None and (place.as_of is None or age.as_of > place.as_of):
+                place.as_of = age.as_of
+        for gone in self._places.keys() - set(known):
+            del self._places[gone]
+        self._learnt = now
+
+    def _next(self, as_of: datetime) -> datetime:
+        return as_of + self._max_age * RENEW
+
+    async def _look(self, target: TargetId) -> None:
+        place = self._places[target]
+        began = self._clock.now()
+        place.due = began + AGAIN  # until it went well; what changes meanwhile may only make it sooner
+        try:
+            standing = await self.look(target)
+        except BackoutError:  # the store or the list is away: it says so itself, and the verdict that stands grows old and then unknown
+            return
+        place.as_of = standing.as_of
+        if place.due == began + AGAIN:
+            place.due = self._next(standing.as_of)
+
+    async def look(self, target: TargetId) -> Standing:
+        """Read everything anew, write the verdict down and answer it."""
+        policy = self._examiner.policy(target)
+        found = await self._examiner.examine(
+            target, trigger=None, automatic=False, mode=Mode.OBSERVE, requested_by=BACKOUT, plan_id="", deadline=policy.approve_within
+        )
+        before = (await self._kept.of([target])).get(target)
+        standing, turn = renewed(before, standing_of(found, self._max_age))
+        if await self._kept.keep(standing, turn):
+            self.ages[target] = standing
+        return standing
+
+
+def standing_of(found: Examination, good_for: timedelta) -> Standing:
+    """What one look says about the target until the next."""
+    case, verdict = found.case, found.verdict
+    return Standing(
+        target=case.target,
+        answer=verdict.worst,
+        way=case.way,
+        recommended=verdict.recommended,
+        because=verdict.because,
+        says=_says(verdict, found.says),
+        suspect=case.suspect,
+        goal=case.goal,
+        findings=verdict.findings,
+        as_of=verdict.as_of,
+        since=verdict.as_of,
+        good_for=good_for,
+        policy=case.policy.version,
+    )
+
+
+def _says(verdict: Verdict, otherwise: str) -> str:
+    """The sentence of what is worst; where nothing is in the way, why these releases."""
+    if verdict.worst is Answer.PASS:
+        return otherwise
+    return next((one.says for one in verdict.of(verdict.worst)), otherwise)

@@ -1,0 +1,154 @@
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.domain import keys
+from service.domain.errors import TemporaryError, UnavailableError
+from service.domain.facts import Fact, Key
+from service.domain.model import TargetId
+from service.domain.readiness import Standing
+from service.domain.verdict import Answer
+from service.store.readiness import ReadinessStore
+from service.workflow.readiness import AGAIN, LEARN, SETTLE, Readiness
+from tests.fakes.delivery import FakeDelivery
+from tests.unit.service.domain import made
+from tests.unit.service.workflow.stage import TARGET, Stage
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def kept(stage: Stage) -> ReadinessStore:
+    return ReadinessStore(stage.database)
+
+
+@pytest.fixture
+def readiness(stage: Stage, kept: ReadinessStore) -> Readiness:
+    return made_for(stage, kept)
+
+
+def made_for(stage: Stage, kept: ReadinessStore) -> Readiness:
+    return Readiness(examiner=stage.examiner, targets=stage.targets, kept=kept, clock=stage.clock, max_age=HOUR)
+
+
+async def stood(kept: ReadinessStore) -> Standing:
+    return (await kept.of([TARGET]))[TARGET]
+
+
+async def test_a_target_gets_its_verdict_before_any_alert(readiness: Readiness, kept: ReadinessStore) -> None:
+    await readiness.round()
+    one = await stood(kept)
+    assert (one.answer, one.says, one.since, one.good_for) == (Answer.PASS, "Every question has a yes.", made.NOW, HOUR)
+    assert (one.suspect, one.goal) == (made.SUSPECT, made.GOAL)
+    assert [turn.was for turn in await kept.turns(TARGET, limit=5)] == [None]
+
+
+async def test_no_rule_about_an_incident_is_asked_for_there_is_none(readiness: Readiness, kept: ReadinessStore) -> None:
+    await readiness.round()
+    assert "alert_is_firing" not in {finding.rule for finding in (await stood(kept)).findings}
+
+
+async def test_it_is_read_again_after_half_of_its_time_and_not_before(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:
+    await readiness.round()
+    stage.clock.pass_(minutes=29)
+    await readiness.round()
+    assert (await stood(kept)).as_of == made.NOW
+    stage.clock.pass_(minutes=1)
+    await readiness.round()
+    assert (await stood(kept)).as_of == made.NOW + timedelta(minutes=30)
+
+
+async def test_what_the_watcher_saw_change_is_read_again_soon(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:
+    await readiness.round()
+    stage.clock.pass_(minutes=2)
+    stage.facts.tell(made.MANIFEST, keys.Manifest(digest=None))  # somebody cleans the registry up
+    readiness.changed(TARGET)
+    await readiness.round()
+    assert (await stood(kept)).answer is Answer.PASS
+    stage.clock.pass_(seconds=SETTLE.total_seconds())
+    await readiness.round()
+    one = await stood(kept)
+    assert (one.answer, one.since) == (Answer.BLOCK, made.NOW + timedelta(minutes=2) + SETTLE)
+    assert one.says.endswith("is no longer in the registry: its pods could not start.")
+    turns = await kept.turns(TARGET, limit=5)
+    assert [(turn.was, turn.answer) for turn in turns] == [(Answer.PASS, Answer.BLOCK), (None, Answer.PASS)]
+
+
+async def test_what_changes_about_a_target_that_is_gone_is_looked_at_by_nobody(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:
+    await readiness.round()
+    readiness.changed(TargetId("prod", "gone"))
+    stage.clock.pass_(seconds=LEARN.total_seconds())
+    await readiness.round()
+    assert [one.target for one in await kept.ages()] == [TARGET]
+
+
+async def test_promise_1_where_the_delivery_system_is_away_the_verdict_says_so(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:
+    stage.delivery.trouble["read"] = TemporaryError("the connection was refused")
+    await readiness.round()
+    one = await stood(kept)
+    assert (one.answer, one.suspect) == (Answer.BLOCK, None)
+    assert one.says == "Which release is live is unknown: the connection was refused."
+
+
+async def test_a_store_that_is_away_leaves_the_old_verdict_and_it_is_tried_again(stage: Stage, kept: ReadinessStore) -> None:
+    class Away(ReadinessStore):
+        away = True
+
+        async def keep(self, standing: Standing, turn: object) -> bool:
+            if self.away:
+                raise UnavailableError("the store is away")
+            return await super().keep(standing, turn)  # type: ignore[arg-type]
+
+    away = Away(stage.database)
+    readiness = made_for(stage, away)
+    await readiness.round()
+    assert await kept.ages() == ()
+    away.away = False
+    await readiness.round()
+    assert await kept.ages() == ()  # not at once, or a store in trouble would be asked without end
+    stage.clock.pass_(seconds=AGAIN.total_seconds())
+    await readiness.round()
+    assert len(await kept.ages()) == 1
+
+
+async def test_after_a_start_what_stands_is_believed_until_it_is_due(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:
+    await readiness.round()
+    stage.clock.pass_(minutes=10)
+    again = made_for(stage, kept)
+    await again.round()
+    assert (await stood(kept)).as_of == made.NOW
+    assert again.ages[TARGET].answer is Answer.PASS
+
+
+async def test_a_verdict_by_another_policy_is_made_anew_at_once(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:
+    await readiness.round()
+    stage.clock.pass_(seconds=10)
+    stage.use(replace(stage.policies.of(TARGET), version="2"))
+    await made_for(stage, kept).round()
+    one = await stood(kept)
+    assert (one.policy, one.as_of) == ("2", made.NOW + timedelta(seconds=10))
+
+
+async def test_it_enters_its_own_pace_before_it_reads_anything(stage: Stage, kept: ReadinessStore) -> None:
+    entered: list[int] = []
+
+    class Looked(FakeDelivery):
+        async def read(self, key: Key[Any]) -> Fact[Any]:
+            assert entered
+            return await super().read(key)
+
+    stage.deliveries["prod"] = Looked(stage.clock, TARGET, stage.app)
+    one = Readiness(examiner=stage.examiner, targets=stage.targets, kept=kept, clock=stage.clock, max_age=HOUR, entering=lambda: entered.append(1))
+    await one.round()
+    assert (len(entered), (await stood(kept)).answer) == (1, Answer.PASS)
+
+
+async def test_a_process_that_does_not_lead_only_learns(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:
+    await readiness.learn()
+    assert await kept.ages() == ()
+    await made_for(stage, kept).round()
+    stage.clock.pass_(seconds=LEARN.total_seconds())
+    await readiness.learn()
+    assert readiness.ages[TARGET].answer is Answer.PASS
