@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
@@ -38,6 +39,24 @@ def every_operation() -> dict[tuple[str, str], Any]:
 
 def test_the_document_is_valid_openapi_3_1() -> None:
     validate(SPEC)
+
+
+def test_no_name_stands_twice_in_one_place() -> None:
+    """YAML takes the last of two silently, and so does the check above."""
+    twice: list[str] = []
+
+    def look(node: yaml.Node) -> None:
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value]
+            twice.extend(f"line {key.start_mark.line + 1}: {key.value}" for key, _ in node.value if names.count(key.value) > 1)
+        for inner in node.value if isinstance(node.value, list) else ():
+            for one in inner if isinstance(inner, tuple) else (inner,):
+                look(one)
+
+    whole = yaml.compose((ROOT / "openapi.yaml").read_text())
+    assert whole is not None
+    look(whole)
+    assert twice == []
     assert SPEC["openapi"].startswith("3.1")
 
 
