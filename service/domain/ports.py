@@ -122,11 +122,15 @@ class Seen(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """`not_seen` holds until `not_seen_until` (then it never happened); `foreign`: somebody else's; `stuck`: accepted but cannot be ended."""
+    """`not_seen` holds until `not_seen_until` (then it never happened); `foreign`: somebody else's; `stuck`: accepted, and does not come to its end.
+
+    `withdrawable`: stuck, would happen later, and `withdraw` keeps it from that.
+    """
 
     seen: Seen
     says: str
     not_seen_until: datetime | None = None
+    withdrawable: bool = False
     details: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -174,12 +178,15 @@ class Hands(Protocol):
     `offers` is pure over the case's facts, best way first. `intend` reads the world again and raises RefusedError when it is not as the plan
     assumed; its mapping is persisted before `act` and alone lets `observe` (also after a crash) tell whether the effect happened. `act` raising
     TemporaryError means *nobody knows*: observe before anything else. Doing a step twice does it once.
+
+    `withdraw` asks that what was accepted and waits shall not happen any more; what becomes of it is observed. Where nothing waits it does nothing.
     """
 
     def offers(self, case: Case) -> tuple[Offer, ...]: ...
     async def intend(self, step: Step, intention: Intention) -> Mapping[str, Json]: ...
     async def act(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None: ...
     async def observe(self, step: Step, intent: Mapping[str, Json]) -> Observation: ...
+    async def withdraw(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

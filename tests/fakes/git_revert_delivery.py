@@ -45,6 +45,7 @@ class Forge:
     rejected: list[Commit] = field(default_factory=list)
     deployed: int = -1
     deploy_failed: str = ""
+    frozen: bool = False
     lose_answers: int = 0
     drop_requests: int = 0
     requests: int = 0
@@ -79,6 +80,11 @@ class Forge:
             self.commits.append(replace(commit, number=len(self.commits)))
         self.waiting.clear()
         self._tell()
+
+    def close(self, mark: str) -> None:
+        """Whoever asked for it takes it back."""
+        self.rejected += [commit for commit in self.waiting if commit.mark == mark]
+        self.waiting = [commit for commit in self.waiting if commit.mark != mark]
 
     def reject(self) -> None:
         """The checks of what waits fail."""
@@ -225,13 +231,21 @@ class GitRevertDelivery:
         if later:
             return Observation(seen=Seen.FOREIGN, says=f"{later[0].by.name} pushed commit {later[0].number} meanwhile")
         if any(c.mark == mark for c in self._forge.rejected):
-            return Observation(seen=Seen.FAILED, says="the forge's checks refused the revert")
+            return Observation(seen=Seen.FAILED, says="the revert was refused by the forge's checks, or closed")
         if own is not None and self._forge.deployed >= own.number:
             return Observation(seen=Seen.DONE, says=f"commit {own.number} is deployed")
+        if self._forge.frozen and any(c.mark == mark for c in self._forge.waiting):
+            return Observation(seen=Seen.STUCK, says="the branch is frozen: the revert lands when that ends", withdrawable=True)
         if own is not None or any(c.mark == mark for c in self._forge.waiting):
             return Observation(seen=Seen.RUNNING, says="the revert is on its way")
         until = datetime.fromisoformat(str(intent["at"])) + SETTLED_AFTER
         return Observation(seen=Seen.NOT_SEEN, says="no revert of ours is seen", not_seen_until=until)
+
+    async def withdraw(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:  # noqa: ARG002  see `observe`
+        """Close what waits."""
+        if any(commit.mark == intent["mark"] for commit in self._forge.waiting):
+            await guard()
+            self._forge.close(str(intent["mark"]))
 
     async def check(self) -> Sequence[Checked]:
         """One line."""

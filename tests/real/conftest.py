@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from tests.real.backout import Backout, OpenShop, Serve, policy, sink
+from tests.real.between import Between, between
 from tests.real.lab.client import Lab, LabClient, load_lab
 from tests.real.shop import Shop
 
@@ -47,6 +48,13 @@ async def open_shop(client: LabClient) -> AsyncIterator[OpenShop]:
     yield open_one
     for shop in shops:
         await shop.close()
+
+
+@pytest.fixture
+async def in_between(lab: Lab) -> AsyncIterator[Between]:
+    """Stands between Backout and Argo CD; give Backout its `url`. Name it before `serve`, so that it ends after it."""
+    async with between(lab.argocd_url) as stands:
+        yield stands
 
 
 @pytest.fixture

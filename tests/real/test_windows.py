@@ -8,6 +8,7 @@ import pytest
 
 from service.wiring.parts import SystemClock
 from tests.real.backout import Backout, OpenShop, Serve, finding
+from tests.real.between import Between
 from tests.real.lab.api import ApiError
 from tests.real.lab.client import LabClient, until
 from tests.real.shop import Shop
@@ -110,6 +111,43 @@ async def test_a_window_that_would_close_before_the_rollback_is_done_counts_as_c
     await windows(shop, {"kind": "allow", "schedule": at(begun), "duration": "2h"})
     opened = finding(await backout.check(shop), "no_sync_window_is_in_the_way")
     assert (opened["answer"], f"until {begun + timedelta(hours=2):%H:%M:%S}" in opened["says"] or "until" in opened["says"]) == ("pass", True)
+
+
+async def test_a_window_that_closes_between_our_last_look_and_the_rollback_leaves_nothing_behind_that_fires_later(
+    in_between: Between, open_shop: OpenShop, serve: Serve, windows: SetWindows
+) -> None:
+    """Argo CD accepts a rollback behind a closed window and would run it hours later: it is withdrawn, and a person is told."""
+    shop = await open_shop()
+    backout = await serve(shop, declared_sli=True, delivery={**QUICK, "url": in_between.url})
+    await shop.release("1.1")
+    await backout.until_watched(shop, "1.1")
+    bad, before = await shop.running(), await shop.history()
+    begun = (now() - timedelta(minutes=1)).replace(second=0, microsecond=0)
+    in_between.before("POST", "/rollback", lambda: windows(shop, {"kind": "deny", "schedule": at(begun), "duration": "2h"}))
+
+    await asked(backout, shop)
+    stuck = await told(backout, shop, "stuck")
+    await until(lambda: ending(shop), 20, what="the rollback to be told to end")
+    await windows(shop)
+    await shop.application(refresh="normal")  # Argo CD looks at an operation again when its application changes
+    operation = await backout.until_ended(shop)
+    await shop.application(refresh="hard")
+
+    assert f"left alone it would fire when the window opens, at {begun + timedelta(hours=2):%Y-%m-%d %H:%M:%S} UTC; it is withdrawn" in stuck["text"]
+    assert (operation["outcome"], "Operation terminated" in operation["says"]) == ("failed", True)
+    kinds = [event["kind"] for event in await backout.events(operation)]
+    assert [kind for kind in kinds if kind in {"sent", "stuck", "withdrawn"}][-3:] == ["sent", "stuck", "withdrawn"]
+    app = await shop.application()
+    assert (app.get("operation"), app["status"]["operationState"]["phase"]) == (None, "Failed")
+    assert (await shop.running(), await shop.history()) == (bad, before)
+    assert automated(app) == {**AUTOMATED, "enabled": False}  # a person decides what is next: the hold stands
+    assert len(await backout.holds(shop)) == 1
+    await told(backout, shop, "failed")
+
+
+async def ending(shop: Shop) -> bool:
+    """Whether the operation that holds the application was told to end."""
+    return bool((await shop.application())["status"].get("operationState", {}).get("phase") == "Terminating")
 
 
 async def test_a_window_that_lets_people_sync_lets_a_rollback_through(open_shop: OpenShop, serve: Serve, windows: SetWindows) -> None:

@@ -69,6 +69,10 @@ class ArgoCD:
         """See `ArgoHands.observe`."""
         return await self._hands.observe(step, intent)
 
+    async def withdraw(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:
+        """See `ArgoHands.withdraw`."""
+        await self._hands.withdraw(step, intent, guard)
+
     async def capture(self, target: TargetId, into: Basket) -> None:
         """Manifests, events and logs, for the record; see `capture.py`."""
         await capture.capture(self._client, self._reader, target, into)

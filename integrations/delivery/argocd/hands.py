@@ -98,6 +98,10 @@ class ArgoHands:
         except (GoneError, judging.OtherApplicationError) as error:
             return Observation(seen=Seen.FAILED, says=str(error))
 
+    async def withdraw(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:
+        """End our operation that a closed window holds up, so that it does not fire when the window opens."""
+        await self._kind(step).withdraw(intent, guard)
+
     def _limits(self, at: datetime) -> Mapping[str, Json]:
         """Until when a request of this intent may be sent, and from when on it is certain that none is under way (promise 3).
 

@@ -100,7 +100,7 @@ class Operation:
         started = tools.clock()
         try:
             self._begin(started)
-            await self._wait_for_windows()
+            await self._first_look_at_windows()
             while True:
                 try:
                     message = await self._attempt(started)
@@ -158,19 +158,23 @@ class Operation:
         assigned = windows.assigned(self._tools.projects.windows(app["spec"]["project"]), app)
         return windows.may_sync(assigned, manual=manual, now=self._tools.clock())
 
-    async def _wait_for_windows(self) -> None:
-        """The first look counts as automated, so a manual operation shows "blocked" for a moment even where it may run (recording 09)."""
-        timings = self._tools.timings
+    async def _first_look_at_windows(self) -> None:
+        """It counts as automated, so a manual operation shows "blocked" for a moment even where it may run (recording 09)."""
         if self._may_sync(manual=False):
             return
-        manual = not self._app()["operation"].get("initiatedBy", {}).get("automated", False)
         self._change_state(lambda state: state.update(message=BLOCKED))
-        await self._sleep(timings.blocked, heed_termination=False)
+        await self._sleep(self._tools.timings.blocked, heed_termination=False)
+        await self._wait_for_windows()
+        self._change_state(lambda state: state.pop("message", None) and None)
+
+    async def _wait_for_windows(self) -> None:
+        """The controller looks at them at each pass, also of an operation that is half done; told to end, one ends only when they open (recording 08)."""
+        manual = not self._app()["operation"].get("initiatedBy", {}).get("automated", False)
         while not self._may_sync(manual=manual):
-            await self._sleep(timings.resync, heed_termination=False)
+            self._change_state(lambda state: state.update(message=BLOCKED))
+            await self._sleep(self._tools.timings.resync, heed_termination=False)
         if self._app()["status"]["operationState"]["phase"] == "Terminating":
             raise _TerminatedError
-        self._change_state(lambda state: state.pop("message", None) and None)
 
     async def _attempt(self, started: datetime) -> str:
         tools, app = self._tools, self._app()
@@ -290,6 +294,7 @@ class Operation:
     async def _settled(self, group: list[_Task], *, last: bool) -> None:
         """Wait for the hooks of a group, and for its objects' health when more tasks follow."""
         while True:
+            await self._wait_for_windows()
             told = [
                 (task, (health.of(live) or {"status": "Healthy"})["status"]) for task in group if not task.prune and (live := self._tools.cluster.get(task.key))
             ]
@@ -319,6 +324,7 @@ class Operation:
         about = f"v1/{task.key.kind}/{task.key.name}" if self._tools.profile.old_confirmation_words else task.key.shown()
         words = f"{'Waiting' if self._tools.profile.old_confirmation_words else 'waiting'} for pruning confirmation of {about}"
         while annotation(self._app(), DELETION_APPROVED) < stamp(started):
+            await self._wait_for_windows()
             self._say(words)
             await self._sleep(self._tools.timings.reconcile)
 

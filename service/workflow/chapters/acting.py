@@ -36,6 +36,9 @@ from service.workflow.chapters.tale import Ports, Tale
 from service.workflow.chapters.verifying import Verifying
 from service.workflow.record import Attempt, Tried, dump, load
 
+WITHDRAW_AGAIN = timedelta(seconds=5)
+"""Until the next try to withdraw what waits."""
+
 
 class Acting(Chapter):
     """The steps of the plan, in order."""
@@ -142,6 +145,8 @@ class Acting(Chapter):
                 return await self._done(op, data, step, tried, seen)
             case Seen.RUNNING:
                 return self._keep_watching(op, data, step, tried, now, seen.says)
+            case Seen.STUCK if seen.withdrawable:
+                return await self._withdraw(op, data, step, tried, seen.says, now)
             case Seen.STUCK:
                 return self._stuck(op, data, step, seen.says, now)
             case Seen.NOT_SEEN:
@@ -159,6 +164,17 @@ class Acting(Chapter):
         if now - tried.at > STUCK_AFTER:
             return self._stuck(op, data, step, says, now)
         return Transition(phase=WATCH, data=op.data, says=f"{step.name}: {says}" if says else step.says, wait=POLL)
+
+    async def _withdraw(self, op: Operation, data: Attempt, step: Step, tried: Tried, says: str, now: datetime) -> Transition:
+        """It waits, and would happen whenever that ends, hours past `act_before` it may be (promise 4). Told first, then done."""
+        if op.phase != STUCK:
+            return replace(self._stuck(op, data, step, f"{says}; it is withdrawn", now), wait=timedelta(0))
+        try:
+            await self.delivery(op).withdraw(step, tried.intent, self.guard(op, exempt=True))
+        except BackoutError as error:
+            return replace(self._stuck(op, data, step, f"{says}; it could not be withdrawn: {error}; trying again", now), wait=WITHDRAW_AGAIN)
+        row = AuditEvent(kind="withdrawn", says=f"withdrawn: {step.says}", at=now, body={"step": step.name})
+        return Transition(phase=STUCK, data=op.data, says=f"withdrawn: {step.says}; waiting for its end", events=(row,), wait=POLL)
 
     def _stuck(self, op: Operation, data: Attempt, step: Step, says: str, now: datetime) -> Transition:
         """Accepted and cannot be ended: keep single flight, tell a person, look again now and then."""

@@ -25,6 +25,10 @@ class Outages(Protocol):
         """A setting that argocd-server restarts itself for; answers at once."""
         ...
 
+    async def forget(self) -> None:
+        """Redis is emptied and the repo-server has lost its clones; both answer again."""
+        ...
+
 
 class SandboxOutages:
     """By faults."""
@@ -65,6 +69,12 @@ class SandboxOutages:
         """See `Outages`."""
         self._restarting = self._sandbox.change_settings()
 
+    async def forget(self) -> None:
+        """See `Outages`."""
+        self._sandbox.repositories.flush_manifests()
+        self._sandbox.repositories.drop_clones()
+        self._sandbox.lose_redis()
+
 
 class RealOutages:
     """By SIGKILL."""
@@ -104,3 +114,7 @@ class RealOutages:
     async def change_settings(self) -> None:
         """See `Outages`."""
         await change_settings(self._client)
+
+    async def forget(self) -> None:
+        """See `Outages`."""
+        await self._client.forget()

@@ -115,6 +115,43 @@ async def test_without_the_repo_server_a_rollback_is_accepted_and_ends_in_error(
     assert len((await server.app(release.name))["status"]["history"]) == 2
 
 
+async def test_with_git_and_every_cache_gone_a_rollback_is_accepted_and_ends_in_error_and_the_manifests_tell_it_before(server: ArgoCDServer) -> None:
+    """Recording 23: Git away, Redis emptied, the repo-server's clones lost. PATCH says no to everything then, PUT without validation works."""
+    release = await server.release("forgotten-all")
+    path = f"/api/v1/applications/{release.name}"
+    spec = (await server.app(release.name))["spec"]
+    release.repository.take_away()
+    try:
+        await server.outages.forget()
+        manifests = await server.call("GET", f"{path}/manifests?revision={release.good}")
+        patch = await server.call("PATCH", path, {"patch": '{"metadata":{"labels":{"a":"1"}}}', "patchType": "merge"})
+        put = await server.call("PUT", f"{path}/spec?validate=false", spec)
+        rollback = await server.rollback(release.name, id=0)
+
+        async def ended() -> bool:
+            state = (await server.app(release.name))["status"].get("operationState", {})
+            return bool(state.get("finishedAt"))
+
+        await server.until(ended, "the end of the rollback")
+        app = await server.app(release.name)
+    finally:
+        release.repository.bring_back()
+
+    state = app["status"]["operationState"]
+    assert (manifests.status, manifests.body["code"]) == (500, 2)
+    assert "failed to initialize repository resources" in manifests.body["message"]
+    assert (patch.status, put.status, rollback.status) == (400, 200, 200)
+    assert (state["phase"], "operation" in app, len(app["status"]["history"])) == ("Error", False, 2)
+    assert state["message"].startswith("ComparisonError: Failed to load target state: failed to generate manifest for source 1 of 1")
+
+    async def renders() -> bool:
+        return (await server.call("GET", f"{path}/manifests?revision={release.good}")).status == 200
+
+    await server.until(renders, "the good release to render again")
+    assert (await server.rollback(release.name, id=0)).status == 200
+    assert (await phase(server, release))[0] == "Succeeded"
+
+
 async def test_without_redis_nobody_tells_the_tree_and_the_application_is_there_all_the_same(server: ArgoCDServer) -> None:  # recording 39
     release = await server.release("no-redis")
     path = f"/api/v1/applications/{release.name}"
@@ -160,9 +197,11 @@ async def test_without_the_controller_a_rollback_waits_for_it_and_a_refresh_hang
         accepted = await server.rollback(release.name, id=0)
         await asyncio.sleep(0.3)
         waiting = await server.app(release.name)
+        terminate = await server.call("DELETE", f"/api/v1/applications/{release.name}/operation")
 
     assert refresh.error[:2] == (504, 4)  # the words are "context deadline exceeded" or those of whoever noticed first
     assert accepted.status == 200
+    assert terminate.error == (400, 3, "Unable to terminate operation. No operation is in progress")  # nobody can keep it from firing but Kubernetes
     assert ("operation" in waiting, "operationState" in waiting["status"]) == (True, False)
     assert (await phase(server, release))[0] == "Succeeded"
     assert (await server.app(release.name))["status"]["history"][-1]["revision"] == release.good

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from integrations.delivery.argocd import windows as reading
-from tests.contract.argocd.server import ArgoCDServer, Json, Release
+from tests.contract.argocd.server import ArgoCDServer, Json, Release, config_map
 
 ALWAYS = {"schedule": "* * * * *", "duration": "1h", "applications": ["*"]}
 NEVER = {"schedule": "0 0 29 2 1", "duration": "1m", "applications": ["*"]}
@@ -25,7 +25,7 @@ async def release_with(server: ArgoCDServer, *windows: Json) -> Release:
     async def known() -> bool:
         answer = await server.must("GET", f"/api/v1/projects/{project}")
         told = await server.must("GET", f"/api/v1/applications/{release.name}/syncwindows")
-        return bool(len(answer["spec"]["syncWindows"]) == len(windows) and told.get("assignedWindows"))
+        return len(answer["spec"].get("syncWindows") or []) == len(told.get("assignedWindows") or []) == len(windows)
 
     await server.until(known, "the windows")
     return release
@@ -73,6 +73,27 @@ async def test_a_blocked_rollback_fires_when_the_window_goes(server: ArgoCDServe
 
     assert app["status"]["operationState"]["phase"] == "Succeeded"
     assert [entry["revision"] for entry in app["status"]["history"]] == [release.good, release.bad, release.good]
+
+
+async def test_a_window_that_closes_while_an_operation_runs_holds_it_up_until_it_opens(server: ArgoCDServer) -> None:
+    release = await release_with(server)
+    project = (await server.app(release.name))["spec"]["project"]
+    hook = config_map(f"{release.name}-hook", "1", health="Progressing", annotations={"argocd.argoproj.io/hook": "PreSync"})
+    release.repository.commit({"deploy/cm.json": config_map(release.name, "3"), "deploy/hook.json": hook}, "waits for a hook")
+    await server.app(release.name, "?refresh=normal")
+    await server.must("POST", f"/api/v1/applications/{release.name}/sync", {}, by="human")
+
+    async def says(words: str) -> bool:
+        return str((await server.app(release.name))["status"].get("operationState", {}).get("message", "")).startswith(words)
+
+    await server.until(lambda: says("waiting for completion of hook"), "the hook")
+    await server.create_project(project, syncWindows=[DENY])
+    await server.until(lambda: says("Sync operation blocked by sync window"), "the block")
+    await server.create_project(project)
+    await server.until(lambda: says("waiting for completion of hook"), "the hook again")
+
+    assert (await server.call("DELETE", f"/api/v1/applications/{release.name}/operation")).status == 200
+    assert (await server.settled(release.name))["status"]["operationState"]["phase"] == "Failed"
 
 
 RULES = [

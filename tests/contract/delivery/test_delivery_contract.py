@@ -23,6 +23,7 @@ from service.domain.ports import Clock, Delivery, Intention, Seen
 from service.domain.rule import Case
 from tests.fakes.git_revert_delivery import ME, Forge, GitRevertDelivery
 from tests.unit.integrations.delivery.argocd.stage import CountingGuard, Stage, StageClock, opened
+from tests.unit.integrations.delivery.argocd.steps.carrying_out import CLOSED
 
 
 class World(Protocol):
@@ -47,6 +48,10 @@ class World(Protocol):
 
     async def go_on(self) -> None:
         """Let what was accepted come to its end."""
+        ...
+
+    async def make_wait(self) -> None:
+        """From now on an effect is accepted, and happens only when something outside lets it."""
         ...
 
     async def make_fail(self) -> None:
@@ -86,8 +91,12 @@ class ArgoWorld:
 
     async def go_on(self) -> None:
         self.stage.sandbox.faults.controller_down = False
+        self.stage.sandbox.projects.set_windows("default", [])
         await self.stage.until("web", lambda app: "operation" not in app, "an end")
         await self.stage.settle(0.1)
+
+    async def make_wait(self) -> None:
+        self.stage.sandbox.projects.set_windows("default", [CLOSED])
 
     async def make_fail(self) -> None:
         self.stage.sandbox.repositories.flush_manifests()
@@ -131,7 +140,11 @@ class RevertWorld:
     async def hold_up(self) -> None:
         """Nothing moves in this forge unless `go_on` says so."""
 
+    async def make_wait(self) -> None:
+        self.forge.frozen = True
+
     async def go_on(self) -> None:
+        self.forge.frozen = False
         if self.failing:
             self.forge.reject()
         self.forge.merge()
@@ -297,6 +310,43 @@ async def test_an_effect_that_went_wrong_is_failed_and_not_tried_again(world: Wo
     with pytest.raises(RefusedError):
         await world.delivery.act(step, intent, CountingGuard())
     assert await world.effects() == 1
+
+
+async def test_promise_4_what_waits_is_withdrawn_and_never_happens(world: World) -> None:
+    step, intention = await world.effect()
+    intent = await world.delivery.intend(step, intention)
+    await world.make_wait()
+    await world.delivery.act(step, intent, CountingGuard())
+    async with asyncio.timeout(20):
+        while not (seen := await world.delivery.observe(step, intent)).withdrawable:
+            assert seen.seen is Seen.RUNNING
+            await asyncio.sleep(0.1)
+    assert seen.seen is Seen.STUCK
+    refusing = CountingGuard(StoppedError("sent away"))
+    with pytest.raises(StoppedError):
+        await world.delivery.withdraw(step, intent, refusing)
+    guard = CountingGuard()
+    await world.delivery.withdraw(step, intent, guard)
+    await world.delivery.withdraw(step, intent, guard)
+    assert guard.asked == 1
+    assert not (await world.delivery.observe(step, intent)).withdrawable
+    await world.go_on()
+    assert (await world.delivery.observe(step, intent)).seen is Seen.FAILED
+    state = await world.delivery.look(intention.target)
+    assert state.current is not None
+    assert state.current.key == intention.suspect.key
+
+
+async def test_where_nothing_waits_nothing_is_withdrawn(world: World) -> None:
+    step, intention = await world.effect()
+    intent = await world.delivery.intend(step, intention)
+    guard = CountingGuard()
+    await world.delivery.withdraw(step, intent, guard)
+    await world.delivery.act(step, intent, CountingGuard())
+    await world.go_on()
+    await world.delivery.withdraw(step, intent, guard)
+    assert guard.asked == 0
+    assert (await world.delivery.observe(step, intent)).seen is Seen.DONE
 
 
 async def test_what_somebody_else_did_in_between_is_foreign_and_stops_the_act(world: World) -> None:

@@ -7,6 +7,7 @@ people and pipelines would. It judges nothing: assertions are the tests' own.
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from urllib.parse import quote
 import aiohttp
 import yaml
 
+from tests.real.lab.addresses import LOOPBACK, Port
 from tests.real.lab.api import Answer, ApiError, HttpApi
 from tests.real.lab.images import ERRORS, READY, VERSION, Registry, build_image
 from tests.real.lab.outages import process_id, wanted_back
@@ -432,6 +434,22 @@ class LabClient:
 
         await until(started, 20, what=f"{server} to be started again")
 
+    async def forget(self) -> None:
+        """Empty Redis, and give the repo-server another disk: what Argo CD rendered and cloned is gone. Both answer again after it."""
+        reader, writer = await asyncio.open_connection(LOOPBACK, Port.REDIS.value)
+        writer.write(b"FLUSHALL\r\n")
+        assert (await reader.readline()).startswith(b"+OK")
+        writer.close()
+        self.kill("argocd-repo-server")
+        _empty(self.lab.work / "argocd/tmp/_argocd-repo")
+        await self.start_again("argocd-repo-server")
+
+        async def answers() -> bool:
+            async with aiohttp.ClientSession() as session, session.get(f"{Port.REPO_SERVER_METRICS.url}/healthz") as response:
+                return response.status == 200
+
+        await until(answers, what="argocd-repo-server to answer")
+
     def _pid(self, server: str) -> int:
         return int(_read(process_id(self.lab.work, server)) or self.lab.pids[server])
 
@@ -449,6 +467,11 @@ def _write_rules(file: Path, groups: list[Mapping[str, Any]]) -> None:
         file.write_text(yaml.safe_dump({"groups": [dict(group) for group in groups]}, sort_keys=False))
     else:
         file.unlink(missing_ok=True)
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
 
 
 def _form(text: str) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from integrations.delivery.argocd import reading
-from integrations.delivery.argocd.client import ServerRefusedError
 from integrations.delivery.argocd.facts import Looked
 from integrations.delivery.argocd.steps import commands, judging
 from integrations.delivery.argocd.steps.names import CLEAR
@@ -14,8 +13,6 @@ from service.domain.keys import TargetState
 from service.domain.model import Json, Release
 from service.domain.planning.plan import Step
 from service.domain.ports import Guard, Intention, Observation, Seen
-
-NO_OPERATION = "No operation is in progress"
 
 
 def plan(state: TargetState, suspect: Release) -> Step:
@@ -54,7 +51,7 @@ class ClearSlot(ArgoStep):
             if running.phase != "Terminating" and not asked:
                 free = judging.clearable(looked.app, intent["suspect_revisions"], looked.me, self.t.clock.now())
                 judging.refuse_when(not free, judging.slot_says(looked.app, looked.me))
-                asked = await self._terminate(looked, guard)
+                asked = await self.t.terminate(looked, guard)
             if self.t.clock.now() >= until:
                 raise RefusedError(f"the operation of {running.by.name} does not end ({running.phase} {running.says})".rstrip())
             await self.t.clock.sleep(POLL)
@@ -70,13 +67,3 @@ class ClearSlot(ArgoStep):
         if judging.clearable(looked.app, intent["suspect_revisions"], looked.me, self.t.clock.now()):
             return self.t.not_seen(intent, "the operation still runs")
         return Observation(seen=Seen.FOREIGN, says=judging.slot_says(looked.app, looked.me))
-
-    async def _terminate(self, looked: Looked, guard: Guard) -> bool:
-        """Whether the server took the request; it refuses while the controller has not picked the operation up, or when it just ended."""
-        try:
-            await self.t.client.terminate(looked.ref, guard)
-        except ServerRefusedError as error:
-            if NO_OPERATION in error.words:
-                return False
-            raise
-        return True

@@ -19,6 +19,12 @@ def action(ref: AppRef, on: ObjectRef, name: str) -> str:
     return argocd(ref, "actions", "run", then=(name, "--group", on.group, "--kind", on.kind, *there, "--resource-name", on.name))
 
 
+def take_operation_away(namespace: str, name: str) -> str:
+    """`kubectl patch`: Argo CD's own API cannot end an operation that its controller has not picked up (contract 3.6)."""
+    body = json.dumps([{"op": "remove", "path": "/operation"}])
+    return shlex.join(["kubectl", "--namespace", namespace, "patch", f"applications.argoproj.io/{name}", "--type", "json", "--patch", body])
+
+
 def patch(ref: AppRef, kind: str, body: Json) -> str:
     """`argocd app patch` with a JSON or merge patch."""
     return argocd(ref, "patch", then=("--type", kind, "--patch", json.dumps(body)))

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from integrations.delivery.argocd import reading
-from integrations.delivery.argocd.client import ServerRefusedError
 from integrations.delivery.argocd.facts import Looked
 from integrations.delivery.argocd.steps import commands, judging
 from integrations.delivery.argocd.steps.names import RETURN, SYNC
@@ -15,8 +14,6 @@ from service.domain.keys import TargetState
 from service.domain.model import Json, Release, release_key
 from service.domain.planning.plan import Step
 from service.domain.ports import Guard, Intention
-
-NO_OPERATION = "No operation is in progress"
 
 
 def plan(state: TargetState, live: Release) -> Step:
@@ -62,7 +59,7 @@ class ReturnToRelease(RollBack):
             if not self.passes_over(reading.part(looked.app, "operation"), intent):
                 break
             if not asked:
-                asked = await self._terminate(looked, guard)
+                asked = await self.t.terminate(looked, guard)
             judging.refuse_when(self.t.clock.now() >= until, "our own sync does not end")
             await self.t.clock.sleep(POLL)
         await super().act(intent, guard)
@@ -74,15 +71,6 @@ class ReturnToRelease(RollBack):
     def passes_over_entry(self, entry: reading.Body, intent: Intent) -> bool:
         """What that sync deployed."""
         return judging.is_by(reading.part(entry, "initiatedBy"), intent) and release_key(reading.sources_of(entry)) == intent["synced"]
-
-    async def _terminate(self, looked: Looked, guard: Guard) -> bool:
-        try:
-            await self.t.client.terminate(looked.ref, guard)
-        except ServerRefusedError as error:
-            if NO_OPERATION in error.words:  # not picked up yet, or just ended
-                return False
-            raise
-        return True
 
 
 def _carries(operation: reading.Body, intent: Intent) -> bool:

@@ -92,14 +92,27 @@ class RollBack(ArgoStep):
         return False
 
     async def see(self, intent: Intent) -> Observation:
-        observation, again_in = self._rollback_seen(await self.t.get(intent), intent, certain=False)
+        looked = await self.t.get(intent)
+        observation, again_in = self._rollback_seen(looked, intent, certain=False)
         if again_in:
             await self.t.clock.sleep(again_in)
             looked = await self.t.get(intent)
             observation, _ = self._rollback_seen(looked, intent, certain=True)
             if observation.seen is Seen.STUCK and reading.BLOCKED in observation.says:
                 return replace(observation, says=f"{observation.says}{await self._opens(looked)}")
+        if observation.seen is Seen.STUCK and not observation.details["phase"]:
+            about = reading.part(looked.app, "metadata")
+            command = commands.take_operation_away(reading.text(about.get("namespace")), reading.text(about.get("name")))
+            return replace(observation, says=f"{observation.says}; {command} takes it away")
         return observation
+
+    async def withdraw(self, intent: Intent, guard: Guard) -> None:
+        """Argo CD ends it only when the window opens, but then it ends it, instead of running it (recording 08)."""
+        looked = await self.t.get(intent)
+        operation, state = reading.part(looked.app, "operation"), reading.part(looked.app, "status", "operationState")
+        waits = bool(operation) and self.is_own(operation, intent) and reading.BLOCKED in reading.said(state.get("message"))
+        if waits and reading.text(state.get("phase")) == "Running":
+            await self.t.terminate(looked, guard)
 
     async def _opens(self, looked: Looked) -> str:
         """When it will fire, for whoever is told; "" when nobody knows."""
@@ -142,11 +155,15 @@ class RollBack(ArgoStep):
         if not phase:
             late = self.t.clock.now() > judging.intended_at(intent) + SETTLED_AFTER
             told = f"the {self.noun} is accepted"
-            told += " and nobody picks it up: it cannot be ended and would fire later" if late else ""
+            told += " and nobody picks it up: it would fire when the application controller is back, and Argo CD cannot end it before" if late else ""
             return Observation(seen=Seen.STUCK if late else Seen.RUNNING, says=told, details=details), 0.0
+        if reading.BLOCKED in says and phase == "Terminating":
+            told = f"{says}: it was told to end, does not fire, and is gone when the window opens"
+            return Observation(seen=Seen.STUCK, says=told, details=details), 0.0
         if reading.BLOCKED in says:
-            told = f"{says}: it cannot be ended and fires when the window opens"
-            return Observation(seen=Seen.STUCK if certain else Seen.RUNNING, says=told, details=details), 0.0 if certain else BLOCKED_LOOK
+            seen = Seen.STUCK if certain else Seen.RUNNING
+            told = f"{says}: left alone it would fire when the window opens"
+            return Observation(seen=seen, says=told, details=details, withdrawable=certain), 0.0 if certain else BLOCKED_LOOK
         return Observation(seen=Seen.RUNNING, says=f"the {self.noun} is {phase}: {says}" if says else f"the {self.noun} is {phase}", details=details), 0.0
 
     def _ended_seen(self, app: reading.Body, state: reading.Body, details: Mapping[str, Json], *, certain: bool) -> tuple[Observation, float]:

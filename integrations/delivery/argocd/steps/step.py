@@ -23,6 +23,7 @@ from service.domain.ports import Clock, Guard, Intention, Observation, Seen
 SETTLED_AFTER = timedelta(seconds=30)
 """An effect not seen this long after the last request ended never happened; one accepted and not picked up this long after its intent is stuck."""
 POLL = 0.25
+NO_OPERATION = "No operation is in progress"
 ONE_SECOND = timedelta(seconds=1)
 PATCH_TRIES = 5
 RENDER_PAUSES = (0.0, 1.0, 2.0)
@@ -75,6 +76,16 @@ class Tools:
         """Run a resource action on a Rollout of the application, in the form that the server knows."""
         old_form = await self.reader.version() < ACTIONS_V2_SINCE
         await self.client.run_action(looked.ref, rollout_node(ref), action, guard, old_form=old_form)
+
+    async def terminate(self, looked: Looked, guard: Guard) -> bool:
+        """Whether the server took the request to end the operation; it refuses while the controller has not picked that up, or when it just ended."""
+        try:
+            await self.client.terminate(looked.ref, guard)
+        except ServerRefusedError as error:
+            if NO_OPERATION in error.words:
+                return False
+            raise
+        return True
 
     def not_seen(self, intent: Intent, says: str) -> Observation:
         """Nothing of ours is seen; from `certain_at` on that means that it never happened."""
@@ -146,3 +157,7 @@ class ArgoStep(ABC):
     @abstractmethod
     async def see(self, intent: Intent) -> Observation:
         """What became of it, as seen from the application."""
+
+    async def withdraw(self, intent: Intent, guard: Guard) -> None:
+        """See to it that what waits does not happen any more; only a step that starts an operation leaves something that waits."""
+        del intent, guard

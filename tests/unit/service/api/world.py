@@ -188,6 +188,9 @@ class FakeDelivery:
         del step, intent
         return Observation(seen=Seen.DONE, says="done")
 
+    async def withdraw(self, step: Step, intent: Mapping[str, Any], guard: Guard) -> None:
+        del step, intent, guard
+
     async def targets(self) -> Listing:
         return Listing(targets=(), complete=True)
 

@@ -922,6 +922,39 @@ async def test_a_stuck_rollback_that_comes_loose_goes_on_to_be_measured(stage: S
     assert (await stage.drive()).outcome is Outcome.RECOVERED
 
 
+async def test_promise_4_what_would_fire_later_is_told_and_withdrawn_whatever_the_deadline_and_the_stop_switch_say(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["stuck"]
+    stage.delivery.withdrawable = True
+    await stage.begin()
+    row = await stage.drive(until="stuck")
+    (told,) = await stage.messages()
+    assert (told["event"], "roll_back is stuck; it is withdrawn" in told["text"], row.says) == ("stuck", True, "stuck: roll_back is stuck; it is withdrawn")
+    stage.clock.at += timedelta(hours=1)
+    await stage.switch.stop(by="user:joe", reason="freeze", at=stage.clock.now())
+    row = await stage.step()
+    assert (row.phase, row.done_at, stage.delivery.sent[-2:]) == ("stuck", None, [BACK, f"withdraw {BACK}"])
+    assert (await stage.kinds())[-2:] == ["stuck", "withdrawn"]
+    stage.delivery.fail(BACK)
+    row = await stage.drive()
+    assert (row.outcome, stage.app.live.key, stage.app.auto_sync, stage.delivery.sent.count(f"withdraw {BACK}")) == (Outcome.FAILED, made.SUSPECT.key, False, 1)
+    assert await stage.hold() is not None
+
+
+async def test_promise_4_a_withdrawal_that_fails_is_tried_again(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["stuck"]
+    stage.delivery.withdrawable = True
+    stage.delivery.trouble["withdraw"] = TemporaryError("503")
+    await stage.begin()
+    await stage.drive(until="stuck")
+    row = await stage.step()
+    assert (row.phase, row.says) == ("stuck", "stuck: roll_back is stuck; it could not be withdrawn: 503; trying again")
+    del stage.delivery.trouble["withdraw"]
+    stage.clock.pass_(seconds=6)
+    await stage.step()
+    assert stage.delivery.sent[-1] == f"withdraw {BACK}"
+    assert [one["event"] for one in await stage.messages()] == ["stuck"]
+
+
 async def test_a_rollback_that_runs_for_ever_or_cannot_be_seen_is_stuck_in_the_end(stage: Stage) -> None:
     stage.delivery.fares[BACK] = ["running"]
     await stage.begin()

@@ -151,7 +151,20 @@ async def test_a_rollback_that_nobody_picks_up_is_running_and_then_stuck(plain: 
     plain.tick(31)
     seen = await plain.argo.observe(step, intent)
     assert seen.seen is Seen.STUCK
-    assert "would fire later" in seen.says
+    assert "would fire when the application controller is back, and Argo CD cannot end it before" in seen.says
+    assert "kubectl --namespace argocd patch applications.argoproj.io/web --type json" in seen.says
+    assert not seen.withdrawable
+
+
+async def test_what_somebody_took_away_by_kubernetes_before_it_was_picked_up_never_happened(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    plain.sandbox.faults.controller_down = True
+    await plain.argo.act(step, intent, CountingGuard())
+    plain.sandbox.write_by_kubernetes("web", lambda app: app.pop("operation"))
+    seen = await plain.argo.observe(step, intent)
+    assert seen.seen is Seen.NOT_SEEN
+    assert seen.not_seen_until is not None
 
 
 async def test_a_rollback_blocked_by_a_window_is_stuck_only_after_a_second_look(plain: Stage) -> None:
@@ -165,6 +178,39 @@ async def test_a_rollback_blocked_by_a_window_is_stuck_only_after_a_second_look(
     assert seen.seen is Seen.STUCK
     assert seen.says.startswith("Sync operation blocked by sync window")
     assert plain.clock.slept == [2.2]
+
+
+async def test_promise_4_a_rollback_that_a_window_blocks_is_withdrawn_and_does_not_fire_when_it_opens(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    plain.sandbox.projects.set_windows("default", [CLOSED])
+    await plain.argo.act(step, intent, CountingGuard())
+    await plain.until("web", lambda app: "blocked" in (app["status"].get("operationState") or {}).get("message", ""), "a block")
+    blocked = await plain.argo.observe(step, intent)
+    guard = CountingGuard()
+    await plain.argo.withdraw(step, intent, guard)
+    await plain.argo.withdraw(step, intent, guard)
+    ending = await plain.argo.observe(step, intent)
+    plain.sandbox.projects.set_windows("default", [])
+    await plain.until("web", lambda app: "operation" not in app, "an end")
+    ended = await plain.argo.observe(step, intent)
+
+    assert (blocked.seen, blocked.withdrawable, guard.asked) == (Seen.STUCK, True, 1)
+    assert (ending.seen, ending.withdrawable, "does not fire" in ending.says) == (Seen.STUCK, False, True)
+    assert (ended.seen, ended.says) == (Seen.FAILED, "Argo CD ended the rollback as Failed: Operation terminated")
+    assert len((await plain.raw("web"))["status"]["history"]) == 2
+
+
+async def test_promise_5_somebody_elses_operation_behind_the_window_is_not_withdrawn(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    intent = await plain.argo.intend(step, intention)
+    plain.sandbox.projects.set_windows("default", [CLOSED])
+    await plain.person("POST", "/applications/web/rollback", {"id": 0})
+    await plain.until("web", lambda app: "blocked" in (app["status"].get("operationState") or {}).get("message", ""), "a block")
+    guard = CountingGuard()
+    assert not (await plain.argo.observe(step, intent)).withdrawable
+    await plain.argo.withdraw(step, intent, guard)
+    assert guard.asked == 0
 
 
 async def test_a_running_phase_without_an_operation_is_a_corpse_and_not_running(plain: Stage) -> None:
@@ -540,7 +586,7 @@ async def test_a_rollback_that_a_window_blocks_says_when_it_will_fire(plain: Sta
     await plain.argo.act(step, intent, CountingGuard())
     await plain.until("web", lambda app: "blocked" in (app["status"].get("operationState") or {}).get("message", ""), "blocked")
     seen = await plain.argo.observe(step, intent)
-    assert (seen.seen, seen.says.endswith("fires when the window opens, at 2026-05-04 17:00:00 UTC")) == (Seen.STUCK, True)
+    assert (seen.seen, seen.says.endswith("left alone it would fire when the window opens, at 2026-05-04 17:00:00 UTC")) == (Seen.STUCK, True)
 
 
 async def test_with_git_away_a_release_that_still_renders_from_a_cache_is_rolled_back_to(plain: Stage) -> None:
