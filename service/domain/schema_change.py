@@ -40,7 +40,10 @@ def schema_change(change: SourceChange) -> SchemaChange:
     files = [MigrationFile(path=file.path, change=Change(file.change), text=file.text, why_no_text=file.why_no_text) for file in clear]
     dialect = Dialect(change.dialect) if change.dialect in set(Dialect) else Dialect.UNKNOWN
     return SchemaChange(
-        migrations=migrations, carriers=carriers, unclear=tuple(file for file in migrations if file not in clear), reading=read_range(files, dialect)
+        migrations=migrations,
+        carriers=carriers,
+        unclear=tuple(file for file in migrations if file not in clear),
+        reading=read_range(files, dialect, beside=dict(change.beside), before={file.path: file.before for file in change.files if file.before is not None}),
     )
 
 

@@ -15,9 +15,9 @@ no exception for any text. Everything that is not understood is `unknown`, never
 - Verdicts follow the statement table of the safety notes: compatible = safe; fine in shape but dependent on rows or OLD's code = warn; block = breaks.
 - No file at all reads as safe: the caller holds the proof that the difference between the two revisions was complete.
 
-Only plain SQL is read (PostgreSQL, MySQL and MariaDB, SQLite). Migrations in Python, Ruby, JavaScript, XML and so on are unknown by name of their tool; a
-reader for them produces the same `operations` that `judgement` decides about. Cost is linear in the text and bounded by `ranges.MAX_*`: 4 MB take seconds
-of CPU, so call it off the event loop.
+Read are plain SQL (PostgreSQL, MySQL and MariaDB, SQLite) and what `readers` has a reader for; other migrations are unknown by name of their tool. A reader
+produces the same `operations`, which `judgement` decides about. Cost is linear in the text and bounded by `ranges.MAX_*`: 4 MB take seconds of CPU, so call it
+off the event loop.
 """
 
 from service.domain.schema.advice import ADVICE, Advice, advice_of

@@ -1,15 +1,21 @@
 """Reads all migration files of a revision range at once and returns one reading: the package's entry point for text.
 
 It puts the files in the order of application, takes the parts that go forward, bounds the work, and runs `scanning`, `statements` and `judgement` over them,
-one judgement per migration root. Recognising paths is `layouts`. No I/O, no clock: work is bounded by size. Never raises for any text.
+one judgement per migration root; files that are no plain SQL go to the `readers` of their tool. Recognising paths is `layouts`. No I/O, no clock: work is
+bounded by size. Never raises for any text.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 
+from service.domain.schema.configuration import configured_dialect
 from service.domain.schema.judgement import Finding, Judge
 from service.domain.schema.layouts import Recognised, Role, Tool, recognise
+from service.domain.schema.operations import unknown
+from service.domain.schema.readers import READERS, Reader, Root, Step
 from service.domain.schema.reading import Change, Dialect, MigrationFile, SchemaReading, SchemaVerdict, StatementReading, worst
 from service.domain.schema.scanning import Statement, split
 from service.domain.schema.statements import MAX_GRAMMAR_CHARACTERS, Session, read
@@ -27,6 +33,11 @@ _MARKERS = {
     Tool.GENERIC: (re.compile(r"^\s*--\s*\+migrate\s+Up\b"), re.compile(r"^\s*--\s*\+migrate\s+Down\b")),  # sql-migrate
 }
 _OTHER_DELIMITER = re.compile(r"--\s*atlas:delimiter\b|--changeset\b[^\n]*\bendDelimiter:(?!;)", re.IGNORECASE)
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_PYTHON_MARKS = {
+    Tool.ALEMBIC: re.compile(r"^from\s+alembic\s+import\b|^import\s+alembic\b", re.MULTILINE),
+    Tool.DJANGO: re.compile(r"^from\s+django\.db\s+import\b[^\n]*\bmigrations\b|^from\s+django\.db\.migrations\b|\bmigrations\.Migration\b", re.MULTILINE),
+}
 _HINTS = {
     Dialect.MYSQL: re.compile(
         r"`\w|\bENGINE\s*=|\bAUTO_INCREMENT\b|\bUNSIGNED\b|\b(?:MODIFY|CHANGE)\s+COLUMN\b|\bON\s+DUPLICATE\s+KEY\b|\bFOREIGN_KEY_CHECKS\b", re.IGNORECASE
@@ -40,18 +51,24 @@ _HINTS = {
 }
 
 
-def read_range(files: Sequence[MigrationFile], dialect: Dialect) -> SchemaReading:
+def read_range(
+    files: Sequence[MigrationFile], dialect: Dialect, *, beside: Mapping[str, str] = _NOTHING, before: Mapping[str, str] = _NOTHING
+) -> SchemaReading:
     """Return what the migration files of a range leave behind for OLD, statement by statement.
 
     `files` are all migration files (`is_migration`) that differ between the two revisions, in any order. Nothing in them is executed. With
-    `Dialect.UNKNOWN` the dialect is taken from unmistakable words of the text; without any, the worst reading of all dialects stands.
+    `Dialect.UNKNOWN` the dialect is taken from the tools' own configuration, else from unmistakable words of the text; without any, the worst reading of all
+    dialects stands. `beside` are texts of unchanged files that readers need (see `beside.beside`), `before` OLD's texts of changed ones, both by path.
     """
+    around = _Around(beside, before)
+    if dialect is Dialect.UNKNOWN:
+        dialect = configured_dialect(beside)
     if dialect is not Dialect.UNKNOWN:
-        return _read_as(files, dialect, _Cutter(), sure=True)
+        return _read_as(files, dialect, _Cutter(), around, sure=True)
     hinted = _hinted_dialects(files)
     candidates = hinted if len(hinted) == 1 else _REAL_DIALECTS
     cut = _Cutter()
-    readings = [_read_as(files, candidate, cut, sure=False) for candidate in candidates]
+    readings = [_read_as(files, candidate, cut, around, sure=False) for candidate in candidates]
     return max(readings, key=lambda reading: (reading.verdict.severity, sum(one.verdict.severity for one in reading.statements)))
 
 
@@ -65,21 +82,60 @@ def _hinted_dialects(files: Iterable[MigrationFile]) -> tuple[Dialect, ...]:
     return tuple(dialect for dialect, hint in _HINTS.items() if any(hint.search(text) for text in texts))
 
 
-def _read_as(files: Sequence[MigrationFile], dialect: Dialect, cut: "_Cutter", *, sure: bool) -> SchemaReading:
-    placed = sorted(((recognise(file.path), file) for file in files), key=lambda pair: _order(*pair))
+def _read_as(files: Sequence[MigrationFile], dialect: Dialect, cut: "_Cutter", around: "_Around", *, sure: bool) -> SchemaReading:
+    placed = sorted(((_recognised(file), file) for file in files), key=lambda pair: _order(*pair))
     has_forward = any(found is None or found.role is Role.FORWARD for found, _ in placed)
     statements: list[StatementReading] = []
     budget = _Budget()
-    for _, group in groupby(placed, key=lambda pair: _root(*pair)):
+    for folder, group in groupby(placed, key=lambda pair: _root(*pair)):
+        of_root = list(group)
+        readers = _readers(folder, dialect, [file for _, file in of_root], {found.tool for found, _ in of_root if found}, around)
         judge, sessions = Judge(dialect), [Session.of(dialect, grammar_characters=budget.grammar_characters)]
-        findings: list[tuple[MigrationFile, Statement | None, Finding]] = []
-        for found, file in group:
-            read_of_file = _read_file(found, file, judge, sessions, budget, cut, has_forward=has_forward, sure=sure)
-            findings += [(file, statement, finding) for statement, finding in read_of_file]
+        findings: list[tuple[MigrationFile, Step | None, Finding]] = []
+        for found, file in _in_order(of_root, readers):
+            reader = readers.get(found.tool) if found else None
+            read_of_file = _read_file(found, file, reader, judge, sessions, budget, cut, has_forward=has_forward, sure=sure)
+            findings += [(file, step, finding) for step, finding in read_of_file]
         # Only now: later statements of the same root may have changed earlier findings.
-        statements += [_reading(file, statement, finding) for file, statement, finding in findings]
+        statements += [_reading(file, step, finding) for file, step, finding in findings]
     frozen = tuple(statements)
     return SchemaReading(dialect=dialect, statements=frozen, verdict=worst(frozen))
+
+
+def _recognised(file: MigrationFile) -> Recognised | None:
+    """What a file is by its path; which of the tools that write Python it belongs to stands in its text."""
+    found = recognise(file.path)
+    if found is None or found.role is not Role.FORWARD or not file.path.endswith(".py") or file.text is None:
+        return found
+    says = [tool for tool, mark in _PYTHON_MARKS.items() if mark.search(file.text)]
+    return Recognised(says[0], found.role, found.root) if len(says) == 1 else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """Texts by path: unchanged files that readers need, and OLD's of changed ones."""
+
+    beside: Mapping[str, str]
+    before: Mapping[str, str]
+
+
+def _readers(folder: str, dialect: Dialect, files: Sequence[MigrationFile], tools: Iterable[Tool], around: "_Around") -> dict[Tool, Reader]:
+    texts = {file.path: file.text for file in files if file.text is not None and len(file.text) <= MAX_FILE_CHARACTERS}
+    root = Root(folder=folder, dialect=dialect, files=texts, beside=around.beside, before=around.before)
+    return {tool: READERS[tool](root) for tool in tools if tool in READERS}
+
+
+def _in_order(placed: Sequence[tuple[Recognised | None, MigrationFile]], readers: Mapping[Tool, Reader]) -> list[tuple[Recognised | None, MigrationFile]]:
+    """Put the files of tools that know a better order than the names' into it, behind the others."""
+    by_path = {file.path: (found, file) for found, file in placed}
+    of_reader: dict[Tool, list[str]] = {}
+    others = []
+    for found, file in placed:
+        if found is not None and found.tool in readers and file.text is not None and file.change is Change.ADDED and found.role is Role.FORWARD:
+            of_reader.setdefault(found.tool, []).append(file.path)
+        else:
+            others.append((found, file))
+    return [*others, *(by_path[path] for tool, paths in of_reader.items() for path in readers[tool].order(paths))]
 
 
 class _Cutter:
@@ -119,6 +175,7 @@ def _order(found: Recognised | None, file: MigrationFile) -> tuple[str, bool, li
 def _read_file(
     found: Recognised | None,
     file: MigrationFile,
+    reader: Reader | None,
     judge: Judge,
     sessions: list[Session],
     budget: _Budget,
@@ -126,8 +183,9 @@ def _read_file(
     *,
     has_forward: bool,
     sure: bool,
-) -> Iterable[tuple[Statement | None, Finding]]:
-    whole = _judge_file(found, file, has_forward=has_forward)
+) -> Iterable[tuple[Step | None, Finding]]:
+    plain = file.path.lower().endswith(".sql")
+    whole = _judge_file(found, file, has_forward=has_forward, can_be_read=plain or reader is not None)
     if whole is not None:
         yield None, whole
         return
@@ -139,19 +197,22 @@ def _read_file(
     if len(text) > MAX_FILE_CHARACTERS or budget.characters < 0:
         yield None, _unknown("too_large", f"is too large to be read ({len(text)} characters)", "a person reads it, or it is split")
         return
-    if "\0" in text or _OTHER_DELIMITER.search(text):
-        yield None, _unknown("not_understood", "is binary or cuts its statements in its own way", "a person reads it")
-        return
     dialect = sessions[0].dialect
-    text = _forward_part(text.removeprefix("\ufeff").replace("\r\n", "\n"), found)
-    statements = cut(text, dialect)
-    if not sure and any([one.text for one in cut(text, other)] != [one.text for one in statements] for other in _REAL_DIALECTS if other is not dialect):
-        yield None, _unknown("dialect_not_known", "reads differently in different databases", "the target declares its database dialect")
-        return
     # Tools differ in whether one connection runs all files: a schema left set by an earlier one may or may not hold here.
     session = Session.of(dialect, moved=any(one.moved for one in sessions), grammar_characters=budget.grammar_characters)
     sessions.append(session)
-    for statement in statements:
+
+    def sql(part: str, line: int) -> Iterable[Step]:
+        yield from _sql(part, line, session, cut, sure=sure)
+
+    if plain:
+        if "\0" in text or _OTHER_DELIMITER.search(text):
+            yield None, _unknown("not_understood", "is binary or cuts its statements in its own way", "a person reads it")
+            return
+        steps = sql(_forward_part(text.removeprefix("\ufeff").replace("\r\n", "\n"), found), 1)
+    else:
+        steps = reader.read(file.path, sql) if reader is not None else ()
+    for step in steps:
         if budget.statements <= 0:
             yield (
                 None,
@@ -160,15 +221,24 @@ def _read_file(
                 ),
             )
             return
-        operations = read(statement, session)
-        budget.statements -= len(operations)
-        for operation in operations:
-            yield statement, judge.judge(operation)
+        budget.statements -= 1
+        yield step, judge.judge(step.operation)
 
 
-def _judge_file(found: Recognised | None, file: MigrationFile, *, has_forward: bool) -> Finding | None:
+def _sql(text: str, line: int, session: Session, cut: "_Cutter", *, sure: bool) -> Iterable[Step]:
+    """The operations of a text; `line` is where it begins in its file. With the dialect not sure, only what all of them cut alike is read."""
+    dialect = session.dialect
+    statements = cut(text, dialect)
+    if not sure and any([one.text for one in cut(text, other)] != [one.text for one in statements] for other in _REAL_DIALECTS if other is not dialect):
+        yield Step(0, "", unknown("dialect_not_known", "reads differently in different databases", "the target declares its database dialect"))
+        return
+    for statement in statements:
+        for operation in read(statement, session):
+            yield Step(line + statement.line - 1, statement.text, operation)
+
+
+def _judge_file(found: Recognised | None, file: MigrationFile, *, has_forward: bool, can_be_read: bool) -> Finding | None:
     """Return the finding for a file whose statements are not read, None for one whose are."""
-    name = file.path.rsplit("/", 1)[-1]
     tool = found.tool.value if found else "an unknown tool"
     if found and found.role is Role.SNAPSHOT:
         if has_forward:
@@ -190,7 +260,7 @@ def _judge_file(found: Recognised | None, file: MigrationFile, *, has_forward: b
         )
     if found and found.role is Role.BACKWARD:
         return Finding("undo_changed", SchemaVerdict.SAFE, "added undo or check script, never applied going forward")
-    if not name.lower().endswith(".sql"):
+    if not can_be_read:
         return _unknown("not_plain_sql", f"is a migration of {tool} that is not plain SQL", _ASK_FOR_SQL)
     return None
 
@@ -219,13 +289,13 @@ def _forward_part(text: str, found: Recognised | None) -> str:
     return "\n".join(lines)
 
 
-def _reading(file: MigrationFile, statement: Statement | None, finding: Finding) -> StatementReading:
-    shown = " ".join(statement.text[: MAX_STATEMENT_SHOWN * 4].split()) if statement else ""
+def _reading(file: MigrationFile, step: Step | None, finding: Finding) -> StatementReading:
+    shown = " ".join(step.shown[: MAX_STATEMENT_SHOWN * 4].split()) if step else ""
     if len(shown) > MAX_STATEMENT_SHOWN:
         shown = shown[: MAX_STATEMENT_SHOWN - 3] + "..."
     return StatementReading(
         path=file.path,
-        line=statement.line if statement else 0,
+        line=step.line if step else 0,
         statement=shown,
         rule=finding.rule,
         verdict=finding.verdict,

@@ -40,7 +40,7 @@ alone = Shell()
     [
         ("alter table a drop column b;", 3, 3),
         ("update a set b = 1;", 5, 5),
-        ("drop index i;", 0, 3),
+        ("alter table a alter column c drop not null;", 0, 3),
         ("create table n (a int);", 0, 0),
     ],
 )
@@ -131,8 +131,8 @@ def test_declarations_that_are_wrong_are_code_5_with_the_sentence(repository: Re
 
 
 def test_a_base_that_went_on_is_said(repository: Repository) -> None:
-    repository.commit({PATH: "drop index i;"})
-    repository.commit({"db/migrations/V3__x.sql": "drop index j;"}, "main")
+    repository.commit({PATH: "alter table a alter column c drop not null;"})
+    repository.commit({"db/migrations/V3__x.sql": "alter table a alter column d drop not null;"}, "main")
     ran = alone(*asked(repository))
     assert ran.code == 5
     assert "main is no ancestor of feature" in ran.out

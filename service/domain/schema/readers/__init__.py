@@ -1,0 +1,17 @@
+"""Readers of migrations that are no plain SQL: one file for a tool, and one line here. Each yields the same operations as SQL does.
+
+Nothing is executed and nothing is imported: Python is read as a tree, other languages by what is literal in them, markup by bounded parsers. What is computed
+when it runs is unknown, by name.
+"""
+
+from collections.abc import Mapping
+
+from service.domain.schema.layouts import Tool
+from service.domain.schema.readers.alembic import AlembicReader
+from service.domain.schema.readers.reader import Reader, Root, Sql, Step
+
+READERS: Mapping[Tool, type[Reader]] = {
+    Tool.ALEMBIC: AlembicReader,
+}
+
+__all__ = ["READERS", "Reader", "Root", "Sql", "Step"]

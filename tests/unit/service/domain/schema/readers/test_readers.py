@@ -1,0 +1,31 @@
+import pytest
+
+from service.domain.schema import Change, Dialect, MigrationFile, SchemaVerdict, Tool, read_range
+from service.domain.schema.readers import READERS
+
+HOSTILE = ("", "\0", "(" * 20_000, "{" * 20_000, "<" * 20_000, "def f(:", "import os\nos.system('true')", "é" * 1000, "- &a [*a]", "'" * 999, "\\" * 999)
+PATHS = {
+    Tool.ALEMBIC: "alembic/versions/x.py",
+    Tool.DJANGO: "shop/migrations/0001_x.py",
+    Tool.LIQUIBASE: "db/changelog/changes.xml",
+    Tool.RAILS: "db/migrate/20260101000000_x.rb",
+    Tool.KNEX: "migrations/20260101120000_x.js",
+    Tool.TYPEORM: "migrations/1700000000000-x.ts",
+    Tool.SEQUELIZE: "migrations/20260101120000-x.js",
+    Tool.ENTITY_FRAMEWORK: "Migrations/20260101_X.cs",
+}
+
+
+@pytest.mark.parametrize("tool", READERS)
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_makes_a_reader_raise_or_say_safe(tool: Tool, text: str) -> None:
+    for dialect in Dialect:
+        reading = read_range([MigrationFile(path=PATHS[tool], change=Change.ADDED, text=text)], dialect)
+        assert reading.verdict is SchemaVerdict.UNKNOWN, (tool, reading.statements)
+
+
+@pytest.mark.parametrize("tool", READERS)
+@pytest.mark.parametrize("change", [Change.MODIFIED, Change.DELETED, Change.RENAMED])
+def test_a_migration_that_was_there_before_and_changed_is_unknown(tool: Tool, change: Change) -> None:
+    reading = read_range([MigrationFile(path=PATHS[tool], change=change, text="")], Dialect.POSTGRES)
+    assert [(one.rule, one.verdict) for one in reading.statements] == [("migration_rewritten", SchemaVerdict.UNKNOWN)]
