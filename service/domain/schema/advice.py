@@ -168,13 +168,13 @@ ADVICE: Mapping[str, Advice] = {
     "type_kept": Advice("says again which type a column has", _SAFE, "The database converts nothing, or the statement would have failed.", ""),
     "type_size_changed": Advice(
         "changes a column's length or precision",
-        _UNKNOWN,
+        _WARN,
         "Whether that is wider (fine) or narrower (not) than before does not stand in the migration.",
         "Look at the old length; " + _READ_IT[0].lower() + _READ_IT[1:],
     ),
     "column_redefined": Advice(
         "writes a column's definition anew (MySQL MODIFY, CHANGE)",
-        _UNKNOWN,
+        _WARN,
         "What the definition leaves out (NOT NULL, DEFAULT, character set) is dropped, and whether it was there before does not stand in the migration.",
         "Compare it with the old definition; " + _READ_IT[0].lower() + _READ_IT[1:],
     ),
@@ -198,7 +198,10 @@ ADVICE: Mapping[str, Advice] = {
         "Let the code accept the value one release before anything writes it.",
     ),
     "index_dropped": Advice(
-        "drops an index",
+        "drops an index that does not seem to be unique", _SAFE, "No statement depends on it; the earlier code may be slow without it.", ""
+    ),
+    "unique_index_dropped": Advice(
+        "drops an index that seems to be unique",
         _WARN,
         "If it was unique and the earlier code does an upsert on it (ON CONFLICT), that fails; else it may be slow without it.",
         "Look for upserts on it, and whether the earlier code's queries need it.",

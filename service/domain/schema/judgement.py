@@ -343,10 +343,11 @@ class Judge:
             self._on_new(operation.table, finding)
             return
         if what == "index":
-            unique = name in self._unique_indexes or bool(_NAMED_UNIQUE.search(name))
-            says = f"drops index {name}, which seems to be unique" if unique else f"drops index {name}"
-            clears = "it is not unique or OLD has no ON CONFLICT / ON DUPLICATE KEY on it, and OLD is fast enough without it"
-            finding.become("index_dropped", _WARN if unique else _SAFE, says, clears)
+            if name in self._unique_indexes or _NAMED_UNIQUE.search(name):
+                clears = "it is not unique, or OLD has no ON CONFLICT / ON DUPLICATE KEY on it"
+                finding.become("unique_index_dropped", _WARN, f"drops index {name}, which seems to be unique", clears)
+            else:
+                finding.become("index_dropped", _SAFE, f"drops index {name}")
         elif what == "function" and operation.signature == () and self._dropped_triggers:
             finding.become(
                 "trigger_function_dropped",

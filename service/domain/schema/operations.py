@@ -50,10 +50,17 @@ class Conversion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnType:
-    """A column's type: `name` in lower case as a person would write it, whether it carries a length or precision, and how values are converted to it."""
+    """A column's type: `name` in lower case as a person would write it, whether it carries a length or precision, and how values are converted to it.
+
+    `length` is the first number in its parentheses, `scale` the second, `values` the labels of a MySQL ENUM or SET; None and () where they are not known.
+    """
 
     name: str
     bounded: bool = False
+    length: int | None = None
+    scale: int | None = None
+    values: tuple[str, ...] = ()
+    unsigned: bool = False
     user_defined: bool = False
     conversion: Conversion = Conversion.NONE
 
@@ -80,7 +87,9 @@ class Operation:
     `table` and `name` (column, constraint or object) are normalised; `to` is the new name of a rename. `what` is the kind of object or the verb of a write.
     `guarded` means IF EXISTS or IF NOT EXISTS: then creating proves nothing new (care A8). `columns` are the columns of a constraint or those a write sets.
     `reads` are tables that a write or CREATE TABLE AS takes rows from; `shortens` are columns whose length a write handles;
-    `never_null` are columns that a CHECK forbids to be NULL. `whole` is a write without condition, a strict domain, or an identity OLD may not write itself;
+    `never_null` are columns that a CHECK forbids to be NULL, `never_all_null` sets of columns of which it wants one to be filled.
+    `definition` are the columns of a new table, None where they are not in the text.
+    `whole` is a write without condition, a strict domain, or an identity OLD may not write itself;
     `upsert` a write that also overwrites rows, or a key for which two NULLs collide. `signature` are the types of a routine's parameters, if given.
     `rule`, `verdict`, `says`, `clears` are the reader's own finding for NOTE, CHANGE_TABLE and CHANGE_OBJECT, where the text alone decides.
     """
@@ -101,6 +110,8 @@ class Operation:
     reads: frozenset[str] = frozenset()
     shortens: frozenset[str] = frozenset()
     never_null: frozenset[str] = frozenset()
+    never_all_null: frozenset[frozenset[str]] = frozenset()
+    definition: tuple[tuple[str, Column], ...] | None = None
     rule: str = ""
     verdict: SchemaVerdict = SchemaVerdict.UNKNOWN
     says: str = ""

@@ -12,13 +12,14 @@ from itertools import groupby
 from types import MappingProxyType
 
 from service.domain.schema.configuration import configured_dialect
+from service.domain.schema.cursor import MAX_GRAMMAR_CHARACTERS, Session
 from service.domain.schema.judgement import Finding, Judge
 from service.domain.schema.layouts import Recognised, Role, Tool, recognise
 from service.domain.schema.operations import unknown
 from service.domain.schema.readers import READERS, Reader, Root, Step
 from service.domain.schema.reading import Change, Dialect, MigrationFile, SchemaReading, SchemaVerdict, StatementReading, worst
 from service.domain.schema.scanning import Statement, split
-from service.domain.schema.statements import MAX_GRAMMAR_CHARACTERS, Session, read
+from service.domain.schema.statements import read
 
 MAX_FILE_CHARACTERS = 1_000_000
 MAX_RANGE_CHARACTERS = 4_000_000

@@ -19,11 +19,8 @@ class Token(NamedTuple):
     text: str
     start: int
     end: int
-
-    @property
-    def word(self) -> str:
-        """The upper-cased word, empty for anything that is not a bare word, so that a quoted "DROP" is never a keyword."""
-        return self.text.upper() if self.kind == "word" else ""
+    word: str = ""
+    """The upper-cased word, empty for anything that is not a bare word, so that a quoted "DROP" is never a keyword."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +153,7 @@ def split(text: str, dialect: Dialect) -> list[Statement]:
                     close()
                 continue
             body = _depth_of_body(tokens, word, body, dialect)
-        tokens.append(Token(kind, value, start, at))
+        tokens.append(Token(kind, value, start, at, value.upper() if kind == "word" else ""))
     trouble = trouble or ("a comment is not closed" if executing else "")
     close()
     return statements

@@ -6,20 +6,19 @@ beyond what the text alone decides (a NOTE with its own verdict); the rest is `j
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 
+from service.domain.schema.cursor import Cursor, Session, identifier, parts_of
 from service.domain.schema.operations import Kind, Operation, unknown
 from service.domain.schema.reading import Dialect, SchemaVerdict
 from service.domain.schema.scanning import Statement, Token
 
 _SAFE, _WARN, _BREAKS, _UNKNOWN = SchemaVerdict.SAFE, SchemaVerdict.WARN, SchemaVerdict.BREAKS, SchemaVerdict.UNKNOWN
-_DEFAULT_SCHEMA = {Dialect.POSTGRES: "public", Dialect.SQLITE: "main", Dialect.MYSQL: ""}
 _READ_BY_A_PERSON = "a person reads the statement and confirms that OLD still runs, or it is rewritten as plain DDL"
 # sqlglot tries alternatives at brackets and at some words, and its time doubles or triples with each level: `char(char(...` eleven deep takes half a second.
 _MAX_PARENTHESES, _MAX_BRACKETS, _MAX_CASES, _MAX_IFS = 6, 4, 12, 3
 _MAX_NESTED_WRITES = 20
-MAX_GRAMMAR_CHARACTERS = 400_000
 _MAX_ACTIONS = 200
 # The second half are words, not calls, that a parenthesis may follow.
 _HARMLESS_CALLS = frozenset(
@@ -75,144 +74,11 @@ _TYPE_ALIASES = {
 }
 
 
-@dataclass(slots=True)
-class Session:
-    """What earlier statements of the same file set: the schema that unqualified names mean, the one to return to when the transaction ends, temporary tables.
-
-    `grammar_characters` is what sqlglot may still be given, shared by all files of a range: it reads some hundred kilobytes a second.
-    """
-
-    dialect: Dialect
-    schema: str
-    after_transaction: str | None = None
-    temporary: set[str] = field(default_factory=set)
-    grammar_characters: list[int] = field(default_factory=lambda: [MAX_GRAMMAR_CHARACTERS])
-
-    @classmethod
-    def of(cls, dialect: Dialect, *, moved: bool = False, grammar_characters: list[int] | None = None) -> "Session":
-        """Return the session that a file starts with. `moved`: an earlier file left another schema set, so unqualified names meet no qualified one."""
-        schema = "?" if moved else _DEFAULT_SCHEMA[dialect]
-        return cls(dialect, schema) if grammar_characters is None else cls(dialect, schema, grammar_characters=grammar_characters)
-
-    @property
-    def moved(self) -> bool:
-        """Whether unqualified names no longer mean the default schema."""
-        return self.schema != _DEFAULT_SCHEMA[self.dialect]
-
-    def point(self, schema: str, *, local: bool = False) -> None:
-        """Let unqualified names mean another schema; `local` until the transaction ends."""
-        if local and self.after_transaction is None:
-            self.after_transaction = self.schema
-        self.schema = _DEFAULT_SCHEMA[self.dialect] if schema in {"$user", "default"} else schema
-
-    def end_transaction(self) -> None:
-        """Forget what held for the transaction only."""
-        if self.after_transaction is not None:
-            self.schema, self.after_transaction = self.after_transaction, None
-
-
-class _Cursor:
-    """A place in a statement's tokens."""
-
-    def __init__(self, tokens: Sequence[Token], session: Session, at: int = 0) -> None:
-        self.tokens = tokens
-        self.session = session
-        self.at = at
-
-    def word(self, ahead: int = 0) -> str:
-        index = self.at + ahead
-        return self.tokens[index].word if index < len(self.tokens) else ""
-
-    def mark(self, ahead: int = 0) -> str:
-        index = self.at + ahead
-        return self.tokens[index].text if index < len(self.tokens) and self.tokens[index].kind == "mark" else ""
-
-    @property
-    def done(self) -> bool:
-        return self.at >= len(self.tokens)
-
-    def take(self, *words: str) -> bool:
-        """Go past the words if exactly these come next."""
-        if any(self.word(ahead) != word for ahead, word in enumerate(words)):
-            return False
-        self.at += len(words)
-        return True
-
-    def take_one(self, *words: str) -> str:
-        """Go past one of the words and return it, empty if none comes next."""
-        if self.word() in words and self.word():
-            self.at += 1
-            return self.tokens[self.at - 1].word
-        return ""
-
-    def take_mark(self, mark: str) -> bool:
-        if self.mark() != mark:
-            return False
-        self.at += 1
-        return True
-
-    def identifier(self) -> str | None:
-        """Return the next name as the database compares columns, None if no name comes next."""
-        if self.done or self.tokens[self.at].kind not in {"word", "quoted"}:
-            return None
-        self.at += 1
-        return identifier(self.tokens[self.at - 1], self.session.dialect)
-
-    def qualified(self) -> str | None:
-        """Return the next, possibly qualified name of a table or object; the default schema is left off so that both spellings meet."""
-        parts: list[str] = []
-        while True:
-            if self.done or self.tokens[self.at].kind not in {"word", "quoted"}:
-                return None
-            parts.append(identifier(self.tokens[self.at], self.session.dialect, of_table=True))
-            self.at += 1
-            if not self.take_mark("."):
-                break
-        return self.session_name(parts)
-
-    def session_name(self, parts: list[str]) -> str:
-        if len(parts) == 1 and parts[0] in self.session.temporary:
-            return f"(temporary) {parts[0]}"
-        schema = parts[-2] if len(parts) > 1 else self.session.schema
-        return parts[-1] if schema == _DEFAULT_SCHEMA[self.session.dialect] else f"{schema}.{parts[-1]}"
-
-    def skip_parentheses(self) -> bool:
-        """Go past a balanced group if one comes next."""
-        if self.mark() != "(":
-            return False
-        depth = 0
-        while not self.done:
-            depth += (self.mark() == "(") - (self.mark() == ")")
-            self.at += 1
-            if not depth:
-                return True
-        return False
-
-    def guard(self) -> bool:
-        """Go past IF EXISTS or IF NOT EXISTS."""
-        return self.take("IF", "EXISTS") or self.take("IF", "NOT", "EXISTS")
-
-    def rest(self) -> list[str]:
-        return [token.word for token in self.tokens[self.at :]]
-
-
-def identifier(token: Token, dialect: Dialect, *, of_table: bool = False) -> str:
-    """Return a name as the database compares it. MySQL compares table names by case on most servers, so case there is kept: two spellings never meet."""
-    if token.kind == "quoted":
-        mark = token.text[0]
-        text = token.text[1:-1] if mark == "[" else token.text[1:-1].replace(mark * 2, mark)
-    else:
-        text = token.text
-    if dialect is Dialect.POSTGRES:
-        return text if token.kind == "quoted" else text.lower()
-    return text if of_table and dialect is Dialect.MYSQL else text.lower()
-
-
 def read(statement: Statement, session: Session) -> list[Operation]:
     """Return the operations of one statement, never none: what is not understood is a NOTE with the verdict unknown. May change the session."""
     if statement.trouble:
         return [unknown("not_understood", f"cannot be read: {statement.trouble}", _READ_BY_A_PERSON)]
-    cursor = _Cursor(statement.tokens, session)
+    cursor = Cursor(statement.tokens, session)
     reader = _READERS.get(cursor.word())
     operations = reader(cursor, statement) if reader else None
     if operations:
@@ -230,33 +96,33 @@ def _harmless(says: str = "changes no schema and no data") -> list[Operation]:
     return _note("no_schema_change", _SAFE, says)
 
 
-def _never_read(rule: str, says: str) -> Callable[[_Cursor, Statement], list[Operation]]:
-    def answer(_cursor: _Cursor, _statement: Statement) -> list[Operation]:
+def _never_read(rule: str, says: str) -> Callable[[Cursor, Statement], list[Operation]]:
+    def answer(_cursor: Cursor, _statement: Statement) -> list[Operation]:
         return [unknown(rule, says, _READ_BY_A_PERSON)]
 
     return answer
 
 
-def _always_harmless(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _always_harmless(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     return _harmless() if _LOST_WORDS.isdisjoint(cursor.rest()[1:]) else None
 
 
-def _transaction(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _transaction(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     if cursor.word() in {"COMMIT", "END"}:
         cursor.session.end_transaction()
     return _harmless() if all(word in _TRANSACTION_WORDS for word in cursor.rest()[1:]) else None
 
 
-def _reset(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _reset(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.session.point("default")
     return _harmless("resets something of its own session")
 
 
-def _savepoint(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _savepoint(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     return _harmless() if len(cursor.tokens) <= 3 else None  # noqa: PLR2004  RELEASE SAVEPOINT name
 
 
-def _set(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
+def _set(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     if not _LOST_WORDS.isdisjoint(cursor.rest()):
         return None
@@ -278,31 +144,31 @@ def _set(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
     return _harmless("sets something for its own session")
 
 
-def _use(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _use(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     if len(cursor.tokens) != 2:  # noqa: PLR2004  USE name
         return None
     cursor.session.point(identifier(cursor.tokens[1], cursor.session.dialect, of_table=True))
     return _harmless("sets which database unqualified names mean")
 
 
-def _pragma(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _pragma(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     return _harmless() if cursor.word(1) in _HARMLESS_PRAGMAS else None
 
 
-def _comment_on(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _comment_on(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     ends = cursor.tokens[-1].kind == "string" or cursor.tokens[-1].word == "NULL"
     return _harmless("changes a comment") if cursor.word(1) == "ON" and ends and cursor.rest()[-2:-1] == ["IS"] else None
 
 
-def _grant(_cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _grant(_cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     return _note("right_granted", _SAFE, "grants rights")
 
 
-def _revoke(_cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _revoke(_cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     return _note("right_revoked", _BREAKS, "revokes rights", "OLD's role is shown to keep every right that it used")
 
 
-def _select(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
+def _select(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     words = cursor.rest()
     if "INTO" in words or "PROCEDURE" in words or "OUTFILE" in words:
         return None
@@ -322,7 +188,7 @@ def _select(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
 # --- rows ----------------------------------------------------------------------------------------------------------------------------------------
 
 
-def _insert(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _insert(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     verb = cursor.word().lower()
     cursor.at += 1
     replaces = verb == "replace"
@@ -337,7 +203,7 @@ def _insert(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     return [write]
 
 
-def _update(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _update(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     while cursor.take_one("ONLY", "LOW_PRIORITY", "IGNORE", "OR", "ROLLBACK", "ABORT", "FAIL", "REPLACE"):
         pass
@@ -359,7 +225,7 @@ def _update(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     return [write]
 
 
-def _delete(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _delete(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     while cursor.take_one("LOW_PRIORITY", "QUICK", "IGNORE"):
         pass
@@ -382,7 +248,7 @@ def _delete(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     return [write]
 
 
-def _truncate(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _truncate(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     cursor.take("TABLE")
     operations = []
@@ -397,7 +263,7 @@ def _truncate(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     return operations if set(cursor.rest()) <= {"CASCADE", "RESTRICT", "RESTART", "CONTINUE", "IDENTITY"} else None
 
 
-def _merge(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _merge(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     cursor.take("INTO")
     cursor.take("ONLY")
@@ -405,14 +271,14 @@ def _merge(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     return None if table is None else [Operation(kind=Kind.WRITE, what="merge", table=table, upsert=True)]
 
 
-def _with(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
+def _with(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     """Read the statement behind its common table expressions."""
     depth = 0
     for index in range(1, len(cursor.tokens)):
         cursor.at = index
         depth += (cursor.mark() == "(") - (cursor.mark() == ")")
         if not depth and cursor.word() in _ROW_READERS:
-            return _ROW_READERS[cursor.word()](_Cursor(cursor.tokens, cursor.session, index), statement)
+            return _ROW_READERS[cursor.word()](Cursor(cursor.tokens, cursor.session, index), statement)
     return None
 
 
@@ -428,12 +294,12 @@ def _nested_writes(statement: Statement, session: Session) -> list[Operation]:
         while end < len(tokens) and depth:
             depth += (tokens[end].text == "(") - (tokens[end].text == ")")
             end += 1
-        part = _ROW_READERS[tokens[start].word](_Cursor(tokens[start : end - 1], session), statement)
+        part = _ROW_READERS[tokens[start].word](Cursor(tokens[start : end - 1], session), statement)
         found += part or [unknown("not_understood", "changes rows inside a common table expression that is not understood", _READ_BY_A_PERSON)]
     return found
 
 
-def _columns_set(cursor: _Cursor) -> tuple[str, ...]:
+def _columns_set(cursor: Cursor) -> tuple[str, ...]:
     """Return the columns that SET assigns, empty where one is not told apart."""
     columns: list[str] = []
     while True:
@@ -460,7 +326,7 @@ def _columns_set(cursor: _Cursor) -> tuple[str, ...]:
             return tuple(columns)
 
 
-def _columns_measured(cursor: _Cursor) -> frozenset[str]:
+def _columns_measured(cursor: Cursor) -> frozenset[str]:
     """Return the names inside calls that measure or cut a text: the mark of rows being fitted to a shorter column."""
     found: set[str] = set()
     for index in range(cursor.at, len(cursor.tokens) - 2):
@@ -472,11 +338,11 @@ def _columns_measured(cursor: _Cursor) -> frozenset[str]:
     return frozenset(found)
 
 
-def _tables_read(cursor: _Cursor) -> frozenset[str]:
+def _tables_read(cursor: Cursor) -> frozenset[str]:
     found: set[str] = set()
     for index in range(cursor.at, len(cursor.tokens)):
         if cursor.tokens[index].word in {"FROM", "JOIN"}:
-            name = _Cursor(cursor.tokens, cursor.session, index + 1).qualified()
+            name = Cursor(cursor.tokens, cursor.session, index + 1).qualified()
             found.update([name] if name else [])
     return frozenset(found)
 
@@ -484,7 +350,7 @@ def _tables_read(cursor: _Cursor) -> frozenset[str]:
 # --- create ----------------------------------------------------------------------------------------------------------------------------------------
 
 
-def _create(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _create(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     replaces = cursor.take("OR", "REPLACE") or cursor.take("OR", "ALTER")
     # MySQL: DEFINER = `a`@`b`, ALGORITHM = x, SQL SECURITY x stand before the kind of object.
@@ -535,7 +401,7 @@ def _create(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
         if what == "trigger":
             table = next(
                 (
-                    _Cursor(cursor.tokens, cursor.session, at + 1).qualified() or ""
+                    Cursor(cursor.tokens, cursor.session, at + 1).qualified() or ""
                     for at in range(cursor.at, len(cursor.tokens))
                     if cursor.tokens[at].word == "ON"
                 ),
@@ -565,7 +431,7 @@ def _create(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     return None
 
 
-def _create_index(cursor: _Cursor, *, unique: bool) -> list[Operation] | None:
+def _create_index(cursor: Cursor, *, unique: bool) -> list[Operation] | None:
     cursor.take("CONCURRENTLY")
     guarded = cursor.guard()
     name = None if cursor.word() == "ON" else cursor.qualified()
@@ -585,8 +451,8 @@ def _create_index(cursor: _Cursor, *, unique: bool) -> list[Operation] | None:
     if not unique:
         return [Operation(kind=Kind.CREATE_OBJECT, what="index", name=index, table=table, guarded=guarded)]
     columns: list[str] = []
-    for part in _parts(cursor.tokens[group + 1 : cursor.at - 1]):
-        inner = _Cursor(part, cursor.session)
+    for part in parts_of(cursor.tokens[group + 1 : cursor.at - 1]):
+        inner = Cursor(part, cursor.session)
         column = inner.identifier()
         plain = column is not None and set(inner.rest()) <= {"ASC", "DESC", "NULLS", "FIRST", "LAST"}
         columns = [*columns, column] if plain and column is not None and columns is not None else columns
@@ -613,7 +479,7 @@ def _trigger_name(name: str, table: str, dialect: Dialect) -> str:
     return f"{table}.{name.rsplit('.', 1)[-1]}" if table and dialect is Dialect.POSTGRES else name
 
 
-def _create_table(cursor: _Cursor) -> list[Operation] | None:
+def _create_table(cursor: Cursor) -> list[Operation] | None:
     guarded = cursor.guard()
     if not cursor.done and {"TEMP", "TEMPORARY"} & {token.word for token in cursor.tokens[1 : cursor.at]} and cursor.mark(1) != ".":
         cursor.session.temporary.add(identifier(cursor.tokens[cursor.at], cursor.session.dialect, of_table=True))
@@ -630,12 +496,12 @@ def _create_table(cursor: _Cursor) -> list[Operation] | None:
         depth += (token.text == "(") - (token.text == ")")
         if not depth and token.word in _STRAY_WORDS and following != "(" and cursor.tokens[at - 1].word not in {"ON", "COMMIT"}:
             return None
-    reads = _tables_read(_Cursor(cursor.tokens, cursor.session, tail))
+    reads = _tables_read(Cursor(cursor.tokens, cursor.session, tail))
     created = Operation(kind=Kind.CREATE_TABLE, table=table, guarded=guarded, reads=reads)
     return [created]
 
 
-def _create_view(cursor: _Cursor, *, materialized: bool, replaces: bool) -> list[Operation] | None:
+def _create_view(cursor: Cursor, *, materialized: bool, replaces: bool) -> list[Operation] | None:
     guarded = cursor.guard()
     if (name := cursor.qualified()) is None:
         return None
@@ -646,13 +512,13 @@ def _create_view(cursor: _Cursor, *, materialized: bool, replaces: bool) -> list
     return [created]
 
 
-def _signature(cursor: _Cursor) -> tuple[str, ...] | None:
+def _signature(cursor: Cursor) -> tuple[str, ...] | None:
     """Return the types of a routine's parameters, None without a list. A parameter keeps its name: `judgement` compares ends."""
     start = cursor.at
     if not cursor.skip_parentheses():
         return None
     types = []
-    for part in _parts(cursor.tokens[start + 1 : cursor.at - 1]):
+    for part in parts_of(cursor.tokens[start + 1 : cursor.at - 1]):
         words = [_TYPE_ALIASES.get(token.word, token.word or token.text.upper()) for token in part]
         for stop in ("DEFAULT", "="):
             words = words[: words.index(stop)] if stop in words else words
@@ -663,7 +529,7 @@ def _signature(cursor: _Cursor) -> tuple[str, ...] | None:
 # --- drop and rename -----------------------------------------------------------------------------------------------------------------------------
 
 
-def _drop(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _drop(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     cursor.take("TEMPORARY")
     cursor.take("FOREIGN")
@@ -722,7 +588,7 @@ def _drop(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
     return operations if set(cursor.rest()) <= {"CASCADE", "RESTRICT", "ALGORITHM", "LOCK", "INPLACE", "COPY", "NONE", "SHARED", "DEFAULT", ""} else None
 
 
-def _rename(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
+def _rename(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     if not cursor.take_one("TABLE", "TABLES"):
         return None
@@ -740,7 +606,7 @@ def _rename(cursor: _Cursor, _statement: Statement) -> list[Operation] | None:
 # --- alter ---------------------------------------------------------------------------------------------------------------------------------------
 
 
-def _alter(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
+def _alter(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     cursor.at += 1
     cursor.take_one("ONLINE", "OFFLINE", "IGNORE", "FOREIGN")
     if cursor.take("TABLE"):
@@ -780,7 +646,7 @@ def _alter(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
     return _alter_object(cursor, what, name)
 
 
-def _alter_object(cursor: _Cursor, what: str, name: str) -> list[Operation] | None:
+def _alter_object(cursor: Cursor, what: str, name: str) -> list[Operation] | None:
     def found(rule: str, verdict: SchemaVerdict, says: str, clears: str = "") -> list[Operation]:
         return [Operation(kind=Kind.CHANGE_OBJECT, what=what, name=name, rule=rule, verdict=verdict, says=says, clears=clears)]
 
@@ -805,19 +671,19 @@ def _alter_object(cursor: _Cursor, what: str, name: str) -> list[Operation] | No
     return None
 
 
-def _alter_table(cursor: _Cursor, statement: Statement) -> list[Operation] | None:
+def _alter_table(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     cursor.guard()
     cursor.take("ONLY")
     if (table := cursor.qualified()) is None:
         return None
     cursor.take_mark("*")
     operations: list[Operation] = []
-    parts = [part for part in _parts(cursor.tokens[cursor.at :]) if part]
+    parts = [part for part in parts_of(cursor.tokens[cursor.at :]) if part]
     if len(parts) > _MAX_ACTIONS:
         return [unknown("too_large", f"changes table {table} in {len(parts)} ways, more than are read", _READ_BY_A_PERSON)]
     for part in parts:
         text = statement.text[part[0].start - statement.tokens[0].start : part[-1].end - statement.tokens[0].start]
-        found = _action(_Cursor(part, cursor.session), text, table)
+        found = _action(Cursor(part, cursor.session), text, table)
         if found is None:
             shown = " ".join(text.split())[:60]
             operations.append(unknown("not_understood", f"changes table {table} in a way that is not understood ({shown})", _READ_BY_A_PERSON))
@@ -833,21 +699,7 @@ def _placed(operation: Operation, table: str, dialect: Dialect) -> Operation:
     return replace(operation, table=operation.table or table, name=name)
 
 
-def _parts(tokens: Sequence[Token]) -> list[Sequence[Token]]:
-    """Cut at the commas outside of parentheses and brackets."""
-    parts: list[Sequence[Token]] = []
-    depth = start = 0
-    for index, token in enumerate(tokens):
-        if token.kind != "mark":
-            continue
-        depth += (token.text in "([") - (token.text in ")]")
-        if token.text == "," and not depth:
-            parts.append(tokens[start:index])
-            start = index + 1
-    return [*parts, tokens[start:]] if tokens[start:] else parts
-
-
-def _action(cursor: _Cursor, text: str, table: str) -> list[Operation] | None:
+def _action(cursor: Cursor, text: str, table: str) -> list[Operation] | None:
     """Read one action: by token patterns where sqlglot sees nothing or something else, by sqlglot otherwise."""
     by_pattern = _plain_action(cursor, table)
     if by_pattern is not None:
@@ -860,7 +712,7 @@ def _action(cursor: _Cursor, text: str, table: str) -> list[Operation] | None:
             return None
         operations: list[Operation] = []
         base = cursor.tokens[0].start
-        for part in _parts(group):
+        for part in parts_of(group):
             inner = f"ADD COLUMN {text[part[0].start - base : part[-1].end - base]}" if part else ""
             found = _by_grammar(inner, part, cursor.session) if part else None
             if found is None:
@@ -902,7 +754,7 @@ def _without_identity_options(tokens: Sequence[Token], text: str) -> str:
     return text
 
 
-def _plain_action(cursor: _Cursor, table: str) -> list[Operation] | None:
+def _plain_action(cursor: Cursor, table: str) -> list[Operation] | None:
     def found(rule: str, verdict: SchemaVerdict, says: str, clears: str = "") -> list[Operation]:
         return [Operation(kind=Kind.CHANGE_TABLE, rule=rule, verdict=verdict, says=says, clears=clears)]
 
@@ -960,7 +812,7 @@ def _plain_action(cursor: _Cursor, table: str) -> list[Operation] | None:
     return _identity_action(cursor) or _using_index(cursor, start) or (_mysql_option(cursor, start, table) if cursor.session.dialect is Dialect.MYSQL else None)
 
 
-def _rename_action(cursor: _Cursor, table: str) -> list[Operation] | None:
+def _rename_action(cursor: Cursor, table: str) -> list[Operation] | None:
     if cursor.take("CONSTRAINT") or (cursor.session.dialect is Dialect.MYSQL and cursor.take_one("INDEX", "KEY")):
         index = cursor.tokens[cursor.at - 1].word != "CONSTRAINT"
         before, parted, to = cursor.identifier(), cursor.take("TO"), cursor.identifier()
@@ -989,7 +841,7 @@ def _rename_action(cursor: _Cursor, table: str) -> list[Operation] | None:
     return [Operation(kind=Kind.RENAME_COLUMN, name=before, to=to)] if before and parted and to and cursor.done else None
 
 
-def _identity_action(cursor: _Cursor) -> list[Operation] | None:
+def _identity_action(cursor: Cursor) -> list[Operation] | None:
     start = cursor.at
     if cursor.take("ALTER"):
         cursor.take("COLUMN")
@@ -1009,7 +861,7 @@ def _identity_action(cursor: _Cursor) -> list[Operation] | None:
     return None
 
 
-def _using_index(cursor: _Cursor, start: int) -> list[Operation] | None:
+def _using_index(cursor: Cursor, start: int) -> list[Operation] | None:
     if cursor.take("ADD"):
         name = cursor.identifier() if cursor.take("CONSTRAINT") else ""
         what = "unique" if cursor.take("UNIQUE") else "primary key" if cursor.take("PRIMARY", "KEY") else ""
@@ -1019,7 +871,7 @@ def _using_index(cursor: _Cursor, start: int) -> list[Operation] | None:
     return None
 
 
-def _mysql_option(cursor: _Cursor, start: int, table: str) -> list[Operation] | None:
+def _mysql_option(cursor: Cursor, start: int, table: str) -> list[Operation] | None:
     def found(rule: str, verdict: SchemaVerdict, says: str, clears: str = "") -> list[Operation]:
         return [Operation(kind=Kind.CHANGE_TABLE, rule=rule, verdict=verdict, says=says, clears=clears)]
 
@@ -1058,7 +910,7 @@ def _mysql_option(cursor: _Cursor, start: int, table: str) -> list[Operation] | 
     return None
 
 
-_Reader = Callable[[_Cursor, Statement], list[Operation] | None]
+_Reader = Callable[[Cursor, Statement], list[Operation] | None]
 _ROW_READERS: dict[str, _Reader] = {"INSERT": _insert, "REPLACE": _insert, "UPDATE": _update, "DELETE": _delete, "MERGE": _merge, "SELECT": _select}
 _READERS: dict[str, _Reader] = {
     **_ROW_READERS,
