@@ -6,7 +6,6 @@ Known before the first write; the way that stays is taken; one observed revert e
 import asyncio
 import json
 import os
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,11 @@ import pytest
 
 from tests.real.backout import OpenShop, Serve, finding
 from tests.real.lab.client import ARGOCD_NAMESPACE, IN_CLUSTER, LabClient, until
+from tests.real.lab.owners import APPLICATIONS, apply_application, patch_application
 from tests.real.shop import Declare, Shop
 from tests.real.test_stories import AUTOMATED, QUICK, automated, footprint, marker, told
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
-
-APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{ARGOCD_NAMESPACE}/applications"
 
 
 def spec_of(shop: Shop, automated_: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,10 +31,10 @@ def spec_of(shop: Shop, automated_: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def by_application_set(**spec: Any) -> Declare:
-    """An ApplicationSet of one application."""
+    """An ApplicationSet of one application, which is labelled `env: prod`."""
 
     async def declare(shop: Shop) -> Callable[[], Awaitable[None]]:
-        template = {"metadata": {"name": shop.name}, "spec": spec_of(shop, AUTOMATED)}
+        template = {"metadata": {"name": shop.name, "labels": {"env": "prod"}}, "spec": spec_of(shop, AUTOMATED)}
         body = {"generators": [{"list": {"elements": [{"shop": shop.name}]}}], "template": template, **spec}
         admin = shop.client.argocd("admin")
         await admin.must("POST", "/api/v1/applicationsets", {"metadata": {"name": f"{shop.name}-set"}, "spec": body})
@@ -79,14 +77,8 @@ def by_flux(declared: Mapping[str, Any]) -> Declare:
 
     async def declare(shop: Shop) -> Callable[[], Awaitable[None]]:
         labels = {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
-        body = {
-            "apiVersion": "argoproj.io/v1alpha1",
-            "kind": "Application",
-            "metadata": {"name": shop.name, "namespace": ARGOCD_NAMESPACE, "labels": labels},
-            "spec": spec_of(shop, declared),
-        }
-        path = f"{APPLICATIONS}/{shop.name}?fieldManager=kustomize-controller&force=true"
-        await shop.client.kube.must("PATCH", path, json.dumps(body), content_type="application/apply-patch+yaml")
+        body = {"metadata": {"labels": labels}, "spec": spec_of(shop, declared)}
+        await apply_application(shop.client, shop.name, body, by="kustomize-controller")
 
         async def undo() -> None:
             """Nobody applies it again."""
@@ -109,7 +101,7 @@ async def until_there(shop: Shop) -> None:
 
 IGNORES_AUTO_SYNC = {"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/syncPolicy/automated/enabled"]}]}
 IGNORES_REVISION = {"ignoreApplicationDifferences": [{"jqPathExpressions": [".spec.source.targetRevision"]}]}
-ROLLING = {"strategy": {"type": "RollingSync", "rollingSync": {"steps": [{"matchExpressions": [{"key": "env", "operator": "In", "values": ["x"]}]}]}}}
+ROLLING = {"strategy": {"type": "RollingSync", "rollingSync": {"steps": [{"matchExpressions": [{"key": "env", "operator": "In", "values": ["prod"]}]}]}}}
 
 
 async def shell(commands: str, folder: Path) -> None:
@@ -154,18 +146,46 @@ async def test_what_an_application_set_would_undo_is_a_plan_for_a_person_whose_c
     await until(back, 30, what="the good release after the merge")
 
 
-async def test_an_application_set_in_rolling_order_is_never_worked_against(open_shop: OpenShop, serve: Serve) -> None:
+async def test_an_application_set_in_rolling_order_is_never_worked_against_and_deploys_the_revert_itself(
+    open_shop: OpenShop, serve: Serve, tmp_path: Path
+) -> None:
+    """The set's controller runs with `--enable-progressive-syncs`: it takes auto-sync away and syncs whatever is out of sync, rollbacks included."""
     shop = await open_shop(declare=by_application_set(**ROLLING, **IGNORES_AUTO_SYNC))
-    backout = await serve(shop, declared_sli=True)
-    await shop.release("1.1", errors=0.31)
-    await backout.until_watched(shop, "1.1")
+    good, first = await shop.running(), (await shop.history())[0][1]
+    backout = await serve(shop, "auto", delivery=QUICK)
+    bad = await shop.release("1.1", errors=0.31)
+    await until_rolled(shop, bad.config)
     before = await footprint(shop)
 
-    plan = await backout.plan(shop)
+    operation = await backout.until_ended(shop)
 
-    assert plan["way"] == "git_revert"
+    assert (operation["outcome"], operation["first_effect_at"]) == ("suggested", None), operation["says"]
+    plan = operation["plan"]
+    assert (plan["way"], plan["suspect"]["revision"], plan["goal"]["revision"]) == ("git_revert", bad.config, first)
     assert "deploys by itself in rolling order: it would sync the application again once it is out of sync" in plan["because"]
-    assert await footprint(shop) == before
+    assert (await footprint(shop), before["by Backout"], automated(await shop.application())) == (before, [], None)
+    assert {who for _, _, who in await shop.history()} == {"applicationset-controller"}
+    revert = plan["steps"][0]
+    await shell(revert["command"], tmp_path)
+    await shop.config.git("merge", "--quiet", "--no-edit", f"backout/revert-{revert['parameters']['revert'][:7]}")
+    await shop.application(refresh="normal")
+
+    async def back() -> bool:
+        return await shop.running() == good
+
+    await until(back, 60, what="the set to deploy the revert")
+    assert [who for _, _, who in await shop.history()][-1] == "applicationset-controller"
+
+
+async def until_rolled(shop: Shop, revision: str) -> None:
+    """Wait until the set holds that revision for deployed and well: before that it may ask for the same sync once more."""
+
+    async def well() -> bool:
+        found = await shop.client.argocd("admin").must("GET", f"/api/v1/applicationsets/{shop.name}-set")
+        rows = found["status"].get("applicationStatus", [])
+        return [(row["status"], row["targetRevisions"]) for row in rows] == [("Healthy", [revision])]
+
+    await until(well, what=f"the set to see {revision} well")
 
 
 async def test_under_an_application_set_that_ignores_auto_sync_a_rollback_stays_without_a_mark(client: LabClient, open_shop: OpenShop, serve: Serve) -> None:
@@ -180,8 +200,7 @@ async def test_under_an_application_set_that_ignores_auto_sync_a_rollback_stays_
     app = await shop.application(refresh="hard")
     assert (automated(app), marker(app)) == ({**AUTOMATED, "enabled": False}, "")
     assert [hold["operation"] for hold in await backout.holds(shop)] == [operation["id"]]
-    poke = {"metadata": {"labels": {"poked": "1"}}}
-    await client.kube.must("PATCH", f"{APPLICATIONS}/{shop.name}", json.dumps(poke), content_type="application/merge-patch+json")
+    await patch_application(client, shop.name, {"metadata": {"labels": {"poked": "1"}}}, by="kubectl-patch")
 
     async def taken_back() -> bool:
         return "poked" not in (await shop.application())["metadata"].get("labels", {})
@@ -298,23 +317,9 @@ async def test_a_hand_that_nobody_knew_of_takes_the_stop_back_and_backout_stops_
         fighting.cancel()
 
     assert (operation["outcome"], "it is managed elsewhere" in operation["says"]) == ("failed", True), operation["says"]
-    assert await shop.told_by("backout") == ["backout updated application spec"]
+    assert await shop.told_by("backout") == ["backout updated application spec"] * 2  # the stop, and its own mark taken off again
     app = await shop.application()
-    assert (automated(app), await shop.running()) == (AUTOMATED, bad)
+    assert (automated(app), marker(app), await shop.running()) == (AUTOMATED, "", bad)
     assert [who for _, _, who in await shop.history()] == ["", ""]
     assert [one["id"] for one in await backout.operations(shop)] == [operation["id"]]
     assert "managed elsewhere" in (await told(backout, shop, "failed"))["text"]
-
-
-async def test_a_kargo_stage_is_a_warning_that_names_what_to_pause(open_shop: OpenShop, serve: Serve) -> None:
-    shop = await open_shop()
-    stage = f"shop:{secrets.token_hex(2)}"
-    await shop.edit({"op": "add", "path": "/metadata/annotations", "value": {"kargo.akuity.io/authorized-stage": stage}})
-    backout = await serve(shop, declared_sli=True)
-    await shop.release("1.1", errors=0.31)
-    await backout.until_watched(shop, "1.1")
-
-    check = await backout.check(shop)
-
-    stays = finding(check, "rollback_will_stay")
-    assert (stays["answer"], f"auto-promotion of stage {stage}" in stays["clears"]) == ("warn", True)

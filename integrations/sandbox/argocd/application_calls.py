@@ -12,6 +12,7 @@ from integrations.sandbox.argocd import windows
 from integrations.sandbox.argocd.access import Access
 from integrations.sandbox.argocd.edge import Call
 from integrations.sandbox.argocd.lookup import Lookup
+from integrations.sandbox.argocd.managers import SERVER
 from integrations.sandbox.argocd.objects import CONTROL_PLANE, RESOURCES_FINALIZER, is_automated, is_deleting, known_spec, sources, stamp, wire
 from integrations.sandbox.argocd.operations import Machinery
 from integrations.sandbox.argocd.patching import patch
@@ -51,7 +52,7 @@ class ApplicationCalls:
         app = self._tools.applications.create(wanted["metadata"], spec)
         self._tools.events.record(app, "ResourceCreated", f"{call.caller.subject} created application", user=call.caller.subject)
         if wanted.get("operation"):
-            self._tools.applications.write(name, lambda new: new.update(operation=copy.deepcopy(wanted["operation"])))
+            self._tools.applications.write(name, lambda new: new.update(operation=copy.deepcopy(wanted["operation"])), by=SERVER)
         return wire(app)
 
     async def delete(self, call: Call) -> Json:
@@ -64,7 +65,7 @@ class ApplicationCalls:
             kept = [item for item in new["metadata"].get("finalizers", []) if item != RESOURCES_FINALIZER]
             new["metadata"]["finalizers"] = [*kept, RESOURCES_FINALIZER] if cascade else kept
 
-        self._tools.applications.write(name, change)
+        self._tools.applications.write(name, change, by=SERVER)
         self._tools.events.record(app, "ResourceDeleted", f"{call.caller.subject} deleted application", user=call.caller.subject)
         self._tools.applications.delete(name)
         return {}
@@ -109,7 +110,7 @@ class ApplicationCalls:
                 new["metadata"][part] = copy.deepcopy((metadata or {}).get(part) or ([] if part == "finalizers" else {}))
 
         before = self._tools.applications.get(name)
-        written = self._tools.applications.write(name, change) or before
+        written = self._tools.applications.write(name, change, by=SERVER) or before
         if written is None:
             raise app_not_found(name)
         self._tools.events.record(written, "ResourceUpdated", f"{call.caller.subject} updated application spec", user=call.caller.subject)
@@ -215,7 +216,7 @@ class ApplicationCalls:
             new["operation"] = operation
             new["status"].pop("operationState", None)
 
-        written = self._tools.applications.write(name, change) or app
+        written = self._tools.applications.write(name, change, by=SERVER) or app
         self._tools.events.record(written, "OperationStarted", f"{call.caller.subject} {words}", user=call.caller.subject)
         return wire(written)
 
@@ -224,13 +225,20 @@ class ApplicationCalls:
         app = self._lookup.find(call.caller, "sync", call.parts["name"], project=call.one("project"), namespace=call.one("appNamespace"))
         if "operation" not in app or "operationState" not in app["status"]:
             raise RefusedError(INVALID, "Unable to terminate operation. No operation is in progress")
-        self._tools.applications.write(app["metadata"]["name"], lambda new: new["status"]["operationState"].update(phase="Terminating"))
+        self._tools.applications.write(app["metadata"]["name"], lambda new: new["status"]["operationState"].update(phase="Terminating"), by=SERVER)
         self._tools.events.record(app, "ResourceUpdated", f"{call.caller.subject} terminated running operation", user=call.caller.subject)
         return {}
 
-    def write_by_kubernetes(self, name: str, change: Callable[[Json], Any]) -> Json:
+    def write_by_kubernetes(self, name: str, change: Callable[[Json], Any], *, by: str) -> Json:
         """What somebody with Kubernetes rights may do past the API, such as setting or removing `operation` (contract 4.2 F, 4.5)."""
-        written = self._tools.applications.write(name, lambda new: change(new) and None)
+        written = self._tools.applications.write(name, lambda new: change(new) and None, by=by)
+        if written is None:
+            raise LookupError(f"{name} at {stamp(self._tools.clock())}")
+        return written
+
+    def apply_by_kubernetes(self, name: str, body: Json, *, by: str) -> Json:
+        """A server-side apply past the API, by force."""
+        written = self._tools.applications.apply(name, body, by=by)
         if written is None:
             raise LookupError(f"{name} at {stamp(self._tools.clock())}")
         return written

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
+from integrations.sandbox.argocd.managers import SYNC
 from integrations.sandbox.argocd.objects import CONTROL_PLANE, LAST_APPLIED, TRACKING, Key, annotation, known_spec, stamp
 from integrations.sandbox.argocd.settings import Clock, Faults, Profile
 from integrations.sandbox.argocd.state import Applications, Versions
@@ -230,7 +231,7 @@ class Cluster:
 
     def _put_application(self, key: Key, item: Json) -> None:
         if self._applications.get(key.name) is None:
-            self._applications.create(item["metadata"], item["spec"])
+            self._applications.create(item["metadata"], item["spec"], by=SYNC)
             return
 
         def change(new: Json) -> None:
@@ -238,7 +239,7 @@ class Cluster:
             for part in ("labels", "annotations", "finalizers"):
                 new["metadata"][part] = copy.deepcopy(item["metadata"].get(part) or ([] if part == "finalizers" else {}))
 
-        self._applications.write(key.name, change)
+        self._applications.write(key.name, change, by=SYNC)
 
     def _comparable(self, item: Json) -> Json:
         kept = {name: value for name, value in item.items() if name not in {"status", "metadata", "operation"}}

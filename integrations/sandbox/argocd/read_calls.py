@@ -10,6 +10,7 @@ from integrations.sandbox.argocd.cluster import Cluster
 from integrations.sandbox.argocd.controller import Controller
 from integrations.sandbox.argocd.edge import Call
 from integrations.sandbox.argocd.lookup import Lookup
+from integrations.sandbox.argocd.managers import SERVER
 from integrations.sandbox.argocd.objects import HYDRATE, REFRESH, Key, annotation, project_fields, sources, wire
 from integrations.sandbox.argocd.operations import Machinery
 from integrations.sandbox.argocd.repositories import RenderError
@@ -85,7 +86,7 @@ class ReadCalls:
             self._tools.repositories.forget(sources(app["spec"]))
         applications.listeners.append(heard)
         try:
-            applications.write(name, lambda new: new["metadata"].setdefault("annotations", {}).update({REFRESH: kind, HYDRATE: "normal"}))
+            applications.write(name, lambda new: new["metadata"].setdefault("annotations", {}).update({REFRESH: kind, HYDRATE: "normal"}), by=SERVER)
             self._controller.refresh(name)
             while True:
                 now = applications.get(name)

@@ -72,7 +72,7 @@ class SandboxArgoCD:
         self._access = Access(self.projects, clock, admin_password)
         controller = Controller(tools, self._background)
         owners = ApplicationSetController(
-            applications=applications, sets=self._sets, timings=timings, faults=self.faults, profile=profile, background=self._background
+            applications=applications, sets=self._sets, clock=clock, timings=timings, faults=self.faults, profile=profile, background=self._background
         )
         lookup = Lookup(tools, self._access)
         self._calls = ApplicationCalls(tools, self._access, lookup)
@@ -175,9 +175,13 @@ class SandboxArgoCD:
         """An API token of the built-in administrator."""
         return self._access.account_token("admin")
 
-    def write_by_kubernetes(self, name: str, change: Callable[[Json], Any]) -> Json:
-        """Change an Application past the API, as somebody with Kubernetes rights can: set or remove `operation`, edit anything."""
-        return self._calls.write_by_kubernetes(name, change)
+    def write_by_kubernetes(self, name: str, change: Callable[[Json], Any], *, by: str = "kubectl-edit") -> Json:
+        """Change an Application past the API, as somebody with Kubernetes rights can: set or remove `operation`, edit anything. `by`: the field manager."""
+        return self._calls.write_by_kubernetes(name, change, by=by)
+
+    def apply_by_kubernetes(self, name: str, body: Json, *, by: str) -> Json:
+        """Apply part of an Application on the server's side, by force, as the field manager `by` that puts it back whenever it applies again."""
+        return self._calls.apply_by_kubernetes(name, body, by=by)
 
 
 def _routes(edge: Edge, calls: ApplicationCalls, reads: ReadCalls, actions: Actions, others: OtherCalls, streams: Streams) -> web.Application:

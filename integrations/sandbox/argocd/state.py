@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
+from integrations.sandbox.argocd import managers
 from integrations.sandbox.argocd.objects import CONTROL_PLANE, known_spec, no_status, stamp
 from integrations.sandbox.argocd.settings import Clock, Profile
 from integrations.sandbox.argocd.status import Json
@@ -100,29 +101,51 @@ class Applications:
         """All applications by name."""
         return [self._items[name] for name in sorted(self._items)]
 
-    def create(self, metadata: Json, spec: Json) -> Json:
-        """Store a new application; `metadata` gives name, labels, annotations, finalizers, ownerReferences."""
+    def create(self, metadata: Json, spec: Json, *, by: str = managers.SERVER) -> Json:
+        """Store a new application; `metadata` gives name, labels, annotations, finalizers, ownerReferences. `by` is the field manager, as in `write`."""
         kept = {name: metadata[name] for name in ("name", "labels", "annotations", "ownerReferences", "finalizers") if metadata.get(name)}
-        about = {"namespace": CONTROL_PLANE, "uid": str(uuid.uuid4()), "creationTimestamp": stamp(self._clock()), "generation": 1, "managedFields": []}
+        now = stamp(self._clock())
+        about = {"namespace": CONTROL_PLANE, "uid": str(uuid.uuid4()), "creationTimestamp": now, "generation": 1}
         app: Json = {"metadata": copy.deepcopy(kept) | about, "spec": known_spec(spec, self._profile), "status": no_status()}
+        app["metadata"]["managedFields"] = managers.after_update([], None, app, manager=by, now=now)
         app["metadata"]["resourceVersion"] = self._versions.next()
         self._items[app["metadata"]["name"]] = app
         self._tell("ADDED", None, app)
         return app
 
-    def write(self, name: str, change: Callable[[Json], None]) -> Json | None:
+    def write(self, name: str, change: Callable[[Json], None], *, by: str = managers.CONTROLLER) -> Json | None:
         """Replace the application by a changed copy. None when it is gone. One that is being deleted vanishes with its last finalizer."""
         old = self._items.get(name)
         if old is None:
             return None
         new = copy.deepcopy(old)
         change(new)
-        new["spec"] = known_spec(new["spec"], self._profile)
-        for part in ("labels", "annotations", "finalizers", "ownerReferences"):
-            if not new["metadata"].get(part, True):
-                del new["metadata"][part]
+        self._normalize(new)
         if new == old:
             return old
+        entries = new["metadata"]["managedFields"]
+        new["metadata"]["managedFields"] = managers.after_update(entries, old, new, manager=by, now=stamp(self._clock()))
+        return self._replace(old, new)
+
+    def apply(self, name: str, body: Json, *, by: str) -> Json | None:
+        """Apply `body` on the server's side, by force. None when there is no such application."""
+        old = self._items.get(name)
+        if old is None:
+            return None
+        entries = old["metadata"]["managedFields"]
+        new = copy.deepcopy(managers.applied(entries, old, body, manager=by))
+        self._normalize(new)
+        new["metadata"]["managedFields"] = managers.after_apply(entries, old, new, body, manager=by, now=stamp(self._clock()))
+        return old if new == old else self._replace(old, new)
+
+    def _normalize(self, app: Json) -> None:
+        app["spec"] = known_spec(app["spec"], self._profile)
+        for part in ("labels", "annotations", "finalizers", "ownerReferences"):
+            if not app["metadata"].get(part, True):
+                del app["metadata"][part]
+
+    def _replace(self, old: Json, new: Json) -> Json | None:
+        name = new["metadata"]["name"]
         new["metadata"]["generation"] += 1
         new["metadata"]["resourceVersion"] = self._versions.next()
         if "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers"):
@@ -222,6 +245,11 @@ class ApplicationSets:
         item: Json = {"metadata": {**about, **metadata, "resourceVersion": self._versions.next()}, "spec": copy.deepcopy(spec), "status": {}}
         self._items[metadata["name"]] = item
         return item
+
+    def set_status(self, name: str, status: Json) -> None:
+        """Write what the controller says of the set."""
+        old = self._items[name]
+        self._items[name] = {**old, "metadata": {**old["metadata"], "resourceVersion": self._versions.next()}, "status": status}
 
     def get(self, name: str) -> Json | None:
         """One set."""

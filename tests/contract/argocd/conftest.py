@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from integrations.sandbox.argocd import SandboxArgoCD, Timings
+from tests.contract.argocd.hands import RealHands, SandboxHands
 from tests.contract.argocd.outages import RealOutages, SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer
 from tests.real.lab.client import LabClient, load_lab
@@ -51,6 +52,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
                     git_root=lab.git_root,
                     session=session,
                     outages=RealOutages(client),
+                    hands=RealHands(client),
                     lab_work=lab.work,
                 )
                 yield real
@@ -66,6 +68,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         tokens = {"admin": sandbox.admin_token()}
         for name, lines in (("backout", backout), ("reader", reader), ("human", ["g, {}, role:admin"])):
             tokens[name] = sandbox.add_account(name, [line.format(name) for line in lines])
-        yield ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox), now=_loop_time)
+        outages, hands = SandboxOutages(sandbox), SandboxHands(sandbox)
+        yield ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=outages, hands=hands, now=_loop_time)
         await session.close()
         await sandbox.stop()

@@ -21,6 +21,7 @@ from dulwich.objects import Blob, Commit
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+from tests.contract.argocd.hands import Hands
 from tests.contract.argocd.outages import Outages
 from tests.real.lab.rollouts import answered, asked_for
 
@@ -112,6 +113,7 @@ class ArgoCDServer:
     git_root: Path
     session: aiohttp.ClientSession
     outages: Outages
+    hands: Hands
     apps: list[str] = field(default_factory=list)
     lab_work: Path | None = None
     now: Callable[[], datetime] = wall_time

@@ -156,6 +156,7 @@ async def start(processes: Processes, cache: Cache, work: Path, session: aiohttp
             links / "argocd-applicationset-controller",
             *("--metrics-addr", Port.APPLICATIONSET_METRICS.at, "--probe-addr", Port.APPLICATIONSET_PROBE.at),
             *("--webhook-addr", Port.APPLICATIONSET_WEBHOOK.at, "--argocd-repo-server", Port.REPO_SERVER.at),
+            "--enable-progressive-syncs",  # off by default; sets without strategy RollingSync behave the same
         ],
         env,
     )

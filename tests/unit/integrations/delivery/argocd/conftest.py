@@ -32,5 +32,5 @@ async def auto(stage: Stage) -> Stage:
 async def bound(stage: Stage) -> Stage:
     """`web` is auto-synced, and its owner would start a stopped auto-sync again but leaves the revision alone; release 1 is live."""
     await stage.two_releases("web", automated=AUTO)
-    stage.sandbox.write_by_kubernetes("web", lambda app: app["metadata"].update(managedFields=[APPLIES]))
+    stage.sandbox.apply_by_kubernetes("web", APPLIES, by="Terraform")
     return stage

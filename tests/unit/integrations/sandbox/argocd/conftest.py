@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from integrations.sandbox.argocd import SandboxArgoCD, Timings
+from tests.contract.argocd.hands import SandboxHands
 from tests.contract.argocd.outages import SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer
 
@@ -41,4 +42,6 @@ async def sandbox(clock: TurnableClock) -> AsyncIterator[SandboxArgoCD]:
 async def server(sandbox: SandboxArgoCD, tmp_path: Path) -> AsyncIterator[ArgoCDServer]:
     tokens = {"admin": sandbox.admin_token()} | {name: sandbox.add_account(name, [f"g, {name}, role:admin"]) for name in ("human", "backout")}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-        yield ArgoCDServer(kind="sandbox", url=sandbox.url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox))
+        yield ArgoCDServer(
+            kind="sandbox", url=sandbox.url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox), hands=SandboxHands(sandbox)
+        )

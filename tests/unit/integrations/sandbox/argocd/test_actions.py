@@ -4,6 +4,7 @@ import aiohttp
 import pytest
 
 from integrations.sandbox.argocd import V2_14, SandboxArgoCD, Timings
+from tests.contract.argocd.hands import SandboxHands
 from tests.contract.argocd.outages import SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer, config_map
 from tests.unit.integrations.sandbox.argocd.conftest import TurnableClock
@@ -37,7 +38,9 @@ async def test_a_server_before_3_1_does_not_know_the_second_form(clock: Turnable
     url = await sandbox.start()
     async with aiohttp.ClientSession() as session:
         tokens = {"admin": sandbox.admin_token()}
-        server = ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox))
+        server = ArgoCDServer(
+            kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox), hands=SandboxHands(sandbox)
+        )
         answer = await server.call("POST", f"/api/v1/applications/web/{path}", {"action": "abort"}, by="admin")
     await sandbox.stop()
     assert (answer.status, answer.body) == (404, "Not Found\n")

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from integrations.sandbox.argocd import V2_14, SandboxArgoCD, Timings
+from tests.contract.argocd.hands import SandboxHands
 from tests.contract.argocd.outages import SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer, Release, config_map
 from tests.unit.integrations.sandbox.argocd.conftest import TurnableClock
@@ -312,7 +313,9 @@ async def test_the_2_14_profile_keeps_auto_sync_on_however_it_is_switched_off(cl
     url = await sandbox.start()
     async with aiohttp.ClientSession() as session:
         tokens = dict.fromkeys(("admin", "human", "backout"), sandbox.admin_token())
-        server = ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox))
+        server = ArgoCDServer(
+            kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox), hands=SandboxHands(sandbox)
+        )
         release = await released(server)
         await server.set_auto(release.name, {"prune": True})
 
@@ -353,7 +356,9 @@ async def test_sse_keeps_alive_after_the_first_event(clock: TurnableClock, tmp_p
     url = await sandbox.start()
     async with aiohttp.ClientSession() as session:
         tokens = dict.fromkeys(("admin", "human", "backout"), sandbox.admin_token())
-        server = ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox))
+        server = ArgoCDServer(
+            kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=SandboxOutages(sandbox), hands=SandboxHands(sandbox)
+        )
         release = await released(server)
         headers = {"Authorization": f"Bearer {tokens['admin']}", "Accept": "text/event-stream"}
         async with session.get(f"{url}/api/v1/stream/applications?name={release.name}", headers=headers) as stream:

@@ -9,7 +9,7 @@ from service.domain.ports import Intention, Seen
 from tests.unit.integrations.delivery.argocd.stage import Stage
 from tests.unit.integrations.delivery.argocd.steps.carrying_out import carry_out
 
-APPLIES = {"manager": "Terraform", "operation": "Apply", "fieldsV1": {"f:spec": {"f:syncPolicy": {"f:automated": {"f:enabled": {}}}}}}
+APPLIES = {"spec": {"syncPolicy": {"automated": {"enabled": True}}}}
 """Whoever applies `enabled` takes a stopped auto-sync back, and no revision."""
 
 
