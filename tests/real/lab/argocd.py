@@ -17,7 +17,7 @@ from tests.real.lab.api import HttpApi
 from tests.real.lab.cache import Cache
 from tests.real.lab.kubernetes import APPLY, NAMESPACE, apply, kubeconfig
 from tests.real.lab.processes import Processes
-from tests.real.lab.programs import ARGOCD, HELM
+from tests.real.lab.programs import ARGOCD, HELM, KUSTOMIZE
 
 _CRDS = {"application": "applications", "appproject": "appprojects", "applicationset": "applicationsets"}
 _CONFIG = ("cm", "rbac-cm", "cmd-params-cm", "secret", "gpg-keys-cm", "ssh-known-hosts-cm", "tls-certs-cm")
@@ -82,12 +82,13 @@ def _read(file: Path) -> str:
 
 
 def _prepare(cache: Cache, work: Path) -> tuple[Path, dict[str, str]]:
-    """The folder with the four names of the binary and with Helm, and the environment all of them want."""
+    """The folder with the four names of the binary and with what they render with, and the environment all of them want."""
     links = work / "argocd-bin"
     links.mkdir()
     for name in ("server", "repo-server", "application-controller", "applicationset-controller"):
         (links / f"argocd-{name}").symlink_to(cache.binary("argocd"))
-    (links / HELM.name).symlink_to(cache.binary(HELM.name))  # the repo-server renders charts with it
+    for tool in (HELM, KUSTOMIZE):  # the repo-server renders with them
+        (links / tool.name).symlink_to(cache.binary(tool.name))
     folders = {
         "ARGOCD_TLS_DATA_PATH": "argocd/tls",
         "ARGOCD_SSH_DATA_PATH": "argocd/ssh",

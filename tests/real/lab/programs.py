@@ -100,6 +100,15 @@ HELM = GoProgram(
     stamps={"helm.sh/helm/v3/internal/version.version": "v{version}"},
 )
 
+# What Argo CD renders kustomizations with; its version as Helm's above.
+KUSTOMIZE = GoProgram(
+    name="kustomize",
+    folder="kustomize",
+    source="sigs.k8s.io/kustomize/kustomize/v5",
+    package="sigs.k8s.io/kustomize/kustomize/v5",
+    stamps={"sigs.k8s.io/kustomize/api/provenance.version": "v{version}"},
+)
+
 # In the order in which they are compiled: each is quicker for the packages the one before it has left in Go's cache.
 COMPILED = (
     ARGOCD,
@@ -119,6 +128,7 @@ COMPILED = (
     ),
     ROLLOUTS,
     HELM,
+    KUSTOMIZE,
     GoProgram(
         name="alertmanager",
         folder="alertmanager",

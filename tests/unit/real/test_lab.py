@@ -49,6 +49,7 @@ def test_versions_stand_in_the_go_modules_and_nowhere_else() -> None:
         "kube-controller-manager": "v1.34.2",
         "argo-rollouts": "v1.10.1",
         "helm": "v3.18.4",
+        "kustomize": "v5.7.0",
         "alertmanager": "v0.31.1",
         "jaeger": "v1.76.0",
     }
