@@ -206,6 +206,12 @@ ADVICE: Mapping[str, Advice] = {
         "If it was unique and the earlier code does an upsert on it (ON CONFLICT), that fails; else it may be slow without it.",
         "Look for upserts on it, and whether the earlier code's queries need it.",
     ),
+    "conditional_sql": Advice(
+        "runs statements under conditions (a DO block)",
+        _WARN,
+        "Each was read, but which of them ran depends on what the database held.",
+        "Look at what the conditions let through; the statements themselves are listed beside it.",
+    ),
     "rows_changed": Advice(
         "changes rows",
         _UNKNOWN,

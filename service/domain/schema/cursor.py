@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from service.domain.schema.reading import Dialect
-from service.domain.schema.scanning import Token
+from service.domain.schema.scanning import Statement, Token
 
 DEFAULT_SCHEMA = {Dialect.POSTGRES: "public", Dialect.SQLITE: "main", Dialect.MYSQL: ""}
 MAX_GRAMMAR_CHARACTERS = 400_000
@@ -15,15 +15,19 @@ MAX_GRAMMAR_CHARACTERS = 400_000
 
 @dataclass(slots=True)
 class Session:
-    """What earlier statements of the same file set: the schema that unqualified names mean, the one to return to when the transaction ends, temporary tables.
+    """What earlier statements of the same file set.
 
-    `grammar_characters` is what sqlglot may still be given, shared by all files of a range: it reads some hundred kilobytes a second.
+    `schema` is what unqualified names mean, `after_transaction` the one to return to when the transaction ends; `temporary` are names of temporary tables,
+    `procedures` the statements that made a procedure, `depth` how deep in bodies the statement stands. `grammar_characters` is what sqlglot may still be
+    given, shared by all files of a range: it reads some hundred kilobytes a second.
     """
 
     dialect: Dialect
     schema: str
     after_transaction: str | None = None
     temporary: set[str] = field(default_factory=set)
+    procedures: dict[str, Statement] = field(default_factory=dict)
+    depth: int = 0
     grammar_characters: list[int] = field(default_factory=lambda: [MAX_GRAMMAR_CHARACTERS])
 
     @classmethod

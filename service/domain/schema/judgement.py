@@ -6,7 +6,7 @@ It reads no SQL and knows nothing of OLD's code or of the live database: what on
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.domain.schema.operations import Column, ColumnType, Conversion, Kind, Operation
 from service.domain.schema.reading import Dialect, SchemaVerdict
@@ -25,6 +25,9 @@ _SIZED_TYPES = frozenset(
 _NOTHING_BECOMES_IMPLICITLY = frozenset({"uuid", "boolean", "varbinary", "macaddr", "tsvector", "xml"})
 # and to these only from their kin: json and jsonb, cidr and inet, numbers among each other.
 _ONLY_KIN_BECOME_IMPLICITLY = frozenset({"json", "jsonb", "inet", "double", "float", "decimal"})
+
+_ROUTINES = frozenset({"function", "procedure", "aggregate"})
+_TAKES_AWAY = frozenset({Kind.DROP_TABLE, Kind.DROP_COLUMN, Kind.DROP_OBJECT, Kind.DROP_CONSTRAINT})
 
 
 @dataclass(slots=True, eq=False)
@@ -103,9 +106,15 @@ class Judge:
         self._shortened: set[tuple[str, str]] = set()
         self._dropped_triggers = False
         self._unique_indexes: set[str] = set()
+        self._aside: Judge | None = None
 
     def judge(self, operation: Operation) -> Finding:
         """Return the finding for one operation."""
+        if operation.perhaps:
+            if self._aside is None:
+                self._aside = self._knowing_what_is_new()
+            return self._aside.judge(replace(operation, perhaps=False, guarded=operation.guarded or operation.kind not in _TAKES_AWAY))
+        self._aside = None
         finding = Finding("", _UNKNOWN, "", objects=_objects(operation))
         match operation.kind:
             case Kind.NOTE:
@@ -137,6 +146,18 @@ class Judge:
                 else:
                     self._change(operation, table, finding)
         return finding
+
+    def _knowing_what_is_new(self) -> "Judge":
+        """Return a judge that knows what the range made so far, and whose own findings change nothing here: for statements that may not have run."""
+        aside = Judge(self._dialect)
+        for name, table in self._tables.items():
+            copied = _Table(origin=table.origin)
+            copied.columns = {column: _Column(origin=None) for column, one in table.columns.items() if one.is_new}
+            if table.is_new or copied.columns:
+                aside._tables[name] = copied
+        aside._objects = {key: _Object(Finding("", _SAFE, ""), one.table, one.signature) for key, one in self._objects.items()}
+        aside._gone_objects = dict(self._gone_objects)
+        return aside
 
     def _table(self, name: str) -> _Table:
         return self._tables.setdefault(name, _Table(origin=name))
@@ -320,7 +341,9 @@ class Judge:
         gone, dropped = self._gone_objects[what, name]
         if what in {"view", "materialized view"} and dropped.kind is Kind.DROP_OBJECT:
             rule, verdict, clears = "view_replaced", _WARN, "its columns are compared with those OLD reads"
-        elif what in {"function", "procedure", "aggregate"} and dropped.kind is Kind.DROP_OBJECT and _same_signature(dropped.signature, operation.signature):
+        elif what in _ROUTINES and dropped.kind is Kind.DROP_OBJECT and self._same_routine(dropped, operation):
+            if dropped.guarded:
+                self._made(operation, finding)
             rule, verdict, clears = "routine_changed", _WARN, "OLD gets the same results from it, or never calls it"
         elif what in {"trigger", "policy"}:
             rule, verdict, clears = f"{what}_replaced", _WARN, "OLD's reads and writes are shown to pass it unchanged"
@@ -329,12 +352,20 @@ class Judge:
         gone.become(rule, verdict, f"drops {what} {name} to make it anew", clears)
         finding.become(rule, verdict, f"makes {what} {name} anew in place of the one OLD knows", clears)
 
+    def _same_routine(self, dropped: Operation, created: Operation) -> bool:
+        """Only PostgreSQL tells routines of one name apart by their parameters."""
+        return self._dialect is not Dialect.POSTGRES or _same_signature(dropped.signature, created.signature)
+
     def _drop_object(self, operation: Operation, finding: Finding) -> None:
         what, name, key = operation.what, operation.name, (operation.what, operation.name)
         made = self._objects.get(key)
         # Another overload of a routine that the range made is OLD's.
         if made is not None and (made.signature is None or operation.signature is None or _same_signature(operation.signature, made.signature)):
             del self._objects[key]
+            if (before := self._gone_objects.get(key)) is not None and before[1].guarded and what in {"procedure", "function"}:
+                # DROP IF EXISTS, CREATE, call, DROP: a routine of the migration's own, and the first DROP only makes way for it.
+                says = f"drops {what} {name} if there is one, to make and drop its own"
+                before[0].become(f"{what}_replaced", _WARN, says, f"OLD is shown never to call a {what} of that name")
             if not (made.table and self._table(made.table).is_new):
                 made.made_by.become("made_in_this_range", _SAFE, f"creates {what} {name}, which this range drops again")
             finding.become("made_in_this_range", _SAFE, f"drops {what} {name}, which this range created")

@@ -91,6 +91,7 @@ class Operation:
     `definition` are the columns of a new table, None where they are not in the text.
     `whole` is a write without condition, a strict domain, or an identity OLD may not write itself;
     `upsert` a write that also overwrites rows, or a key for which two NULLs collide. `signature` are the types of a routine's parameters, if given.
+    `perhaps` means that nobody knows whether it ran: it may break OLD, and proves nothing new.
     `rule`, `verdict`, `says`, `clears` are the reader's own finding for NOTE, CHANGE_TABLE and CHANGE_OBJECT, where the text alone decides.
     """
 
@@ -103,6 +104,7 @@ class Operation:
     replace: bool = False
     whole: bool = False
     upsert: bool = False
+    perhaps: bool = False
     signature: tuple[str, ...] | None = None
     column: Column | None = None
     type: ColumnType | None = None

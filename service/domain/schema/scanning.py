@@ -67,7 +67,6 @@ _PLACEHOLDER_IN_STRING = re.compile(r"\$\{|\{\{[\s\w.|]+\}\}")
 _ALWAYS_EXECUTED = re.compile(r"/\*!(?:[0-4]\d{4}|50[0-6]\d\d)?(?!\d)")
 """A MySQL comment that every server since 5.7 executes, and every MariaDB: no version, or one before that."""
 _DELIMITER = re.compile(r"[ \t]*(\S*)[^\n]*")
-_DELIMITER_BACK = re.compile(r"^[ \t]*DELIMITER[ \t]+;[^\n]*$", re.IGNORECASE | re.MULTILINE)
 _FORMAT_PLACEHOLDER = re.compile(r"%s\b|%\(\w+\)s")
 _ROUTINES = frozenset({"TRIGGER", "PROCEDURE", "FUNCTION", "EVENT"})
 _ROUTINE_HEAD = 16
@@ -82,18 +81,23 @@ def split(text: str, dialect: Dialect) -> list[Statement]:
     tokens: list[Token] = []
     trouble = ""
     depth = brackets = body = 0
-    executing = False
+    executing, delimiter = False, ";"
     at, size = 0, len(text)
 
     def close() -> None:
         nonlocal tokens, trouble, depth, brackets, body
         if tokens:
             start, end = tokens[0].start, tokens[-1].end
-            why = trouble or ("its parentheses do not balance" if depth else "") or ("its routine body is not closed" if body else "")
+            open_body = body and delimiter == ";"
+            why = trouble or ("its parentheses do not balance" if depth else "") or ("its routine body is not closed" if open_body else "")
             statements.append(Statement(text[start:end], bisect_right(newlines, start) + 1, tuple(tokens), why))
         tokens, trouble, depth, brackets, body = [], "", 0, 0, 0
 
     while at < size:
+        if delimiter != ";" and text.startswith(delimiter, at):
+            close()
+            at += len(delimiter)
+            continue
         found = pattern.match(text, at)
         if found is None or found.lastgroup is None:
             # The pattern ends in "any character": only a broken pattern gets here, and the rest must not get lost.
@@ -143,15 +147,15 @@ def split(text: str, dialect: Dialect) -> list[Statement]:
             trouble = trouble or ("a placeholder stands in a string" if _PLACEHOLDER_IN_STRING.search(value) else "")
         elif kind == "word":
             word = value.upper()
-            if word == "DELIMITER" and not tokens:
+            if word == "DELIMITER" and not tokens and dialect is Dialect.MYSQL:
                 line = _DELIMITER.match(text, at)
-                at = line.end() if line else size
-                if not line or line[1] != ";":
-                    back = _DELIMITER_BACK.search(text, at)
-                    end, at = (back.start(), back.end()) if back else (size, size)
-                    tokens, trouble = [Token("mark", text[start:end], start, end)], "it changes the statement delimiter"
-                    close()
+                delimiter, at = ((line[1] or ";"), line.end()) if line else (";", at)
                 continue
+            if delimiter != ";" and delimiter in value:
+                value = value[: value.index(delimiter)]
+                at, word = start + len(value), value.upper()
+                if not value:
+                    continue
             body = _depth_of_body(tokens, word, body, dialect)
         tokens.append(Token(kind, value, start, at, value.upper() if kind == "word" else ""))
     trouble = trouble or ("a comment is not closed" if executing else "")

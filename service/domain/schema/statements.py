@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from service.domain.schema import bodies
 from service.domain.schema.cursor import Cursor, Session, identifier, parts_of
 from service.domain.schema.operations import Kind, Operation, unknown
 from service.domain.schema.reading import Dialect, SchemaVerdict
@@ -76,6 +77,22 @@ _TYPE_ALIASES = {
 
 def read(statement: Statement, session: Session) -> list[Operation]:
     """Return the operations of one statement, never none: what is not understood is a NOTE with the verdict unknown. May change the session."""
+    if session.dialect is Dialect.MYSQL and not statement.trouble and (name := _procedure_made(statement, session)):
+        session.procedures[name] = statement
+    return _read(statement, session)
+
+
+def _procedure_made(statement: Statement, session: Session) -> str:
+    """The name of the procedure that a statement makes, empty for all others."""
+    words = [token.word for token in statement.tokens[:16]]
+    if words[0] != "CREATE" or "PROCEDURE" not in words:
+        return ""
+    cursor = Cursor(statement.tokens, session, words.index("PROCEDURE") + 1)
+    cursor.guard()
+    return (cursor.qualified() or "").lower()
+
+
+def _read(statement: Statement, session: Session) -> list[Operation]:
     if statement.trouble:
         return [unknown("not_understood", f"cannot be read: {statement.trouble}", _READ_BY_A_PERSON)]
     cursor = Cursor(statement.tokens, session)
@@ -133,6 +150,12 @@ def _set(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     words = set(cursor.rest())
     if ("STANDARD_CONFORMING_STRINGS" in words and "ON" not in words) or ("SQL_MODE" in words and _CHANGES_QUOTING.search(statement.text)):
         return None  # what follows would have to be cut in another way
+    if (
+        cursor.session.dialect is Dialect.MYSQL
+        and cursor.mark() == "@"
+        and (kept := bodies.of_strings(statement, cursor.session.dialect, _inside(cursor.session, cursor.session.depth)))
+    ):
+        return [unknown("dynamic_sql", "keeps a statement for later, which it may put together", _READ_BY_A_PERSON), *kept]
     local = cursor.take_one("SESSION", "LOCAL") == "LOCAL"
     if cursor.take("SEARCH_PATH") or (cursor.session.dialect is Dialect.POSTGRES and cursor.take("SCHEMA")):
         if cursor.done or not (cursor.take_mark("=") or cursor.take("TO") or cursor.tokens[cursor.at].kind == "string") or cursor.done:
@@ -910,6 +933,58 @@ def _mysql_option(cursor: Cursor, start: int, table: str) -> list[Operation] | N
     return None
 
 
+# --- what runs under conditions of its own ----------------------------------------------------------------------------------------------------------
+
+_MAX_DEPTH = 3
+
+
+def _inside(session: Session, depth: int = 0) -> bodies.Read:
+    """Return what reads the statements of a body: as any other, in a session of its own that the body cannot move."""
+    inner = replace(session, temporary=set(session.temporary))
+
+    def read_inside(statement: Statement) -> list[Operation]:
+        if depth >= _MAX_DEPTH:
+            return [unknown("not_understood", "is nested deeper than is read", _READ_BY_A_PERSON)]
+        return _read(statement, replace(inner, depth=depth + 1))
+
+    return read_inside
+
+
+def _do(cursor: Cursor, statement: Statement) -> list[Operation] | None:
+    if cursor.session.dialect is not Dialect.POSTGRES:
+        return [unknown("dynamic_sql", "evaluates an expression whose effect is not in the text", _READ_BY_A_PERSON)]
+    operations, understood = bodies.of_block(statement, _inside(cursor.session, cursor.session.depth))
+    if understood:
+        note = Operation(
+            kind=Kind.NOTE,
+            rule="conditional_sql",
+            verdict=_WARN,
+            says="runs its statements under conditions of its own",
+            clears="a person confirms which of them ran",
+        )
+        return [note, *operations]
+    return [unknown("dynamic_sql", "runs a DO block that is not read in all its parts", _READ_BY_A_PERSON), *operations]
+
+
+def _execute(cursor: Cursor, statement: Statement) -> list[Operation] | None:
+    # MariaDB: EXECUTE IMMEDIATE 'a statement'.
+    found = bodies.of_strings(statement, cursor.session.dialect, _inside(cursor.session, cursor.session.depth))
+    return [unknown("dynamic_sql", "executes a statement that is not in the text", _READ_BY_A_PERSON), *found]
+
+
+def _prepare(cursor: Cursor, statement: Statement) -> list[Operation] | None:
+    found = bodies.of_strings(statement, cursor.session.dialect, _inside(cursor.session, cursor.session.depth))
+    return [unknown("dynamic_sql", "prepares a statement that is not in the text", _READ_BY_A_PERSON), *found]
+
+
+def _call(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
+    cursor.at += 1
+    name = cursor.qualified() or ""
+    note = unknown("dynamic_sql", "calls a procedure whose effect is not in the text", _READ_BY_A_PERSON)
+    body = cursor.session.procedures.get(name.lower())
+    return [note] if body is None else [note, *bodies.of_routine(body, _inside(cursor.session, cursor.session.depth))]
+
+
 _Reader = Callable[[Cursor, Statement], list[Operation] | None]
 _ROW_READERS: dict[str, _Reader] = {"INSERT": _insert, "REPLACE": _insert, "UPDATE": _update, "DELETE": _delete, "MERGE": _merge, "SELECT": _select}
 _READERS: dict[str, _Reader] = {
@@ -934,10 +1009,11 @@ _READERS: dict[str, _Reader] = {
     "RELEASE": _savepoint,
     "RESET": _reset,
     **dict.fromkeys(("ANALYZE", "ANALYSE", "VACUUM", "REINDEX", "REFRESH", "CLUSTER", "CHECKPOINT", "SHOW", "OPTIMIZE", "LOCK", "UNLOCK"), _always_harmless),
-    "DO": _never_read("dynamic_sql", "runs a DO block, whose statements are not read"),
-    "EXECUTE": _never_read("dynamic_sql", "executes a statement that is not in the text"),
-    "PREPARE": _never_read("dynamic_sql", "prepares a statement that is not in the text"),
-    "CALL": _never_read("dynamic_sql", "calls a procedure whose effect is not in the text"),
+    "DO": _do,
+    "EXECUTE": _execute,
+    "PREPARE": _prepare,
+    "DEALLOCATE": _always_harmless,
+    "CALL": _call,
     "COPY": _never_read("dynamic_sql", "copies rows that are not read"),
     "LOAD": _never_read("dynamic_sql", "loads rows that are not read"),
     "ROLLBACK": _never_read("transaction_undone", "undoes earlier statements, so what remains is not clear"),

@@ -75,7 +75,6 @@ def test_a_routine_body_stays_one_statement() -> None:
         ("insert into t values ('${secret}')", Dialect.POSTGRES, "placeholder"),
         ("insert into t values ('{{ secret }}')", Dialect.POSTGRES, "placeholder"),
         ("/*!80000 SET NAMES utf8 */", Dialect.MYSQL, "executes"),
-        ("DELIMITER //\nselect 1; drop table t //\nDELIMITER ;", Dialect.MYSQL, "delimiter"),
         ("CREATE TRIGGER r AFTER DELETE ON o BEGIN DELETE FROM p;", Dialect.SQLITE, "body"),
         ('drop table U&"d\\0061t\\+000061"', Dialect.POSTGRES, "Unicode"),
         ("select `a`", Dialect.POSTGRES, "another database"),
@@ -95,10 +94,14 @@ def test_operators_that_look_like_placeholders_are_no_trouble(sql: str) -> None:
     assert [one.trouble for one in split(sql, Dialect.POSTGRES)] == [""]
 
 
-def test_code_behind_a_changed_delimiter_is_read_again() -> None:
-    found = split("DELIMITER $$\nCREATE PROCEDURE p() BEGIN SELECT 1; END$$\nDELIMITER ;\nDROP TABLE t;", Dialect.MYSQL)
-    assert [bool(one.trouble) for one in found] == [True, False]
-    assert (found[1].text, found[1].line) == ("DROP TABLE t", 4)
+def test_a_changed_delimiter_cuts_where_the_client_would() -> None:
+    found = split("DELIMITER $$\nCREATE PROCEDURE p() BEGIN SELECT 1; END$$\nselect 1; drop table u $$\nDELIMITER ;\nDROP TABLE t;", Dialect.MYSQL)
+    assert [one.trouble for one in found] == [""] * 4
+    assert [one.text[:12] for one in found] == ["CREATE PROCE", "select 1", "drop table u", "DROP TABLE t"]
+    assert (found[0].tokens[-1].text, found[3].line) == ("END", 5)
+    slashes = split("DELIMITER //\nCREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW BEGIN SET NEW.a = 1; END //\nDELIMITER ;\nSELECT 1", Dialect.MYSQL)
+    assert [one.text.split()[0] for one in slashes] == ["CREATE", "SELECT"]
+    assert [one.text for one in split("delimiter\nDROP TABLE t", Dialect.MYSQL)] == ["DROP TABLE t"]
 
 
 def test_quoted_words_are_never_keywords() -> None:

@@ -184,9 +184,10 @@ def test_statements_that_take_something_from_old_break(sql: str, dialects: tuple
 @pytest.mark.parametrize(
     ("sql", "dialects"),
     [
-        ("DO $$ BEGIN ALTER TABLE orders ADD a int; END $$", (P,)),
+        ("DO $$ BEGIN PERFORM clean(); END $$", (P,)),
+        ("DO LANGUAGE plpython3u $$ x $$", (P,)),
         ("EXECUTE p", (P, M)),
-        ("PREPARE p FROM 'DROP TABLE orders'", (M,)),
+        ("PREPARE p FROM 'SELECT 1'", (M,)),
         ("CALL clean()", (P, M)),
         ("COPY orders FROM stdin", (P,)),
         ("LOAD DATA INFILE 'x' INTO TABLE orders", (M,)),
