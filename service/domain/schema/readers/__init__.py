@@ -8,10 +8,12 @@ from collections.abc import Mapping
 
 from service.domain.schema.layouts import Tool
 from service.domain.schema.readers.alembic import AlembicReader
+from service.domain.schema.readers.django import DjangoReader
 from service.domain.schema.readers.reader import Reader, Root, Sql, Step
 
 READERS: Mapping[Tool, type[Reader]] = {
     Tool.ALEMBIC: AlembicReader,
+    Tool.DJANGO: DjangoReader,
 }
 
 __all__ = ["READERS", "Reader", "Root", "Sql", "Step"]

@@ -59,13 +59,13 @@ def test_one_migration_is_read_as_a_range_of_one() -> None:
 
 
 def test_a_migration_in_a_language_that_is_not_read_is_unknown_by_the_name_of_its_tool() -> None:
-    path = "shop/migrations/0007_orders.py"
+    path = "db/migration/V7__Orders.java"
     recognised = recognise(path)
     assert recognised is not None
     assert recognised.role is Role.FORWARD
-    reading = read_range([added(path, "from django.db import migrations\n")], Dialect.POSTGRES)
+    reading = read_range([added(path, "class V7__Orders {}\n")], Dialect.POSTGRES)
     assert reading.verdict is SchemaVerdict.UNKNOWN
-    assert "django" in summary(reading).lower()
+    assert "flyway" in summary(reading).lower()
 
 
 @pytest.mark.parametrize("path", ["requirements.txt", "package-lock.json", "go.sum", "Dockerfile"])
