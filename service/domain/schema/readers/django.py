@@ -98,11 +98,22 @@ _EXTENSIONS = frozenset(
         "UnaccentExtension",
     }
 )
+_DJANGOS_OWN = frozenset({"apply", "unapply", "mutate_state", "suggest_name"})
+"""Methods by which Django's Migration works: a class that has its own does something else."""
+_NO_COLUMNS = frozenset({"taggit.managers.TaggableManager", "django.contrib.contenttypes.fields.GenericRelation"})
+"""Fields that are kept in tables of other applications."""
 _READ = "a person reads it and confirms that OLD still runs"
 
 
 class _UnreadError(Exception):
     """A part is computed when it runs; the text says which."""
+
+
+class _UnknownBeforeError(_UnreadError):
+    """What was before is not known; what is now was read."""
+
+    def __init__(self) -> None:
+        super().__init__("what was unique before is not known here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +207,11 @@ class _Model:
     own_table: bool
     fields: dict[str, _Field] = field(default_factory=dict)
     managed: bool = True
-    together: list[tuple[str, ...]] = field(default_factory=list)
+    together: list[tuple[str, ...]] | None = field(default_factory=list)
     constraints: dict[str, str] = field(default_factory=dict)
 
     def copy(self) -> "_Model":
-        return replace(self, fields=dict(self.fields), together=list(self.together), constraints=dict(self.constraints))
+        return replace(self, fields=dict(self.fields), together=None if self.together is None else list(self.together), constraints=dict(self.constraints))
 
 
 @dataclass(slots=True)
@@ -308,8 +319,8 @@ class DjangoReader:
                 state.gap = True
                 continue
             if file.replaces is not None:
-                whole = all(label == self._label and stem in stems for label, stem in file.replaces)
-                if whole:  # where all of them were applied it is only noted down; they are read themselves
+                here = [label == self._label and stem in stems for label, stem in file.replaces]
+                if all(here):  # where all of them were applied it is only noted down; they are read themselves
                     found[path] = [
                         _Item(0, "", Operation(kind=Kind.NOTE, rule="no_schema_change", verdict=_SAFE, says="replaces migrations that are read themselves"))
                     ]
@@ -317,7 +328,7 @@ class DjangoReader:
                 says = "replaces migrations that are not all here, so what it does depends on what was applied"
                 found[path] = [_Item(0, "", unknown("not_understood", says, _READ))]
                 list(_Replay(self._root, file.module, state).run(file.operations))
-                state.gap = True
+                state.gap |= any(here) or bool(file.strange)
                 continue
             found[path] = [*file.strange, *_Replay(self._root, file.module, state).run(file.operations)]
             state.gap |= bool(file.strange)
@@ -344,6 +355,8 @@ def _file(path: str, text: str) -> _File:
         match statement:
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 pass
+            case ast.FunctionDef(name=name) if name not in _DJANGOS_OWN and not name.startswith("__"):
+                pass  # a helper for RunPython
             case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if name not in seen:
                 seen.add(name)
                 _attribute(found, module, name, value)
@@ -415,11 +428,26 @@ class _Replay:
             try:
                 found = list(self._apply(name, given))
             except _UnreadError as error:
-                self._state.gap = True
+                if not isinstance(error, _UnknownBeforeError):
+                    self._forget(name, given)
                 yield _item(not_literal(line, shown, str(error)))
                 return
             for one in found:
                 yield _Item(line, shown, one)
+
+    def _forget(self, name: str, given: Mapping[str, ast.expr]) -> None:
+        """What an operation that was not read may have changed is not known any more: one field, one model, or everything."""
+        model, own = (self._module.value(given.get(part)) for part in ("model_name" if "model_name" in given else "name", "name"))
+        if name not in _SIGNATURES or not isinstance(model, str):
+            self._state.gap = True
+        elif name in {"AddField", "AlterField", "RemoveField"} and isinstance(own, str):
+            if isinstance(given.get("field"), ast.Call) and own in self._known(model).fields and name != "RemoveField":
+                return  # the field as it is now was read; only what the change does was not
+            self._known(model).fields.pop(own, None)
+        elif name in {"CreateModel", "RenameModel", "RenameField", "AlterModelTable", "AlterModelOptions"}:
+            self._state.models.pop(model.lower(), None)
+        elif name == "AlterUniqueTogether":
+            self._known(model).together = None
 
     def _arguments(self, node: ast.Call, name: str) -> dict[str, ast.expr] | None:
         found = arguments(node)
@@ -596,9 +624,9 @@ class _Replay:
     def _together(self, given: Mapping[str, ast.expr]) -> Iterator[Operation]:
         model = self._known(self._text(given, "name"))
         before, after = model.together, _pairs(self._value(given, "unique_together"))
-        if self._state.gap and before != after:
-            raise _UnreadError("what was unique before is not known here")
         model.together = after
+        if before is None or (self._state.gap and before != after):
+            raise _UnknownBeforeError
         table = self._table(model.table)
         for one in after:
             if one not in before:
@@ -656,7 +684,7 @@ class _Replay:
     def _remove_field(self, given: Mapping[str, ast.expr]) -> Iterator[Operation]:
         model, name = self._known(self._text(given, "model_name")), self._text(given, "name")
         one = model.fields.pop(name, None)
-        model.together = [pair for pair in model.together if name not in pair]
+        model.together = None if model.together is None else [pair for pair in model.together if name not in pair]
         if not model.managed:
             yield _note("removes a field of a model without a table of its own")
         elif one is not None and one.is_many:
@@ -672,7 +700,8 @@ class _Replay:
     def _rename_field(self, given: Mapping[str, ast.expr]) -> Iterator[Operation]:
         model, before, after = self._known(self._text(given, "model_name")), self._text(given, "old_name"), self._text(given, "new_name")
         one = model.fields.pop(before, None)
-        model.together = [tuple(after if name == before else name for name in pair) for pair in model.together]
+        if model.together is not None:
+            model.together = [tuple(after if name == before else name for name in pair) for pair in model.together]
         if one is None:
             yield Operation(kind=Kind.RENAME_COLUMN, table=self._table(model.table), name=self._root.name(before), to=self._root.name(after))
             return
@@ -858,7 +887,9 @@ class _Replay:
         named = dict(found[1])
         if found[0] and kind in {*_RELATIONS, _MANY}:
             named.setdefault("to", found[0][0])
-        return _Field(kind, full.startswith("django."), named, self._module)
+        if full in _NO_COLUMNS:
+            kind, named["through"] = _MANY, ast.Constant(value=full)
+        return _Field(kind, full.startswith("django.") or full in _NO_COLUMNS, named, self._module)
 
     def _text(self, given: Mapping[str, ast.expr], name: str) -> str:
         found = self._value(given, name)

@@ -285,6 +285,27 @@ def test_an_operation_that_is_not_known_may_have_changed_the_models() -> None:
     assert read_range([file], Dialect.POSTGRES, beside={**BESIDE, "shop/migrations/0002_custom.py": source("migrations.RunPython(f)")}).verdict is SAFE
 
 
+def test_one_field_that_was_not_read_leaves_the_others_known() -> None:
+    beside = {**BESIDE, "shop/migrations/0002_custom.py": source('migrations.AlterField("order", "count", field())')}
+    for name, verdict in (("note", SAFE), ("count", UNKNOWN)):
+        alter = f'migrations.AlterField("order", "{name}", models.TextField(null=True, help_text="y"))'
+        file = MigrationFile(path="shop/migrations/0003_x.py", change=Change.ADDED, text=source(alter, '("shop", "0002_custom")'))
+        assert read_range([file], Dialect.POSTGRES, beside=beside).verdict is verdict
+
+
+def test_a_helper_inside_the_class_is_no_operation() -> None:
+    text = source('migrations.RemoveField("order", "note")').replace("    operations", "    def forwards(apps, editor):\n        pass\n\n    operations")
+    reading = read_range([MigrationFile(path="shop/migrations/0002_x.py", change=Change.ADDED, text=text)], Dialect.POSTGRES, beside=BESIDE)
+    assert [one.rule for one in reading.statements] == ["column_dropped"]
+
+
+def test_a_squash_whose_parts_are_gone_is_where_the_chain_begins() -> None:
+    squashed = source(START, "").replace("    operations", '    replaces = [("shop", "0001_initial"), ("shop", "0002_a")]\n    operations')
+    alter = 'migrations.AlterField("order", "note", models.TextField(null=True, help_text="y"))'
+    file = MigrationFile(path="shop/migrations/0003_x.py", change=Change.ADDED, text=source(alter, '("shop", "0002_a")'))
+    assert read_range([file], Dialect.POSTGRES, beside={"shop/migrations/0001_squashed_0002_a.py": squashed}).verdict is SAFE
+
+
 def test_migrations_are_read_in_the_order_of_their_dependencies() -> None:
     first = MigrationFile(path="shop/migrations/0003_a.py", change=Change.ADDED, text=source('migrations.CreateModel("New", fields=[])'))
     second = MigrationFile(path="shop/migrations/0002_b.py", change=Change.ADDED, text=source('migrations.DeleteModel("New")', '("shop", "0003_a")'))
