@@ -1,6 +1,6 @@
 """Which target an alert is about, and which release of it is under suspicion. Ambiguity is an answer here, never guessed away."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,6 +46,19 @@ def ignored(episode: Episode) -> str:
     return f"severity {severity} is never acted on" if severity in IGNORED_SEVERITIES else ""
 
 
+def named(episode: Episode, *, mapping: Sequence[AlertMapping], instances: Collection[str]) -> frozenset[str]:
+    """Ids of every target that the labels or the mapping may mean, known or not: so few have to be looked up, however many there are."""
+    labels, ids = episode.labels, set()
+    if LABEL_TARGET in labels:
+        ids.add(labels[LABEL_TARGET])
+    if app := labels.get(LABEL_APP, ""):
+        namespace = labels.get(LABEL_APP_NAMESPACE, "")
+        ids |= {f"{instance}:{name}" for instance in instances for name in (app, f"{namespace}/{app}")}
+    if (wanted := _mapped(episode, mapping)) is not None:
+        ids.add(wanted)
+    return frozenset(ids)
+
+
 def find_target(
     episode: Episode,
     *,
@@ -53,7 +66,10 @@ def find_target(
     mapping: Sequence[AlertMapping],
     index: Mapping[ObjectRef, tuple[TargetId, ...]],
 ) -> Match:
-    """Climb the ladder: explicit labels, the operator's mapping, the index of objects. The first rung with a hit ends it; several hits = no target."""
+    """Climb the ladder: explicit labels, the operator's mapping, the index of objects. The first rung with a hit ends it; several hits = no target.
+
+    `known` are the targets that are known, at least those among `named`; `index` holds the objects that the labels name.
+    """
     for rung, candidates in (
         ("label", _by_label(episode, known)),
         ("mapping", _by_mapping(episode, known, mapping)),
@@ -87,13 +103,19 @@ def _by_label(episode: Episode, known: Sequence[TargetId]) -> tuple[TargetId, ..
 
 
 def _by_mapping(episode: Episode, known: Sequence[TargetId], mapping: Sequence[AlertMapping]) -> tuple[TargetId, ...]:
+    wanted = _mapped(episode, mapping)
+    return tuple(t for t in known if str(t) == wanted)
+
+
+def _mapped(episode: Episode, mapping: Sequence[AlertMapping]) -> str | None:
+    """The id that the first line that fits makes of the labels."""
     for line in mapping:
         if all(episode.labels.get(name) == value or (value == "*" and name in episode.labels) for name, value in line.labels.items()):
             wanted = line.target
             for name, value in episode.labels.items():
                 wanted = wanted.replace("{" + name + "}", value)
-            return tuple(t for t in known if str(t) == wanted)
-    return ()
+            return wanted
+    return None
 
 
 def _by_objects(episode: Episode, index: Mapping[ObjectRef, tuple[TargetId, ...]]) -> tuple[TargetId, ...]:

@@ -1,6 +1,6 @@
 """What Backout knows of targets from watching them: the list, the index of objects, spec digests over time, and releases as they lived."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,19 @@ class TargetStore:
         """Every target ever listed and not gone, by id."""
         async with self._database.read() as connection:
             return tuple(TargetId.parse(one) for one in (await connection.execute(sa.select(t.target.c.id).order_by(t.target.c.id))).scalars())
+
+    async def among(self, ids: Collection[str]) -> Sequence[TargetId]:
+        """Those of these ids that are known targets, by id."""
+        found, asked = list[str](), sorted(ids)
+        for start in range(0, len(asked), TOGETHER):
+            async with self._database.read() as connection:
+                found += (await connection.execute(sa.select(t.target.c.id).where(t.target.c.id.in_(asked[start : start + TOGETHER])))).scalars()
+        return tuple(TargetId.parse(one) for one in sorted(found))
+
+    async def count(self) -> int:
+        """How many targets there are."""
+        async with self._database.read() as connection:
+            return int((await connection.execute(sa.select(sa.func.count()).select_from(t.target))).scalar_one())
 
     async def listed(self, target: TargetId) -> ListedTarget | None:
         """The target as it was last listed."""
@@ -79,26 +92,32 @@ class TargetStore:
             rows = await connection.execute(sa.select(*columns).where(t.target.c.instance == instance))
             before = {row.id: row for row in rows}
             later = {row.id for row in before.values() if at < row.seen_at <= at + CLOCKS_DIFFER}
-            for one in listing.targets:
+            fresh, other, same = list[ListedTarget](), list[ListedTarget](), list[str]()
+            for one in {one.target: one for one in listing.targets}.values():
                 name, known = str(one.target), before.pop(str(one.target), None)
                 if name in later:  # another process wrote a list that it began to read after this one
                     continue
-                values = {"listed": _LISTED.dump_python(one, mode="json"), "stamp": one.stamp, "seen_at": at}
                 if known is None:
-                    await connection.execute(t.target.insert().values(id=name, instance=instance, looked_stamp="", **values))
+                    fresh.append(one)
                 elif known.stamp != one.stamp:
-                    await connection.execute(t.target.update().where(t.target.c.id == name).values(**values))
+                    other.append(one)
                 else:
-                    await connection.execute(t.target.update().where(t.target.c.id == name).values(seen_at=at))
-                if known is None or known.stamp != one.stamp:
-                    await _index(connection, name, one.objects)
+                    same.append(name)
                 if known is None or known.looked_stamp != one.stamp:
                     changed.append(one)
-            if listing.complete:
-                for gone in before.keys() - later:
-                    await connection.execute(t.target.delete().where(t.target.c.id == gone))
-                    await connection.execute(t.target_object.delete().where(t.target_object.c.target == gone))
-                    await connection.execute(t.target_mark.delete().where(t.target_mark.c.target == gone))
+            # Each kind in one statement: ten thousand of them, one by one, would keep every other writer waiting for seconds.
+            if fresh:
+                await connection.execute(
+                    t.target.insert(), [{"id": str(one.target), "instance": instance, "looked_stamp": "", **_row(one, at)} for one in fresh]
+                )
+            if other:
+                await connection.execute(_LISTED_ANEW, [{"which": str(one.target), **_row(one, at)} for one in other])
+            if same:
+                await connection.execute(_SEEN_AGAIN, [{"which": name, "seen_at": at} for name in same])
+            await _index(connection, {str(one.target): one.objects for one in (*fresh, *other)}, known={str(one.target) for one in other})
+            if listing.complete and (gone := [{"which": name} for name in before.keys() - later]):
+                for table, column in ((t.target, t.target.c.id), (t.target_object, t.target_object.c.target), (t.target_mark, t.target_mark.c.target)):
+                    await connection.execute(table.delete().where(column == sa.bindparam("which")), gone)
         return changed
 
     async def looked(self, target: TargetId, stamp: str) -> None:
@@ -246,11 +265,21 @@ async def _mark(connection: AsyncConnection, state: TargetState, at: datetime) -
         await connection.execute(t.target_mark.insert().values(target=str(state.target), marker=state.marker, unmark=state.unmark, since=at))
 
 
-async def _index(connection: AsyncConnection, target: str, objects: Sequence[ObjectRef]) -> None:
-    await connection.execute(t.target_object.delete().where(t.target_object.c.target == target))
-    rows = {(_kind(o), o.namespace, o.name) for o in objects}
+async def _index(connection: AsyncConnection, objects: Mapping[str, Sequence[ObjectRef]], *, known: Collection[str]) -> None:
+    """Target -> its objects, in place of what the index holds of those targets that were `known`."""
+    if known:
+        await connection.execute(t.target_object.delete().where(t.target_object.c.target == sa.bindparam("which")), [{"which": one} for one in sorted(known)])
+    rows = [
+        {"target": target, "kind": kind, "namespace": namespace, "name": name}
+        for target, held in objects.items()
+        for kind, namespace, name in sorted({(_kind(one), one.namespace, one.name) for one in held})
+    ]
     if rows:
-        await connection.execute(t.target_object.insert(), [{"target": target, "kind": k, "namespace": ns, "name": n} for k, ns, n in sorted(rows)])
+        await connection.execute(t.target_object.insert(), rows)
+
+
+def _row(one: ListedTarget, at: datetime) -> dict[str, Any]:
+    return {"listed": _LISTED.dump_python(one, mode="json"), "stamp": one.stamp, "seen_at": at}
 
 
 async def _records(connection: AsyncConnection, target: TargetId) -> dict[str, ReleaseRecord]:
@@ -264,6 +293,10 @@ async def _keep_record(connection: AsyncConnection, record: ReleaseRecord) -> No
     if not updated.rowcount:
         await connection.execute(t.release.insert().values(target=name, key=record.key, **values))
 
+
+_THIS_TARGET = t.target.update().where(t.target.c.id == sa.bindparam("which"))
+_LISTED_ANEW = _THIS_TARGET.values(listed=sa.bindparam("listed"), stamp=sa.bindparam("stamp"), seen_at=sa.bindparam("seen_at"))
+_SEEN_AGAIN = _THIS_TARGET.values(seen_at=sa.bindparam("seen_at"))
 
 _LIVED_ON = (
     t.release.update()

@@ -146,6 +146,7 @@ class Service:
             outbox=self.outbox,
             policies=self.policies,
             mapping=settings.mapping,
+            instances=tuple(self.outside.deliveries),
             scopes={one.name: one.targets for one in settings.alerts.alertmanager},
             told=self.told,
             clock=clock,

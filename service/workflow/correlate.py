@@ -1,10 +1,10 @@
 """Correlates episodes with targets, opens or joins incidents, and begins operations. A step of its own: intake never decides, and nothing here acts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from service.domain import flapping, spans
+from service.domain import correlation, flapping, spans
 from service.domain.correlation import WORKLOADS, find_target, ignored
 from service.domain.errors import ConflictError
 from service.domain.model import Actor, Episode, Incident, Mode, ObjectRef, Operation, OperationKind, Outcome, TargetId
@@ -37,7 +37,10 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 class Correlator:
-    """Places the episodes of a delivery. `scopes` is sender name -> pattern of targets that this credential speaks for."""
+    """Places the episodes of a delivery.
+
+    `instances` are the names of the delivery instances; `scopes` is sender name -> pattern of targets that this credential speaks for.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Correlator:
         outbox: Outbox,
         policies: Policies,
         mapping: Sequence[AlertMapping],
+        instances: Collection[str],
         scopes: Mapping[str, str],
         told: Told,
         clock: Clock,
@@ -63,6 +67,7 @@ class Correlator:
         self._outbox = outbox
         self._policies = policies
         self._mapping = mapping
+        self._instances = instances
         self._scopes = scopes
         self._told = told
         self._clock = clock
@@ -78,7 +83,8 @@ class Correlator:
         if not episodes:
             return
         now = self._clock.now()
-        known = await self._targets.known()
+        named = {one for episode in episodes for one in correlation.named(episode, mapping=self._mapping, instances=self._instances)}
+        known = await self._targets.among(named)
         index = await self._targets.index(tuple({one for episode in episodes for one in _objects(episode)}))
         placements = {one: [self._placement(episode, known, index) for episode in some] for one, some in undecided.items()}
         for delivery_id, some in placements.items():

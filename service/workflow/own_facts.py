@@ -76,17 +76,17 @@ class OwnFacts:
         forwards = await self._holds.failed_forwards_since(target, now - policy.rollback_window)
         made = await self._targets.handles_made_by_backout(target)
         burning = await self._holds.targets_with_incidents_since(now - OUTAGE_WINDOW)
-        total = len(await self._targets.known())
+        total = await self._targets.count()
         limit = max(OUTAGE_FLOOR, int(total * OUTAGE_SHARE))
         outage = f"{burning} of {total} targets had incidents within 10 minutes (limit {limit}): this is wider than one release" if burning > limit else ""
-        alive = tuple(o.id for o in await self._journal.alive() if o.target == target)
+        alive = await self._journal.alive_for(target)
         disarmed = f"{rollbacks} automatic rollback within {policy.rollback_window.total_seconds() / 3600:g} h" if rollbacks >= policy.rollbacks else ""
         limits = Limits(
             automatic_rollbacks=rollbacks,
             within=policy.rollback_window,
             held=hold.held if hold else (),
             made_by_backout=tuple(made),
-            alive=alive,
+            alive=(alive.id,) if alive else (),
             wide_outage=outage,
             disarmed=disarmed,
             failed_forwards=forwards,

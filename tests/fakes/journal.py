@@ -66,6 +66,10 @@ class FakeJournal:
         """All that have not ended."""
         return [row for row in self.rows.values() if row.done_at is None]
 
+    async def alive_for(self, target: TargetId) -> Operation | None:
+        """The one of the target that has not ended."""
+        return next((row for row in await self.alive() if row.target == target), None)
+
     async def latest_of(self, target: TargetId) -> Operation | None:
         """The newest of the target."""
         found = [row for row in self.rows.values() if row.target == target]

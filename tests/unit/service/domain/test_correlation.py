@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.correlation import Match, find_target, ignored, onset
+from service.domain.correlation import Match, find_target, ignored, named, onset
 from service.domain.model import ObjectRef, TargetId
 from service.domain.policy import AlertMapping
 from tests.unit.service.domain import made
@@ -35,6 +35,30 @@ def test_everything_else_is_looked_at(labels: Mapping[str, str]) -> None:
 
 
 # --- alert to target ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"backout_target": "prod:checkout"},
+        {"backout_target": "nonsense"},
+        {"argocd_app": "checkout"},
+        {"argocd_app": "checkout", "argocd_app_namespace": "team-a"},
+        {"argocd_app": "checkout", "argocd_app_namespace": "argocd"},
+        {"argocd_app": "checkout", "argocd_instance": "stage"},
+        {"team": "shop", "app": "cart"},
+        {"team": "shop", "app": "cart", "argocd_app": ""},
+        {"team": "other"},
+        {},
+    ],
+    ids=str,
+)
+def test_the_few_ids_that_an_alert_may_mean_lead_to_the_same_answer_as_all_targets(labels: Mapping[str, str]) -> None:
+    everything = (CHECKOUT, TEAM, CART, STAGE)
+    mapping = [AlertMapping(labels={"team": "shop", "app": "*"}, target="prod:{app}"), AlertMapping(labels={"team": "shop"}, target="prod:checkout")]
+    few = named(made.episode(labels), mapping=mapping, instances={"prod", "stage"})
+    assert len(few) <= 4
+    assert match(labels, [one for one in everything if str(one) in few], mapping) == match(labels, everything, mapping)
 
 
 def test_an_explicit_label_names_the_target() -> None:

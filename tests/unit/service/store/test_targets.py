@@ -93,6 +93,28 @@ async def test_the_list_of_one_instance_says_nothing_of_another(targets: TargetS
     assert await targets.known() == (TARGET, ELSEWHERE)
 
 
+async def test_of_many_ids_those_that_are_known_are_told_and_all_are_counted(targets: TargetStore) -> None:
+    await remember(targets, listed(TARGET), listed(CART))
+    await remember(targets, listed(ELSEWHERE), instance="test")
+    many = [f"prod:no-{number}" for number in range(250)]
+    assert await targets.among({*many, str(CART), str(ELSEWHERE), "no id at all"}) == (CART, ELSEWHERE)
+    assert await targets.among(many) == await targets.among(()) == ()
+    assert await targets.count() == 3
+
+
+async def test_a_list_of_new_changed_and_unchanged_targets_is_stored_whole(targets: TargetStore) -> None:
+    await remember(targets, listed(TARGET, "1", WEB), listed(CART, "1", FLAGS))
+    await targets.looked(TARGET, "1")
+    await targets.looked(CART, "1")
+    third = TargetId("prod", "third")
+    found = await remember(targets, listed(TARGET, "1", WEB), listed(CART, "2", WEB), listed(third, "1", FLAGS), listed(third, "1", FLAGS))
+    assert found == ["2", "1"]
+    assert await targets.index([WEB, FLAGS]) == {WEB: (CART, TARGET), FLAGS: (third,)}
+    times = {one.target: at for one, at in await targets.listing()}
+    assert len(set(times.values())) == 1
+    assert set(times) == {TARGET, CART, third}
+
+
 async def test_the_index_leads_from_objects_to_all_their_targets(targets: TargetStore) -> None:
     await remember(targets, listed(TARGET, "1", WEB, FLAGS, FLAGS), listed(CART, "1", FLAGS))
     same_name = replace(FLAGS, kind="Secret")

@@ -133,6 +133,7 @@ class Stage:
             outbox=self.outbox,
             policies=self.policies,
             mapping=self.mapping,
+            instances=tuple(self.deliveries),
             scopes=self.scopes,
             told=self.told,
             clock=self.clock,
