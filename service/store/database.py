@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from service.domain.errors import SettingsError, UnavailableError
+from service.store import sqlite
 
 BUSY_MILLISECONDS = 100
 """How long one try for SQLite's write lock may block its thread: it cannot be called back, so patience is kept by trying again."""
@@ -183,8 +185,9 @@ def engine_to_migrate(url: str) -> sa.Engine:
 
 
 def _sqlite_engine(url: str) -> AsyncEngine:
-    engine = create_async_engine(make_url(url).set(drivername="sqlite+aiosqlite"), pool_size=5, max_overflow=0)
-
+    parsed = make_url(url)
+    opened = partial(sqlite.connect, str(parsed.database))
+    engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"), async_creator=opened, pool_size=5, max_overflow=0)
     _begins_itself(engine.sync_engine)
     return engine
 
@@ -203,4 +206,4 @@ def _begins_itself(engine: sa.Engine) -> None:
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         reads = connection.get_execution_options().get("backout_read", False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")  # immediate: two writers wait instead of failing at their first write
+        connection.exec_driver_sql(sqlite.BEGIN_READING if reads else "BEGIN IMMEDIATE")  # immediate: two writers wait instead of failing at their first write
