@@ -5,6 +5,7 @@ What an answer means is the adapter's; here only "nobody answered" becomes Tempo
 
 import asyncio
 import contextlib
+import hashlib
 import json as json_module
 import socket
 import ssl
@@ -178,6 +179,10 @@ class Http:
 
         url = self.base_url + path
         return Stream(session, URL(url, encoded=True), params, shown=self._shown or url.partition("?")[0])
+
+    def mark_of_credential(self) -> str:
+        """What changes when the credential does, and tells nothing of it; "" without one. PermanentError as `request`."""
+        return hashlib.sha256(credential(self._token_file).encode()).hexdigest() if self._token_file is not None else ""
 
     async def connect(self) -> None:
         """Resolve and connect, TLS included, and send nothing. Raises as `request` does."""

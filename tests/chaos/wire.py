@@ -115,6 +115,10 @@ class Wire:
         self._log = log
         self._operation = operation
 
+    def mark_of_credential(self) -> str:
+        """One account for the whole schedule."""
+        return "backout"
+
     async def request(
         self,
         method: str,

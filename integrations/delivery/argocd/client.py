@@ -185,6 +185,10 @@ class Client:
         """trackingMethod, controllerNamespace, url …; anonymous callers see a part."""
         return await self._get("/api/v1/settings")
 
+    def mark_of_token(self) -> str:
+        """What changes when the token does."""
+        return self._http.mark_of_credential()
+
     async def user_info(self) -> Reply:
         """`{"loggedIn", "username", "iss"}`; never 401."""
         return await self._get("/api/v1/session/userinfo")

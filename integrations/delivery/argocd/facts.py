@@ -25,6 +25,7 @@ from service.domain.ports import Clock, ListedTarget, Listing
 VOLATILE = timedelta(seconds=30)
 PODS_HOLD = timedelta(seconds=15)
 SLOW = timedelta(minutes=5)
+ACCOUNT = "account"
 POD_READS = 8
 """Pods of one application read at the same time."""
 TREE_READS = 3
@@ -66,6 +67,8 @@ class Reader:
         self._clock = clock
         self._projects: dict[str, str] = {}
         self._remembered: dict[str, tuple[datetime, Any]] = {}
+        self._token = ""
+        self._asked: dict[TargetId, asyncio.Future[Looked]] = {}
         self._answers: Mapping[str, Callable[[Any], Awaitable[Known[Any]]]] = {
             "state": self._state,
             "sync window": self._window,
@@ -155,6 +158,24 @@ class Reader:
         self._projects[target.name] = real
         return Looked(app=reply.body, ref=reading.app_ref(target, real), me=await self.me(), reply=reply)
 
+    async def _look(self, target: TargetId) -> Looked:
+        """One live read for all facts of the target that are asked for in the same turn of the loop; it begins after each of them was asked for."""
+        if target in self._asked:
+            return await asyncio.shield(self._asked[target])
+        mine = self._asked[target] = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.sleep(0)
+            del self._asked[target]  # whoever asks from here on asks anew
+            looked = await self.get(target)
+        except BaseException as error:
+            if self._asked.get(target) is mine:
+                del self._asked[target]
+            mine.set_exception(error if isinstance(error, BackoutError) else TemporaryError(f"the read of {target} was ended"))
+            mine.exception()  # there may be nobody beside us who hears of it
+            raise
+        mine.set_result(looked)
+        return looked
+
     async def state(self, looked: Looked) -> TargetState:
         """The state of what was just read; asks for the owner beside it."""
         app = looked.app
@@ -169,11 +190,23 @@ class Reader:
         )
 
     async def me(self) -> str:
-        """Our account's name, asked each time (tokens rotate). TemporaryError when the server does not know us: then nothing is known to be ours."""
-        body = (await self._client.user_info()).body
-        name = reading.text(body.get("username"))
-        if not body.get("loggedIn") or not name:
-            raise TemporaryError("Argo CD does not say whose token this is: what is ours cannot be told from what is not")
+        """Our account's name, asked for each token (they rotate) and again after a while.
+
+        TemporaryError when the server does not know us: then nothing is known to be ours.
+        """
+
+        async def ask() -> str:
+            body = (await self._client.user_info()).body
+            name = reading.text(body.get("username"))
+            if not body.get("loggedIn") or not name:
+                raise TemporaryError("Argo CD does not say whose token this is: what is ours cannot be told from what is not")
+            return name
+
+        mark = self._client.mark_of_token()
+        if self._token != mark:
+            self._token = mark
+            self._remembered.pop(ACCOUNT, None)
+        name: str = await self._slowly(ACCOUNT, ask)
         return name
 
     async def version(self) -> tuple[int, int]:
@@ -227,16 +260,16 @@ class Reader:
     # --- facts ---
 
     async def _state(self, target: TargetId) -> Known[TargetState]:
-        looked = await self.get(target)
+        looked = await self._look(target)
         return self._known(await self.state(looked), looked.reply, VOLATILE)
 
     async def _window(self, target: TargetId) -> Known[Window]:
-        looked = await self.get(target)
+        looked = await self._look(target)
         window, reply = await self.window(looked.ref)
         return self._known(window, reply, VOLATILE)
 
     async def _acts(self, target: TargetId) -> Known[tuple[Act, ...]]:
-        looked = await self.get(target)
+        looked = await self._look(target)
         return self._known(await self.acts(looked), looked.reply, VOLATILE)
 
     async def acts(self, looked: Looked) -> tuple[Act, ...]:
@@ -262,7 +295,7 @@ class Reader:
             return replace(window, unsure=str(error)), reply
 
     async def _pods(self, target: TargetId) -> Known[tuple[Pod, ...]]:
-        looked = await self.get(target)
+        looked = await self._look(target)
         for _ in range(TREE_READS):
             tree = await self._client.resource_tree(looked.ref)
             nodes = reading.pods_of_tree(tree.body, reading.objects_of(looked.app))
@@ -315,7 +348,7 @@ class Reader:
         return rollouts.must_be(live, ref)
 
     async def _rollouts(self, target: TargetId) -> Known[tuple[Rollout, ...]]:
-        looked = await self.get(target)
+        looked = await self._look(target)
         found = [await self.rollout(looked, ref) for ref in step_wise(reading.objects_of(looked.app))]
         return self._known(tuple(found), looked.reply, VOLATILE, what=f"{looked.reply.what}, its Rollouts")
 
@@ -344,8 +377,8 @@ class Reader:
         return await self._client.may_run(looked.ref, ROLLOUT, action, old_form=old_form)
 
     async def _permissions(self, target: TargetId) -> Known[Permissions]:
-        looked = await self.get(target)
-        allowed = {verb: await self._client.can_i(verb, looked.ref.object) for verb in VERBS}
+        looked = await self._look(target)
+        allowed = dict(zip(VERBS, await asyncio.gather(*(self._client.can_i(verb, looked.ref.object) for verb in VERBS)), strict=True))
         lines = {verb: policy_line(looked.me, verb, looked.ref) for verb in VERBS}
         if step_wise(reading.objects_of(looked.app)):
             for word, action in ACTIONS.items():
@@ -377,7 +410,7 @@ class Reader:
         return self._known(reading.images_of(found.manifests), found.reply, VOLATILE)
 
     async def _render_desired(self, target: TargetId) -> Render:
-        looked = await self.get(target)
+        looked = await self._look(target)
         revisions = reading.revisions_of(reading.part(looked.app, "status", "sync"))
         if not revisions:
             raise PermanentError("Argo CD does not say which revision it wants")
@@ -395,7 +428,7 @@ class Reader:
     async def _confirmations(self, subject: tuple[TargetId, tuple[ObjectRef, ...]]) -> Known[tuple[ObjectRef, ...]]:
         """Argo CD waits for a confirmation of each, before it applies anything, also by a rollback that prunes nothing (seen on 3.2.11)."""
         target, objects = subject
-        looked = await self.get(target)
+        looked = await self._look(target)
         rows = [row for row in reading.entries(reading.part(looked.app, "status").get("resources")) if reading.object_ref(row) in objects]
         manifests = await self._read_all(looked.ref, rows)
         asking = [reading.object_ref(row) for row, live in zip(rows, manifests, strict=True) if live is not None and reading.asks_before_pruning(live)]
@@ -403,7 +436,7 @@ class Reader:
 
     async def _render(self, target: TargetId, handle: str) -> Render:
         """What a past release renders to today, and its key; only where nothing but the revision differs from the current sources."""
-        looked = await self.get(target)
+        looked = await self._look(target)
         entry = next((e for e in reading.history_of(looked.app) if str(e.get("id", 0)) == handle), None)
         entry = reading.attempted_body(looked.app) if not handle else entry
         if entry is None:

@@ -51,17 +51,14 @@ class RollBack(ArgoStep):
         if running := reading.running_of(app, looked.me, self.t.clock.now()):
             raise RefusedError(f"an operation of {running.by.name} holds the application ({running.phase} {running.says})".rstrip())
         judging.not_marked_by_another(app, intention)
-        await self.t.nobody_else(looked, intention)
-        await self.t.window_is_open(looked)
-        await self.t.renders_now(looked, intention)
+        await self.t.all_hold(self.t.nobody_else(looked, intention), self.t.window_is_open(looked), self.t.renders_now(looked, intention))
         return {}
 
     async def act(self, intent: Intent, guard: Guard) -> None:
-        before = await self.see(intent)
+        before, looked = await self.look(intent)
         if _happened(before):
             return  # it happened, whatever was done on top of it since: `observe` tells; a refusal would read as if it had not
         judging.refuse_when(before.seen is not Seen.NOT_SEEN, before.says)
-        looked = await self.t.get(intent)
         judging.refuse_when(reading.auto_sync_on(looked.app), "auto-sync is on again")
         judging.still_unedited(looked.app, intent)  # what was deployed since, `see` told above
         try:
@@ -92,6 +89,10 @@ class RollBack(ArgoStep):
         return False
 
     async def see(self, intent: Intent) -> Observation:
+        return (await self.look(intent))[0]
+
+    async def look(self, intent: Intent) -> tuple[Observation, Looked]:
+        """What became of it, and the application that shows it."""
         looked = await self.t.get(intent)
         observation, again_in = self._rollback_seen(looked, intent, certain=False)
         if again_in:
@@ -99,12 +100,12 @@ class RollBack(ArgoStep):
             looked = await self.t.get(intent)
             observation, _ = self._rollback_seen(looked, intent, certain=True)
             if observation.seen is Seen.STUCK and reading.BLOCKED in observation.says:
-                return replace(observation, says=f"{observation.says}{await self._opens(looked)}")
+                return replace(observation, says=f"{observation.says}{await self._opens(looked)}"), looked
         if observation.seen is Seen.STUCK and not observation.details["phase"]:
             about = reading.part(looked.app, "metadata")
             command = commands.take_operation_away(reading.text(about.get("namespace")), reading.text(about.get("name")))
-            return replace(observation, says=f"{observation.says}; {command} takes it away")
-        return observation
+            return replace(observation, says=f"{observation.says}; {command} takes it away"), looked
+        return observation, looked
 
     async def withdraw(self, intent: Intent, guard: Guard) -> None:
         """Argo CD ends it only when the window opens, but then it ends it, instead of running it (recording 08)."""

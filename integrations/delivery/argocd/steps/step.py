@@ -4,8 +4,9 @@ A step stands in a file of its own with everything about it: its order in words 
 how its effect is recognised afterwards (`see`). A new one costs its file, its test, and its line in `STEPS`.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -53,10 +54,13 @@ class Tools:
         judging.same_application(looked.app, str(intent["uid"]), str(intent["target"]))
         return looked
 
-    async def patch(self, intent: Intent, operations: Operations, guard: Guard) -> None:
-        """Read, judge, patch. Where the patch had to test the resource version, any status write in between fails it: then all of it again."""
+    async def patch(self, intent: Intent, operations: Operations, guard: Guard, *, just_read: Looked | None = None) -> None:
+        """Read, judge, patch. Where the patch had to test the resource version, any status write in between fails it: then all of it again.
+
+        `just_read`: the caller's own look, for the first try; nothing was waited for since.
+        """
         for last in (*[False] * (PATCH_TRIES - 1), True):
-            looked = await self.get(intent)
+            looked, just_read = just_read or await self.get(intent), None
             try:
                 await self.client.patch(looked.ref, operations(looked.app), guard)
             except ServerRefusedError as error:
@@ -90,6 +94,12 @@ class Tools:
     def not_seen(self, intent: Intent, says: str) -> Observation:
         """Nothing of ours is seen; from `certain_at` on that means that it never happened."""
         return Observation(seen=Seen.NOT_SEEN, says=says, not_seen_until=datetime.fromisoformat(str(intent["certain_at"])))
+
+    async def all_hold(self, *checks: Awaitable[None]) -> None:
+        """Look side by side; of several that do not hold, the first one's error is raised."""
+        for error in await asyncio.gather(*checks, return_exceptions=True):
+            if error is not None:
+                raise error
 
     async def nobody_else(self, looked: Looked, intention: Intention) -> None:
         """Promise 5: an act of a person since the trouble began means hands off. Stamps have no fractions, so the same second counts."""

@@ -48,9 +48,7 @@ class StopAutoSync(ArgoStep):
         judging.suspect_is_live(app, intention)
         judging.slot_is_clearable(app, intention, looked.me, self.t.clock.now())
         judging.not_marked_by_another(app, intention)
-        await self.t.nobody_else(looked, intention)
-        await self.t.window_is_open(looked)
-        await self.t.renders_now(looked, intention)
+        await self.t.all_hold(self.t.nobody_else(looked, intention), self.t.window_is_open(looked), self.t.renders_now(looked, intention))
         mark = bool(step.parameters.get("mark", True)) and not reading.marker_of(app)  # the mark of a hold of ours that is open already stays
         return {"remembered": {"automated": reading.automated_of(app)}, "mark": mark}
 
@@ -69,7 +67,7 @@ class StopAutoSync(ArgoStep):
             return _stop_patch(app, intent)
 
         try:
-            await self.t.patch(intent, stop, guard)
+            await self.t.patch(intent, stop, guard, just_read=looked)
         except ServerRefusedError as error:
             if not patches.renders_not(error):
                 raise RefusedError(patches.refusal_of(error)) from error

@@ -59,10 +59,10 @@ class SyncRelease(RollBack):
         told = {(reading.text(one.get("name")), reading.text(one.get("value"))) for one in reading.entries(operation.get("info"))}
         return (INFO, str(intent["info"])) in told and judging.is_by(reading.part(operation, "initiatedBy"), intent)
 
-    async def see(self, intent: Intent) -> Observation:
+    async def look(self, intent: Intent) -> tuple[Observation, Looked]:
         """A sync waits for hooks and waves; one that is still at it long after does not come to its end by itself."""
-        seen = await super().see(intent)
+        seen, looked = await super().look(intent)
         if seen.seen is Seen.RUNNING and self.t.clock.now() - judging.intended_at(intent) > reading.STUCK_AFTER:
             minutes = int(reading.STUCK_AFTER.total_seconds() // 60)
-            return Observation(seen=Seen.FAILED, says=f"the sync does not end: after {minutes} min {seen.says}", details=seen.details)
-        return seen
+            return Observation(seen=Seen.FAILED, says=f"the sync does not end: after {minutes} min {seen.says}", details=seen.details), looked
+        return seen, looked

@@ -42,6 +42,57 @@ async def absent(stage: Stage, key: Key[Any]) -> str:
 # --- inventory ---
 
 
+def asked(stage: Stage, path: str) -> int:
+    """How often the sandbox was asked for that path."""
+    return sum(1 for call in stage.sandbox.served if call.method == "GET" and call.path == path)
+
+
+async def test_facts_that_are_asked_for_together_share_one_look_and_later_ones_make_their_own(plain: Stage) -> None:
+    target = TargetId("prod", "web")
+    wanted: tuple[Key[Any], ...] = (keys.state(target), keys.acts(target), keys.window(target), keys.permissions(target))
+    before = asked(plain, "/api/v1/applications/web")
+    first = await asyncio.gather(*(plain.argo.read(key) for key in wanted))
+    assert asked(plain, "/api/v1/applications/web") == before + 1
+    assert all(isinstance(fact, Known) for fact in first)
+    await plain.person("PUT", "/applications/web/spec", plain.spec("web", automated={}))
+    assert (await value(plain, keys.state(target))).auto_sync
+    assert asked(plain, "/api/v1/applications/web") == before + 2
+
+
+async def test_promise_1_facts_that_share_a_look_which_fails_are_all_unknown(plain: Stage) -> None:
+    target = TargetId("prod", "nothing")
+    facts = await asyncio.gather(*(plain.argo.read(key) for key in (keys.state(target), keys.acts(target))))
+    assert [isinstance(fact, Absent) for fact in facts] == [True, True]
+
+
+async def test_one_that_is_not_waited_for_any_more_ends_no_other(plain: Stage) -> None:
+    target = TargetId("prod", "web")
+    first = asyncio.ensure_future(plain.argo.read(keys.state(target)))
+    second, third = (asyncio.ensure_future(plain.argo.read(keys.acts(target))) for _ in range(2))
+    await asyncio.sleep(0)
+    second.cancel()
+    assert isinstance(await third, Known)
+    assert isinstance(await first, Known)
+    first, second = asyncio.ensure_future(plain.argo.read(keys.state(target))), asyncio.ensure_future(plain.argo.read(keys.acts(target)))
+    await asyncio.sleep(0)
+    first.cancel()  # the one that reads for both: the other is told, and nobody waits for ever
+    assert isinstance(await second, Absent)
+    assert isinstance(await plain.argo.read(keys.state(target)), Known)
+
+
+async def test_promise_5_our_account_is_asked_for_once_a_token(plain: Stage) -> None:
+    target, path = TargetId("prod", "web"), "/api/v1/session/userinfo"
+    await value(plain, keys.state(target))
+    before = asked(plain, path)
+    await value(plain, keys.state(target))
+    assert asked(plain, path) == before
+    (plain.root / "backout.token").write_text(plain.sandbox.add_account("renamed", ["p, renamed, applications, get, */*, allow"]), encoding="utf-8")
+    await value(plain, keys.state(target))
+    assert asked(plain, path) == before + 1
+    (plain.root / "backout.token").write_text("nobody's", encoding="utf-8")
+    assert "token" in await absent(plain, keys.state(target))
+
+
 async def test_the_list_names_what_the_alert_index_needs(plain: Stage) -> None:
     await plain.until("web", lambda app: app["status"]["summary"].get("images") == ["registry.example/web:2.0"], "the end of the roll-out")
     listing = await plain.argo.targets()
