@@ -36,6 +36,7 @@ from service.store.targets import TargetStore
 from service.wiring.parts import TRACE, LateEncoder, Outside, outside, unhurried
 from service.workflow import messages
 from service.workflow.capture import Capturer
+from service.workflow.chapters.chapter import BEGIN
 from service.workflow.cluster_facts import ClusterFacts
 from service.workflow.correlate import Correlator
 from service.workflow.desk import Desk
@@ -184,7 +185,7 @@ class Service:
             stories={OperationKind.ROLLBACK: RollbackStory(ports), OperationKind.FORWARD: ForwardStory(ports)},
             place=self.correlator.place,
             clock=clock,
-            entering=_entering,
+            entering=self._entering,
             tell=partial(messages.stumbled, self.told),
         )
         self.keeper = Keeper(
@@ -267,6 +268,12 @@ class Service:
                 await one()
 
         self.tasks.every(seconds, name, led)
+
+    def _entering(self, operation: Operation) -> None:
+        """Before each transition. An operation's first act may come sooner than the next round of the capture's loop, so its *before* is taken now."""
+        if operation.phase == BEGIN and self.lease.leads:
+            self.tasks.begin("capture", self.capturer.round)
+        _entering(operation)
 
     async def _stand(self) -> None:
         await (self.readiness.round() if self.lease.leads else self.readiness.learn())

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -176,3 +177,21 @@ async def test_promise_13_a_stumble_of_the_running_service_is_told_to_everybody_
     assert service.told.channels
     await service.outside.close()
     await store.closed(service.database)
+
+
+async def test_what_an_act_will_change_is_captured_as_its_operation_begins_and_not_only_by_the_loop(settings: Settings) -> None:
+    service = Service(settings, SystemClock())  # not started: no loop runs
+    await migrate(service.database)
+    begun = store.operation(phase="act")
+    await service.operations.begin(begun, (), ())
+    service._entering(begun)  # noqa: SLF001  what the runner calls
+    await asyncio.sleep(0)
+    assert await service.captures.of(begun.id) == ()
+    service._entering(replace(begun, phase="begin"))  # noqa: SLF001  as above
+
+    async def captured() -> bool:
+        return [one.moment for one in await service.captures.of(begun.id)] == ["before"]
+
+    await until(captured)
+    await service.tasks.stop()
+    await service.database.close()
