@@ -33,7 +33,7 @@ class Listener:
     async def next(self) -> Heard | None:
         """The next event, None when the stream is over."""
         fields: dict[str, str] = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while line := (await self.answer.content.readline()).decode():
                 name, colon, value = line.rstrip("\n").partition(":")
                 if not line.strip():

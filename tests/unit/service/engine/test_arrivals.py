@@ -29,7 +29,7 @@ class Desk:
         self.changed.set()
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.placed) < count:
                 self.changed.clear()
                 await self.changed.wait()

@@ -102,7 +102,7 @@ async def test_promise_3_an_act_waits_while_no_beat_is_confirmed_and_goes_on_aft
         await asyncio.sleep(0)
     assert not waiting.done()
     await lease.beat()
-    assert await asyncio.wait_for(waiting, 5)
+    assert await asyncio.wait_for(waiting, 60)
 
 
 async def test_promise_3_a_process_that_was_declared_dead_ends_when_it_wakes_and_acts_no_more(world: World) -> None:
