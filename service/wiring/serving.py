@@ -47,7 +47,7 @@ def serve(config: Path) -> int:
     return asyncio.run(_serve(settings))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, *, drain_seconds: float = DRAIN_SECONDS) -> int:
     clock = SystemClock()
     registry = CollectorRegistry()
     work = Counter("backout_background_total", "What the background loops did.", ("what", "result"), registry=registry)
@@ -73,7 +73,7 @@ async def _serve(settings: Settings) -> int:
         await ended.wait()
         log.info("stopping")
         drain.begin()
-        await asyncio.sleep(DRAIN_SECONDS)
+        await asyncio.sleep(drain_seconds)
     finally:
         await runner.cleanup()
         await service.stop()

@@ -11,14 +11,14 @@ import pytest
 
 from tests.postgres import Postgres, name_of
 
-HANG = 10
+HANG = 60
 """Seconds after which a server that should have ended is given up; nothing is measured by it."""
 
 ROOT = Path(__file__).parents[2]
 
 
 def rows(url: str, query: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(url, connect_timeout=5) as connection:
+    with psycopg.connect(url, connect_timeout=60) as connection:
         return connection.execute(query.encode()).fetchall()
 
 

@@ -22,7 +22,7 @@ from service.store.tables import metadata
 from tests.fakes import store
 from tests.fakes.store import operation
 
-HANG = 20
+HANG = 60
 """Seconds after which a test that should have ended is given up; nothing is measured by it."""
 
 

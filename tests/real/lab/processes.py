@@ -76,7 +76,7 @@ class Processes:
         """Ask again and again until `check` answers something true; StartError when it does not, or any server ended."""
         end = time.monotonic() + seconds
         answer: object = "nothing yet"
-        while time.monotonic() < end:
+        while True:
             for dead in self.ended():
                 raise StartError(f"{dead} ended with {self._running[dead].returncode}; the end of {self.log(dead)}:\n{tail(self.log(dead))}")
             try:
@@ -86,6 +86,8 @@ class Processes:
             else:
                 if answer:
                     return
+            if time.monotonic() >= end:  # however slow it is here, it was asked once
+                break
             await asyncio.sleep(0.1)
         raise StartError(f"{name} is not ready after {seconds:.0f} s (last: {str(answer)[:300]}); the end of {self.log(name)}:\n{tail(self.log(name))}")
 

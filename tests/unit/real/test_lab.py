@@ -544,7 +544,7 @@ def alive(pid: int) -> bool:
 
 
 async def eventually(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not check():  # noqa: ASYNC110  files and processes of others set no event
             await asyncio.sleep(0.02)
 
@@ -597,6 +597,7 @@ async def test_a_server_that_a_test_killed_is_started_again_as_before_when_it_as
     first = processes.pids["server"]
     caring = asyncio.ensure_future(outages.start_again_when_asked(processes, tmp_path))
     outages.wanted_back(tmp_path, "server").touch()
+    await eventually(lambda: processes.log("server").read_text() == "again\n")
     await asyncio.sleep(0.3)
     assert processes.pids["server"] == first  # it lives
     os.kill(first, signal.SIGKILL)
@@ -614,7 +615,7 @@ async def test_a_server_that_a_test_killed_is_started_again_as_before_when_it_as
 async def test_a_server_that_ends_at_once_is_named_with_its_last_words(processes: Processes) -> None:
     await processes.start("server", ["sh", "-c", "echo no such flag >&2; exit 3"])
     with pytest.raises(StartError, match=r"server ended with 3[\s\S]*no such flag"):
-        await processes.until_ready("another", no, 10)
+        await processes.until_ready("another", no, 60)
 
 
 async def test_a_server_that_never_answers_is_named_with_the_reason(processes: Processes) -> None:
@@ -647,11 +648,10 @@ async def test_a_command_that_cannot_be_started_is_127() -> None:
 async def test_a_signal_is_passed_on_and_nothing_of_the_command_stays(tmp_path: Path) -> None:
     interrupted = nothing()
     pid_file = tmp_path / "pid"
-    script = f"sleep 60 & echo $! > {pid_file}.new; mv {pid_file}.new {pid_file}; trap 'exit 42' TERM; wait"
+    script = f"trap 'exit 42' TERM; sleep 60 & echo $! > {pid_file}.new; mv {pid_file}.new {pid_file}; wait"
     async with asyncio.TaskGroup() as group:
         running = group.create_task(run_command(["sh", "-c", script], env={}, interrupted=interrupted))
         await eventually(pid_file.exists)
-        await asyncio.sleep(0.1)
         interrupted.set_result(signal.SIGTERM)
     assert running.result() == 42
     await eventually(lambda: not alive(int(pid_file.read_text())))

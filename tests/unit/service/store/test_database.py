@@ -12,7 +12,7 @@ from service.store import tables as t
 from service.store.database import Database
 from tests.fakes.store import closed
 
-HANG = 10
+HANG = 60
 """Seconds after which a test that should have ended is given up; nothing is measured by it."""
 
 

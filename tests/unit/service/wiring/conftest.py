@@ -20,7 +20,7 @@ from service.api.tokens import new_key
 from service.settings import Settings, load
 from service.wiring.parts import SystemClock, kinds
 
-PATIENCE = 30
+PATIENCE = 60
 """Seconds after which something that should have happened is given up; nothing is measured by it."""
 
 

@@ -122,8 +122,8 @@ async def test_stopping_ends_the_watch_of_argo_cd_and_does_not_wait_for_it(world
 
     await until(up)
     assert not world.argocd.watched_by_nobody.is_set()
-    await asyncio.wait_for(service.tasks.stop(patience=60), 10)
-    await asyncio.wait_for(world.argocd.watched_by_nobody.wait(), 10)
+    await asyncio.wait_for(service.tasks.stop(patience=10 * PATIENCE), PATIENCE)
+    await asyncio.wait_for(world.argocd.watched_by_nobody.wait(), PATIENCE)
     await service.stop()
     await store.closed(service.database)
 

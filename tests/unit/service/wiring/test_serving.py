@@ -1,4 +1,5 @@
 import asyncio
+import os
 import signal
 import socket
 import stat
@@ -21,7 +22,7 @@ from service.wiring.service import Service
 from service.wiring.serving import _Gauges, _listen, _readiness, _serve, parts, serve
 from service.workflow.watch import Freshness, Stream
 from tests.fakes import store
-from tests.unit.service.wiring.conftest import free_port, process, settings_of
+from tests.unit.service.wiring.conftest import PATIENCE, free_port, process, settings_of
 
 GAUGES = (
     "backout_outbox_waiting",
@@ -41,11 +42,11 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 # --- as a process --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_service_gets_ready_shows_its_figures_and_drains_before_it_ends(alone: Callable[..., Path], session: aiohttp.ClientSession) -> None:
+async def test_a_service_gets_ready_shows_its_figures_and_ends_when_it_is_asked_to(alone: Callable[..., Path], session: aiohttp.ClientSession) -> None:
     async with process(alone(notify=[{"kind": "webhook", "name": "on-call", "url": "http://127.0.0.1:1"}])) as one:
         await one.answers(session, "/readyz", 200)
         text = await one.answers(session, "/metrics", 200)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while 'backout_background_failed_rounds{loop="watch"}' not in text:
                 await asyncio.sleep(0.05)
                 text = await one.answers(session, "/metrics", 200)
@@ -54,11 +55,6 @@ async def test_a_service_gets_ready_shows_its_figures_and_drains_before_it_ends(
         assert 'backout_outbox_waiting{channel="notify:on-call"} 0.0' in text
         assert f'backout_build_info{{version="{VERSION}"}} 1.0' in text
         one.send(signal.SIGTERM)
-        seen = [await one.get(session, "/readyz?verbose")]
-        while seen[-1][0] == 200:
-            seen.append(await one.get(session, "/readyz?verbose"))
-        assert (seen[-1][0], "the service is going down" in seen[-1][1]) == (503, True)
-        assert (await one.get(session, "/livez"))[0] == 200
         assert await one.code() == 0
         assert (await one.get(session, "/livez"))[0] == 0
         assert [event["event"] for event in one.events()] == ["ready", "stopping", "stopped"]
@@ -88,6 +84,35 @@ async def test_nothing_secret_stands_in_the_log_and_ctrl_c_is_as_graceful(world:
 
 
 # --- in this process -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_service_that_goes_down_says_so_and_goes_on_answering_until_it_is_drained(alone: Callable[..., Path], session: aiohttp.ClientSession) -> None:
+    settings = load(alone(), kinds())
+    serving = asyncio.ensure_future(_serve(settings, drain_seconds=10 * PATIENCE))
+
+    async def readiness() -> tuple[int, str]:
+        try:
+            async with session.get(f"http://{settings.listen}/readyz?verbose") as answer:
+                return answer.status, await answer.text()
+        except aiohttp.ClientConnectionError:
+            return 0, ""
+
+    async def until(status: int) -> str:
+        async with asyncio.timeout(PATIENCE):
+            while (found := await readiness())[0] != status:
+                assert not serving.done()
+                await asyncio.sleep(0.02)
+        return found[1]
+
+    await until(200)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert "the service is going down" in await until(503)
+    async with session.get(f"http://{settings.listen}/livez") as answer:
+        assert answer.status == 200
+    assert not serving.done()
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    assert (await readiness())[0] == 0
 
 
 def test_wrong_settings_are_told_with_file_and_line_before_anything_is_opened(alone: Callable[..., Path], tmp_path: Path) -> None:
