@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import postgres as server
 from tests.fakes import store
 
 DATABASES = ["sqlite", "postgresql"]
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # both measure the machine
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -204,7 +204,7 @@ class World:
             self._shops[app].shipped.append(shipped)
         return shipped
 
-    async def until_live(self, app: str, shipped: Shipped, seconds: float = 20.0) -> None:
+    async def until_live(self, app: str, shipped: Shipped, seconds: float = 60.0) -> None:
         """Wait until every pod of the shop is ready and runs that release."""
         end = self._clock.now() + timedelta(seconds=seconds)
         while self._clock.now() < end:

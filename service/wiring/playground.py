@@ -20,6 +20,9 @@ from service.domain.ports import Clock
 
 SCOPES = ("targets:read", "operations:read", "plans:write", "operations:create", "operations:approve", "operations:cancel", "holds:end", "stop:write")
 
+PATIENCE = 120.0
+"""Seconds after which something that should have happened is given up: generous, for a service that ended is noticed at once."""
+
 
 class Playground:
     """Start it, play, stop it. `folder` holds everything: store, settings, token (0600), log."""
@@ -65,8 +68,8 @@ class Playground:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "service", "serve", "--config", str(self.config), stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL
             )
-        await self.until(self._ready, 20, "the service to be ready")
-        await self.until(self._watched, 20, "the targets to be watched")
+        await self.until(self._ready, PATIENCE, "the service to be ready")
+        await self.until(self._watched, PATIENCE, "the targets to be watched")
 
     async def kill(self) -> None:
         """Kill -9, as an out-of-memory killer would."""

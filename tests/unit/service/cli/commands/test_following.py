@@ -135,10 +135,10 @@ def test_an_interrupt_of_the_real_process_ends_the_watching_alone(service: FakeS
     command = ["env", "--default-signal=INT", sys.executable, "-m", "service", "watch", OPERATION, "--server", service.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}) as running:
         assert running.stderr is not None
-        ready, _, _ = select.select([running.stderr], [], [], 30)  # it says that it tries again: so it watches
+        ready, _, _ = select.select([running.stderr], [], [], 60)  # it says that it tries again: so it watches
         assert ready
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=30)
+        out, err = running.communicate(timeout=60)
     assert running.returncode == 5
     assert "stopped watching; the operation goes on" in err
     assert "Traceback" not in err

@@ -133,7 +133,7 @@ def test_hostile_text_is_unknown_and_never_raises(text: str) -> None:
 
 
 @given(st.text(max_size=200), st.sampled_from(list(Dialect)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_text_raises(text: str, dialect: Dialect) -> None:
     assert read_sql(text, dialect).verdict in SchemaVerdict
 
@@ -267,7 +267,7 @@ def rewritten(draw: st.DrawFn) -> tuple[Dialect, list[str]]:
 
 
 @given(rewritten(), st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_spelling_splitting_and_harmless_neighbours_never_hide_a_break(case: tuple[Dialect, list[str]], data: st.DataObject) -> None:
     dialect, statements = case
     mixed = list(statements)
@@ -285,7 +285,7 @@ def test_spelling_splitting_and_harmless_neighbours_never_hide_a_break(case: tup
 
 
 @given(rewritten(), st.sampled_from(["{}", "BEGIN; {}; COMMIT", "{0}; {0}", "DO $body$ BEGIN {}; END $body$", "-- x\n{}\n-- y", "CREATE TABLE z (y int); {}"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_wrapping_or_repeating_a_break_never_makes_it_safe(case: tuple[Dialect, list[str]], wrapper: str) -> None:
     dialect, statements = case
     assert read_sql(wrapper.format(";\n".join(statements)), dialect).verdict in {BREAKS, UNKNOWN}
@@ -293,7 +293,7 @@ def test_wrapping_or_repeating_a_break_never_makes_it_safe(case: tuple[Dialect, 
 
 
 @given(st.lists(st.sampled_from([*HARMLESS, "DROP TABLE orders", "UPDATE orders SET a = 1", "DO $$ x $$", "NONSENSE"]), max_size=5, unique=True))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_adding_a_statement_never_improves_a_verdict(statements: list[str]) -> None:
     severities = [read_sql(";".join(statements[:count]), P).verdict.severity for count in range(len(statements) + 1)]
     assert severities == sorted(severities)
