@@ -97,6 +97,12 @@ ADVICE: Mapping[str, Advice] = {
         "As soon as the new code wrote a NULL, the earlier code reads one where it expects a value.",
         "Let the code cope with NULL one release before anything writes it.",
     ),
+    "check_fails_for_old": Advice(
+        "adds a check that wants one of several new columns to be filled",
+        _BREAKS,
+        "The earlier code fills none of them, so all its inserts fail.",
+        "Add the check in a later release, or give one of the columns a default.",
+    ),
     "check_added": Advice(
         "adds a CHECK",
         _WARN,

@@ -72,6 +72,8 @@ class _Table:
     columns: dict[str, _Column] = field(default_factory=dict)
     gone: dict[str, Finding] = field(default_factory=dict)
     copied_from: set[str] = field(default_factory=set)
+    definition: tuple[tuple[str, Column], ...] | None = None
+    copies: list[Operation] = field(default_factory=list)
     replaces: list[Finding] = field(default_factory=list)
     renames: list[Finding] = field(default_factory=list)
     rebuilt: bool = False
@@ -185,7 +187,7 @@ class Judge:
             finding.become(
                 "table_replaced", _BREAKS, f"creates table {name} anew in place of the one OLD knows", "its rows and shape are shown to be those OLD knows"
             )
-            self._tables[name] = _Table(origin=name, replaces=[gone, finding], copied_from=set(operation.reads))
+            self._tables[name] = _Table(origin=name, replaces=[gone, finding], copied_from=set(operation.reads), definition=operation.definition)
         elif operation.guarded:
             finding.become("table_created", _SAFE, f"creates table {name} unless it exists")
             self._table(name)
@@ -194,7 +196,7 @@ class Judge:
             finding.become("order_not_clear", _UNKNOWN, f"creates table {name} after the range already changed it", "the order of the migrations is made clear")
         else:
             finding.become("table_created", _SAFE, f"creates table {name}")
-            self._tables[name] = _Table(origin=None, copied_from=set(operation.reads))
+            self._tables[name] = _Table(origin=None, copied_from=set(operation.reads), definition=operation.definition)
 
     def _drop_table(self, operation: Operation, finding: Finding) -> None:
         name = operation.table
@@ -222,12 +224,7 @@ class Judge:
             if self._dialect is Dialect.SQLITE and after in table.copied_from:
                 for one in (gone, finding):
                     if one is not None:
-                        one.become(
-                            "table_rebuilt",
-                            _UNKNOWN,
-                            f"rebuilds table {after} under its own name",
-                            "the rebuilt table's shape is compared with the one OLD knows",
-                        )
+                        one.become(*_rebuilt(table, after))
             elif gone is not None:
                 gone.become("table_replaced", _BREAKS, f"{gone.says} and puts another table in its place", "its rows and shape are shown to be those OLD knows")
                 finding.become(
@@ -256,6 +253,8 @@ class Judge:
         if ("view", name) in self._objects:
             table = _Table(origin=name)
         self._shortened |= {(name, column) for column in operation.shortens}
+        if verb == "insert":
+            table.copies.append(operation)
         if table.is_new:
             table.copied_from |= operation.reads
             finding.become("made_in_this_range", _SAFE, f"{_VERBS[verb]} table {name}, which OLD never had")
@@ -277,12 +276,7 @@ class Judge:
         ]
         if sources:
             for one in table.replaces:
-                one.become(
-                    "table_rebuilt",
-                    _UNKNOWN,
-                    f"rebuilds table {table.origin} under its own name",
-                    "the rebuilt table's shape is compared with the one OLD knows",
-                )
+                one.become(*_rebuilt(table, table.origin or ""))
             for source in sources:
                 source.rebuilt = True
 
@@ -547,7 +541,9 @@ class Judge:
         if rule == "type_changed":
             # The statement repeats a type that did not change far more often than it changes one.
             rule, verdict, clears = "column_redefined", _WARN, "its definition is compared with the one OLD knows"
-        finding.become(rule, verdict, f"redefines column {shown}: {says}", clears)
+        null = "NOT NULL" if definition.not_null else "NULL"
+        default = "with a default" if definition.default or definition.generated else "without a default"
+        finding.become(rule, verdict, f"redefines column {shown}, {null} {default}: {says}", clears)
 
     def _type_change(self, table: str, column: str, to: ColumnType) -> tuple[str, SchemaVerdict, str, str]:
         shown = f"{table}.{column}"
@@ -627,6 +623,15 @@ class Judge:
                     finding.become("unique_added", _SAFE, f"adds {key} on {where}, where OLD always leaves a new column NULL")
             case Kind.ADD_CHECK:
                 finding.become("check_added", _WARN, f"adds a check on {where}", "OLD writes only what the check accepts")
+                for wanted in operation.never_all_null:
+                    if all(self._is_new_column(table, name) and not table.columns[name].filled for name in wanted):
+                        named = ", ".join(sorted(wanted))
+                        finding.become(
+                            "check_fails_for_old",
+                            _BREAKS,
+                            f"adds a check on {where} that wants one of {named}, all of which OLD leaves NULL",
+                            f"one of {named} gets a default",
+                        )
                 for name in operation.never_null:
                     if self._is_new_column(table, name):
                         column = table.columns[name]
@@ -644,6 +649,24 @@ class Judge:
         name = f" {operation.name}" if operation.name != operation.what else ""
         clears = "no row breaks the dropped rule, and OLD has no ON CONFLICT / ON DUPLICATE KEY on it"
         finding.become("constraint_dropped", _WARN, f"drops {operation.what}{name} of table {operation.table}", clears)
+
+
+def _rebuilt(table: _Table, name: str) -> tuple[str, SchemaVerdict, str, str]:
+    """Judge a table that SQLite builds anew under its own name by its final shape, as far as the text shows that."""
+    says, compared = f"rebuilds table {name} under its own name", "the rebuilt table's shape is compared with the one OLD knows"
+    if len(table.copies) != 1 or table.definition is None:
+        return "table_rebuilt", _UNKNOWN, says, compared
+    (copy,) = table.copies
+    if copy.whole:
+        return "table_rebuilt", _WARN, f"{says} with all its columns", "OLD's rows pass the new table's types and constraints"
+    for column, source in zip(copy.columns or tuple(column for column, _ in table.definition), copy.sources, strict=False):
+        if source not in {"", "*", column}:
+            return "column_renamed", _BREAKS, f"{says}, with column {source} as {column}", f"OLD is shown never to name {name}.{source}"
+    for column, definition in table.definition:
+        if copy.columns and column not in copy.columns and definition.not_null and not (definition.default or definition.generated):
+            clears = f"{name}.{column} gets a default, so that OLD's inserts, which do not name it, succeed"
+            return "not_null_without_default", _BREAKS, f"{says}, with a new column {column} NOT NULL without a default", clears
+    return "table_rebuilt", _UNKNOWN, says, compared
 
 
 _VERBS = {"insert": "adds or overwrites rows of", "update": "changes rows of", "delete": "deletes rows of", "truncate": "empties", "merge": "merges rows into"}

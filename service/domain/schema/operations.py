@@ -86,6 +86,7 @@ class Operation:
 
     `table` and `name` (column, constraint or object) are normalised; `to` is the new name of a rename. `what` is the kind of object or the verb of a write.
     `guarded` means IF EXISTS or IF NOT EXISTS: then creating proves nothing new (care A8). `columns` are the columns of a constraint or those a write sets.
+    `sources` are the columns that INSERT ... SELECT takes them from ("" for an expression).
     `reads` are tables that a write or CREATE TABLE AS takes rows from; `shortens` are columns whose length a write handles;
     `never_null` are columns that a CHECK forbids to be NULL, `never_all_null` sets of columns of which it wants one to be filled.
     `definition` are the columns of a new table, None where they are not in the text.
@@ -109,6 +110,7 @@ class Operation:
     column: Column | None = None
     type: ColumnType | None = None
     columns: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     reads: frozenset[str] = frozenset()
     shortens: frozenset[str] = frozenset()
     never_null: frozenset[str] = frozenset()

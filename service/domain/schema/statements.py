@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from service.domain.schema import bodies
+from service.domain.schema import bodies, definitions
 from service.domain.schema.cursor import Cursor, Session, identifier, parts_of
 from service.domain.schema.operations import Kind, Operation, unknown
 from service.domain.schema.reading import Dialect, SchemaVerdict
@@ -222,8 +222,33 @@ def _insert(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
         return None
     words = cursor.rest()
     upsert = replaces or any(pair in pairwise(words) for pair in (("DO", "UPDATE"), ("KEY", "UPDATE")))
-    write = Operation(kind=Kind.WRITE, what="insert", table=table, upsert=upsert, reads=_tables_read(cursor))
-    return [write]
+    reads = _tables_read(cursor)
+    columns, sources, whole = _copied(cursor) if reads and cursor.session.dialect is Dialect.SQLITE else ((), (), False)
+    return [Operation(kind=Kind.WRITE, what="insert", table=table, upsert=upsert, reads=reads, columns=columns, sources=sources, whole=whole)]
+
+
+def _copied(cursor: Cursor) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Return the columns that INSERT ... SELECT fills, those it takes them from ("" for an expression), and whether it takes all as they are (*)."""
+    columns: list[str] = []
+    start = cursor.at
+    if cursor.skip_parentheses():
+        columns = [Cursor(part, cursor.session).identifier() or "" for part in parts_of(cursor.tokens[start + 1 : cursor.at - 1])]
+    if not cursor.take("SELECT"):
+        return tuple(columns), (), False
+    start, depth = cursor.at, 0
+    while not cursor.done and (depth or cursor.word() != "FROM"):
+        depth += (cursor.mark() == "(") - (cursor.mark() == ")")
+        cursor.at += 1
+    sources: list[str] = []
+    for part in parts_of(cursor.tokens[start : cursor.at]):
+        inner = Cursor(part, cursor.session)
+        name = inner.identifier() or ""
+        while inner.take_mark("."):
+            name = inner.identifier() or ("*" if inner.take_mark("*") else "")
+        if not name and inner.take_mark("*"):
+            name = "*"
+        sources.append(name if inner.done else "")
+    return tuple(columns), tuple(sources), sources == ["*"] and not columns
 
 
 def _update(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
@@ -508,6 +533,7 @@ def _create_table(cursor: Cursor) -> list[Operation] | None:
         cursor.session.temporary.add(identifier(cursor.tokens[cursor.at], cursor.session.dialect, of_table=True))
     if (table := cursor.qualified()) is None:
         return None
+    opened = cursor.at + 1
     had_columns = cursor.skip_parentheses()
     tail = cursor.at
     if not had_columns and cursor.word() not in {"AS", "SELECT", "LIKE", "PARTITION", "USING", "OF", "INHERITS", "WITH", "ON", "TABLESPACE"}:
@@ -520,8 +546,9 @@ def _create_table(cursor: Cursor) -> list[Operation] | None:
         if not depth and token.word in _STRAY_WORDS and following != "(" and cursor.tokens[at - 1].word not in {"ON", "COMMIT"}:
             return None
     reads = _tables_read(Cursor(cursor.tokens, cursor.session, tail))
-    created = Operation(kind=Kind.CREATE_TABLE, table=table, guarded=guarded, reads=reads)
-    return [created]
+    rebuilds = cursor.session.dialect is Dialect.SQLITE and had_columns
+    definition = definitions.read_table(cursor.tokens[opened : tail - 1], cursor) if rebuilds else None
+    return [Operation(kind=Kind.CREATE_TABLE, table=table, guarded=guarded, reads=reads, definition=definition)]
 
 
 def _create_view(cursor: Cursor, *, materialized: bool, replaces: bool) -> list[Operation] | None:
@@ -728,6 +755,9 @@ def _action(cursor: Cursor, text: str, table: str) -> list[Operation] | None:
     if by_pattern is not None:
         verbs = [token.word for before, token in pairwise(cursor.tokens) if before.word != "ON"]
         return by_pattern if cursor.tokens[0].word in {"ALTER", "DROP"} or _LOST_WORDS.isdisjoint(verbs) else None
+    quick = definitions.read_action(Cursor(cursor.tokens, cursor.session))
+    if quick is not None and _LOST_WORDS.isdisjoint(token.word for before, token in pairwise(cursor.tokens) if before.word != "ON"):
+        return quick
     cursor.at = 0
     if cursor.take("ADD") and (cursor.take("COLUMN"), cursor.mark() == "(")[1]:  # MySQL: ADD COLUMN (a int, b int)
         group = cursor.tokens[cursor.at + 1 : -1]
