@@ -88,6 +88,18 @@ def by_flux(declared: Mapping[str, Any]) -> Declare:
     return declare
 
 
+def by_flux_and_a_person() -> Declare:
+    """Flux declares `enabled`, and a person switched auto-sync off and on by hand since: Kubernetes says no more that the field is Flux'."""
+
+    async def declare(shop: Shop) -> Callable[[], Awaitable[None]]:
+        undo = await by_flux({**AUTOMATED, "enabled": True})(shop)
+        for on in (False, True):
+            await shop.edit({"op": "add", "path": "/spec/syncPolicy/automated/enabled", "value": on})
+        return undo
+
+    return declare
+
+
 async def gone(shop: Shop) -> bool:
     return await shop.client.kube_get(f"{APPLICATIONS}/{shop.name}") is None
 
@@ -263,6 +275,7 @@ async def test_under_a_parent_whose_git_leaves_enabled_out_a_rollback_stays_with
     [
         pytest.param(by_parent({**AUTOMATED, "enabled": True}), "declares enabled: true in Git and heals itself: it puts it back at once", id="parent"),
         pytest.param(by_flux({**AUTOMATED, "enabled": True}), "takes a stopped auto-sync (it declares enabled) and a pinned revision back", id="flux"),
+        pytest.param(by_flux_and_a_person(), "whether its Git declares enabled does not show", id="flux-and-a-person"),
     ],
 )
 async def test_an_owner_whose_git_says_enabled_true_is_known_before_the_first_write(open_shop: OpenShop, serve: Serve, declare: Declare, words: str) -> None:

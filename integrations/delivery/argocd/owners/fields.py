@@ -23,6 +23,19 @@ def revisions_of(app: Body) -> tuple[Field, ...]:
     return (("spec", "source", "targetRevision"),)
 
 
+def found_at(app: Body, field: Field) -> Json:
+    """The value of a field, None where there is none."""
+    here: Json = dict(app)
+    for step in field:
+        if isinstance(here, Mapping):
+            here = here.get(step)
+        elif isinstance(here, list) and step.isdecimal() and int(step) < len(here):
+            here = here[int(step)]
+        else:
+            return None
+    return here
+
+
 def covered(field: Field, rule: Body) -> bool:
     """Whether one of the rule's `jsonPointers` or `jqPathExpressions` is the field or something that it is inside of."""
     named = [*_pointers(rule.get("jsonPointers")), *_jq_paths(rule.get("jqPathExpressions"))]

@@ -8,8 +8,8 @@ labels, its server-side apply as `kustomize-controller`, and its `reconcile` and
 
 from collections.abc import Iterator
 
-from integrations.delivery.argocd.owners.fields import ENABLED, manager_name, owned, owns_spec, revisions_of
-from integrations.delivery.argocd.reading import Body, entries, part, text
+from integrations.delivery.argocd.owners.fields import ENABLED, found_at, manager_name, owned, owns_spec, revisions_of
+from integrations.delivery.argocd.reading import Body, automated_of, entries, part, text
 from service.domain.keys import Owner
 
 IMAGE_UPDATER = "argocd-image-updater.argoproj.io/"
@@ -23,8 +23,8 @@ KUSTOMIZE_MANAGER = "kustomize-controller"
 
 ARGO_CD = ("argocd-server", "argocd-application-controller", "argocd-applicationset-controller", "argocd-controller", "argocd-notifications-controller")
 """Field managers of Argo CD itself: what a parent or an ApplicationSet does is judged by them, and our own writes go through its server."""
-PEOPLE = ("kubectl", "argocd", "k9s", "Lens", "headlamp", "before-first-apply", "Mozilla", "node-fetch")
-"""First words of field managers that write when somebody (or a pipeline) calls them, and not by themselves."""
+PEOPLE = frozenset({"kubectl", "argocd", "k9s", "Lens", "headlamp", "before-first-apply", "Mozilla", "node-fetch"})
+"""Field managers that write when somebody (or a pipeline) calls them, and not by themselves; kubectl names its verb too (`kubectl-edit`, `kubectl.exe`)."""
 
 
 def all_of(app: Body) -> Iterator[Owner]:
@@ -108,7 +108,7 @@ def _managers(app: Body, told: frozenset[str]) -> Iterator[Owner]:
     known = {KUSTOMIZE_MANAGER, UPDATER, *ARGO_CD}
     for entry in entries(part(app, "metadata").get("managedFields")):
         name = manager_name(entry)
-        if name in known or entry.get("subresource") or not owns_spec(part(entry, "fieldsV1")) or name.startswith(PEOPLE):
+        if name in known or entry.get("subresource") or not owns_spec(part(entry, "fieldsV1")) or _by_people(name):
             continue
         if name.startswith(KARGO) and KARGO in told:
             continue
@@ -122,12 +122,28 @@ def _managers(app: Body, told: frozenset[str]) -> Iterator[Owner]:
             yield Owner(kind=name, later=True, says=f"{name} has written the spec{when}; what it does about a change is not known", fix=fix)
 
 
+def _by_people(name: str) -> bool:
+    """By whole words: `argocd-agent` and its like write by themselves, and are no `argocd`."""
+    return name in PEOPLE or name.startswith(("kubectl-", "kubectl."))
+
+
 def _applies(app: Body, entry: Body, *, kind: str, name: str, who: str, when: str, fix: str) -> Owner:
+    """What a server-side apply would put back: the fields that it holds, and those that it may have held until somebody else wrote them.
+
+    Who writes a field takes it over from its applier, who takes it back when it applies again (tests/contract/argocd/test_field_managers.py). So a field
+    that stands in the spec and is not held may be declared all the same. Only `enabled: false` is not doubted: we write that ourselves.
+    """
     held = part(entry, "fieldsV1")
-    stop, pin = owned(held, ENABLED), any(owned(held, field) for field in revisions_of(app))
+    stop = owned(held, ENABLED)
+    revisions = [field for field in revisions_of(app) if not owned(held, field)]
+    pin = len(revisions) < len(revisions_of(app))
+    stop_hidden = not stop and (automated_of(app) or {}).get("enabled") is True
+    pin_hidden = not pin and any(owned(held, field[:-1]) and text(found_at(app, field)) for field in revisions)
     back = " and ".join(x for x in ("a stopped auto-sync (it declares enabled)" if stop else "", "a pinned revision" if pin else "") if x)
-    says = f"{who} applies this application" + (f" and takes {back} back {when}" if back else ", without a field that a rollback writes")
-    return Owner(kind=kind, name=name, reverts=stop, reverts_pin=pin, says=says, fix=fix)
+    hidden = " and ".join(x for x in ("enabled" if stop_hidden else "", "a revision" if pin_hidden else "") if x)
+    says = f"{who} applies this application" + (f" and takes {back} back {when}" if back else "" if hidden else ", without a field that a rollback writes")
+    says += f"; whether its Git declares {hidden} does not show, for somebody else wrote it since: taken as if it did" if hidden else ""
+    return Owner(kind=kind, name=name, reverts=stop or stop_hidden, reverts_pin=pin or pin_hidden, says=says, fix=fix)
 
 
 def _manager(app: Body, name: str) -> Body | None:

@@ -11,7 +11,7 @@ from integrations.delivery.argocd.steps.names import BACK
 from integrations.delivery.argocd.steps.step import SETTLED_AFTER, ArgoStep, Intent
 from service.domain.errors import BackoutError, RefusedError
 from service.domain.keys import TargetState
-from service.domain.model import Json, Release, release_key
+from service.domain.model import Json, Release, Way, release_key
 from service.domain.planning.plan import Step
 from service.domain.ports import Guard, Intention, Observation, Seen
 
@@ -45,6 +45,8 @@ class RollBack(ArgoStep):
         if reading.auto_sync_on(app):
             owner = await self.t.reader.owner(app)
             raise RefusedError(f"auto-sync is on again: {owner.says}" if owner.says else "auto-sync is on (again): somebody wants it so")
+        undoing = (await self.t.reader.owner(app)).undoing(Way.ROLLBACK)  # it may have come since, and where auto-sync is off no other step asked
+        judging.refuse_when(undoing is not None, undoing.says if undoing is not None else "")
         judging.unedited(step, intention, app)
         judging.suspect_is_live(app, intention)
         judging.goal_is_there(app, intention.goal)

@@ -40,6 +40,19 @@ def test_whoever_holds_nothing_of_the_spec_does_not_write_it() -> None:
     assert not fields.owned({}, fields.ENABLED)
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("spec", "sources", "1", "ref"), "values"),
+        (("spec", "sources", "2", "ref"), None),
+        (("spec", "sources", "x"), None),
+        (("spec", "sources", "0", "a", "b"), None),
+    ],
+)
+def test_what_stands_at_a_field_is_found_in_lists_too(path: tuple[str, ...], value: str | None) -> None:
+    assert fields.found_at({"spec": {"sources": [{"ref": "", "a": "c"}, {"ref": "values"}]}}, path) == value
+
+
 def test_pointers_are_unescaped_and_a_jq_filter_names_no_field() -> None:
     assert fields.covered(("a/b", "c"), {"jsonPointers": ["/a~1b"]})
     assert not fields.covered(("spec",), {"jqPathExpressions": [".spec | .x", "", "spec", ".spec.source."]})

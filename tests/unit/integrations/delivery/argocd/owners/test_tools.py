@@ -30,7 +30,7 @@ def only(found: dict[str, Any]) -> Owner:
 def test_an_application_that_argo_cd_and_people_alone_wrote_has_no_tool() -> None:
     managers = [
         manager(name, "source.targetRevision", operation="Update")
-        for name in ("argocd-server", "argocd-controller", "kubectl-client-side-apply", "kubectl-edit")
+        for name in ("argocd-server", "argocd-controller", "argocd", "kubectl-client-side-apply", "kubectl-edit", "kubectl.exe")
     ]
     assert list(tools.all_of(app(*managers, manager("kubectl", "syncPolicy.automated.enabled"), manager("strange", operation="Update")))) == []
 
@@ -73,7 +73,7 @@ KUSTOMIZATION = {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.
     [
         (("source.targetRevision", "syncPolicy.automated.prune"), False, True, "takes a pinned revision back at its next reconciliation"),
         (("source.targetRevision", "syncPolicy.automated.enabled"), True, True, "takes a stopped auto-sync (it declares enabled) and a pinned revision back"),
-        (("source.repoURL", "syncPolicy.automated.prune"), False, False, "without a field that a rollback writes"),
+        (("project", "syncPolicy.automated.prune"), False, False, "without a field that a rollback writes"),
     ],
 )
 def test_flux_puts_back_the_fields_that_its_git_declares(held: tuple[str, ...], reverts: bool, reverts_pin: bool, words: str) -> None:
@@ -131,6 +131,27 @@ def test_whoever_applies_on_the_servers_side_puts_back_what_it_holds() -> None:
     found = only(app(manager("Terraform", "syncPolicy.automated.enabled")))
     assert (found.kind, found.reverts, found.reverts_pin) == ("Terraform", True, False)
     assert found.says == "Terraform applies this application and takes a stopped auto-sync (it declares enabled) back whenever it applies again"
+
+
+def test_a_field_that_somebody_took_over_from_its_applier_is_taken_for_declared() -> None:
+    """Whoever switches auto-sync off and on again by hand leaves Flux without the field until it reconciles, and then it is put back."""
+    made = app(manager("kustomize-controller", "source.repoURL", "syncPolicy.automated.prune"), labels=KUSTOMIZATION)
+    pinned = only(made)
+    made["spec"]["syncPolicy"]["automated"] = {"enabled": True}
+    both = only(made)
+    made["spec"]["syncPolicy"]["automated"] = {"enabled": False}
+    stopped = only(made)
+    del made["spec"]["source"]["targetRevision"]
+    nothing = only(made)
+
+    assert (pinned.reverts, pinned.reverts_pin, both.reverts, both.reverts_pin) == (False, True, True, True)
+    assert both.says.endswith("whether its Git declares enabled and a revision does not show, for somebody else wrote it since: taken as if it did")
+    assert (stopped.reverts, nothing.reverts_pin) == (False, False)  # what we write ourselves is no sign, and what nobody wrote is not declared
+
+
+@pytest.mark.parametrize("name", ["argocd-agent-principal", "argocd-operator", "kubectlish"])
+def test_a_name_that_only_begins_like_a_persons_tool_is_an_unknown_writer(name: str) -> None:
+    assert only(app(manager(name, "source.targetRevision", operation="Update"))).later
 
 
 def test_an_unknown_writer_may_do_anything_later() -> None:

@@ -80,6 +80,15 @@ async def test_a_rollback_deploys_the_goal_release_again(plain: Stage) -> None:
     assert str(state.current.by) == "service:backout"
 
 
+async def test_promise_7_an_owner_that_came_since_the_plan_refuses_the_rollback_also_where_auto_sync_is_off(plain: Stage) -> None:
+    step, intention = await plain.ready("web", "roll_back")
+    tenant = {"apiVersion": "example.org/v1", "kind": "Tenant", "name": "shop", "uid": "u-1", "controller": True}
+    plain.sandbox.write_by_kubernetes("web", lambda app: app["metadata"].update(ownerReferences=[tenant]), by="tenants")
+    with pytest.raises(RefusedError, match="Tenant shop made this application and controls it"):
+        await plain.argo.intend(step, intention)
+    assert "operation" not in await plain.raw("web")
+
+
 async def test_an_intent_is_plain_json_and_remembers_the_world_before(plain: Stage) -> None:
     step, intention = await plain.ready("web", "roll_back")
     intent = await plain.argo.intend(step, intention)
