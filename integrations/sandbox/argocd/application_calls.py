@@ -12,12 +12,12 @@ from integrations.sandbox.argocd import windows
 from integrations.sandbox.argocd.access import Access
 from integrations.sandbox.argocd.edge import Call
 from integrations.sandbox.argocd.lookup import Lookup
-from integrations.sandbox.argocd.managers import SERVER
 from integrations.sandbox.argocd.objects import CONTROL_PLANE, RESOURCES_FINALIZER, is_automated, is_deleting, known_spec, sources, stamp, wire
 from integrations.sandbox.argocd.operations import Machinery
 from integrations.sandbox.argocd.patching import patch
 from integrations.sandbox.argocd.repositories import RenderError
 from integrations.sandbox.argocd.status import DENIED, INVALID, PRECONDITION, UNKNOWN, Json, RefusedError, app_not_found, denied
+from integrations.sandbox.argocd.writers import SERVER
 
 _BUSY = "another operation is already in progress"
 

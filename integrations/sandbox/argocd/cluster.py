@@ -12,11 +12,11 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
-from integrations.sandbox.argocd.managers import SYNC
 from integrations.sandbox.argocd.objects import CONTROL_PLANE, LAST_APPLIED, TRACKING, Key, annotation, known_spec, stamp
 from integrations.sandbox.argocd.settings import Clock, Faults, Profile
 from integrations.sandbox.argocd.state import Applications, Versions
 from integrations.sandbox.argocd.status import Json
+from integrations.sandbox.argocd.writers import SYNC
 
 SERVER: Final = "https://kubernetes.default.svc"
 KINDS: Final[dict[tuple[str, str], str]] = {

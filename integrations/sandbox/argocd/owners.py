@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from integrations.sandbox.argocd import rolling
 from integrations.sandbox.argocd.background import Background
-from integrations.sandbox.argocd.managers import SET_CONTROLLER
 from integrations.sandbox.argocd.objects import HYDRATE, REFRESH, known_spec, stamp
 from integrations.sandbox.argocd.settings import Clock, Faults, Profile, Timings, while_down
 from integrations.sandbox.argocd.state import Applications, ApplicationSets
 from integrations.sandbox.argocd.status import Json
+from integrations.sandbox.argocd.writers import SET_CONTROLLER
 
 _ALWAYS_KEPT: Final = {"notified.notifications.argoproj.io", REFRESH, HYDRATE}
 

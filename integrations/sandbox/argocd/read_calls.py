@@ -10,12 +10,12 @@ from integrations.sandbox.argocd.cluster import Cluster
 from integrations.sandbox.argocd.controller import Controller
 from integrations.sandbox.argocd.edge import Call
 from integrations.sandbox.argocd.lookup import Lookup
-from integrations.sandbox.argocd.managers import SERVER
 from integrations.sandbox.argocd.objects import HYDRATE, REFRESH, Key, annotation, project_fields, sources, wire
 from integrations.sandbox.argocd.operations import Machinery
 from integrations.sandbox.argocd.repositories import RenderError
 from integrations.sandbox.argocd.state import Versions
 from integrations.sandbox.argocd.status import INVALID, NOT_FOUND, UNAVAILABLE, UNKNOWN, Json, RefusedError, app_not_found
+from integrations.sandbox.argocd.writers import SERVER
 
 
 class ReadCalls:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-from integrations.sandbox.argocd import managers
+from integrations.sandbox.argocd import writers
 from integrations.sandbox.argocd.objects import CONTROL_PLANE, known_spec, no_status, stamp
 from integrations.sandbox.argocd.settings import Clock, Profile
 from integrations.sandbox.argocd.status import Json
@@ -101,19 +101,19 @@ class Applications:
         """All applications by name."""
         return [self._items[name] for name in sorted(self._items)]
 
-    def create(self, metadata: Json, spec: Json, *, by: str = managers.SERVER) -> Json:
+    def create(self, metadata: Json, spec: Json, *, by: str = writers.SERVER) -> Json:
         """Store a new application; `metadata` gives name, labels, annotations, finalizers, ownerReferences. `by` is the field manager, as in `write`."""
         kept = {name: metadata[name] for name in ("name", "labels", "annotations", "ownerReferences", "finalizers") if metadata.get(name)}
         now = stamp(self._clock())
         about = {"namespace": CONTROL_PLANE, "uid": str(uuid.uuid4()), "creationTimestamp": now, "generation": 1}
         app: Json = {"metadata": copy.deepcopy(kept) | about, "spec": known_spec(spec, self._profile), "status": no_status()}
-        app["metadata"]["managedFields"] = managers.after_update([], None, app, manager=by, now=now)
+        app["metadata"]["managedFields"] = writers.after_update([], None, app, manager=by, now=now)
         app["metadata"]["resourceVersion"] = self._versions.next()
         self._items[app["metadata"]["name"]] = app
         self._tell("ADDED", None, app)
         return app
 
-    def write(self, name: str, change: Callable[[Json], None], *, by: str = managers.CONTROLLER) -> Json | None:
+    def write(self, name: str, change: Callable[[Json], None], *, by: str = writers.CONTROLLER) -> Json | None:
         """Replace the application by a changed copy. None when it is gone. One that is being deleted vanishes with its last finalizer."""
         old = self._items.get(name)
         if old is None:
@@ -124,7 +124,7 @@ class Applications:
         if new == old:
             return old
         entries = new["metadata"]["managedFields"]
-        new["metadata"]["managedFields"] = managers.after_update(entries, old, new, manager=by, now=stamp(self._clock()))
+        new["metadata"]["managedFields"] = writers.after_update(entries, old, new, manager=by, now=stamp(self._clock()))
         return self._replace(old, new)
 
     def apply(self, name: str, body: Json, *, by: str) -> Json | None:
@@ -133,9 +133,9 @@ class Applications:
         if old is None:
             return None
         entries = old["metadata"]["managedFields"]
-        new = copy.deepcopy(managers.applied(entries, old, body, manager=by))
+        new = copy.deepcopy(writers.applied(entries, old, body, manager=by))
         self._normalize(new)
-        new["metadata"]["managedFields"] = managers.after_apply(entries, old, new, body, manager=by, now=stamp(self._clock()))
+        new["metadata"]["managedFields"] = writers.after_apply(entries, old, new, body, manager=by, now=stamp(self._clock()))
         return old if new == old else self._replace(old, new)
 
     def _normalize(self, app: Json) -> None:

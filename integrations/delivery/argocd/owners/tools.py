@@ -130,7 +130,7 @@ def _by_people(name: str) -> bool:
 def _applies(app: Body, entry: Body, *, kind: str, name: str, who: str, when: str, fix: str) -> Owner:
     """What a server-side apply would put back: the fields that it holds, and those that it may have held until somebody else wrote them.
 
-    Who writes a field takes it over from its applier, who takes it back when it applies again (tests/contract/argocd/test_field_managers.py). So a field
+    Who writes a field takes it over from its applier, who takes it back when it applies again (tests/contract/argocd/test_writers.py). So a field
     that stands in the spec and is not held may be declared all the same. Only `enabled: false` is not doubted: we write that ourselves.
     """
     held = part(entry, "fieldsV1")

@@ -1,7 +1,7 @@
-"""Who wrote which field: `managedFields` as Kubernetes keeps it. What the real server does is held by tests/contract/argocd/test_field_managers.py."""
+"""Who wrote which field: `managedFields` as Kubernetes keeps it. What the real server does is held by tests/contract/argocd/test_writers.py."""
 
-from integrations.sandbox.argocd.managers import after_apply, after_update, applied
 from integrations.sandbox.argocd.status import Json
+from integrations.sandbox.argocd.writers import after_apply, after_update, applied
 
 T0, T1 = "2026-01-02T10:00:00Z", "2026-01-02T10:00:01Z"
 OLD: Json = {"metadata": {"name": "web"}, "spec": {"project": "default", "source": {"path": "deploy", "targetRevision": "main"}, "info": [1]}, "status": {}}
