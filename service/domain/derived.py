@@ -4,7 +4,7 @@ Pure functions over a case. Which keys a derivation needs stands beside it, so t
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -91,23 +91,35 @@ def exact_images(case: Case, release: Release) -> Derived[tuple[Image, ...]] | A
     return Derived(images, evidence)
 
 
-def content_keys(target: TargetId, release: Release) -> Iterator[Key[Any]]:
-    """The facts that `content_of` reads."""
+def content_keys(target: TargetId, release: Release, facts: Facts | None = None) -> Iterator[Key[Any]]:
+    """The facts that `content_of` reads; what was kept only where the facts that are there do not say how it renders today."""
     yield keys.record(target, release.key)
-    yield keys.images(target, release.key, release.handle)
-    yield keys.manifests(target, release.key, release.handle)
+    images, manifests = keys.images(target, release.key, release.handle), keys.manifests(target, release.key, release.handle)
+    yield images
+    yield manifests
+    if facts is None or _renders_not(facts, images) or _renders_not(facts, manifests):
+        yield keys.kept_content(target, release.key)
+
+
+def _renders_not(facts: Facts, key: Key[Any]) -> bool:
+    """Whether it was asked for and could not be had."""
+    return key in facts.known and isinstance(facts.read(key), Absent)
 
 
 def content_of(facts: Facts, target: TargetId, release: Release) -> Content:
-    """What a release that was live is made of: as it renders today, with the digests that ran."""
+    """What a release that was live is made of: as it renders today, else as it rendered while it lived; with the digests that ran."""
     rendered, manifests = facts.read(keys.images(target, release.key, release.handle)), facts.read(keys.manifests(target, release.key, release.handle))
     record = facts.read(keys.record(target, release.key))
+    found = Content(images=rendered.value if isinstance(rendered, Known) else None, rendered=manifests.value if isinstance(manifests, Known) else None)
+    moved = isinstance(record, Known) and bool(record.value.moved)  # then it is not known which of two things was kept
+    if (found.images is None or found.rendered is None) and not moved:
+        kept = facts.read(keys.kept_content(target, release.key))
+        found = kept.value if isinstance(kept, Known) else found
     ran = record.value.images or () if isinstance(record, Known) else ()
-    images: tuple[Image, ...] | None = None
-    if isinstance(rendered, Known):  # a hook's image runs in no pod that is seen, so what ran alone is not all
-        by_reference = {image.reference: image for image in ran if proven(image)}
-        images = tuple(image if image.digest else by_reference.get(image.reference, image) for image in rendered.value)
-    return Content(images=images, rendered=manifests.value if isinstance(manifests, Known) else None)
+    if found.images is None:  # a hook's image runs in no pod that is seen, so what ran alone is not all
+        return found
+    by_reference = {image.reference: image for image in ran if proven(image)}
+    return replace(found, images=tuple(image if image.digest else by_reference.get(image.reference, image) for image in found.images))
 
 
 def desired_content_keys(target: TargetId) -> Iterator[Key[Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from service.domain.difference import Rendered
+from service.domain.difference import Content, Rendered
 from service.domain.facts import Key
 from service.domain.holding import HeldRelease
 from service.domain.model import Actor, Image, Json, ObjectRef, Release, ReleaseRecord, Source, TargetId, Way, release_key
@@ -140,7 +140,8 @@ class Pod:
     """One running pod: its images with the digests that really run, and whether it is ready.
 
     `waits` is why a container of it does not run (CrashLoopBackOff, ImagePullBackOff …), `ending` whether it was told to end: then it is not ready
-    because of that. `retiring`: it serves nobody any more and is only kept for a while (the old half of a blue-green release).
+    because of that. `retiring`: it serves nobody any more and is only kept for a while (the old half of a blue-green release). `object` is the target's
+    own object that it belongs to; None when that is not told.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Pod:
     waits: str = ""
     ending: bool = False
     retiring: bool = False
+    object: ObjectRef | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,6 +350,11 @@ class Sharing:
 def record(target: TargetId, release: str) -> Key[ReleaseRecord]:
     """What Backout saw of the release while it lived."""
     return Key("record", (target, release))
+
+
+def kept_content(target: TargetId, release: str) -> Key[Content]:
+    """What Backout kept of how the release rendered while it lived: where its parameters are not today's nobody else can tell."""
+    return Key("kept content", (target, release))
 
 
 def baseline(target: TargetId, before: datetime | None = None) -> Key[str]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from service.domain.difference import Own
+from service.domain.difference import Content, Own
 from service.domain.facts import Fact, Key
 from service.domain.grouping import Burning
 from service.domain.holding import HeldRelease
@@ -519,6 +519,14 @@ class Targets(Protocol):
         ...
 
     async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]: ...
+    async def keep_content(self, target: TargetId, key: str, content: Content, *, replaces: Collection[str], at: datetime) -> None:
+        """Keep what the live release is made of, for the time when the delivery system renders it no more; no longer that of the keys it `replaces`."""
+        ...
+
+    async def content(self, target: TargetId, key: str) -> Content | None:
+        """What is kept of a release, if anything is."""
+        ...
+
     async def spec_before(self, target: TargetId, at: datetime) -> tuple[str, datetime] | None:
         """The spec digest last read before `at`, and when."""
         ...

@@ -2,14 +2,14 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from service.domain.facts import Absent, Fact
 from service.domain.keys import AlertNow, Pod, Rollout, Series
-from service.domain.model import Image
+from service.domain.model import Image, ObjectRef
 from service.domain.policy import RecoveredWhen
 
 TRAFFIC_SHARE = 0.2
@@ -80,10 +80,11 @@ def longest_range(promql: str) -> timedelta:
     return timedelta(seconds=max(named, default=300.0))
 
 
-def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:
+def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image], *, left: Collection[ObjectRef] = ()) -> Check:
     """Whether every running pod is ready and runs exactly the goal release's digests. Foreign are repositories that the goal does not have (sidecars).
 
-    Pods that are only kept for a while and serve nobody do not count.
+    Pods that are only kept for a while and serve nobody do not count, nor do those of objects that are `left` behind: the goal release does not have them,
+    nothing of ours deletes them, and what they do on is for a person.
     """
     if isinstance(pods, Absent):
         return Check(name="live", look=Look.UNKNOWN, says=f"what runs is unknown: {pods.why}")
@@ -92,7 +93,8 @@ def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:
         exact.setdefault(image.repository, set()).add(image.digest)
     if not exact or any(None in digests for digests in exact.values()):
         return Check(name="live", look=Look.UNKNOWN, says="the goal release's image digests are not known")
-    serving = [p for p in pods.value if not p.retiring]
+    beside = [p for p in pods.value if not p.retiring and p.object is not None and p.object in left]
+    serving = [p for p in pods.value if not p.retiring and p not in beside]
     if not serving:
         return Check(name="live", look=Look.BAD, says="no pod runs")
     wrong = [p for p in serving for i in p.images if i.repository in exact and i.digest is not None and i.digest not in exact[i.repository]]
@@ -110,7 +112,8 @@ def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image]) -> Check:
     dark = {p.name for p in serving for i in p.images if i.repository in exact and i.digest is None}
     if dark:
         return Check(name="live", look=Look.UNKNOWN, says=f"what {len(dark)} of {count} pods run is not known by digest")
-    return Check(name="live", look=Look.GOOD, says=f"{count} of {count} pods run the goal release's images and are ready")
+    says = f"{count} of {count} pods run the goal release's images and are ready"
+    return Check(name="live", look=Look.GOOD, says=f"{says}, beside {len(beside)} of what stays behind" if beside else says)
 
 
 def check_rolled_out(live: Check, rollouts: Fact[tuple[Rollout, ...]]) -> Check:

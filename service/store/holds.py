@@ -180,7 +180,9 @@ async def change(connection: AsyncConnection, operation: Operation, change: Hold
     if change.open is not None:
         wanted = change.open
         row = (
-            await connection.execute(sa.select(t.hold.c.id, t.hold.c.remembered).where(t.hold.c.target == str(wanted.target), t.hold.c.closed_at.is_(None)))
+            await connection.execute(
+                sa.select(t.hold.c.id, t.hold.c.operation_id, t.hold.c.remembered).where(t.hold.c.target == str(wanted.target), t.hold.c.closed_at.is_(None))
+            )
         ).first()
         hold_id = row.id if row else wanted.id
         if row is None:  # the remembered setting belongs to the first held release: a second one would remember our own change
@@ -202,9 +204,15 @@ async def change(connection: AsyncConnection, operation: Operation, change: Hold
             more = [one for one in wanted.remembered.get("revisions", ()) if one not in row.remembered.get("revisions", ())]
             both = {**row.remembered, "revisions": [*row.remembered.get("revisions", ()), *more]}
             values: dict[str, Any] = {"remembered": both}
-            if wanted.remembered.get("stopped") and not row.remembered.get("stopped"):  # auto-sync came on meanwhile, and this operation stopped it
-                both |= {"auto_sync": wanted.remembered.get("auto_sync"), "stopped": True}
-                values["operation_id"] = operation.id
+            if wanted.remembered.get("stopped"):  # auto-sync came on meanwhile, and this operation stopped it, or pinned what it deploys
+                both |= {
+                    "auto_sync": wanted.remembered.get("auto_sync"),
+                    "stopped": True,
+                    "pinned": bool(row.remembered.get("pinned") or wanted.remembered.get("pinned")),
+                    "operations": [*row.remembered.get("operations", [row.operation_id] if row.remembered.get("stopped") else []), operation.id],
+                }
+                if not row.remembered.get("stopped"):
+                    values["operation_id"] = operation.id
             await connection.execute(t.hold.update().where(t.hold.c.id == hold_id).values(**values))
         known = set((await connection.execute(sa.select(t.held_release.c.key).where(t.held_release.c.hold_id == hold_id))).scalars())
         for key in wanted.held:

@@ -274,6 +274,16 @@ release = sa.Table(
     sa.Column("fingerprint", sa.String(80), nullable=False, server_default=""),
 )
 
+release_content = sa.Table(
+    "release_content",
+    metadata,
+    sa.Column("target", sa.String(400), primary_key=True),
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+"""What a release is made of, as digests, compressed; see `contents.py`."""
+
 effect = sa.Table(
     "effect",
     metadata,

@@ -8,10 +8,12 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.domain.difference import Content
 from service.domain.keys import TargetState
 from service.domain.model import Image, ObjectRef, ReleaseRecord, Source, TargetId
 from service.domain.ports import ListedTarget, Listing, Mark
 from service.domain.suspicion import Trouble
+from service.store import contents
 from service.store import tables as t
 from service.store.database import Database
 from service.store.events import TOGETHER
@@ -116,8 +118,9 @@ class TargetStore:
                 await connection.execute(_SEEN_AGAIN, [{"which": name, "seen_at": at} for name in same])
             await _index(connection, {str(one.target): one.objects for one in (*fresh, *other)}, known={str(one.target) for one in other})
             if listing.complete and (gone := [{"which": name} for name in before.keys() - later]):
-                for table, column in ((t.target, t.target.c.id), (t.target_object, t.target_object.c.target), (t.target_mark, t.target_mark.c.target)):
-                    await connection.execute(table.delete().where(column == sa.bindparam("which")), gone)
+                of_it = (t.target.c.id, t.target_object.c.target, t.target_mark.c.target, t.release_content.c.target)
+                for column in of_it:
+                    await connection.execute(sa.delete(column.table).where(column == sa.bindparam("which")), gone)
         return changed
 
     async def looked(self, target: TargetId, stamp: str) -> None:
@@ -200,6 +203,16 @@ class TargetStore:
             ]
             async with self._database.write() as connection:
                 await connection.execute(_LIVED_ON, rows)
+
+    async def keep_content(self, target: TargetId, key: str, content: Content, *, replaces: Collection[str], at: datetime) -> None:
+        """Keep what the live release is made of; what it `replaces` is kept no longer."""
+        async with self._database.write() as connection:
+            await contents.keep(connection, target, key, content, replaces=replaces, at=at)
+
+    async def content(self, target: TargetId, key: str) -> Content | None:
+        """What is kept of a release, if anything is."""
+        async with self._database.read() as connection:
+            return await contents.find(connection, target, key)
 
     async def spec_before(self, target: TargetId, at: datetime) -> tuple[str, datetime] | None:
         """The spec digest that was last seen before `at`, and when it was last seen so."""

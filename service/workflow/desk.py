@@ -220,7 +220,7 @@ class Desk:
                 raise RefusedError(f"{why}: release a fix first, or use --leave-auto-sync-off, or --accept-bad to let it come back")
         told = "auto-sync left as it is" if hold.remembered.get("stopped") else "there was no auto-sync to give back"
         if hold.remembered.get("stopped") and not leave_auto_sync_off:
-            told = await self._give_back(delivery, hold, fact)
+            told = await self._give_back(delivery, hold, fact, accept_bad=accept_bad)
         left = f"everything is stopped: {stopped}" if stopped else await self._take_mark_off(delivery, hold)
         told += f"; the mark on the target may still be there: {left}" if left else ""
         await self._nobody_works_on(hold.target)  # one that began meanwhile joined the hold, or goes by it
@@ -249,17 +249,21 @@ class Desk:
         """
         if not state.desired_revision:
             return "which revision is desired is not known"
-        if state.desired_revision in hold.remembered.get("revisions", ()):
+        comparable = hold.stopped_auto_sync and keys.desired_images(hold.target).kind in delivery.kinds
+        releases = await self._holds.releases(hold.id)
+        told = ",".join(source.revision for source in state.desired) == state.desired_revision
+        other = told and all(one.release is not None and one.release.sources != state.desired for one in releases)  # the same commit, other parameters
+        if state.desired_revision in hold.remembered.get("revisions", ()) and not (comparable and other):
             return "the desired revision is still one that was rolled back"
-        if not hold.stopped_auto_sync or keys.desired_images(hold.target).kind not in delivery.kinds:
+        if not comparable:
             return ""
         known = {key: await delivery.read(key) for key in desired_content_keys(hold.target)}
-        judged = judge(desired_content(Facts(known, self._clock.now()), hold.target), await self._holds.releases(hold.id))
+        judged = judge(desired_content(Facts(known, self._clock.now()), hold.target), releases)
         match judged.standing:
             case Standing.CANDIDATE:
                 return ""
             case Standing.STILL_BAD:
-                return f"the desired revision is another one, but {judged.says}"
+                return f"what is desired is another release, but {judged.says}"
             case _:
                 return f"whether what is desired now still is what was rolled back is unknown: {judged.says}"
 
@@ -298,33 +302,45 @@ class Desk:
             return str(error)
         return "" if steps else "the delivery system offers no step for it"
 
-    async def _give_back(self, delivery: Delivery, hold: Hold, fact: Fact[keys.TargetState]) -> str:
-        """Run the compensating step of the operation that opened the hold, by the same port and with the same care."""
-        operation = await self._operation(hold.operation_id)
-        data = record.load(operation)
-        plan = data.plan
-        undo: Step | None = next((s.undo for s in plan.steps if s.undo is not None), None) if plan else None
-        if plan is None or undo is None:
-            return "nothing to give back"
-        undo = replace(undo, parameters={**undo.parameters, "after_rollback": True})
+    async def _give_back(self, delivery: Delivery, hold: Hold, fact: Fact[keys.TargetState], *, accept_bad: bool) -> str:
+        """Run the compensating steps of the operations under the hold, by the same port and with the same care: the newest first."""
+        done: list[str] = []
         marker = "" if isinstance(fact, Absent) else mark_of(fact.value.marker, hold, await self._holds.releases(hold.id))
-        intention = Intention(
-            target=hold.target,
-            uid=plan.uid,
-            operation_id=operation.id,
-            suspect=plan.suspect,
-            goal=plan.goal,
-            not_before=None,
-            marker="",
-            at=self._clock.now(),
-            ours=tuple(one.intent for one in data.tried),
-            own_marker=marker,
-        )
-        try:
-            await self._carry_out(delivery, undo, intention)
-        except BackoutError as error:
-            raise RefusedError(f"auto-sync could not be given back, the hold stays: {error}") from error
-        return f"done: {undo.says}"
+        for operation, plan, undo, tried in await self._undos(hold):
+            step = replace(undo, parameters={**undo.parameters, "after_rollback": True, "accept_bad": accept_bad})
+            intention = Intention(
+                target=hold.target,
+                uid=plan.uid,
+                operation_id=operation.id,
+                suspect=plan.suspect,
+                goal=plan.goal,
+                not_before=None,
+                marker="",
+                at=self._clock.now(),
+                ours=tuple(one.intent for one in tried),
+                own_marker=marker,
+            )
+            try:
+                await self._carry_out(delivery, step, intention)
+            except BackoutError as error:
+                if done and isinstance(error, RefusedError) and not isinstance(fact, Absent) and fact.value.auto_sync:
+                    done.append(f"auto-sync is on and stays as somebody set it: {error}")  # it was turned on before the newest change, which is taken back
+                    continue
+                before = f" ({'; '.join(done)})" if done else ""
+                raise RefusedError(f"auto-sync could not be given back, the hold stays: {error}{before}") from error
+            done.append(f"done: {undo.says}")
+        return "; ".join(done) or "nothing to give back"
+
+    async def _undos(self, hold: Hold) -> Sequence[tuple[Operation, Plan, Step, Sequence[record.Tried]]]:
+        """What takes back what was written under the hold. Of each kind of change the newest alone: it remembers what the earlier ones had become."""
+        found: dict[str, tuple[Operation, Plan, Step, Sequence[record.Tried]]] = {}
+        for name in dict.fromkeys((*reversed(hold.remembered.get("operations", ())), hold.operation_id)):
+            operation = await self._operation(name)
+            data = record.load(operation)
+            step = next((one for one in data.plan.steps if one.undo is not None), None) if data.plan else None
+            if data.plan is not None and step is not None and step.undo is not None:
+                found.setdefault(step.name, (operation, data.plan, step.undo, data.tried))
+        return tuple(found.values())
 
     async def _carry_out(self, delivery: Delivery, step: Step, intention: Intention) -> None:
         """To its end, or an error. A person asked for it: neither a deadline nor the stop switch of an operation bars it."""

@@ -22,7 +22,7 @@ LIST_HOLDS_FOR = timedelta(minutes=5)
 class OwnFacts:
     """A `FactSource` over the store. "spec baseline" keys carry (target, time): the digest last seen before that time."""
 
-    kinds = frozenset({"record", "spec baseline", "limits", "sharing", "held releases"})
+    kinds = frozenset({"record", "spec baseline", "limits", "sharing", "held releases", "kept content"})
 
     def __init__(self, *, targets: Targets, holds: Holds, journal: Journal, policies: Policies, freshness: Mapping[str, Freshness], clock: Clock) -> None:
         self._freshness = freshness
@@ -38,6 +38,8 @@ class OwnFacts:
             match key.kind:
                 case "record":
                     return await self._record(*_parts(key))
+                case "kept content":
+                    return await self._content(*_parts(key))
                 case "spec baseline":
                     return await self._baseline(key)
                 case "limits":
@@ -59,6 +61,12 @@ class OwnFacts:
         if record is None:
             return Absent("Backout never saw that release live", clears="It is known from the next release on; an older goal needs a person.")
         return self._known(record, f"record of release {record.handle} of {target}")
+
+    async def _content(self, target: TargetId, release: str) -> Fact[Any]:
+        content = await self._targets.content(target, release)
+        if content is None:
+            return Absent("Backout did not keep what that release rendered to", clears="It is kept from the next deploy on.")
+        return self._known(content, f"what release {release} of {target} rendered to while it lived")
 
     async def _baseline(self, key: Key[Any]) -> Fact[Any]:
         target, before = _parts(key)

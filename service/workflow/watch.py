@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from service.domain import difference, keys
-from service.domain.difference import Digests
+from service.domain.difference import Content, Digests
 from service.domain.errors import BackoutError, TemporaryError
 from service.domain.facts import Absent
-from service.domain.model import Image, ReleaseRecord, TargetId
+from service.domain.model import Image, Release, ReleaseRecord, Source, TargetId
 from service.domain.ports import Clock, Delivery, ListedTarget, Targets
 from service.workflow.gather import Gatherer
 
@@ -252,23 +252,29 @@ class Watcher:
             before = await self._targets.records(target)  # first: what another process writes from here on is later than what we see
             state = await delivery.look(target)
             pods = await delivery.read(keys.pods(target))
-            objects = await self._objects(delivery, state, before)
+            content = await self._content(delivery, state, before)
+            objects = None if content is None or content.rendered is None else difference.digests(content.rendered)
             now = self._clock.now()
             records = _records(state, None if isinstance(pods, Absent) else pods.value, objects, before, now)
             if await self._targets.remember_state(state, [await self._named(record) for record in records], now, seen=before):
+                if content is not None and content.images is not None and state.current is not None:
+                    await self._targets.keep_content(state.target, state.current.key, content, replaces=_alike(state.current, before), at=now)
                 self._changed(target)
                 return state
         raise TemporaryError(f"{target} is looked at by another process all the time; looking again in a moment")
 
     @staticmethod
-    async def _objects(delivery: Delivery, state: keys.TargetState, before: Mapping[str, ReleaseRecord]) -> Digests | None:
-        """The live release's objects as it renders, read once for each time it was deployed; None when they are known, or cannot be read."""
+    async def _content(delivery: Delivery, state: keys.TargetState, before: Mapping[str, ReleaseRecord]) -> Content | None:
+        """What the live release renders to, read once for each time it was deployed; None when that is known, or cannot be read."""
         live = state.current
         known = before.get(live.key) if live else None
         if live is None or not _sure(state) or (known is not None and known.objects is not None and known.handle == live.handle):
             return None
         rendered = await delivery.read(keys.manifests(state.target, live.key, live.handle))
-        return None if isinstance(rendered, Absent) else difference.digests(rendered.value)
+        if isinstance(rendered, Absent):
+            return None
+        images = await delivery.read(keys.images(state.target, live.key, live.handle))
+        return Content(images=None if isinstance(images, Absent) else images.value, rendered=rendered.value)
 
     async def _named(self, record: ReleaseRecord) -> ReleaseRecord:
         """With the version that its image says it is, for people to read."""
@@ -293,6 +299,15 @@ class Watcher:
             live.setdefault(record.target, []).append(record)
         sure = [records[0] for records in live.values() if len(records) == 1 and records[0].vouched]
         await self._targets.lived_on([(record, _lived_on(record, health[record.target], now)) for record in sure])
+
+
+def _alike(live: Release, before: Mapping[str, ReleaseRecord]) -> tuple[str, ...]:
+    """The releases that differ from the live one in nothing but revisions: the delivery system renders them whenever it renders that one."""
+
+    def shape(sources: Sequence[Source]) -> list[tuple[str, str, str]]:
+        return [(source.repository, source.path, source.parameters) for source in sources]
+
+    return tuple(record.key for record in before.values() if record.key != live.key and shape(record.sources) == shape(live.sources))
 
 
 def _sure(state: keys.TargetState) -> bool:

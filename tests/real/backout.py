@@ -179,7 +179,7 @@ class Backout:
             live = [one for one in answer.body["releases"] if one["live_until"] is None] if answer.good else []
             return any(one["version"] == version and one["images"] and one["healthy_for_s"] >= 1 for one in live)
 
-        await until(seen, 20, what=f"Backout to have seen {shop.name} {version} healthy")
+        await until(seen, 60, what=f"Backout to have seen {shop.name} {version} healthy")
 
     async def target(self, shop: Shop) -> Any:
         """What Backout knows of the shop's target, with every release that it saw."""

@@ -38,11 +38,11 @@ async def client(lab: Lab) -> AsyncIterator[LabClient]:
 
 @pytest.fixture
 async def open_shop(client: LabClient) -> AsyncIterator[OpenShop]:
-    """Opens shops (arguments as of `Shop.open`) and closes them after the test."""
+    """Opens shops (of a `kind`, arguments as of its `open`) and closes them after the test."""
     shops: list[Shop] = []
 
-    async def open_one(**wishes: Any) -> Shop:
-        shops.append(await Shop.open(client, **wishes))
+    async def open_one(*, kind: type[Shop] = Shop, **wishes: Any) -> Shop:
+        shops.append(await kind.open(client, **wishes))
         return shops[-1]
 
     yield open_one
@@ -67,7 +67,7 @@ async def serve(lab: Lab, open_shop: OpenShop, tmp_path: Path) -> AsyncIterator[
         backout = Backout(lab, tmp_path, session, told).configure([shop], [policy(shop, mode, **wishes)], account=account, delivery=delivery)
         started.append(backout)
         await backout.start()
-        await backout.until_watched(shop, "1.0")
+        await backout.until_watched(shop, shop.first_version)
         return backout
 
     async with sink() as told, aiohttp.ClientSession() as session:

@@ -29,8 +29,13 @@ class Shipped:
 class Shop:
     """One application; its name is also its namespace and the label its traffic is counted by."""
 
-    def __init__(self, client: LabClient, name: str, *, source: GitRepository, config: GitRepository, auto_sync: bool) -> None:
-        self.client, self.name, self.source, self.config = client, name, source, config
+    first_version = "1.0"
+    """What Backout calls the release that it is opened with."""
+
+    def __init__(
+        self, client: LabClient, name: str, *, source: GitRepository, config: GitRepository, auto_sync: bool, app_spec: Mapping[str, Any] | None = None
+    ) -> None:
+        self.client, self.name, self.source, self.config, self.app_spec = client, name, source, config, app_spec
         self._auto_sync = auto_sync
         self._undeclare: Callable[[], Awaitable[None]] | None = None
 
@@ -47,6 +52,7 @@ class Shop:
     ) -> Self:
         """A new shop with release 1.0 live and healthy. `config_files`: further files of its configuration; `more`: what a shop of that kind takes besides.
 
+        `app_spec` (in `more`) are fields of the Application's spec.
         `declare` makes the Application in another way than by Argo CD's API, and answers how to take away what made it.
         """
         name = f"shop-{secrets.token_hex(3)}"
@@ -55,11 +61,15 @@ class Shop:
         shipped = await shop._ship("1.0", errors, {}, config_files or {})
         await client.create_namespace(name)
         if declare is None:
-            await client.create_application(name, config, namespace=name, auto_sync=auto_sync)
+            await shop.create_application()
         else:
             shop._undeclare = await declare(shop)
         await shop.until_live(shipped)
         return shop
+
+    async def create_application(self) -> None:
+        """A person makes the Application by Argo CD's API."""
+        await self.client.create_application(self.name, self.config, namespace=self.name, auto_sync=self._auto_sync, spec=self.app_spec)
 
     async def close(self) -> None:
         """Take the application and its pods away, so that its alerts end and the next test's Backout does not see it."""
@@ -81,8 +91,8 @@ class Shop:
         await self.until_live(shipped)
         return shipped
 
-    async def ship(self, version: str, *, errors: float = ERRORS_OF_A_GOOD_RELEASE, config_files: Mapping[str, str] | None = None) -> Shipped:
-        """Only commit, push and refresh; whether it is deployed is Argo CD's matter."""
+    async def ship(self, version: str, *, errors: float = ERRORS_OF_A_GOOD_RELEASE, config_files: Mapping[str, str | None] | None = None) -> Shipped:
+        """Only commit, push and refresh; whether it is deployed is Argo CD's matter. A file without a text is removed."""
         shipped = await self._ship(version, errors, {}, config_files or {})
         await self.client.application(self.name, refresh=True)
         return shipped
@@ -91,13 +101,17 @@ class Shop:
         """The files of a release's configuration."""
         return {MANIFEST: deployment(self.name, image, replicas=2)}
 
-    async def _ship(self, version: str, errors: float, files: Mapping[str, str], config_files: Mapping[str, str]) -> Shipped:
-        source = await self.source.commit({"src/app.py": f"VERSION = {version!r}\n", **files}, f"{self.name} {version}")
-        labels = {IMAGE_REVISION: source, IMAGE_SOURCE: self.source.url}
-        digest = await self.client.push_image(f"team/{self.name}", version=version, errors=errors, labels=labels)
-        image = self.client.image(f"team/{self.name}", digest)
+    async def _ship(self, version: str, errors: float, files: Mapping[str, str], config_files: Mapping[str, str | None]) -> Shipped:
+        source, image = await self.build(version, errors, files)
         config = await self.config.commit({**self.manifests(image), **config_files}, f"{self.name}: {version}")
         return Shipped(version=version, source=source, image=image, config=config)
+
+    async def build(self, version: str, errors: float = ERRORS_OF_A_GOOD_RELEASE, files: Mapping[str, str] | None = None) -> tuple[str, str]:
+        """A new source commit and the image that is built of it; answers both."""
+        source = await self.source.commit({"src/app.py": f"VERSION = {version!r}\n", **(files or {})}, f"{self.name} {version}")
+        labels = {IMAGE_REVISION: source, IMAGE_SOURCE: self.source.url}
+        digest = await self.client.push_image(f"team/{self.name}", version=version, errors=errors, labels=labels)
+        return source, self.client.image(f"team/{self.name}", digest)
 
     async def until_live(self, shipped: Shipped) -> None:
         """Deploy it (a person syncs where Argo CD does not by itself) and wait until its pods alone serve."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.real.backout import Backout, OpenShop, Serve
-from tests.real.lab.client import until
+from tests.real.forward import forward
+from tests.real.lab.client import LabClient, until
 from tests.real.shop import Shipped, Shop
 from tests.real.test_stories import AUTOMATED, QUICK, automated, marker, told
 
@@ -22,24 +23,6 @@ async def rolled_back(backout: Backout, shop: Shop, version: str = "1.1") -> tup
     assert operation["outcome"] == "recovered", operation["says"]
     (hold,) = await backout.holds(shop)
     return bad, hold
-
-
-async def forward(backout: Backout, shop: Shop, *, ended: bool = True, seconds: float = 75) -> Mapping[str, Any]:
-    """The shop's newest operation that goes forward, once it has ended (or waits for a person)."""
-
-    async def there() -> Mapping[str, Any] | None:
-        found = await backout.operation(shop)
-        if found is None or found["kind"] != "forward":
-            return None
-        return found if (found["done_at"] if ended else found["phase"] == "awaiting_approval") else None
-
-    try:
-        operation = await until(there, seconds, what=f"{shop.name} to go forward", every=0.1)
-    except TimeoutError as error:
-        found = await backout.operation(shop)
-        raise TimeoutError(f"{error}\n{await backout.holds(shop)}\n{await backout.events(found)}\n{backout.tail()}") from error
-    assert operation is not None
-    return operation
 
 
 async def test_a_fix_is_deployed_under_the_hold_and_ends_it_with_auto_sync_as_it_was(open_shop: OpenShop, serve: Serve) -> None:
@@ -134,6 +117,58 @@ async def test_a_persons_own_fix_is_measured_and_ends_the_hold(open_shop: OpenSh
     assert automated(await shop.application()) == AUTOMATED
     assert await backout.holds(shop) == []
     assert "backout" not in (await shop.history())[-1][2]
+
+
+EVERY_FIELD = {"prune": True, "selfHeal": True, "allowEmpty": True, "enabled": True}
+
+
+async def test_in_mode_suggest_a_fix_is_a_plan_and_a_person_who_turns_auto_sync_on_ends_the_hold(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop(app_spec={"syncPolicy": {"automated": EVERY_FIELD}})
+    backout = await serve(shop, delivery=QUICK, declared_sli=True)
+    good = await shop.running()
+    await shop.release("1.1", errors=0.31)
+    await backout.until_watched(shop, "1.1")
+    await backout.until_ended(shop)  # the alert was answered with a suggestion
+    operation = await backout.until_done(await backout.ask(shop, await backout.plan(shop), reason="errors since 1.1"))
+    assert operation["outcome"] == "recovered", operation["says"]
+    stopped, before = automated(await shop.application()), await shop.history()
+
+    fix = await shop.ship("1.2")
+    offer = await forward(backout, shop)
+    untouched = (await shop.running(), await shop.history(), automated(await shop.application()))
+    await shop.edit({"op": "replace", "path": "/spec/syncPolicy/automated", "value": EVERY_FIELD})
+
+    async def ended() -> bool:
+        return await backout.holds(shop) == []
+
+    await until(ended, 60, what="the hold to end", every=0.2)
+    assert stopped == EVERY_FIELD | {"enabled": False}
+    assert (offer["outcome"], offer["first_effect_at"], fix.config in json.dumps(offer["plan"])) == ("suggested", None, True)
+    assert untouched == (good, before, stopped)
+    assert (await shop.running(), automated(await shop.application()), marker(await shop.application())) == ({fix.image}, EVERY_FIELD, "")
+
+
+async def test_a_candidate_that_is_named_by_tag_alone_is_unknown_until_a_person_deploys_it(client: LabClient, open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop(app_spec={"syncPolicy": {"automated": EVERY_FIELD}})
+    backout = await serve(shop, "auto", delivery=QUICK)
+    good = await shop.running()
+    await rolled_back(backout, shop)
+    repository = f"team/{shop.name}"
+    digest = await client.push_image(repository, version="1.2", tag="v1.2")
+    await shop.config.commit(shop.manifests(f"{client.lab.registry_host}/{repository}:v1.2"), "1.2, by its tag")
+    await shop.application(refresh="normal")
+
+    said = await told(backout, shop, "hold_unknown")
+    assert (await shop.running(), [one["kind"] for one in await backout.operations(shop)]) == (good, ["rollback"])
+    synced = await client.sync(shop.name)
+    assert synced.good, synced
+    operation = await forward(backout, shop)
+
+    assert "whether it is a fix is unknown" in said["title"]
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert {image.partition("@")[2] for image in await shop.running()} == {digest}
+    assert automated(await shop.application()) == EVERY_FIELD
+    assert await backout.holds(shop) == []
 
 
 async def test_a_mark_that_no_hold_explains_is_told_and_listed(open_shop: OpenShop, serve: Serve) -> None:

@@ -253,6 +253,26 @@ async def test_under_an_application_set_that_ignores_the_revision_alone_it_is_pi
     await shop.until_running(fix)
 
 
+async def test_a_pin_ends_with_the_bad_release_back_where_a_person_accepts_that(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop(declare=by_application_set(**IGNORES_REVISION))
+    backout = await serve(shop, delivery=QUICK, declared_sli=True)
+    bad = await shop.release("1.1", errors=0.31)
+    await backout.until_watched(shop, "1.1")
+    await backout.until_ended(shop)  # the alert was answered with a suggestion
+    operation = await backout.until_done(await backout.ask(shop, await backout.plan(shop), reason="errors since 1.1"))
+    assert operation["outcome"] == "recovered", operation["says"]
+    (hold,) = await backout.holds(shop)
+
+    early = await backout.end_hold(hold, "is it over?")
+    accepted = await backout.end_hold(hold, "1.0 loses orders: rather the errors of 1.1", accept_bad=True)
+
+    assert (early.status, "or use --accept-bad to let it come back" in str(early.body)) == (409, True), early.body
+    assert accepted.status == 200, accepted.body
+    await shop.until_running(bad)
+    assert (await shop.application())["spec"]["source"]["targetRevision"] == "main"
+    assert await backout.holds(shop) == []
+
+
 async def test_under_a_parent_whose_git_leaves_enabled_out_a_rollback_stays_with_its_mark(client: LabClient, open_shop: OpenShop, serve: Serve) -> None:
     shop = await open_shop(declare=by_parent(AUTOMATED))
     backout = await serve(shop, "auto", delivery=QUICK)

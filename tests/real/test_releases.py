@@ -1,4 +1,4 @@
-"""The bad release in all its forms, on real servers: in no history, one of several, with leftovers, with other parameters, moved, or beyond a short history."""
+"""The bad release in all its forms, on real servers: in no history, one of several, with leftovers or parameters, moved, by hand, beyond a history."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.real.backout import Backout, OpenShop, Serve, finding
-from tests.real.lab.client import LabClient, until
+from tests.real.forward import forward
+from tests.real.lab.client import LabClient, deployment, until
 from tests.real.shop import Shop
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
@@ -229,3 +230,96 @@ async def test_a_good_release_that_was_trimmed_from_the_history_is_a_plan_for_a_
     assert {step["owner"] for step in plan["steps"]} == {"person"}
     assert any(f"git restore --source={good} " in step["command"] for step in plan["steps"])
     assert await shop.history() == before
+
+
+async def test_without_any_history_going_back_is_a_plan_in_git_for_a_person_and_nothing_is_touched(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop(app_spec={"revisionHistoryLimit": 0})
+    backout = await serve(shop, "auto", delivery=QUICK)
+    good = (await shop.application())["status"]["sync"]["revision"]
+    bad = await shop.release("1.1", errors=0.31)
+
+    operation = await backout.until_ended(shop)
+
+    app = await shop.application()
+    assert app["status"].get("history") is None
+    assert (operation["outcome"], operation["plan"]["way"], operation["first_effect_at"]) == ("suggested", "git_revert", None), operation["says"]
+    assert (operation["plan"]["suspect"]["revision"], operation["plan"]["goal"]["revision"]) == (bad.config, good)
+    assert "Argo CD keeps no releases of it (revisionHistoryLimit)" in json.dumps(operation)
+    assert any(f"git restore --source={good} " in step["command"] for step in operation["plan"]["steps"])
+    assert (app["spec"]["syncPolicy"]["automated"], await shop.running()) == (AUTOMATED, {bad.image})
+
+
+async def test_a_change_by_hand_is_said_and_waits_for_a_person_for_there_is_nothing_in_git_to_go_back_to(
+    client: LabClient, open_shop: OpenShop, serve: Serve
+) -> None:
+    shop = await open_shop(auto_sync=False)
+    backout = await serve(shop, "auto", delivery=QUICK)
+    good = await shop.release("1.1")
+    await backout.until_watched(shop, "1.1")
+    before = await shop.history()
+    _, image = await shop.build("1.1-by-hand", errors=0.31)
+    containers = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": image}]}}}}
+    path = f"/apis/apps/v1/namespaces/{shop.name}/deployments/{shop.name}"
+    await client.kube.must("PATCH", path, containers, content_type="application/strategic-merge-patch+json")
+
+    waiting = await backout.until_waiting(shop)
+
+    says = finding(waiting["plan"], "nobody_else_is_acting")["says"]
+    assert f"apps/Deployment {shop.name}/{shop.name} is not as release" in says
+    assert "somebody changed that by hand, nobody can say when. Going back overwrites it." in says
+    assert (waiting["plan"]["suspect"]["revision"], waiting["first_effect_at"]) == (good.config, None)
+    assert (await shop.history(), await shop.running()) == (before, {image})
+
+
+async def test_an_object_that_asks_before_it_is_pruned_blocks_the_rollback_that_would_stand_still(open_shop: OpenShop, serve: Serve) -> None:
+    shop = await open_shop()
+    backout = await serve(shop, "auto", delivery=QUICK)
+    asking = manifest("ConfigMap", "flags", annotations={"argocd.argoproj.io/sync-options": "Prune=confirm"}, data={"on": "true"})
+    bad = await shop.release("1.1", errors=0.31, config_files=asking)
+    before = await shop.history()
+
+    operation = await backout.until_ended(shop)
+
+    assert (operation["outcome"], operation["first_effect_at"]) == ("refused", None), operation["says"]
+    blocked = finding(operation["plan"], "prune_deletes_no_data")
+    assert (blocked["answer"], f"would stand still: ConfigMap {shop.name}/flags asks for a person's confirmation first" in blocked["says"]) == ("block", True)
+    app = await shop.application()
+    assert (app["spec"]["syncPolicy"]["automated"], await shop.history(), await shop.running()) == (AUTOMATED, before, {bad.image})
+    assert "Prune=confirm" in await text_of(backout, shop, "refused")
+
+
+async def test_with_prune_on_a_rollback_deletes_nothing_and_the_fix_that_ends_the_hold_lets_auto_sync_clean_up(
+    client: LabClient, open_shop: OpenShop, serve: Serve
+) -> None:
+    shop = await open_shop()
+    backout = await serve(shop, "auto", delivery=QUICK)
+    _, image = await shop.build("consumer")
+    consumer = {"deploy/consumer.yaml": deployment("consumer", image)}
+    await shop.ship("1.1", errors=0.31, config_files={**CRON, **consumer})
+
+    waiting = await backout.until_waiting(shop)
+    await backout.approve(waiting, reason="both may go on for a while")
+    operation = await backout.until_done(waiting)
+    left = await leftovers(client, shop)
+    await shop.ship("1.2", config_files={"deploy/sweep.json": None, "deploy/consumer.yaml": None})
+    ended = await forward(backout, shop)
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    names = [f"batch/CronJob {shop.name}/sweep", f"apps/Deployment {shop.name}/consumer"]
+    flagged = finding(waiting["plan"], "prune_deletes_no_data")
+    assert (flagged["answer"], all(name in flagged["says"] for name in names)) == ("warn", True)
+    assert {one["parameters"]["object"] for one in waiting["plan"]["steps"] if one["name"] == "left_behind"} == set(names)
+    assert left == (True, True)
+    assert ended["outcome"] == "recovered", ended["says"]
+
+    async def cleaned() -> bool:
+        return await leftovers(client, shop) == (False, False)
+
+    await until(cleaned, 30, what="auto-sync to prune what the fix does not have")
+
+
+async def leftovers(client: LabClient, shop: Shop) -> tuple[bool, bool]:
+    """Whether the schedule and the consumer of the bad release are there."""
+    cron = await client.kube_get(f"/apis/batch/v1/namespaces/{shop.name}/cronjobs/sweep")
+    consumer = await client.kube_get(f"/apis/apps/v1/namespaces/{shop.name}/deployments/consumer")
+    return cron is not None, consumer is not None

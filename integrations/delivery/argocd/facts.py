@@ -298,12 +298,13 @@ class Reader:
         looked = await self._look(target)
         for _ in range(TREE_READS):
             tree = await self._client.resource_tree(looked.ref)
-            nodes = reading.pods_of_tree(tree.body, reading.objects_of(looked.app))
+            own = reading.objects_of(looked.app)
+            nodes = reading.pods_of_tree(tree.body, own)
             manifests = await self._read_all(looked.ref, nodes)
             if all(manifest is not None for manifest in manifests):
                 idle = await self._retiring(looked, tree.body, nodes)
                 pods = [
-                    replace(pod, retiring=_owner_name(node) in idle)
+                    replace(pod, retiring=_owner_name(node) in idle, object=reading.object_over(tree.body, node, own))
                     for node, manifest in zip(nodes, manifests, strict=True)
                     if manifest is not None and (pod := pod_of(manifest)) is not None
                 ]
@@ -447,7 +448,8 @@ class Reader:
         revisions = reading.revisions_of(entry)
         if not revisions:
             raise PermanentError(f"release {name} names no revision")
-        reply = await self._client.manifests(looked.ref, revisions, multi=bool(reading.entries(entry.get("sources"))))
+        movable = not all(reading.COMMIT.fullmatch(revision) for revision in revisions)  # a chart's version may have been published again
+        reply = await self._client.manifests(looked.ref, revisions, multi=bool(reading.entries(entry.get("sources"))), anew=movable)
         manifests = reading.manifests_of(reply.body)
         if not manifests:
             raise PermanentError(f"release {name} renders to nothing")

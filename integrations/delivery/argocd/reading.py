@@ -541,18 +541,21 @@ def _event_act(event: Body, me: str) -> Act | None:
 
 def pods_of_tree(tree: Body, own: Sequence[ObjectRef]) -> Sequence[Body]:
     """The tree's Pod nodes whose line of owners ends in an object of the application."""
-    nodes = {text(node.get("uid")): node for node in entries(tree.get("nodes"))}
-    mine = {(o.group, o.kind, o.namespace, o.name) for o in own}
+    return [node for node in entries(tree.get("nodes")) if node.get("kind") == "Pod" and not text(node.get("group")) and object_over(tree, node, own)]
 
-    def belongs(node: Body, seen: frozenset[str] = frozenset()) -> bool:
-        ref = object_ref(node)
-        if (ref.group, ref.kind, ref.namespace, ref.name) in mine:
-            return True
-        uid = text(node.get("uid"))
-        parents = [nodes.get(text(p.get("uid")), p) for p in entries(node.get("parentRefs"))]
-        return uid not in seen and any(belongs(parent, seen | {uid}) for parent in parents)
 
-    return [node for node in nodes.values() if node.get("kind") == "Pod" and not text(node.get("group")) and belongs(node)]
+def object_over(tree: Body, node: Body, own: Sequence[ObjectRef]) -> ObjectRef | None:
+    """The application's object that the node's line of owners ends in; None when it ends elsewhere."""
+    nodes = {text(one.get("uid")): one for one in entries(tree.get("nodes"))}
+
+    def over(node: Body, seen: frozenset[str] = frozenset()) -> ObjectRef | None:
+        ref, uid = object_ref(node), text(node.get("uid"))
+        if ref in own or uid in seen:
+            return ref if ref in own else None
+        parents = (over(nodes.get(text(parent.get("uid")), parent), seen | {uid}) for parent in entries(node.get("parentRefs")))
+        return next((found for found in parents if found is not None), None)
+
+    return over(node)
 
 
 def manifests_of(body: Body) -> Sequence[Body]:

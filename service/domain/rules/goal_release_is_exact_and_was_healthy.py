@@ -5,10 +5,11 @@ Whether its images still exist is another rule; whether it is held is a limit.
 Problem: `main` or `latest` of yesterday is another thing today, the release before may have been the other half of the same mistake, and a history forgets.
 
 Read: The delivery system's history, and what Backout recorded of the goal release while it was live: how long, how healthy, whether its name ever meant two
-things.
+things. Of a chart's version also how it renders today, for it can be published again.
 
 Decides: One exact entry of the history, healthy for at least `minimum_healthy`: pass. Healthy for a shorter time, or last seen in a state that says little:
-warn. Seen unhealthy, no longer in the history, or what runs already: no. A name that can mean something else today, or a release nobody watched: unknown.
+warn. Seen unhealthy, no longer in the history, or what runs already: no. A name that can mean something else today, a chart that
+renders to something else than what ran, or a release nobody watched: unknown.
 
 Fix: Go back to an earlier release that was good, let the delivery system remember more of them (`revisionHistoryLimit`), and name images by digest.
 
@@ -22,8 +23,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.domain import keys
-from service.domain.derived import doubt, moment, span, together
-from service.domain.facts import Absent, Key, Known
+from service.domain.derived import doubt, listed, moment, span, together
+from service.domain.difference import changed, digests
+from service.domain.facts import Absent, Fact, Key, Known
 from service.domain.keys import TargetState
 from service.domain.model import Release, ReleaseRecord, Way
 from service.domain.rule import Case, Direction, Rule
@@ -47,6 +49,8 @@ def needs(case: Case) -> Iterable[Key[Any]]:
     yield keys.state(case.target)
     if case.goal:
         yield keys.record(case.target, case.goal.key)
+        if _can_be_published_again(case.goal):
+            yield keys.manifests(case.target, case.goal.key, case.goal.handle)
 
 
 def ask(case: Case) -> Finding:
@@ -111,7 +115,36 @@ def _unmoved(case: Case, goal: Release) -> Finding:
             record.evidence,
             clears="Go back to a release whose images are named by digest and whose chart version was never published twice.",
         )
-    return passes("", *([record.evidence] if isinstance(record, Known) else []))
+    proof = (record.evidence,) if isinstance(record, Known) else ()
+    return _same_chart(case, goal, record) if _can_be_published_again(goal) else passes("", *proof)
+
+
+def _can_be_published_again(goal: Release) -> bool:
+    """A chart's version names what its repository serves today; one that only our own record has is brought back through Git anyway."""
+    return bool(goal.handle) and any(CHART_VERSION.fullmatch(source.revision) for source in goal.sources)
+
+
+def _same_chart(case: Case, goal: Release, record: Fact[ReleaseRecord]) -> Finding:
+    """Whether the chart still renders to what ran: the same version may have been published a second time, with other content."""
+    version = next(source.revision for source in goal.sources if CHART_VERSION.fullmatch(source.revision))
+    today = case.facts.read(keys.manifests(case.target, goal.key, goal.handle))
+    doubted = f"Whether chart version {version} of release {goal.name} still is what ran is unknown"
+    clears = "Go back to a release whose chart lies in Git, or look at the chart yourself."
+    if isinstance(record, Absent):
+        return doubt(doubted, record, clears=clears)
+    if record.value.objects is None:
+        return unknown(f"{doubted}: Backout did not see what it rendered to.", record.evidence, clears=clears)
+    if isinstance(today, Absent):
+        return doubt(doubted, today, record.evidence, clears=clears)
+    other = changed(record.value.objects, digests(today.value))
+    if other:
+        return unknown(
+            f"Chart version {version} of release {goal.name} was published again: {listed(other)} renders to something else today than what ran.",
+            record.evidence,
+            today.evidence,
+            clears=clears,
+        )
+    return passes(f"Chart version {version} still renders to what ran.", record.evidence, today.evidence)
 
 
 def _pinned(revision: str) -> bool:

@@ -57,7 +57,7 @@ def ask(case: Case) -> Finding:
 def _contents(case: Case) -> Iterable[Key[Any]]:
     if case.goal is None:
         return ()
-    return content_keys(case.target, case.goal) if case.goal.handle else desired_content_keys(case.target)
+    return content_keys(case.target, case.goal, case.facts) if case.goal.handle else desired_content_keys(case.target)
 
 
 def _evidence(case: Case) -> tuple[Evidence, ...]:

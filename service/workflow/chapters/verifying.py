@@ -5,16 +5,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.domain import keys, spans
+from service.domain.derived import left_over
 from service.domain.errors import PermanentError
 from service.domain.facts import Absent, Fact, Facts, Key, Known
-from service.domain.model import Operation, Outcome
+from service.domain.model import ObjectRef, Operation, Outcome
 from service.domain.planning.plan import Plan
 from service.domain.ports import (
     AuditEvent,
     SpanDraft,
     Transition,
 )
-from service.domain.recovery import Bound, Check, Progress, advance, check_alerts, check_live, check_rolled_out, check_sli, give_up_at, longest_range
+from service.domain.recovery import Bound, Check, Look, Progress, advance, check_alerts, check_live, check_rolled_out, check_sli, give_up_at, longest_range
 from service.workflow.chapters.chapter import ACT, VERIFY, Chapter, plan_of
 from service.workflow.chapters.telling import check_span
 from service.workflow.record import Attempt, dump
@@ -58,7 +59,7 @@ class Verifying(Chapter):
             return self._verified(op, replace(data, progress=replace(progress, ended="not_recovered", says=reverted)), plan)
         values: Fact[keys.Series] = facts.read(sli) if bound.rung else Absent("no SLI")
         checks = (
-            await self._live(op, data, facts),
+            await self._live(op, data, facts, plan),
             check_sli(bound, values, traffic=facts.read(traffic) if when.traffic else None, traffic_before=data.traffic_before),
             check_alerts({name: facts.read(key) for name, key in alerts.items()}),
         )
@@ -70,14 +71,26 @@ class Verifying(Chapter):
         pause = max(1.0, min(5.0, when.scrape_interval.total_seconds() / 2))
         return Transition(phase=VERIFY, data=dump(data), says=progress.says, wait=timedelta(seconds=pause))
 
-    async def _live(self, op: Operation, data: Attempt, facts: Facts) -> Check:
+    async def _live(self, op: Operation, data: Attempt, facts: Facts, plan: Plan) -> Check:
         """What runs; where something rolls out in steps, also that it has ended."""
-        live = check_live(facts.read(keys.pods(op.target)), data.wanted)
+        pods = facts.read(keys.pods(op.target))
+        live = check_live(pods, data.wanted)
+        if live.look is Look.BAD and (left := await self._left_behind(op, facts, plan)):
+            live = check_live(pods, data.wanted, left=left)
         state = facts.read(keys.state(op.target))
         if isinstance(state, Absent) or not keys.step_wise(state.value.objects):
             return live
         rollouts = keys.rollouts(op.target)
         return check_rolled_out(live, (await self._p.gatherer.facts(op.target, [rollouts])).read(rollouts))
+
+    async def _left_behind(self, op: Operation, facts: Facts, plan: Plan) -> tuple[ObjectRef, ...]:
+        """Objects that run now and that the goal release does not have: nothing of ours prunes them. None of them where that is not known."""
+        state = facts.read(keys.state(op.target))
+        live = state.value.current if isinstance(state, Known) else None
+        goal = live if live is not None and live.key == plan.goal.key else plan.goal  # its old handle may be gone, a new one may have come
+        wanted: list[Key[object]] = [keys.leftovers(op.target, goal.handle), keys.record(op.target, goal.key), keys.state(op.target)]  # type: ignore[list-item]
+        found = left_over(await self._p.gatherer.facts(op.target, wanted), op.target, goal)
+        return () if isinstance(found, Absent) else found.value
 
     async def _alerts(self, op: Operation, data: Attempt) -> Mapping[str, Key[keys.AlertNow]]:
         """Every alert that has to be quiet: the one that started this, and each that fires on the target by its sender's word. Name -> the question."""

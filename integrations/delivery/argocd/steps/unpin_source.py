@@ -41,7 +41,8 @@ class UnpinSource(ArgoStep):
         judging.refuse_when(not pinning.is_pinned(app, pin["pinned"]), "the sources are not pinned as Backout left them: somebody decided otherwise")
         judging.held_by_nobody_else(app, marker, judging.earlier_mark(intention))
         if step.parameters.get("after_rollback", False) or not intention.marker:
-            await self._is_not_the_bad_one(looked, intention, follows)
+            if not step.parameters.get("accept_bad", False):  # a person said that the bad release may come back
+                await self._is_not_the_bad_one(looked, intention, follows)
         else:
             judging.refuse_when(pinning.digest_without(app, pin) != pin["spec_digest"], "somebody edited the spec since it was pinned")
             compared = reading.follows_of({"spec": reading.part(app, "status", "sync", "comparedTo")})
@@ -76,9 +77,14 @@ class UnpinSource(ArgoStep):
         next_images = await self._images(looked, [revision or "HEAD" for revision in follows], anew=True)
         differs = bad - good
         if not differs:
-            raise RefusedError("what is held away differs only in configuration, and whether what would be followed still has that is not known")
+            raise RefusedError(
+                "what is held away differs only in configuration, and whether what would be followed still has that is not known; "
+                "look at it yourself, then use --accept-bad"
+            )
         still = differs & next_images  # any one of them: a fix of one image of two would bring the other back
-        judging.refuse_when(bool(still), f"what would be followed still has {', '.join(sorted(still))}: release a fix first")
+        judging.refuse_when(
+            bool(still), f"what would be followed still has {', '.join(sorted(still))}: release a fix first, or use --accept-bad to let it come back"
+        )
 
     async def _images(self, looked: Looked, revisions: Sequence[str], *, anew: bool = False) -> set[str]:
         multi = bool(reading.entries(reading.part(looked.app, "spec").get("sources")))

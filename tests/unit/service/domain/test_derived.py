@@ -1,9 +1,13 @@
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from service.domain.derived import doubt, listed, moment, span, together
-from service.domain.facts import Absent
+from service.domain import keys
+from service.domain.derived import content_keys, content_of, doubt, listed, moment, span, together
+from service.domain.difference import Content, Rendered
+from service.domain.facts import Absent, Key
 from service.domain.model import Way
 from service.domain.verdict import Answer, blocks, passes, unknown, warns
 from tests.unit.service.domain import made
@@ -55,3 +59,43 @@ def test_a_length_of_time_is_said_in_its_two_largest_units(seconds: int, says: s
 def test_a_time_of_another_day_comes_with_its_date() -> None:
     assert moment(made.ONSET, made.NOW) == "14:02:13"
     assert moment(made.ONSET - timedelta(days=1), made.NOW) == "2026-05-03 14:02:13"
+
+
+# --- what a release is made of -----------------------------------------------------------------------------------------
+
+GOAL = made.GOAL
+TODAY = (keys.images(made.TARGET, GOAL.key, GOAL.handle), keys.manifests(made.TARGET, GOAL.key, GOAL.handle))
+KEPT = keys.kept_content(made.TARGET, GOAL.key)
+BY_TAG = replace(made.OLD_IMAGE, digest=None, proof="")
+THEN = Content(images=(BY_TAG,), rendered=(Rendered(object=made.CONFIG_MAP, digest="then"),))
+
+
+def content(of: made.World) -> Content:
+    return content_of(of.case().facts, made.TARGET, GOAL)
+
+
+def test_what_renders_today_comes_before_what_was_kept() -> None:
+    of = made.World().tell(TODAY[0], (made.OLD_IMAGE,)).tell(TODAY[1], ()).tell(KEPT, THEN)
+    assert content(of) == Content(images=(made.OLD_IMAGE,), rendered=())
+
+
+@pytest.mark.parametrize("hidden", [TODAY[:1], TODAY[1:], TODAY])
+def test_what_renders_no_more_is_what_it_rendered_to_while_it_lived_with_the_digests_that_ran(hidden: tuple[Key[Any], ...]) -> None:
+    of = made.World().tell(TODAY[0], (made.NEW_IMAGE,)).tell(TODAY[1], ()).tell(KEPT, THEN)
+    of.tell(made.RECORD_OLD, made.record(GOAL, made.OLD_IMAGE))
+    for key in hidden:
+        of.hide(key)
+    assert content(of) == replace(THEN, images=(made.OLD_IMAGE,))
+
+
+def test_promise_1_nothing_kept_and_what_moved_since_are_unknown() -> None:
+    of = made.World().hide(TODAY[0]).hide(TODAY[1]).hide(KEPT)
+    assert content(of) == Content(images=None, rendered=None)
+    of.tell(KEPT, THEN).tell(made.RECORD_OLD, replace(made.record(GOAL, None), moved="its tag was moved"))
+    assert content(of) == Content(images=None, rendered=None)
+
+
+def test_what_was_kept_is_asked_for_only_where_nothing_renders_today() -> None:
+    rendered, hidden = made.World().tell(TODAY[0], ()).tell(TODAY[1], ()), made.World().hide(TODAY[0])
+    assert [KEPT in content_keys(made.TARGET, GOAL, of.case().facts) for of in (rendered, hidden, made.World())] == [False, True, False]
+    assert KEPT in content_keys(made.TARGET, GOAL)

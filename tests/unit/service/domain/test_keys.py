@@ -32,6 +32,7 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "rollouts": (keys.rollouts(CHECKOUT), keys.rollouts(ORDERS)),
     "rollouts_back": (keys.rollouts_back(CHECKOUT, "key-41", "41"), keys.rollouts_back(CHECKOUT, "key-42", "42")),
     "record": (keys.record(CHECKOUT, "key-41"), keys.record(CHECKOUT, "key-42")),
+    "kept_content": (keys.kept_content(CHECKOUT, "key-41"), keys.kept_content(CHECKOUT, "key-42")),
     "baseline": (keys.baseline(CHECKOUT, NOON), keys.baseline(CHECKOUT)),
     "limits": (keys.limits(CHECKOUT), keys.limits(ORDERS)),
     "held": (keys.held(CHECKOUT), keys.held(ORDERS)),

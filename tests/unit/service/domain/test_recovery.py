@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.facts import Absent
 from service.domain.keys import AlertNow, Pod, Series
-from service.domain.model import Image
+from service.domain.model import Image, ObjectRef
 from service.domain.policy import RecoveredWhen
 from service.domain.recovery import (
     Bound,
@@ -96,6 +96,25 @@ def test_promise_1_a_rollout_that_cannot_be_read_is_unknown_unless_the_pods_are_
     assert check_rolled_out(bad, made.ABSENT) == bad
     unknown = check_rolled_out(GOOD_LOOK, made.ABSENT)
     assert (unknown.look, unknown.says) == (Look.UNKNOWN, "how far the roll-out is, is unknown: the connection was refused")
+
+
+def test_pods_of_what_stays_behind_do_not_count_and_are_told() -> None:
+    left = ObjectRef(group="apps", kind="Deployment", namespace="shop", name="consumer")
+    both: tuple[Pod, ...] = (pod("a"), replace(pod("b", made.NEW_IMAGE, ready=False), object=left))
+    pods = made.known(both)
+    assert check_live(pods, (made.OLD_IMAGE,)).look is Look.BAD
+    check = check_live(pods, (made.OLD_IMAGE,), left=[left])
+    assert (check.look, check.says) == (Look.GOOD, "1 of 1 pods run the goal release's images and are ready, beside 1 of what stays behind")
+
+
+def test_what_stays_behind_alone_is_no_recovery() -> None:
+    left = ObjectRef(group="apps", kind="Deployment", namespace="shop", name="consumer")
+    check = check_live(made.known((replace(pod("b"), object=left),)), (made.OLD_IMAGE,), left=[left])
+    assert (check.look, check.says) == (Look.BAD, "no pod runs")
+
+
+def test_a_pod_that_belongs_to_nothing_known_counts() -> None:
+    assert check_live(made.known((pod("a"), pod("b", made.NEW_IMAGE))), (made.OLD_IMAGE,), left=[made.CONFIG_MAP]).look is Look.BAD
 
 
 def test_the_same_tag_with_another_digest_is_bad() -> None:

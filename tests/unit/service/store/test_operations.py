@@ -461,6 +461,22 @@ async def test_promise_7_a_second_held_release_joins_the_hold_and_leaves_what_is
     assert kept.remembered == {**first, "revisions": ["r42", "r43"]}
 
 
+@pytest.mark.parametrize("pinned", [(False, False), (False, True), (True, False)])
+async def test_promise_7_what_each_operation_under_a_hold_wrote_is_remembered_with_the_newest_setting(
+    operations: OperationStore, database: Database, pinned: tuple[bool, bool]
+) -> None:
+    row = await begun(operations)
+    first, second = ({"auto_sync": {"was": n}, "stopped": True, "pinned": pin, "revisions": [f"r{n}"]} for n, pin in enumerate(pinned))
+    await operations.commit(row, step(hold=hold("hld_1", "key-42", remembered=first)), START)
+    await operations.commit(await now(operations), step("ended", done=Outcome.RECOVERED), LATER)
+    await begun(operations, operation("op_2"))
+    await operations.commit(await now(operations, "op_2"), step(hold=hold("hld_2", "key-42", remembered=second)), LATER)
+    kept = await HoldStore(database).open_for(TARGET)
+    assert kept is not None
+    assert (kept.id, kept.operation_id, kept.remembered["operations"]) == ("hld_1", "op_1", ["op_1", "op_2"])
+    assert (kept.remembered["auto_sync"], kept.remembered["pinned"], kept.remembered["revisions"]) == ({"was": 1}, any(pinned), ["r0", "r1"])
+
+
 async def test_promise_7_one_held_release_leaves_and_the_hold_stays_for_the_others(operations: OperationStore, database: Database) -> None:
     row = await begun(operations)
     await operations.commit(row, step(hold=hold("hld_1", "key-42", "key-43")), START)

@@ -7,9 +7,10 @@ import pytest
 from service.domain import keys
 from service.domain.errors import ConflictError, NotFoundError, RefusedError, TemporaryError
 from service.domain.facts import Absent, Fact, Key
-from service.domain.model import Actor, Hold, Image, Json, Mode, Operation, Outcome, TargetId
-from service.domain.planning.plan import Step
+from service.domain.model import Actor, Hold, Image, Json, Mode, Operation, Outcome, TargetId, Way
+from service.domain.planning.plan import Offer, Step
 from service.domain.ports import Intention, Work
+from service.domain.rule import Case
 from service.domain.verdict import Answer
 from service.workflow import record
 from tests.fakes.delivery import BACK, RESTORE, UNMARK, FakeDelivery
@@ -183,6 +184,22 @@ async def test_promise_7_a_hold_does_not_end_while_the_bad_release_would_come_ba
     with pytest.raises(RefusedError, match="release a fix first"):
         await end(stage, hold)
     assert (await stage.hold() is not None, stage.delivery.sent) == (True, [])
+
+
+@pytest.mark.parametrize(("image", "ends"), [("9", True), (None, False)])
+async def test_the_same_revision_with_other_parameters_ends_a_hold_only_if_it_differs_where_the_bad_release_did(
+    stage: Stage, image: str | None, ends: bool
+) -> None:
+    hold = await held(stage)
+    fix = replace(made.SUSPECT, key="key-45", sources=tuple(replace(source, parameters="sha256:new") for source in made.SUSPECT.sources))
+    bad = stage.app.images[made.SUSPECT.key]
+    stage.app.desired, stage.app.desired_revision = fix, made.SUSPECT.revision
+    stage.app.images[fix.key] = replace(bad, digest="sha256:" + image * 64) if image else bad
+    if ends:
+        assert (await end(stage, hold)).ended_because == "fixed"
+        return
+    with pytest.raises(RefusedError, match="what is desired is another release, but compared with release 42"):
+        await end(stage, hold)
 
 
 async def test_promise_7_a_hold_ends_when_a_fix_is_desired_and_auto_sync_is_given_back(stage: Stage) -> None:
@@ -360,6 +377,40 @@ async def test_promise_7_a_second_rollback_under_an_open_hold_joins_it(stage: St
     assert f"backout holds end {first.id}" in (await stage.messages())[-1]["text"]
 
 
+class PinsNow(FakeDelivery):
+    """Since somebody else owns the spec a pin is all that stays."""
+
+    def offers(self, case: Case) -> tuple[Offer, ...]:
+        (back,) = super().offers(case)
+        return (replace(back, way=Way.PIN, steps=(replace(back.steps[-1], undo=Step(name=RESTORE, says="follow the branch again")),)),)
+
+    async def intend(self, step: Step, intention: Intention) -> Mapping[str, Json]:
+        return {**await super().intend(step, intention), **({"remembered": {"follows": ["main"]}} if step.name == BACK else {})}
+
+
+async def test_promise_7_the_end_of_a_hold_takes_back_each_kind_of_change_that_was_made_under_it_the_newest_first(stage: Stage) -> None:
+    await held(stage)
+    stage.app.auto_sync = True  # somebody turned it on, and what came was bad again
+    pins = PinsNow(stage.clock, TARGET, stage.app)
+    stage.deliveries["prod"] = pins
+    told: list[tuple[str, str, bool]] = []
+
+    class Tells(PinsNow):
+        async def intend(self, step: Step, intention: Intention) -> Mapping[str, Json]:
+            told.append((step.says, intention.operation_id, bool(step.parameters["accept_bad"])))
+            stage.app.auto_sync = False
+            return await super().intend(step, intention)
+
+    second = await again(stage, auto_sync=True)
+    hold = await stage.hold()
+    assert hold is not None
+    stage.deliveries["prod"] = Tells(stage.clock, TARGET, stage.app)
+    stage.app.desired_revision = "f1f1"
+    await end(stage, hold, accept_bad=True)
+    assert second.first_effect_at is not None
+    assert told == [("follow the branch again", second.id, True), ("give auto-sync back", "op_1", True)]
+
+
 async def test_promise_7_a_second_rollback_that_was_refused_takes_only_its_own_release_out_of_the_hold(stage: Stage) -> None:
     first = await held(stage)
     second = await again(stage, fare="refused")
@@ -449,7 +500,7 @@ async def test_promise_7_a_newer_commit_that_still_has_the_bad_image_is_still_ba
     hold = await held(stage)
     stage.app.desired_revision = "f1f1"
     rendering(stage, made.NEW_IMAGE, Image(reference="registry.example/mesh/proxy:1"))
-    with pytest.raises(RefusedError, match=r"is another one, but compared with release 42 .* it still has registry\.example/shop/web@sha256:4"):
+    with pytest.raises(RefusedError, match=r"is another release, but compared with release 42 .* it still has registry\.example/shop/web@sha256:4"):
         await end(stage, hold)
     assert await stage.hold() is not None
 

@@ -1783,6 +1783,21 @@ async def test_a_step_of_a_persons_is_told_and_left_to_them(stage: Stage) -> Non
     assert [(event.says, event.body["command"]) for event in told] == [(f"for a person: Suspend {CRON}", "kubectl …")]
 
 
+async def test_promise_8_pods_of_what_stays_behind_are_no_pods_of_the_goal_and_hold_its_recovery_up_not(stage: Stage) -> None:
+    consumer = ObjectRef(group="apps", kind="Deployment", namespace="shop", name="consumer")
+
+    class Works(FakeDelivery):
+        def pods(self) -> tuple[keys.Pod, ...]:
+            return (*super().pods(), keys.Pod(name="consumer-1", images=(made.NEW_IMAGE,), ready=True, object=consumer))
+
+    played_by(stage, Works)
+    stage.app.left_over = {made.GOAL.handle: (consumer,), "43": (consumer,)}
+    stage.use(replace(POLICY, lets_pass=("prune_deletes_no_data",)))
+    row = await stage.recovered()
+    assert row.outcome is Outcome.RECOVERED, row.says
+    assert "2 of 2 pods run the goal release's images and are ready, beside 1 of what stays behind" in row.says
+
+
 async def test_what_is_still_there_at_the_end_is_told_in_the_message_and_in_the_record(stage: Stage) -> None:
     leaves(stage, CRON, made.CONFIG_MAP)
     stage.use(replace(POLICY, lets_pass=("prune_deletes_no_data",)))

@@ -10,8 +10,8 @@ import pytest
 from service.domain import keys
 from service.domain.difference import Rendered, fingerprint
 from service.domain.errors import TemporaryError
-from service.domain.facts import Fact, Key
-from service.domain.model import Image, ReleaseRecord, TargetId
+from service.domain.facts import Absent, Fact, Key, Known
+from service.domain.model import Image, Release, ReleaseRecord, TargetId
 from service.store.targets import TargetStore
 from service.workflow.watch import Watcher, _lived_on
 from tests.fakes.delivery import Application, FakeDelivery
@@ -681,3 +681,37 @@ async def test_a_look_that_is_overtaken_all_the_time_is_put_off(watched: Stage) 
     watcher = Watcher(deliveries=watched.deliveries, targets=targets, gatherer=watched.gatherer, clock=watched.clock)
     with pytest.raises(TemporaryError, match="another process"):
         await watcher.look(TARGET)
+
+
+def with_parameters(handle: str, parameters: str) -> Release:
+    """A release of one commit for ever, told from the others by its parameters."""
+    found = made.release(handle, version="", revision="d00d" + "0" * 36, started_at=made.NOW)
+    return replace(found, sources=tuple(replace(source, parameters=parameters) for source in found.sources))
+
+
+async def live(stage: Stage, release: Release, digest: str) -> None:
+    """It goes live, and Backout sees what it renders to."""
+    stage.app.history.insert(0, release)
+    stage.app.images[release.key] = Image(reference=f"registry.example/shop/web@sha256:{digest * 64}", digest=f"sha256:{digest * 64}", proof="reference")
+    stage.app.manifests[release.key] = rendered(digest)
+    await stage.watcher.look(TARGET)
+
+
+async def test_what_the_live_release_renders_to_is_kept_and_that_of_one_with_other_parameters_before_it(watched: Stage) -> None:
+    first, second, third = with_parameters("45", "sha256:1"), with_parameters("46", "sha256:2"), with_parameters("47", "sha256:2")
+    await live(watched, first, "a")
+    await live(watched, second, "b")
+    await live(watched, third, "c")
+    kept = [await watched.targets.content(TARGET, one.key) for one in (first, second, third)]
+    assert [one and one.rendered for one in kept] == [rendered("a"), None, rendered("c")]  # whoever renders the third renders the second
+    assert kept[0] is not None
+    assert kept[0].images == (watched.app.images[first.key],)
+
+
+async def test_what_was_kept_is_a_fact_and_what_was_not_is_absent_with_its_reason(watched: Stage) -> None:
+    first = with_parameters("45", "sha256:1")
+    await live(watched, first, "a")
+    kept, none = await watched.own.read(keys.kept_content(TARGET, first.key)), await watched.own.read(keys.kept_content(TARGET, "another"))
+    assert isinstance(kept, Known)
+    assert kept.value == await watched.targets.content(TARGET, first.key)
+    assert none == Absent("Backout did not keep what that release rendered to", clears="It is kept from the next deploy on.")

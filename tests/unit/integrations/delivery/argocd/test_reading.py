@@ -589,6 +589,7 @@ def test_only_pods_below_the_applications_own_objects_count() -> None:
     tree = body("23-git-down", 0)
     own = [ObjectRef(group="apps", kind="Deployment", namespace="e23", name="e23")]
     assert [node["name"] for node in reading.pods_of_tree(tree, own)] == ["e23-5bc6769df6-pnpkk"]
+    assert [reading.object_over(tree, node, own) for node in reading.pods_of_tree(tree, own)] == own
     assert reading.pods_of_tree(tree, [ObjectRef(group="", kind="ConfigMap", namespace="e23", name="e23")]) == []
     loop = {"nodes": [{"kind": "Pod", "uid": "a", "parentRefs": [{"uid": "a"}]}]}
     assert reading.pods_of_tree(loop, own) == []

@@ -3,6 +3,8 @@ from datetime import timedelta
 
 import pytest
 
+from service.domain import keys
+from service.domain.difference import Rendered
 from service.domain.facts import Key
 from service.domain.model import Source, Way
 from service.domain.rules.goal_release_is_exact_and_was_healthy import RULE
@@ -29,9 +31,40 @@ def test_an_exact_release_of_the_history_that_was_healthy_passes() -> None:
     assert {one.what for one in finding.evidence} == {str(made.STATE), str(made.RECORD_OLD)}
 
 
-@pytest.mark.parametrize("revision", ["a" * 40, "b" * 64, "sha256:" + "c" * 64, "1.2.3", "v1.2.3", "0.1.0-rc.1+build.5"])
-def test_a_commit_a_digest_and_a_chart_version_are_exact(revision: str) -> None:
+@pytest.mark.parametrize("revision", ["a" * 40, "b" * 64, "sha256:" + "c" * 64])
+def test_a_commit_and_a_digest_are_exact(revision: str) -> None:
     assert ask(going_back_to(revision)).answer is Answer.PASS
+
+
+def chart(revision: str, *, ran: str | None = "a", today: str = "a") -> World:
+    """A goal that is a chart's version, with the digest of what it rendered to then (None = not seen) and today."""
+    objects = None if ran is None else ((made.CONFIG_MAP, ran),)
+    record = replace(made.record(made.GOAL, made.OLD_IMAGE), objects=objects)
+    return going_back_to(revision).tell(made.RECORD_OLD, record).tell(MANIFESTS, (Rendered(object=made.CONFIG_MAP, digest=today),))
+
+
+MANIFESTS = keys.manifests(made.TARGET, made.GOAL.key, made.GOAL.handle)
+
+
+@pytest.mark.parametrize("revision", ["1.2.3", "v1.2.3", "0.1.0-rc.1+build.5"])
+def test_a_chart_version_is_exact_while_it_renders_to_what_ran(revision: str) -> None:
+    finding = ask(chart(revision))
+    assert finding.answer is Answer.PASS
+    assert f"Chart version {revision} still renders to what ran." in finding.says
+    assert str(MANIFESTS) in {one.what for one in finding.evidence}
+
+
+def test_a_chart_version_that_was_published_again_is_unknown() -> None:
+    finding = ask(chart("1.2.3", today="b"))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says == (f"Chart version 1.2.3 of release 41 was published again: {made.CONFIG_MAP} renders to something else today than what ran.")
+
+
+@pytest.mark.parametrize("of", [chart("1.2.3", ran=None), chart("1.2.3").hide(MANIFESTS), chart("1.2.3").hide(made.RECORD_OLD)])
+def test_promise_1_a_chart_version_that_cannot_be_compared_is_unknown(of: World) -> None:
+    finding = ask(of)
+    assert finding.answer is Answer.UNKNOWN
+    assert "Whether chart version 1.2.3 of release 41 still is what ran is unknown: " in finding.says
 
 
 @pytest.mark.parametrize("revision", ["main", "HEAD", "latest", "", "a" * 39, "1.2", "1.x", "~1.2.3", "refs/heads/main", "A" * 40 + "!"])

@@ -35,6 +35,18 @@ async def test_promise_7_the_end_of_a_hold_does_not_follow_a_branch_that_still_h
     assert (revision(app), app["metadata"].get("annotations", {}).get(HOLD)) == ("main", None)
 
 
+async def test_the_end_of_a_hold_lets_the_bad_release_come_back_where_a_person_says_so(bound: Stage) -> None:
+    steps, intention = await pinned(bound)
+    await bound.deployed("web", 3)
+    accepted = replace(steps["unpin_source"], parameters={**steps["unpin_source"].parameters, "after_rollback": True, "accept_bad": True})
+    later = replace(intention, marker="", not_before=None, at=bound.clock.now() + timedelta(seconds=1))
+
+    _, seen = await carry_out(bound, accepted, later)
+
+    assert seen.seen is Seen.DONE
+    assert revision(await bound.raw("web")) == "main"
+
+
 def worker(image: str) -> dict[str, str]:
     return {"deploy/worker.json": json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "worker"}, "spec": {"containers": [{"image": image}]}})}
 
