@@ -431,7 +431,7 @@ def event(document: Doc) -> RenderableType:
     kind = text(document.get("kind")).replace("_", " ")
     table = _grid(columns=3)
     table.columns[1].min_width = 15
-    style = "red" if kind in {"stuck", "withdrawn", "not taken back", "answer lost", "late", "approval void"} else "dim"
+    style = "red" if kind in {"stuck", "withdrawn", "taken away", "not taken back", "answer lost", "late", "approval void"} else "dim"
     table.add_row(Text(clock(document.get("at")), style="dim"), Text(kind, style=style), text(document.get("says")))
     return table
 

@@ -18,7 +18,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One effect that was intended: which step (by its place in the plan, or as the undo of that place), its marker, and what became of it."""
+    """One effect that was intended: which step (by its place in the plan, or as the undo of that place), its marker, and what became of it.
+
+    `accepted`: it was seen under way, so one that is not seen any more was taken away.
+    """
 
     step: int
     undo: bool = False
@@ -27,6 +30,7 @@ class Tried:
     at: datetime
     ended: str = ""
     says: str = ""
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,8 @@ CALM = timedelta(seconds=1)
 """A target is not looked at again sooner than this for a hint; a list is read once hints for one have been silent this long."""
 FOLLOW_UPS = 5
 """So often a target is looked at again by itself after a hint, within half a minute, when the look left something open; an unsettled one on and on."""
+MOST_DOUBLINGS = 20
+"""Of the pause between such looks: a target may not settle for days, and these are twelve days already."""
 PATIENCE = timedelta(seconds=5)
 """A list that hints ask for is not put off longer than this."""
 FIRST_PAUSE, LONGEST_PAUSE, LIVED = timedelta(seconds=1), timedelta(seconds=60), timedelta(seconds=60)
@@ -89,7 +91,7 @@ class _Hints:
         count = self.unsure.get(target, 0)
         if for_ever or count < FOLLOW_UPS:
             self.unsure[target] = count + 1
-            self.targets.setdefault(target, now + min(CALM * 2**count, every))
+            self.targets.setdefault(target, now + min(CALM * 2 ** min(count, MOST_DOUBLINGS), every))
 
     def list_is_due(self, now: datetime) -> bool:
         first, newest = self.list_first, self.list_newest

@@ -3,6 +3,7 @@
 Passes every byte on as it came; nothing of Argo CD is played here.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ class Between:
     def __init__(self, server: str, session: aiohttp.ClientSession) -> None:
         self._server, self._session = server, session
         self._before: list[tuple[str, str, Do]] = []
-        self._streams: set[web.Request] = set()
+        self._streams: set[asyncio.Transport] = set()
         self.url = ""
 
     def before(self, method: str, ends: str, do: Do) -> None:
@@ -31,9 +32,8 @@ class Between:
 
     def cut(self) -> int:
         """End every open watch as a proxy does that has had enough: without a word. Answers how many there were."""
-        for request in self._streams:
-            if request.transport is not None:
-                request.transport.abort()
+        for transport in self._streams:
+            transport.abort()
         return len(self._streams)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -51,21 +51,22 @@ class Between:
         except aiohttp.ClientError:  # Argo CD is away, or went in the middle: so it looks to Backout too
             if request.transport is not None:
                 request.transport.abort()
-            raise
+            return web.Response()
 
     async def _pass_on(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_ONE_CONNECTION}
         response = web.StreamResponse(status=answer.status, headers=kept)
-        stream = "/stream/" in request.path
-        if stream:
-            self._streams.add(request)
+        transport = request.transport if "/stream/" in request.path else None
+        if transport is not None:
+            self._streams.add(transport)
         try:
             await response.prepare(request)
             async for chunk in answer.content.iter_any():
                 await response.write(chunk)
             await response.write_eof()
         finally:
-            self._streams.discard(request)
+            if transport is not None:
+                self._streams.discard(transport)
         return response
 
 

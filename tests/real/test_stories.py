@@ -56,13 +56,13 @@ async def auto_sync_stopped(shop: Shop) -> None:
     await until(stopped, 45, what="auto-sync to be stopped", every=0.05)
 
 
-async def told(backout: Backout, shop: Shop, event: str) -> Mapping[str, Any]:
+async def told(backout: Backout, shop: Shop, event: str, seconds: float = 15) -> Mapping[str, Any]:
     """The message of that kind, once it arrived."""
 
     async def arrived() -> Mapping[str, Any] | None:
         return next((body for body in backout.told.about(shop) if body["event"] == event), None)
 
-    message = await until(arrived, 15, what=f"the message {event}")
+    message = await until(arrived, seconds, what=f"the message {event}")
     assert message is not None
     return message
 

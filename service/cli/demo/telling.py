@@ -108,7 +108,7 @@ def tell_event(story: Story, event: Mapping[str, Any]) -> None:
             story.tell("act", f"{step}: {seen}", at=at)
         case "verified":
             story.tell("verified", event["says"], "green", at)
-        case "taking_back" | "taken_back" | "not_taken_back" | "stuck" | "withdrawn" | "answer_lost" | "late":
+        case "taking_back" | "taken_back" | "not_taken_back" | "stuck" | "withdrawn" | "taken_away" | "answer_lost" | "late":
             story.tell(event["kind"].replace("_", " ")[:10], event["says"], "yellow", at)
         case _:
             pass

@@ -28,6 +28,7 @@ from service.workflow.chapters.chapter import (
     WATCH,
     Chapter,
     decided_by_deeds,
+    decisive,
     is_late,
     plan_of,
     with_end,
@@ -140,6 +141,8 @@ class Acting(Chapter):
             seen = await self.delivery(op).observe(step, tried.intent)
         except BackoutError as error:
             return self._keep_watching(op, data, step, tried, now, f"{step.name}: {error}; looking again")
+        if seen.seen in {Seen.RUNNING, Seen.STUCK}:
+            data = replace(data, tried=(*data.tried[:-1], replace(tried, accepted=True)))
         match seen.seen:
             case Seen.DONE:
                 return await self._done(op, data, step, tried, seen)
@@ -149,6 +152,8 @@ class Acting(Chapter):
                 return await self._withdraw(op, data, step, tried, seen.says, now)
             case Seen.STUCK:
                 return self._stuck(op, data, step, seen.says, now)
+            case Seen.NOT_SEEN if tried.accepted and data.cursor == decisive(plan):
+                return self._taken_away(op, data, step, tried, seen, now)
             case Seen.NOT_SEEN:
                 if seen.not_seen_until is not None and now >= seen.not_seen_until:
                     data = with_end(data, "not_seen", seen.says)
@@ -160,10 +165,17 @@ class Acting(Chapter):
                 data = await self._tale.seen(op, data, step, seen)
                 return await self._not_done(op, with_end(data, seen.seen, seen.says), step, tried, seen.says)
 
+    def _taken_away(self, op: Operation, data: Attempt, step: Step, tried: Tried, seen: Observation, now: datetime) -> Transition:
+        """It was there, and has gone without a trace: whoever did that meant it, so it is not sent again (promises 5 and 7)."""
+        says = f"{step.name} was accepted, and somebody took it away before it ran: {seen.says}; it is not sent again"
+        span = self.act_span(step, tried, now, Seen.NOT_SEEN, says, failed=True)
+        row = AuditEvent(kind="taken_away", says=says, at=now)
+        return self.give_up(op, with_end(data, "not_seen", says), says, Outcome.FAILED, (span,), rows=(row,))
+
     def _keep_watching(self, op: Operation, data: Attempt, step: Step, tried: Tried, now: datetime, says: str) -> Transition:
         if now - tried.at > STUCK_AFTER:
             return self._stuck(op, data, step, says, now)
-        return Transition(phase=WATCH, data=op.data, says=f"{step.name}: {says}" if says else step.says, wait=POLL)
+        return Transition(phase=WATCH, data=dump(data), says=f"{step.name}: {says}" if says else step.says, wait=POLL)
 
     async def _withdraw(self, op: Operation, data: Attempt, step: Step, tried: Tried, says: str, now: datetime) -> Transition:
         """It waits, and would happen whenever that ends, hours past `act_before` it may be (promise 4). Told first, then done."""
@@ -183,7 +195,7 @@ class Acting(Chapter):
             self._p.told, key=f"{op.id}/stuck", title=f"{op.target}: {self._tale.act} is stuck", text=text, at=now, event="stuck", operation=op, plan=data.plan
         )
         rows = (AuditEvent(kind="stuck", says=says, at=now),) if op.phase != STUCK else ()
-        return Transition(phase=STUCK, data=op.data, says=f"stuck: {says}", events=rows, messages=sent, wait=STUCK_POLL)
+        return Transition(phase=STUCK, data=dump(data), says=f"stuck: {says}", events=rows, messages=sent, wait=STUCK_POLL)
 
     async def _done(self, op: Operation, data: Attempt, step: Step, tried: Tried, seen: Observation) -> Transition:
         now = self._p.clock.now()

@@ -940,6 +940,19 @@ async def test_promise_4_what_would_fire_later_is_told_and_withdrawn_whatever_th
     assert await stage.hold() is not None
 
 
+@pytest.mark.parametrize("fare", ["running", "stuck"])
+async def test_promise_7_a_rollback_that_somebody_took_away_before_it_ran_is_not_sent_again(stage: Stage, fare: str) -> None:
+    stage.delivery.fares[BACK] = [fare]
+    await stage.begin()
+    await _until_sent(stage, BACK)
+    await stage.step()
+    stage.delivery.fates = {mark: fate for mark, fate in stage.delivery.fates.items() if fate is Seen.DONE}
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent.count(BACK), stage.app.auto_sync, await stage.hold()) == (Outcome.FAILED, 1, True, None)
+    assert row.says.startswith(f"{BACK} was accepted, and somebody took it away before it ran: nothing of ours is seen; it is not sent again")
+    assert "taken_away" in await stage.kinds()
+
+
 async def test_promise_4_a_withdrawal_that_fails_is_tried_again(stage: Stage) -> None:
     stage.delivery.fares[BACK] = ["stuck"]
     stage.delivery.withdrawable = True

@@ -457,6 +457,18 @@ async def test_a_target_that_has_not_settled_is_looked_at_again_without_a_hint(w
     assert delivery.looks == looks
 
 
+async def test_a_target_that_does_not_settle_for_very_long_is_looked_at_on_and_on(watched: Stage) -> None:
+    delivery = watched.delivery = unsure(watched, settled=False)
+    await rounds(watched)
+    async with hearing(watched, TARGET):
+        await heeded(watched)
+        for _ in range(70):
+            await heeded(watched, 10)
+        looks = delivery.looks
+        await heeded(watched, 10)
+    assert delivery.looks == looks + 1
+
+
 async def test_images_that_are_not_agreed_on_yet_are_looked_for_again_for_half_a_minute(watched: Stage) -> None:
     """When the last old pod is gone, nothing changes that a stream would tell."""
     watched.app.pods_ready = False
