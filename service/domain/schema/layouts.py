@@ -54,7 +54,7 @@ class Recognised:
     root: str
 
 
-_TEST_FOLDERS = frozenset({"test", "tests", "testdata", "__tests__"})
+_TEST_FOLDERS = frozenset({"test", "tests", "testdata", "__tests__", "spec"})
 _MIGRATION_FOLDER = re.compile(r"^(?:\w+[-_])?(?:migrations?|migrate|migrators|changelogs?|changesets)$", re.IGNORECASE)
 _DATABASE_FOLDER = re.compile(
     r"^(?:db|dbs|database|databases|sql|schema|schemas|ddl|flyway|liquibase|atlas|drizzle|supabase|postgres(?:ql)?|mysql|mariadb|sqlite)$", re.IGNORECASE

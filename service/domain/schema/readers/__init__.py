@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from service.domain.schema.layouts import Tool
 from service.domain.schema.readers.alembic import AlembicReader
 from service.domain.schema.readers.django import DjangoReader
+from service.domain.schema.readers.rails import RailsReader
 from service.domain.schema.readers.reader import Reader, Root, Sql, Step
 
 READERS: Mapping[Tool, type[Reader]] = {
     Tool.ALEMBIC: AlembicReader,
     Tool.DJANGO: DjangoReader,
+    Tool.RAILS: RailsReader,
 }
 
 __all__ = ["READERS", "Reader", "Root", "Sql", "Step"]

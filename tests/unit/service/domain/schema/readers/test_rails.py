@@ -1,0 +1,132 @@
+import textwrap
+
+import pytest
+
+from service.domain.schema import Change, Dialect, MigrationFile, SchemaReading, SchemaVerdict, read_range, read_sql
+
+SAFE, WARN, BREAKS, UNKNOWN = SchemaVerdict.SAFE, SchemaVerdict.WARN, SchemaVerdict.BREAKS, SchemaVerdict.UNKNOWN
+PATH = "db/migrate/20260101000000_change_orders.rb"
+
+
+def understood(body: str, dialect: Dialect = Dialect.POSTGRES, method: str = "change") -> SchemaReading:
+    text = "class ChangeOrders < ActiveRecord::Migration[8.0]\n  disable_ddl_transaction!\n\n"
+    text += f"  def {method}\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\n  end\nend\n"
+    return read_range([MigrationFile(path=PATH, change=Change.ADDED, text=text)], dialect)
+
+
+def told(reading: SchemaReading) -> list[tuple[str, SchemaVerdict]]:
+    return sorted((one.rule, one.verdict) for one in reading.statements if one.verdict is not SAFE)
+
+
+SAME = {
+    # what is written: the SQL that Active Record makes of it on PostgreSQL
+    "add_column :orders, :note, :string": "ALTER TABLE orders ADD note character varying",
+    "add_column :orders, :note, :string, null: false": "ALTER TABLE orders ADD note character varying NOT NULL",
+    'add_column "orders", "note", :string, null: false, default: ""': "ALTER TABLE orders ADD note character varying DEFAULT '' NOT NULL",
+    'add_column :orders, :at, :datetime, null: false, default: -> { "now()" }': "ALTER TABLE orders ADD at timestamp DEFAULT now() NOT NULL",
+    "add_column(:orders, :a, :integer, if_not_exists: true)": "ALTER TABLE orders ADD COLUMN IF NOT EXISTS a integer",
+    "remove_column :orders, :note, :string": "ALTER TABLE orders DROP COLUMN note",
+    "remove_columns :orders, :a, :b": "ALTER TABLE orders DROP COLUMN a, DROP COLUMN b",
+    "rename_column :orders, :a, :b": "ALTER TABLE orders RENAME COLUMN a TO b",
+    "rename_table :orders, :purchases": "ALTER TABLE orders RENAME TO purchases",
+    "drop_table :orders": "DROP TABLE orders",
+    "change_column :orders, :a, :text": "ALTER TABLE orders ALTER COLUMN a TYPE text",
+    "change_column :orders, :a, :integer, using: 'length(a)'": "ALTER TABLE orders ALTER COLUMN a TYPE integer USING length(a)",
+    "change_column_null :orders, :a, false": "ALTER TABLE orders ALTER COLUMN a SET NOT NULL",
+    "change_column_null :orders, :a, true": "ALTER TABLE orders ALTER COLUMN a DROP NOT NULL",
+    "change_column_default :orders, :a, from: nil, to: 1": "ALTER TABLE orders ALTER COLUMN a SET DEFAULT 1",
+    "change_column_default :orders, :a, nil": "ALTER TABLE orders ALTER COLUMN a DROP DEFAULT",
+    "change_column_default :orders, :a, from: 1, to: nil": "ALTER TABLE orders ALTER COLUMN a DROP DEFAULT",
+    "add_index :orders, :a": "CREATE INDEX index_orders_on_a ON orders (a)",
+    "add_index :orders, [:a, :b], unique: true, algorithm: :concurrently": "CREATE UNIQUE INDEX CONCURRENTLY index_orders_on_a_and_b ON orders (a, b)",
+    "remove_index :orders, :a": "DROP INDEX index_orders_on_a",
+    "add_reference :orders, :user, null: false": "ALTER TABLE orders ADD user_id bigint NOT NULL",
+    "add_reference :orders, :user, foreign_key: true": "ALTER TABLE orders ADD user_id bigint REFERENCES users (id)",
+    "remove_reference :orders, :user": "ALTER TABLE orders DROP COLUMN user_id",
+    "add_timestamps :orders": "ALTER TABLE orders ADD created_at timestamp NOT NULL, ADD updated_at timestamp NOT NULL",
+    "add_timestamps :orders, null: true": "ALTER TABLE orders ADD created_at timestamp, ADD updated_at timestamp",
+    "add_foreign_key :orders, :users": "ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY (user_id) REFERENCES users (id)",
+    "remove_foreign_key :orders, :users": "ALTER TABLE orders DROP CONSTRAINT fk",
+    'add_check_constraint :orders, "a > 0", name: "ck"': "ALTER TABLE orders ADD CONSTRAINT ck CHECK (a > 0)",
+    'enable_extension "pg_trgm"': 'CREATE EXTENSION IF NOT EXISTS "pg_trgm"',
+    'add_enum_value :status, "sent"': "ALTER TYPE status ADD VALUE 'sent'",
+    'execute "DROP VIEW a"': "DROP VIEW a",
+    "execute <<~SQL\n  UPDATE orders\n  SET a = 1\nSQL": "UPDATE orders SET a = 1",
+    "create_table :items do |t|\n  t.string :name, null: false\n  t.timestamps\nend\nadd_index :items, :name, unique: true\ndrop_table :items": "SELECT 1",
+    "add_column :orders, :a, :integer, null: false\nremove_column :orders, :a": "SELECT 1",
+    "change_table :orders, bulk: true do |t|\n  t.string :a, null: false\n  t.remove :b\n  t.rename :c, :d\n  t.references :user\nend": (
+        "ALTER TABLE orders ADD a varchar NOT NULL; ALTER TABLE orders DROP b; ALTER TABLE orders RENAME c TO d; ALTER TABLE orders ADD user_id bigint"
+    ),
+    "safety_assured { remove_column :orders, :a }": "ALTER TABLE orders DROP COLUMN a",
+    "safety_assured do\n  remove_column :orders, :a\nend": "ALTER TABLE orders DROP COLUMN a",
+    "reversible do |dir|\n  dir.up { execute 'DROP VIEW a' }\n  dir.down { execute 'DROP TABLE b' }\nend": "DROP VIEW a",
+}
+
+
+@pytest.mark.parametrize("body", SAME)
+def test_the_reader_understands_what_active_record_writes(body: str) -> None:
+    ours, real = understood(body), read_sql(SAME[body], Dialect.POSTGRES)
+    assert ours.verdict is real.verdict, (ours.statements, real.statements)
+    assert told(ours) == told(real), (ours.statements, real.statements)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "drop_table :orders if Rails.env.production?",
+        "if table_exists?(:orders)\n  drop_table :orders\nend",
+        "%w[a b].each { |t| drop_table t }",
+        "[:a].each do |t|\n  drop_table t\nend",
+        "User.update_all(a: 1)",
+        'execute "DROP TABLE #{name}"',
+        "execute sql",
+        "drop_table name",
+        "drop_table(*names)",
+        "add_column :orders, :a, :integer, null: decide",
+        "add_column :orders, :a, kind",
+        "helper_of_ours :orders",
+        "x = 1",
+        "change_table :orders do |t|\n  t.mystery :a\nend",
+        "change_table :orders do |t|\n  t.remove :a if x\nend",
+        "create_table :a do |t|\n  execute sql\nend",
+        "rename_columns :orders",
+        "change_column_null :orders, :a, decide",
+        "drop_table :orders unless x",
+        "x && drop_table(:orders)",
+        "begin\n  drop_table :orders\nrescue\nend",
+    ],
+)
+def test_what_is_computed_or_not_known_is_unknown_never_safe(body: str) -> None:
+    reading = understood(body)
+    assert reading.verdict is UNKNOWN, reading.statements
+
+
+def test_up_is_read_and_down_is_not() -> None:
+    text = "class A < ActiveRecord::Migration[7.0]\n  def up\n    add_column :a, :b, :string\n  end\n\n  def down\n    drop_table :a\n  end\nend\n"
+    assert read_range([MigrationFile(path=PATH, change=Change.ADDED, text=text)], Dialect.POSTGRES).verdict is SAFE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class A\n  def change\n  end\nend\n",
+        "class A < ActiveRecord::Migration[7.0]\nend\n",
+        "def change\nend\n",
+        "class A < ActiveRecord::Migration[7.0]\n  def change\n",
+    ],
+)
+def test_a_file_that_is_no_plain_migration_is_unknown(text: str) -> None:
+    assert read_range([MigrationFile(path=PATH, change=Change.ADDED, text=text)], Dialect.POSTGRES).verdict is UNKNOWN
+
+
+def test_a_table_that_is_forced_is_not_new() -> None:
+    assert understood("create_table :orders, force: true do |t|\n  t.string :a\nend").verdict is BREAKS
+
+
+def test_mysql_writes_the_whole_column_anew() -> None:
+    assert told(understood("change_column :orders, :a, :text", Dialect.MYSQL)) == told(read_sql("ALTER TABLE orders MODIFY a text", Dialect.MYSQL))
+
+
+def test_findings_name_their_line() -> None:
+    one = understood("add_column :orders, :a, :string\nremove_column :orders, :b").worst_first()[0]
+    assert (one.rule, one.line, one.statement) == ("column_dropped", 6, "remove_column :orders, :b")
