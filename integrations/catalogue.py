@@ -7,7 +7,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel
 
 from integrations.alerts import alertmanager
-from integrations.delivery import argocd
+from integrations.delivery.argocd.adapter import build as build_argocd
+from integrations.delivery.argocd.settings import Settings as ArgoCDSettings
 from integrations.evidence import git, kubernetes, prometheus, registry
 from integrations.notify import webhook
 from integrations.trace import otlp
@@ -40,7 +41,7 @@ class DeliveryEntry:
 
 
 DELIVERY: Mapping[str, DeliveryEntry] = {
-    "argocd": DeliveryEntry(argocd.Settings, argocd.build),
+    "argocd": DeliveryEntry(ArgoCDSettings, build_argocd),
 }
 
 EVIDENCE: Mapping[str, Entry[FactSource]] = {

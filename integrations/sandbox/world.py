@@ -16,7 +16,8 @@ import aiohttp
 import yaml
 
 from integrations.sandbox.alertmanager import AlertSender, Route, webhook_body
-from integrations.sandbox.argocd import SandboxArgoCD, Timings
+from integrations.sandbox.argocd.server import SandboxArgoCD
+from integrations.sandbox.argocd.settings import Timings
 from integrations.sandbox.collector import TraceCollector
 from integrations.sandbox.git import GitServer
 from integrations.sandbox.notifications import NotificationSink

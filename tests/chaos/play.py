@@ -19,9 +19,9 @@ import structlog
 
 from integrations.alerts.alertmanager import AlertmanagerWebhook
 from integrations.alerts.alertmanager import Settings as WebhookSettings
-from integrations.delivery.argocd import Settings as ArgoSettings
-from integrations.delivery.argocd import build
 from integrations.delivery.argocd import client as argocd_client
+from integrations.delivery.argocd.adapter import build
+from integrations.delivery.argocd.settings import Settings as ArgoSettings
 from service.domain.errors import BackoutError, UnavailableError
 from service.domain.model import Actor, RawDelivery, TargetId
 from service.domain.ports import Work

@@ -17,7 +17,8 @@ from typing import Any, cast
 
 import yaml
 
-from integrations.sandbox.argocd import SandboxArgoCD, Timings
+from integrations.sandbox.argocd.server import SandboxArgoCD
+from integrations.sandbox.argocd.settings import Timings
 from integrations.sandbox.git import GitServer
 from service.domain import keys
 from service.domain.errors import RefusedError, TemporaryError

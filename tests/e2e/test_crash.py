@@ -15,7 +15,7 @@ from service.domain.errors import TemporaryError
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)  # four starts of the service
 
 APP = "checkout"
 
@@ -179,7 +179,7 @@ async def story_ends(ground: Gated) -> Any:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_promise_3_a_service_that_is_killed_right_before_and_right_after_each_write_does_each_once(gated: Gated) -> None:
     """The first try of each write dies before it reaches Argo CD, the second one after Argo CD did it and before the answer is read."""
     tries: Counter[str] = Counter()
@@ -209,7 +209,7 @@ async def test_promise_3_a_service_that_is_killed_right_before_and_right_after_e
     assert await gated.world.live(APP) == good
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_promise_3_a_service_that_is_sent_away_in_the_middle_of_a_step_ends_the_step_and_goes_on_after_the_next_start(gated: Gated) -> None:
     rollback = f"POST /api/v1/applications/{APP}/rollback"
 

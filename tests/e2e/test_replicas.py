@@ -19,7 +19,7 @@ from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 from tests.postgres import Postgres
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 APP = "checkout"
 DECLARED_DEAD = 70

@@ -17,7 +17,7 @@ from service.wiring.checking import doctor
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 SHOPS = {"checkout": "v2.4.6", "payments": "v5.2.1", "catalog": "v1.8.0", "orders": "v3.0.4", "quiet": "v1.0.0"}
 SENDERS = 20

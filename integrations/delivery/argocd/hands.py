@@ -13,8 +13,9 @@ from integrations.delivery.argocd import reading, ways
 from integrations.delivery.argocd.client import Client, GoneError
 from integrations.delivery.argocd.facts import Reader
 from integrations.delivery.argocd.settings import Settings
-from integrations.delivery.argocd.steps import STEPS, judging
+from integrations.delivery.argocd.steps import judging
 from integrations.delivery.argocd.steps.step import SETTLED_AFTER, ArgoStep, Tools
+from integrations.delivery.argocd.steps.table import STEPS
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
 from service.domain.model import Json
 from service.domain.planning.plan import Offer, Step

@@ -17,8 +17,3 @@ For `backout demo` and the tests; held to the same contract suite as a real Argo
 
 Plain directories only (no Helm, no Kustomize); the kinds in `cluster.KINDS`; no resource actions but those of Rollouts, no logs, one cluster.
 """
-
-from integrations.sandbox.argocd.server import SandboxArgoCD
-from integrations.sandbox.argocd.settings import V2_14, V3_2_11, V3_5_1, Faults, Profile, Timings, ready_by_tag
-
-__all__ = ["V2_14", "V3_2_11", "V3_5_1", "Faults", "Profile", "SandboxArgoCD", "Timings", "ready_by_tag"]

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from service.domain.schema import bodies, definitions
+from service.domain.schema.bodies import Read, of_block, of_routine, of_strings
 from service.domain.schema.cursor import Cursor, Session, identifier, parts_of
+from service.domain.schema.definitions import read_action, read_table
 from service.domain.schema.operations import Kind, Operation, unknown
 from service.domain.schema.reading import Dialect, SchemaVerdict
 from service.domain.schema.scanning import Statement, Token
@@ -153,7 +154,7 @@ def _set(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     if (
         cursor.session.dialect is Dialect.MYSQL
         and cursor.mark() == "@"
-        and (kept := bodies.of_strings(statement, cursor.session.dialect, _inside(cursor.session, cursor.session.depth)))
+        and (kept := of_strings(statement, cursor.session.dialect, _inside(cursor.session, cursor.session.depth)))
     ):
         return [unknown("dynamic_sql", "keeps a statement for later, which it may put together", _READ_BY_A_PERSON), *kept]
     local = cursor.take_one("SESSION", "LOCAL") == "LOCAL"
@@ -547,7 +548,7 @@ def _create_table(cursor: Cursor) -> list[Operation] | None:
             return None
     reads = _tables_read(Cursor(cursor.tokens, cursor.session, tail))
     rebuilds = cursor.session.dialect is Dialect.SQLITE and had_columns
-    definition = definitions.read_table(cursor.tokens[opened : tail - 1], cursor) if rebuilds else None
+    definition = read_table(cursor.tokens[opened : tail - 1], cursor) if rebuilds else None
     return [Operation(kind=Kind.CREATE_TABLE, table=table, guarded=guarded, reads=reads, definition=definition)]
 
 
@@ -755,7 +756,7 @@ def _action(cursor: Cursor, text: str, table: str) -> list[Operation] | None:
     if by_pattern is not None:
         verbs = [token.word for before, token in pairwise(cursor.tokens) if before.word != "ON"]
         return by_pattern if cursor.tokens[0].word in {"ALTER", "DROP"} or _LOST_WORDS.isdisjoint(verbs) else None
-    quick = definitions.read_action(Cursor(cursor.tokens, cursor.session))
+    quick = read_action(Cursor(cursor.tokens, cursor.session))
     if quick is not None and _LOST_WORDS.isdisjoint(token.word for before, token in pairwise(cursor.tokens) if before.word != "ON"):
         return quick
     cursor.at = 0
@@ -968,7 +969,7 @@ def _mysql_option(cursor: Cursor, start: int, table: str) -> list[Operation] | N
 _MAX_DEPTH = 3
 
 
-def _inside(session: Session, depth: int = 0) -> bodies.Read:
+def _inside(session: Session, depth: int = 0) -> Read:
     """Return what reads the statements of a body: as any other, in a session of its own that the body cannot move."""
     inner = replace(session, temporary=set(session.temporary))
 
@@ -983,7 +984,7 @@ def _inside(session: Session, depth: int = 0) -> bodies.Read:
 def _do(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     if cursor.session.dialect is not Dialect.POSTGRES:
         return [unknown("dynamic_sql", "evaluates an expression whose effect is not in the text", _READ_BY_A_PERSON)]
-    operations, understood = bodies.of_block(statement, _inside(cursor.session, cursor.session.depth))
+    operations, understood = of_block(statement, _inside(cursor.session, cursor.session.depth))
     if understood:
         note = Operation(
             kind=Kind.NOTE,
@@ -998,12 +999,12 @@ def _do(cursor: Cursor, statement: Statement) -> list[Operation] | None:
 
 def _execute(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     # MariaDB: EXECUTE IMMEDIATE 'a statement'.
-    found = bodies.of_strings(statement, cursor.session.dialect, _inside(cursor.session, cursor.session.depth))
+    found = of_strings(statement, cursor.session.dialect, _inside(cursor.session, cursor.session.depth))
     return [unknown("dynamic_sql", "executes a statement that is not in the text", _READ_BY_A_PERSON), *found]
 
 
 def _prepare(cursor: Cursor, statement: Statement) -> list[Operation] | None:
-    found = bodies.of_strings(statement, cursor.session.dialect, _inside(cursor.session, cursor.session.depth))
+    found = of_strings(statement, cursor.session.dialect, _inside(cursor.session, cursor.session.depth))
     return [unknown("dynamic_sql", "prepares a statement that is not in the text", _READ_BY_A_PERSON), *found]
 
 
@@ -1012,7 +1013,7 @@ def _call(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     name = cursor.qualified() or ""
     note = unknown("dynamic_sql", "calls a procedure whose effect is not in the text", _READ_BY_A_PERSON)
     body = cursor.session.procedures.get(name.lower())
-    return [note] if body is None else [note, *bodies.of_routine(body, _inside(cursor.session, cursor.session.depth))]
+    return [note] if body is None else [note, *of_routine(body, _inside(cursor.session, cursor.session.depth))]
 
 
 _Reader = Callable[[Cursor, Statement], list[Operation] | None]

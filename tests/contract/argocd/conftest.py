@@ -9,7 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from integrations.sandbox.argocd import SandboxArgoCD, Timings
+from integrations.sandbox.argocd.server import SandboxArgoCD
+from integrations.sandbox.argocd.settings import Timings
 from tests.contract.argocd.hands import RealHands, SandboxHands
 from tests.contract.argocd.outages import RealOutages, SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer

@@ -3,8 +3,8 @@
 import json
 from typing import Any, Protocol
 
-from integrations.sandbox.argocd import SandboxArgoCD
 from integrations.sandbox.argocd.patching import merge
+from integrations.sandbox.argocd.server import SandboxArgoCD
 from tests.real.lab.client import LabClient
 from tests.real.lab.owners import apply_application, patch_application
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
-from integrations.sandbox.argocd import SandboxArgoCD
+from integrations.sandbox.argocd.server import SandboxArgoCD
 from tests.real.lab.client import LabClient, until
 from tests.real.test_outages import change_settings
 

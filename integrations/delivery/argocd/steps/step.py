@@ -1,7 +1,7 @@
 """What a step of a plan is to Argo CD, and what all steps share: reading the application again, patching it, and looking at who else acts.
 
 A step stands in a file of its own with everything about it: its order in words (`plan`), what must hold before (`may`), the one request (`act`), and
-how its effect is recognised afterwards (`see`). A new one costs its file, its test, and its line in `STEPS`.
+how its effect is recognised afterwards (`see`). A new one costs its file, its test, and its line in `table.py`.
 """
 
 import asyncio

@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from integrations.delivery.argocd import ArgoCD, Settings, build
+from integrations.delivery.argocd.adapter import ArgoCD, build
+from integrations.delivery.argocd.settings import Settings
 from integrations.http import Http
-from integrations.sandbox.argocd import V3_2_11, Profile, SandboxArgoCD, Timings
+from integrations.sandbox.argocd.server import SandboxArgoCD
+from integrations.sandbox.argocd.settings import V3_2_11, Profile, Timings
 from integrations.sandbox.git import GitServer
 from service.domain import keys
 from service.domain.facts import Evidence, Facts, Known

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from integrations.delivery.argocd import ArgoCD, Settings, build
-from integrations.delivery.argocd.adapter import untraced
+from integrations.delivery.argocd.adapter import ArgoCD, build, untraced
+from integrations.delivery.argocd.settings import Settings
 from integrations.sandbox.http import LoopbackServer
 from service.domain import keys, ports
 from service.domain.errors import BackoutError

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from integrations.delivery.argocd import build
-from integrations.sandbox.argocd import V2_14, V3_5_1
+from integrations.delivery.argocd.adapter import build
+from integrations.sandbox.argocd.settings import V2_14, V3_5_1
 from service.domain.ports import Checked
 from tests.unit.integrations.delivery.argocd.canary import RIGHTS, Canary
 from tests.unit.integrations.delivery.argocd.stage import Stage, opened

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from integrations.delivery.argocd import Settings
+from integrations.delivery.argocd.settings import Settings
 
 GIVEN = {"kind": "argocd", "name": "prod", "url": "https://argocd.example", "token_file": "/etc/backout/token"}
 

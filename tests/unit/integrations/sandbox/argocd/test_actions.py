@@ -3,7 +3,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from integrations.sandbox.argocd import V2_14, SandboxArgoCD, Timings
+from integrations.sandbox.argocd.server import SandboxArgoCD
+from integrations.sandbox.argocd.settings import V2_14, Timings
 from tests.contract.argocd.hands import SandboxHands
 from tests.contract.argocd.outages import SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer, config_map

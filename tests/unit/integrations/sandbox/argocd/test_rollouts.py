@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from integrations.sandbox.argocd import SandboxArgoCD
 from integrations.sandbox.argocd.rollouts import _seconds
+from integrations.sandbox.argocd.server import SandboxArgoCD
 from tests.contract.argocd.server import ArgoCDServer
 from tests.contract.argocd.test_rollouts import BY_HAND, HALF_THEN_STOP, Canary
 from tests.unit.integrations.sandbox.argocd.conftest import TurnableClock

@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from integrations.sandbox.argocd import V2_14, SandboxArgoCD, Timings
+from integrations.sandbox.argocd.server import SandboxArgoCD
+from integrations.sandbox.argocd.settings import V2_14, Timings
 from tests.contract.argocd.hands import SandboxHands
 from tests.contract.argocd.outages import SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer, Release, config_map

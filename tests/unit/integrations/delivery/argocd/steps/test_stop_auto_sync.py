@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from integrations.sandbox.argocd import V2_14
+from integrations.sandbox.argocd.settings import V2_14
 from service.domain.errors import RefusedError, TemporaryError
 from service.domain.planning.plan import Step
 from service.domain.ports import Seen
