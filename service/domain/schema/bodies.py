@@ -49,10 +49,13 @@ def of_block(statement: Statement, read: Read) -> tuple[list[Operation], bool]:
     """What a DO block of PostgreSQL does, and whether all of it was understood and literal."""
     texts = [token for token in statement.tokens if token.kind == "string"]
     words = [token.word for token in statement.tokens[1:] if token.kind == "word"]
-    if len(texts) != 1 or (words and (words[0] != "LANGUAGE" or words[1:] not in (["PLPGSQL"], ["SQL"]))):
+    if len(texts) != 1 or (words and (words[0] != "LANGUAGE" or words[1:] != ["PLPGSQL"])):
         return [], False
     body = content(texts[0], Dialect.POSTGRES)
-    return of_pieces(split(body, Dialect.POSTGRES) if len(body) <= MAX_TEXT else [], Dialect.POSTGRES, read)
+    pieces = split(body, Dialect.POSTGRES) if len(body) <= MAX_TEXT else []
+    whole = bool(pieces) and pieces[0].tokens[0].text.upper() in {"BEGIN", "DECLARE", "<"} and pieces[-1].tokens[0].word == "END"
+    found, understood = of_pieces(pieces, Dialect.POSTGRES, read)
+    return found, understood and whole
 
 
 def of_routine(statement: Statement, read: Read) -> list[Operation]:

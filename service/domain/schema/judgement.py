@@ -27,6 +27,8 @@ _NOTHING_BECOMES_IMPLICITLY = frozenset({"uuid", "boolean", "varbinary", "macadd
 _ONLY_KIN_BECOME_IMPLICITLY = frozenset({"json", "jsonb", "inet", "double", "float", "decimal"})
 
 _ROUTINES = frozenset({"function", "procedure", "aggregate"})
+_MOST_REMEMBERED = 200_000
+"""So many tables and objects are copied in all for statements that may not have run: the work stays linear in the text."""
 _TAKES_AWAY = frozenset({Kind.DROP_TABLE, Kind.DROP_COLUMN, Kind.DROP_OBJECT, Kind.DROP_CONSTRAINT})
 
 
@@ -109,11 +111,15 @@ class Judge:
         self._dropped_triggers = False
         self._unique_indexes: set[str] = set()
         self._aside: Judge | None = None
+        self._remembered = 0
 
     def judge(self, operation: Operation) -> Finding:
         """Return the finding for one operation."""
         if operation.perhaps:
             if self._aside is None:
+                self._remembered += len(self._tables) + len(self._objects)
+                if self._remembered > _MOST_REMEMBERED:
+                    return Finding("too_large", _UNKNOWN, "may have run, after more than is remembered", "a person reads it", _objects(operation))
                 self._aside = self._knowing_what_is_new()
             return self._aside.judge(replace(operation, perhaps=False, guarded=operation.guarded or operation.kind not in _TAKES_AWAY))
         self._aside = None

@@ -235,7 +235,7 @@ def _sql(text: str, line: int, session: Session, cut: "_Cutter", *, sure: bool) 
         return
     for statement in statements:
         for operation in read(statement, session):
-            yield Step(line + statement.line - 1, statement.text, operation)
+            yield Step(line + statement.line - 1, statement.shown, operation)
 
 
 def _judge_file(found: Recognised | None, file: MigrationFile, *, has_forward: bool, can_be_read: bool) -> Finding | None:

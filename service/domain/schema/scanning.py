@@ -32,6 +32,26 @@ class Statement:
     tokens: tuple[Token, ...]
     trouble: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The text as people may see it in a log: without the values of rows, settings, roles and bodies, among which secrets are."""
+        words = (self.tokens[0].word, self.tokens[1].word if len(self.tokens) > 1 else "")
+        if words in _SHOW_VALUES and not self.trouble:
+            return self.text
+        base = self.tokens[0].start
+        pieces, at = [], base
+        for token in self.tokens:
+            if token.start - base > _SHOWN:
+                break
+            if token.kind == "string" or (token.kind == "mark" and len(token.text) > _LONGEST_MARK):
+                pieces += [self.text[at - base : token.start - base], "'…'"]
+                at = token.end
+        return "".join([*pieces, self.text[at - base :]]) if at - base <= _SHOWN else "".join(pieces)
+
+
+_SHOW_VALUES = {(verb, kind) for verb in ("CREATE", "ALTER", "DROP") for kind in ("TABLE", "TYPE", "INDEX", "UNIQUE", "VIEW", "SEQUENCE", "DOMAIN")}
+_SHOWN = 1_000
+_LONGEST_MARK = 2
 
 _COMMON = r"(?P<space>[\s\ufeff]++)|(?P<block>/\*)"
 _TAIL = r"|(?P<word>[^\W\d][\w$]*+)|(?P<number>\d[\w.]*+)|(?P<mark>::|:=|.)"

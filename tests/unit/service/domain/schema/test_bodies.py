@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.schema import Dialect, SchemaReading, SchemaVerdict, read_sql
+from service.domain.schema import Dialect, SchemaReading, SchemaVerdict, judgement, read_sql
 from service.domain.schema.bodies import content
 from service.domain.schema.scanning import split
 
@@ -34,6 +34,9 @@ def rules(reading: SchemaReading) -> set[str]:
         ("DO $$ DECLARE t text; BEGIN WHILE true LOOP DROP TABLE o; END LOOP; END $$", BREAKS),
         ("DO $$ BEGIN ${x} END $$", UNKNOWN),
         ("DO $$ $$", UNKNOWN),
+        ("DO $$ x $$", UNKNOWN),
+        ("DO $$ BEGIN NULL; $$", UNKNOWN),
+        ("DO LANGUAGE plperl $$ BEGIN NULL; END $$", UNKNOWN),
     ],
 )
 def test_a_do_block_is_at_least_a_warning_and_shows_what_it_breaks(sql: str, verdict: SchemaVerdict) -> None:
@@ -121,3 +124,10 @@ def test_nesting_ends() -> None:
 def test_the_content_of_a_string_is_what_the_server_would_see(token: str, dialect: Dialect, text: str) -> None:
     (statement,) = split(token, dialect)
     assert content(statement.tokens[0], dialect) == text
+
+
+def test_the_work_for_what_may_not_have_run_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judgement, "_MOST_REMEMBERED", 10)
+    sql = "".join(f"CREATE TABLE t{number} (a int); DO $$ BEGIN CREATE INDEX i{number} ON o (a); END $$;" for number in range(9))
+    assert read_sql(sql, P).verdict is UNKNOWN
+    assert "too_large" in rules(read_sql(sql, P))

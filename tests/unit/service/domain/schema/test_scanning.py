@@ -107,3 +107,20 @@ def test_a_changed_delimiter_cuts_where_the_client_would() -> None:
 def test_quoted_words_are_never_keywords() -> None:
     tokens = split('"DROP" drop', Dialect.POSTGRES)[0].tokens
     assert [token.word for token in tokens] == ["", "DROP"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown"),
+    [
+        ("INSERT INTO users VALUES ('root', 'hunter2')", "INSERT INTO users VALUES ('…', '…')"),
+        ("CREATE ROLE a PASSWORD 'hunter2' LOGIN", "CREATE ROLE a PASSWORD '…' LOGIN"),
+        ("DO $$ BEGIN PERFORM 'hunter2'; END $$", "DO '…'"),
+        ("UPDATE a SET b = 'hunter2", "UPDATE a SET b = '…'"),
+        ("ALTER TABLE a ADD b text DEFAULT 'x'", "ALTER TABLE a ADD b text DEFAULT 'x'"),
+        ("SELECT " + "a, " * 400 + "'hunter2'", None),
+    ],
+)
+def test_a_statement_is_shown_without_the_values_that_may_be_secret(sql: str, shown: str | None) -> None:
+    (statement,) = split(sql, Dialect.POSTGRES)
+    assert shown is None or statement.shown == shown
+    assert "hunter2" not in statement.shown[:1_000]
