@@ -15,8 +15,10 @@ import pytest
 import yaml
 
 from tests.real.backout import INSTANCE, Backout, OpenShop, Settings, policy, sink
+from tests.real.between import Between
 from tests.real.lab.client import ARGOCD_NAMESPACE, Lab, LabClient, until
 from tests.real.shop import Shop
+from tests.real.test_stories import footprint
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
@@ -143,17 +145,22 @@ async def change_settings(client: LabClient) -> None:
     await client.kube.must("PATCH", path, patch, content_type="application/merge-patch+json")
 
 
-async def test_a_deploy_is_noticed_by_the_watch_long_before_the_next_list(open_shop: OpenShop, serving: Serving) -> None:
+async def test_a_deploy_is_noticed_by_the_watch_long_before_the_next_list_also_when_the_stream_was_cut(
+    in_between: Between, open_shop: OpenShop, serving: Serving
+) -> None:
     shop = await open_shop()
-    backout = await serving(shop, watch={"every": "10m", "beat": "1s"})
+    backout = await serving(shop, delivery={"url": in_between.url}, watch={"every": "10m", "beat": "1s"})
+
+    async def noticed(version: str) -> bool:
+        target = await backout.api.must("GET", f"/v1/targets/{INSTANCE}:{shop.name}")
+        return [one["version"] for one in target["releases"] if one["live_until"] is None] == [version]
 
     await shop.release("1.1")
-
-    async def noticed() -> bool:
-        target = await backout.api.must("GET", f"/v1/targets/{INSTANCE}:{shop.name}")
-        return [one["version"] for one in target["releases"] if one["live_until"] is None] == ["1.1"]
-
-    await until(noticed, 30, what="the release to be noticed", every=0.05)
+    await until(lambda: noticed("1.1"), 30, what="the release to be noticed", every=0.05)
+    assert in_between.cut() == 1
+    await shop.release("1.2")
+    await until(lambda: noticed("1.2"), 30, what="the next release to be noticed", every=0.05)
+    await watches_again(backout)
     (instance,) = (await backout.api.must("GET", "/v1/targets"))["instances"]
     assert (instance["stream"], instance["complete"]) == ("up", True)
 
@@ -195,16 +202,33 @@ async def test_a_dead_kubernetes_api_is_not_taken_for_a_missing_right(client: La
     await went_back_once(shop, backout, good, revision)
 
 
-async def test_a_kubernetes_api_that_hangs_for_a_while_does_not_end_an_operation(client: LabClient, open_shop: OpenShop, serving: Serving) -> None:
+@pytest.mark.parametrize("server", [KUBE, SERVER])
+async def test_an_api_that_hangs_for_a_while_does_not_end_an_operation(client: LabClient, open_shop: OpenShop, serving: Serving, server: str) -> None:
     shop, backout, good, revision = await two_releases(open_shop, serving, **SLOW)
     await asked(backout, shop)
     await written(shop)
 
-    client.pause(KUBE)
+    client.pause(server)
     await asyncio.sleep(8)
-    client.resume(KUBE)
+    client.resume(server)
 
     await went_back_once(shop, backout, good, revision)
+
+
+async def test_argo_cd_restarted_as_a_whole_in_the_middle_does_not_end_an_operation(client: LabClient, open_shop: OpenShop, serving: Serving) -> None:
+    shop, backout, good, revision = await two_releases(open_shop, serving, **SLOW)
+    await asked(backout, shop)
+    await written(shop)
+
+    everything = (SERVER, CONTROLLER, REPO_SERVER, REDIS)
+    for server in everything:
+        client.kill(server)
+    for server in everything:
+        await client.start_again(server)
+    await answers(client)
+
+    await went_back_once(shop, backout, good, revision)
+    await watches_again(backout)
 
 
 async def test_without_the_controller_nothing_is_rolled_back_and_auto_sync_is_given_back(client: LabClient, open_shop: OpenShop, serving: Serving) -> None:
@@ -261,6 +285,31 @@ async def test_without_the_repo_server_a_rollback_ends_as_failed_and_is_told(cli
     assert await shop.running() == bad
     assert [event for event in await shop.told_by("backout") if "rollback" in event] in ([], ["backout initiated rollback to 0"])
     await told(backout, shop, operation["outcome"])
+
+
+async def test_with_git_and_every_cache_gone_nothing_is_written_and_when_git_is_back_it_is_rolled_back(
+    client: LabClient, open_shop: OpenShop, serving: Serving
+) -> None:
+    """Nobody can render the good release then: a rollback would be accepted and end in Error (recording 23)."""
+    shop, backout, good, revision = await two_releases(open_shop, serving)
+    bad, plan = await shop.running(), await backout.plan(shop)
+    gone_to = shop.config.path.with_name(f"{shop.config.path.name}-gone")
+    shop.config.path.rename(gone_to)
+    try:
+        await client.forget()
+        before = await footprint(shop)
+        operation = await backout.until_done(await backout.ask(shop, plan))
+        after = await footprint(shop)
+    finally:
+        gone_to.rename(shop.config.path)
+
+    assert (operation["outcome"], operation["first_effect_at"]) == ("failed", None), operation["says"]
+    assert "cannot be rendered now, so a rollback would end in Error" in operation["says"]
+    assert (after, await shop.running()) == (before, bad)
+    await told(backout, shop, "failed")
+    again = await backout.until_done(await backout.ask(shop, await backout.plan(shop)))
+    assert again["outcome"] == "recovered", again["says"]
+    assert (await shop.running(), (await shop.history())[-1][1:]) == (good, (revision, "backout"))
 
 
 async def test_without_redis_what_runs_is_unknown_until_it_is_back(client: LabClient, open_shop: OpenShop, serving: Serving) -> None:

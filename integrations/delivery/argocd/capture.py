@@ -1,13 +1,14 @@
 """Captures an application for the record: its live manifests, the events around it, and the last lines that its containers wrote.
 
-Logs need the right `logs, get`, which Argo CD asks for since 3.0; without it they are missing, and the record says so. The log endpoint was read from
-Argo CD's API description (3.2), not recorded: no container runs in the lab.
+Logs need the right `logs, get`, which Argo CD asks for since 3.0; without it they are missing, and the record says so. What a log looks like that Argo CD
+could not read (200 all the same) was seen on 3.2.11: the kubelet's error stands where a line would, without a time, and of a pod that is not there comes
+nothing at all, not even the last message (tests/contract/argocd/test_logs.py).
 """
 
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from integrations.delivery.argocd import reading
 from integrations.delivery.argocd.client import Client
@@ -74,7 +75,11 @@ async def _pod(client: Client, looked: Looked, pod: reading.Body, into: Basket) 
         into.items.append(_captured("events", f"pod {name}", _event_lines((await client.events(looked.ref, about=pod)).body)))
 
     async def log() -> None:
-        into.items.append(_captured("log", f"pod {name}", _log_lines(await client.logs(looked.ref, name, namespace, lines=LINES))))
+        text, why = _log(await client.logs(looked.ref, name, namespace, lines=LINES))
+        if text or not why:
+            into.items.append(_captured("log", f"pod {name}", text))
+        if why:
+            into.missing.append(f"log of pod {name}: {_untold(clear(why)[0])}")
 
     await asyncio.gather(_part(into, f"events of pod {name}", events), _part(into, f"log of pod {name}", log))
 
@@ -123,17 +128,28 @@ def _event_lines(body: reading.Body) -> str:
     return "\n".join(sorted(rows))
 
 
-def _log_lines(raw: str) -> str:
-    """The lines of the stream's messages; what is no message (an error in the middle, a broken line) is kept as it came."""
-    rows: Sequence[str] = [line for line in raw.splitlines() if line.strip()]
-    told = []
-    for line in rows:
-        message = reading.part(_object(line), "result")
-        if not message:
+def _log(raw: str) -> tuple[str, str]:
+    """The lines of the stream's messages, and why they are not all; what is no message (a broken line) is kept as it came.
+
+    A line of a container has its time. One without is Argo CD's own: what the kubelet answered instead of a log.
+    """
+    told, whys, ended = [], [], False
+    for line in (one for one in raw.splitlines() if one.strip()):
+        whole = _object(line)
+        message, error = reading.part(whole, "result"), reading.part(whole, "error")
+        if error:
+            whys.append(reading.text(error.get("message")) or "Argo CD ended it with an error")
+        elif not message:
             told.append(line)
-        elif not message.get("last"):
+        elif message.get("last"):
+            ended = True
+        elif message.get("timeStamp"):
             told.append(f"{reading.text(message.get('timeStampStr'))} {reading.text(message.get('content'))}".strip())
-    return "\n".join(told)
+        else:
+            whys.append(f"Argo CD could not read it: {reading.text(message.get('content'))}")
+    if not whys and not ended:
+        whys.append("it ended without its last message, so there is no such pod any more, or it was cut off")
+    return "\n".join(told), "; ".join(whys)
 
 
 def _object(raw: object) -> reading.Body:

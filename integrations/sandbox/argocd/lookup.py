@@ -37,11 +37,6 @@ class Lookup:
         self.project(real)
         return app
 
-    def with_logs(self, caller: Caller, app: Json) -> None:
-        """RefusedError 403/7 unless the caller may read the logs of the application's pods, which is a right of its own (`logs, get`)."""
-        if not self._access.allows(caller, "logs", "get", f"{app['spec']['project']}/{app['metadata']['name']}"):
-            raise denied()
-
     def project(self, name: str) -> Json:
         """An application's project. RefusedError 400/3 when it is gone."""
         project = self._tools.projects.get(name)

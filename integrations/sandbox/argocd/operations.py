@@ -313,8 +313,9 @@ class Operation:
                 more = len(unhealthy) - 1
                 self._say(f"waiting for healthy state of {unhealthy[0].key.shown()}" + (f" and {more} more resources" if more else ""))
             else:
-                for task, _ in hooks:
+                for task, _ in told if not last else hooks:  # nobody waits for the health of the last ones
                     task.result["hookPhase"] = "Succeeded"
+                for task, _ in hooks:
                     if "HookSucceeded" in annotation(task.manifest, f"{HOOK}-delete-policy"):
                         self._tools.cluster.delete(task.key)
                 return

@@ -220,7 +220,7 @@ def _routes(edge: Edge, calls: ApplicationCalls, reads: ReadCalls, actions: Acti
             web.post(f"{one}/resource/actions", unary(actions.run_v1, message=TEXT)),
             *([web.post(f"{one}/resource/actions/v2", unary(actions.run, message=ACTION))] if actions.has_v2 else []),
             web.get(f"{one}/events", unary(reads.events)),
-            web.get(f"{one}/pods/{{pod}}/logs", unary(reads.logs)),
+            web.get(f"{one}/pods/{{pod}}/logs", streams.logs),
             web.get(f"{one}/revisions/{{revision}}/metadata", unary(reads.revision_metadata)),
             web.get(f"{v1}/projects", unary(others.projects)),
             web.post(f"{v1}/projects", unary(others.create_project)),

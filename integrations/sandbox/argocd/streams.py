@@ -62,6 +62,15 @@ class Streams:
                 self.none_open.set()
             self._tools.applications.listeners.remove(heard)
 
+    async def logs(self, request: web.Request) -> web.Response:
+        """GET /applications/{n}/pods/{pod}/logs, without `follow`."""
+        try:
+            messages = self._reads.log_of(await self._edge.call(request))
+        except RefusedError as refusal:
+            return answer(request, refusal.http_status, refusal.streamed())
+        raw = b"".join(json.dumps(message, separators=(",", ":")).encode() + b"\n" for message in messages)
+        return web.Response(body=raw, content_type="application/json", headers={"Grpc-Metadata-Content-Type": "application/grpc", "Vary": "Accept-Encoding"})
+
     async def _send(self, request: web.Request, call: Call, first: list[Json], queue: asyncio.Queue[tuple[str, Json] | None]) -> web.StreamResponse:
         sse = "text/event-stream" in request.headers.get("Accept", "")
         kind = "text/event-stream" if sse else "application/json"

@@ -235,6 +235,38 @@ async def test_a_failing_automated_sync_holds_the_slot_until_it_is_terminated(se
     assert (await server.settled(release.name))["status"]["operationState"]["phase"] == "Succeeded"
 
 
+async def test_an_automated_sync_whose_hook_never_ends_holds_the_slot_until_it_is_terminated_and_is_in_no_history(server: ArgoCDServer) -> None:
+    release = await automated_release(server, "endless")
+    hook = config_map(f"{release.name}-hook", "1", health="Progressing", annotations={"argocd.argoproj.io/hook": "PostSync"})
+    worse = release.repository.commit({"deploy/cm.json": config_map(release.name, "3"), "deploy/hook.json": hook}, "worse")
+    await server.app(release.name, "?refresh=normal")
+
+    async def waits() -> Json | None:
+        app = await server.app(release.name)
+        message = app["status"].get("operationState", {}).get("message", "")
+        return app if message.startswith("waiting for completion of hook") else None
+
+    app = await server.until(waits, "the hook")
+    assert app is not None
+    state = app["status"]["operationState"]
+    assert (state["operation"]["initiatedBy"], state["operation"]["sync"]["revision"], state["phase"]) == ({"automated": True}, worse, "Running")
+
+    async def phases() -> bool:
+        rows = (await server.app(release.name))["status"]["operationState"]["syncResult"]["resources"]
+        return {row["name"]: row["hookPhase"] for row in rows} == {release.name: "Succeeded", f"{release.name}-hook": "Running"}
+
+    await server.until(phases, "the hook to be told beside what came before it")
+    await server.set_auto(release.name, {"enabled": False})
+    assert (await server.rollback(release.name, id=0)).error == (400, 9, "another operation is already in progress")
+
+    assert (await server.call("DELETE", f"/api/v1/applications/{release.name}/operation")).status == 200
+    ended = await server.settled(release.name)
+    assert (ended["status"]["operationState"]["phase"], ended["status"]["operationState"]["message"]) == ("Failed", "Operation terminated")
+    assert [entry["revision"] for entry in ended["status"]["history"]] == [release.good, release.bad]
+    assert (await server.rollback(release.name, id=0)).status == 200
+    assert (await server.settled(release.name))["status"]["operationState"]["phase"] == "Succeeded"
+
+
 async def test_a_failed_sync_is_not_in_history_though_part_of_it_is_live(server: ArgoCDServer) -> None:  # recording 18
     release = await failing(server, None)
 

@@ -2,6 +2,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+import pytest
+
 from integrations.delivery.argocd import capture, reading
 from integrations.delivery.argocd.client import AppRef, Client, Reply
 from integrations.delivery.argocd.facts import Looked, Reader
@@ -67,8 +69,8 @@ class Server:
         self._reply("logs", {})
         self.logs_of.append(pod)
         rows = [
-            {"result": {"content": "starting, token=abcdef123", "timeStampStr": "2026-05-04T14:00:00Z", "podName": pod}},
-            {"result": {"content": "boom", "timeStampStr": "2026-05-04T14:00:01Z", "podName": pod}},
+            {"result": {"content": "starting, token=abcdef123", "timeStamp": "2026-05-04T14:00:00Z", "timeStampStr": "2026-05-04T14:00:00Z", "podName": pod}},
+            {"result": {"content": "boom", "timeStamp": "2026-05-04T14:00:01Z", "timeStampStr": "2026-05-04T14:00:01Z", "podName": pod}},
             {"result": {"last": True, "podName": pod}},
         ]
         return "\n".join([*map(json.dumps, rows), "a line that is no message"])
@@ -141,6 +143,36 @@ async def test_what_cannot_be_had_is_named_and_keeps_nothing_else_back() -> None
     basket = await taken(Server(broken=frozenset({"logs", "managed-resources"})))
     assert sorted(basket.missing) == ["log of pod web-0: logs: permission denied", "manifests: managed-resources: permission denied"]
     assert {one.kind for one in basket.items} == {"events"}
+
+
+NO_ADDRESS = {"result": {"content": "no preferred addresses found", "timeStamp": None, "last": False, "timeStampStr": "0001-01-01T00:00:00Z", "podName": ""}}
+LINE = {"result": {"content": "boom", "timeStamp": "2026-05-04T14:00:01Z", "timeStampStr": "2026-05-04T14:00:01.5Z", "podName": "web-0"}}
+LAST = {"result": {"content": "", "timeStamp": "2026-05-04T14:00:02Z", "last": True, "timeStampStr": "2026-05-04T14:00:02Z", "podName": ""}}
+CUT = "it ended without its last message, so there is no such pod any more, or it was cut off"
+
+
+@pytest.mark.parametrize(
+    ("messages", "log", "why"),
+    [
+        ([LAST], "", None),
+        ([LINE, LAST], "2026-05-04T14:00:01.5Z boom", None),
+        ([NO_ADDRESS, LAST], None, "Argo CD could not read it: no preferred addresses found"),
+        ([LINE, NO_ADDRESS, LAST], "2026-05-04T14:00:01.5Z boom", "Argo CD could not read it: no preferred addresses found"),
+        ([], None, CUT),
+        ([LINE], "2026-05-04T14:00:01.5Z boom", CUT),
+        ([LINE, {"error": {"grpc_code": 14, "message": "token=abcdef123 expired"}}], "2026-05-04T14:00:01.5Z boom", "[removed] expired"),
+    ],
+    ids=["a silent pod", "a line", "no kubelet", "one container of two", "no such pod", "cut off", "an error in the middle"],
+)
+async def test_a_log_that_is_not_whole_says_why_and_is_never_passed_off_as_a_quiet_pod(messages: list[Any], log: str | None, why: str | None) -> None:
+    class Said(Server):
+        async def logs(self, app: AppRef, pod: str, namespace: str, *, lines: int) -> str:
+            del app, pod, namespace, lines
+            return "\n".join(map(json.dumps, messages))
+
+    basket = await taken(Said())
+    assert [one.text for one in basket.items if one.kind == "log"] == ([] if log is None else [log])
+    assert basket.missing == ([] if why is None else [f"log of pod web-0: {why}"])
 
 
 async def test_of_many_pods_those_that_are_not_healthy_come_first_and_the_rest_is_named() -> None:
