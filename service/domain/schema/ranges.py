@@ -7,7 +7,7 @@ bounded by size. Never raises for any text.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ from service.domain.schema.cursor import MAX_GRAMMAR_CHARACTERS, Session
 from service.domain.schema.judgement import Finding, Judge
 from service.domain.schema.layouts import Recognised, Role, Tool, recognise
 from service.domain.schema.operations import unknown
-from service.domain.schema.readers import READERS, Reader, Root, Step
+from service.domain.schema.readers import READ_CHANGED, READERS, Reader, Root, Step
 from service.domain.schema.reading import Change, Dialect, MigrationFile, SchemaReading, SchemaVerdict, StatementReading, worst
 from service.domain.schema.scanning import Statement, split
 from service.domain.schema.statements import read
@@ -95,7 +95,9 @@ def _read_as(files: Sequence[MigrationFile], dialect: Dialect, cut: "_Cutter", a
         findings: list[tuple[MigrationFile, Step | None, Finding]] = []
         for found, file in _in_order(of_root, readers):
             reader = readers.get(found.tool) if found else None
-            read_of_file = _read_file(found, file, reader, judge, sessions, budget, cut, has_forward=has_forward, sure=sure)
+            read_of_file = _read_file(
+                found, file, reader, judge, sessions, budget, cut, has_forward=has_forward, has_before=file.path in around.before, sure=sure
+            )
             findings += [(file, step, finding) for step, finding in read_of_file]
         # Only now: later statements of the same root may have changed earlier findings.
         statements += [_reading(file, step, finding) for file, step, finding in findings]
@@ -183,10 +185,12 @@ def _read_file(
     cut: "_Cutter",
     *,
     has_forward: bool,
+    has_before: bool,
     sure: bool,
 ) -> Iterable[tuple[Step | None, Finding]]:
     plain = file.path.lower().endswith(".sql")
-    whole = _judge_file(found, file, has_forward=has_forward, can_be_read=plain or reader is not None)
+    grown = found is not None and found.tool in READ_CHANGED and not plain and file.change is Change.MODIFIED and has_before
+    whole = _judge_file(found, replace(file, change=Change.ADDED) if grown else file, has_forward=has_forward, can_be_read=plain or reader is not None)
     if whole is not None:
         yield None, whole
         return

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from service.domain.schema.layouts import Tool
 from service.domain.schema.readers.alembic import AlembicReader
 from service.domain.schema.readers.django import DjangoReader
+from service.domain.schema.readers.liquibase import LiquibaseReader
 from service.domain.schema.readers.rails import RailsReader
 from service.domain.schema.readers.reader import Reader, Root, Sql, Step
 
@@ -16,6 +17,9 @@ READERS: Mapping[Tool, type[Reader]] = {
     Tool.ALEMBIC: AlembicReader,
     Tool.DJANGO: DjangoReader,
     Tool.RAILS: RailsReader,
+    Tool.LIQUIBASE: LiquibaseReader,
 }
+READ_CHANGED = frozenset({Tool.LIQUIBASE})
+"""Tools whose files are added to: a changed one is read if everything that it had is still there."""
 
-__all__ = ["READERS", "Reader", "Root", "Sql", "Step"]
+__all__ = ["READERS", "READ_CHANGED", "Reader", "Root", "Sql", "Step"]
