@@ -8,10 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.wiring.parts import SystemClock
-from tests.bench import crash, crowd_size, intake, reaction, restart
+from tests.bench import crash, crowd_size, intake, reaction, restart, schema
 from tests.bench.figures import Figure, machine, table
 
-BENCHMARKS = {"reaction": reaction.measure, "intake": intake.measure, "crash": crash.measure, "crowd": crowd_size.measure, "restart": restart.measure}
+BENCHMARKS = {
+    "reaction": reaction.measure,
+    "intake": intake.measure,
+    "crash": crash.measure,
+    "crowd": crowd_size.measure,
+    "restart": restart.measure,
+    "schema": schema.measure,
+}
 
 PAGE = """# Benchmarks
 
