@@ -119,7 +119,8 @@ def _limit(state: TargetState) -> str:
 
 def _because(state: TargetState, goal: Release) -> str:
     if state.auto_sync:
-        return f"auto-synced and owned by {state.owner.kind}: auto-sync is stopped first, or it would bring the bad release back; then release {goal.title}"
+        owner = state.owner.kind or "nobody knows whom"
+        return f"auto-synced and owned by {owner}: auto-sync is stopped first, or it would bring the bad release back; then release {goal.title}"
     return f"not auto-synced: Argo CD deploys release {goal.title} from its history, with its parameters; no hooks run"
 
 

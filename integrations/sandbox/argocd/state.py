@@ -123,7 +123,7 @@ class Applications:
         self._normalize(new)
         if new == old:
             return old
-        entries = new["metadata"]["managedFields"]
+        entries = [entry for entry in new["metadata"]["managedFields"] if entry]  # `[{}]` empties the record
         new["metadata"]["managedFields"] = writers.after_update(entries, old, new, manager=by, now=stamp(self._clock()))
         return self._replace(old, new)
 

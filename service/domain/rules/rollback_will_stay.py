@@ -65,8 +65,6 @@ def _marker(case: Case, state: Known[TargetState]) -> Finding:
 
 def _owner(case: Case, state: Known[TargetState]) -> Finding:
     owner = state.value.owner
-    if any(not one.kind for one in owner.all):
-        return unknown("Who else writes the target's spec is unknown.", state.evidence, clears="Find out who owns the application.")
     if undoing := owner.undoing(case.way):
         what = "a pin" if case.way is Way.PIN else "a rollback"
         return blocks(
@@ -75,6 +73,8 @@ def _owner(case: Case, state: Known[TargetState]) -> Finding:
             clears=undoing.fix or f"Revert the change in Git, or let {_named(undoing)} ignore differences of this application.",
             instead=Way.GIT_REVERT,
         )
+    if (hidden := next((one for one in owner.all if not one.kind), None)) is not None:
+        return unknown(f"Who else writes the target's spec is unknown.{_sentence(hidden)}", state.evidence, clears="Find out who owns the application.")
     if case.way not in CHANGES_GIT and (later := next((one for one in owner.all if one.later), None)):
         return warns(
             f"{_named(later)} writes the spec of {case.target} and may undo a change later.{_sentence(later)}",

@@ -112,6 +112,16 @@ async def test_an_empty_auto_sync_that_was_applied_is_held_without_what_others_a
     assert app["spec"]["syncPolicy"]["automated"] == {"enabled": False}  # the next apply leaves it alone
 
 
+async def test_the_record_may_be_emptied_and_then_nobody_is_known_to_have_written_the_spec(server: ArgoCDServer) -> None:
+    name = await deployed(server, "emptied")
+
+    await server.hands.patch(name, {"metadata": {"managedFields": [{}]}}, by="kubectl-patch")
+    app = await server.app(name, "?refresh=normal")
+
+    assert [entry for entry in app["metadata"].get("managedFields", []) if "f:spec" in entry["fieldsV1"]] == []
+    assert app["spec"]["source"]["targetRevision"] == "main"
+
+
 async def test_what_a_parent_deploys_is_its_syncs(server: ArgoCDServer) -> None:
     parent, child = server.unique("parent"), server.unique("child")
     repository = server.create_repository(parent)

@@ -15,7 +15,12 @@ ROLLING_DISABLES_SINCE = (3, 3)
 def name_of(app: Body) -> str:
     """Name of the ApplicationSet that owns the application, or ""."""
     references = entries(part(app, "metadata").get("ownerReferences"))
-    return next((text(r.get("name")) for r in references if r.get("kind") == "ApplicationSet" and text(r.get("apiVersion")).startswith("argoproj.io/")), "")
+    return next((text(r.get("name")) for r in references if is_application_set(r)), "")
+
+
+def is_application_set(reference: Body) -> bool:
+    """Whether an owner reference is to one of Argo CD's, and not to somebody else's kind of that name."""
+    return reference.get("kind") == "ApplicationSet" and text(reference.get("apiVersion")).startswith("argoproj.io/")
 
 
 def judge(name: str, body: Body | None, app: Body, *, why_unread: str = "", version: tuple[int, int] = (3, 2)) -> Owner:

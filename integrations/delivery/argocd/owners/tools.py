@@ -8,6 +8,7 @@ labels, its server-side apply as `kustomize-controller`, and its `reconcile` and
 
 from collections.abc import Iterator
 
+from integrations.delivery.argocd.owners.application_set import is_application_set
 from integrations.delivery.argocd.owners.fields import ENABLED, found_at, manager_name, owned, owns_spec, revisions_of
 from integrations.delivery.argocd.reading import Body, automated_of, entries, part, text
 from service.domain.keys import Owner
@@ -33,12 +34,14 @@ def all_of(app: Body) -> Iterator[Owner]:
     told = [owner for owner in found if owner is not None]
     yield from told
     yield from _managers(app, frozenset(owner.kind for owner in told))
+    if not any(owns_spec(part(entry, "fieldsV1")) for entry in entries(part(app, "metadata").get("managedFields"))):
+        yield Owner(kind="", says="Kubernetes' record of who wrote the spec is missing, so somebody may write it whom nothing shows")
 
 
 def _operator(app: Body) -> Owner | None:
     """Another controller that owns the object by reference; what it does about a change nobody here can know."""
     references = entries(part(app, "metadata").get("ownerReferences"))
-    owner = next((r for r in references if r.get("controller") is True and r.get("kind") != "ApplicationSet"), None)
+    owner = next((r for r in references if r.get("controller") is True and not is_application_set(r)), None)
     if owner is None:
         return None
     kind, name = text(owner.get("kind")) or "object", text(owner.get("name"))

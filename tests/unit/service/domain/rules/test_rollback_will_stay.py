@@ -116,7 +116,11 @@ def test_the_marker_of_our_own_hold_is_no_hindrance() -> None:
 
 
 def test_an_owner_of_no_known_kind_is_unknown() -> None:
-    assert ask(with_state(owner=keys.Owner(kind=""))).answer is Answer.UNKNOWN
+    nobody_knows = keys.Owner(kind="", says="the record is missing")
+    found = ask(with_state(owner=nobody_knows))
+    assert (found.answer, found.says) == (Answer.UNKNOWN, "Who else writes the target's spec is unknown. The record is missing.")
+    beside = keys.Owner(kind="applicationset", name="shop", reverts=True, others=(nobody_knows,))
+    assert ask(with_state(owner=beside)).answer is Answer.BLOCK  # one that is known to undo it is worse than one that is not known
 
 
 @pytest.mark.parametrize("key", [made.STATE, made.LIMITS], ids=["state", "limits"])

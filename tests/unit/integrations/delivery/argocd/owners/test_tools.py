@@ -6,9 +6,12 @@ from integrations.delivery.argocd.owners import NOBODY, together, tools
 from service.domain.keys import Owner
 from service.domain.model import Way
 
+MADE = {"manager": "argocd-server", "operation": "Update", "fieldsV1": {"f:spec": {"f:project": {}}}}
+"""What there is of every application: whoever made it."""
+
 
 def app(*managers: dict[str, Any], labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, **metadata: Any) -> dict[str, Any]:
-    about = {"name": "web", "namespace": "argocd", "labels": labels or {}, "annotations": annotations or {}, "managedFields": list(managers), **metadata}
+    about = {"name": "web", "namespace": "argocd", "labels": labels or {}, "annotations": annotations or {}, "managedFields": [MADE, *managers], **metadata}
     return {"metadata": about, "spec": {"source": {"repoURL": "a", "targetRevision": "main"}, "syncPolicy": {"automated": {}}}}
 
 
@@ -124,7 +127,6 @@ def test_an_operator_that_made_the_application_is_taken_as_one_that_reverts() ->
     found = only(app(ownerReferences=[owner]))
     assert (found.kind, found.name, found.reverts, found.reverts_pin) == ("Tenant", "shop", True, True)
     assert list(tools.all_of(app(ownerReferences=[{**owner, "controller": False}]))) == []
-    assert list(tools.all_of(app(ownerReferences=[{**owner, "kind": "ApplicationSet"}]))) == []
 
 
 def test_whoever_applies_on_the_servers_side_puts_back_what_it_holds() -> None:
@@ -162,6 +164,20 @@ def test_an_unknown_writer_may_do_anything_later() -> None:
 
 def test_writers_of_the_status_alone_are_no_owners() -> None:
     assert list(tools.all_of(app(manager("strange", "source.targetRevision", subresource="status")))) == []
+
+
+@pytest.mark.parametrize("entries", [[], [manager("argocd-application-controller", operation="Update")]])
+def test_promise_1_a_spec_that_nobody_is_recorded_for_may_have_an_owner_that_nothing_shows(entries: list[dict[str, Any]]) -> None:
+    """Anybody may empty the record (`managedFields: [{}]`), and a proxy may leave it out."""
+    found = only({**app(), "metadata": {**app()["metadata"], "managedFields": entries}})
+    assert (found.kind, found.reverts, found.later) == ("", False, False)
+    assert "record of who wrote the spec is missing" in found.says
+
+
+def test_somebody_elses_kind_of_the_name_application_set_is_a_controller_that_nobody_knows() -> None:
+    owner = {"apiVersion": "example.org/v1", "kind": "ApplicationSet", "name": "shop", "controller": True}
+    argo = {**owner, "apiVersion": "argoproj.io/v1alpha1"}
+    assert (only(app(ownerReferences=[owner])).reverts, list(tools.all_of(app(ownerReferences=[argo])))) == (True, [])
 
 
 # --- several ---
