@@ -176,7 +176,7 @@ class Keeper:
         if not ready or goal is None:
             await self._write(hold, watch, rows, sent, now)
             return
-        if watch.candidate != goal.key:
+        if watch.candidate != goal.key or (course.live_already and await self._was_only_offered(watch.operation_id)):
             watch = replace(watch, candidate=goal.key, title=goal.title, operation_id="", tries=0, again_at=None)
         if watch.operation_id and (watch.again_at is None or now < watch.again_at):
             await self._write(hold, watch, rows, sent, now)
@@ -210,6 +210,14 @@ class Keeper:
             return watch
         pause = min(AGAIN_AFTER * 2 ** min(watch.tries - 1, 10), AGAIN_AT_MOST)
         return replace(watch, again_at=last.done_at + pause)
+
+    async def _was_only_offered(self, name: str) -> bool:
+        """Whether the last operation would have deployed the release and did nothing: once a person deployed it, it is measured all the same."""
+        last = await self._journal.load(name) if name else None
+        if last is None or last.first_effect_at is not None or last.outcome not in DECIDED:
+            return False
+        plan = record.load(last).plan
+        return plan is not None and any(step.undo is not None for step in plan.steps)
 
     async def _judged(self, hold: Hold, course: Course, releases: Sequence[HeldRelease]) -> Judged:
         goal = course.goal

@@ -227,6 +227,22 @@ async def test_promise_5_a_persons_own_fix_is_only_measured_and_ends_the_hold(st
     assert (await stage.hold(), stage.app.auto_sync) == (None, True)
 
 
+@pytest.mark.parametrize("well", [True, False])
+async def test_a_plan_that_a_person_carried_out_themselves_is_measured_once_and_ends_the_hold_if_it_is_well(stage: Stage, *, well: bool) -> None:
+    await stage.held()
+    stage.change(mode=Mode.SUGGEST)
+    stage.push()
+    offer = await stage.went_forward()
+    now = stage.clock.now()
+    stage.app.history.insert(0, replace(made.FIX, handle="44", started_at=now, deployed_at=now, by=JANE))
+    stage.app.auto_sync = True
+    if not well:
+        burns(stage, made.FIX.key)
+    row = await stage.went_forward()
+    assert (offer.outcome, row.outcome) == (Outcome.SUGGESTED, Outcome.RECOVERED if well else Outcome.NOT_RECOVERED)
+    assert (await stage.hold() is None, await stage.keep()) == (well, None)
+
+
 async def test_promise_5_a_persons_fix_that_is_not_well_is_not_touched(stage: Stage) -> None:
     hold = await stage.held()
     stage.push()
