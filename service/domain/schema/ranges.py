@@ -15,7 +15,7 @@ from service.domain.schema.configuration import configured_dialect
 from service.domain.schema.cursor import MAX_GRAMMAR_CHARACTERS, Session
 from service.domain.schema.judgement import Finding, Judge
 from service.domain.schema.layouts import Recognised, Role, Tool, recognise
-from service.domain.schema.operations import unknown
+from service.domain.schema.operations import Kind, unknown
 from service.domain.schema.readers import READ_CHANGED, READERS, Reader, Root, Step
 from service.domain.schema.reading import Change, Dialect, MigrationFile, SchemaReading, SchemaVerdict, StatementReading, worst
 from service.domain.schema.scanning import Statement, split
@@ -39,6 +39,7 @@ _PYTHON_MARKS = {
     Tool.ALEMBIC: re.compile(r"^from\s+alembic\s+import\b|^import\s+alembic\b", re.MULTILINE),
     Tool.DJANGO: re.compile(r"^from\s+django\.db\s+import\b[^\n]*\bmigrations\b|^from\s+django\.db\.migrations\b|\bmigrations\.Migration\b", re.MULTILINE),
 }
+_TEXTS_IN_CODE = re.compile(r"\'{3}.*?\'{3}|\"{3}.*?\"{3}|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|`[^`]*`", re.DOTALL)
 _HINTS = {
     Dialect.MYSQL: re.compile(
         r"`\w|\bENGINE\s*=|\bAUTO_INCREMENT\b|\bUNSIGNED\b|\b(?:MODIFY|CHANGE)\s+COLUMN\b|\bON\s+DUPLICATE\s+KEY\b|\bFOREIGN_KEY_CHECKS\b", re.IGNORECASE
@@ -227,6 +228,8 @@ def _read_file(
             )
             return
         budget.statements -= 1
+        if step.operation.kind in {Kind.NOTE, Kind.WRITE}:  # the values in code may be secrets, and a finding is printed in a job's log
+            step = replace(step, shown=_TEXTS_IN_CODE.sub("'…'", step.shown)) if not plain else step  # noqa: PLW2901
         yield step, judge.judge(step.operation)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from service.domain.schema.layouts import Tool
 from service.domain.schema.readers.alembic import AlembicReader
 from service.domain.schema.readers.django import DjangoReader
+from service.domain.schema.readers.javascript import JavaScriptReader
 from service.domain.schema.readers.liquibase import LiquibaseReader
 from service.domain.schema.readers.rails import RailsReader
 from service.domain.schema.readers.reader import Reader, Root, Sql, Step
@@ -18,6 +19,9 @@ READERS: Mapping[Tool, type[Reader]] = {
     Tool.DJANGO: DjangoReader,
     Tool.RAILS: RailsReader,
     Tool.LIQUIBASE: LiquibaseReader,
+    Tool.TYPEORM: JavaScriptReader,
+    Tool.KNEX: JavaScriptReader,
+    Tool.SEQUELIZE: JavaScriptReader,
 }
 READ_CHANGED = frozenset({Tool.LIQUIBASE})
 """Tools whose files are added to: a changed one is read if everything that it had is still there."""
