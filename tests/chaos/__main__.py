@@ -1,20 +1,25 @@
 """`python -m tests.chaos`: plays schedules, on every core, and tells of each that breaks a promise how to play it again."""
 
 import argparse
+import gc
 import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.chaos.fate import Trouble
 from tests.chaos.play import Story
-from tests.chaos.schedule import draw
+from tests.chaos.schedule import Schedule, draw, quiet_day
 from tests.chaos.stores import POSTGRESQL, SQLITE, judged, opened, told
 
 ENOUGH = 500
 """So many schedules play everything at least once."""
+
+COLLECTED_AFTER = 50_000
+"""Objects made between two looks for garbage: what is imported is never garbage, and a play soon over."""
 
 TOGETHER = 25
 """Schedules that a process plays before it tells."""
@@ -54,18 +59,31 @@ class Seen:
         return found + [str(one) for one in Trouble if not self.troubles[str(one)]]
 
 
-def played(store: str, first: int, count: int, tell: bool) -> Seen:
-    """Play so many from a seed on."""
+def killed_there(number: int) -> Schedule:
+    """One rollback on a quiet day, whose process is killed at that place of the operation's way."""
+    return replace(quiet_day(), kill_at=number)
+
+
+def played(store: str, schedule: Callable[[int], Schedule], numbers: Sequence[int], tell: bool) -> Seen:
+    """Play the schedules of these seeds, or places."""
     seen = Seen()
+    gc.freeze()
+    gc.set_threshold(COLLECTED_AFTER)
     with opened(store) as stores:
-        for seed in range(first, first + count):
-            story, violations = judged(draw(seed), stores)
+        for number in numbers:
+            story, violations = judged(schedule(number), stores)
             seen.add(story)
             if violations:
-                seen.broken.append(seed)
+                seen.broken.append(number)
             if violations or tell:
                 seen.texts.append(told(story, violations, stores.name))
     return seen
+
+
+def places(store: str) -> int:
+    """How many places there are on the way of one rollback."""
+    with opened(store) as stores:
+        return judged(quiet_day(), stores)[0].places
 
 
 def main() -> int:
@@ -76,11 +94,16 @@ def main() -> int:
     parser.add_argument("--store", choices=(SQLITE, POSTGRESQL), default=SQLITE)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes; default: one a core")
     parser.add_argument("--tell", action="store_true", help="tell the whole story of each, also when all is well")
+    parser.add_argument("--places", type=int, metavar="STEP", help="instead: kill one rollback at each STEPth place of its way, from place `--seed` on")
     given = parser.parse_args()
     seen, began = Seen(), time.perf_counter()
-    starts = range(given.seed, given.seed + given.schedules, TOGETHER)
+    schedule: Callable[[int], Schedule] = draw
+    numbers, what = range(given.seed, given.seed + given.schedules), f"schedules from seed {given.seed}"
+    if given.places:
+        schedule, numbers, what = killed_there, range(given.seed, places(given.store) + 1, given.places)[: given.schedules], "places to be killed at"
+    starts = range(0, len(numbers), TOGETHER)
     with ProcessPoolExecutor(max_workers=max(1, min(given.jobs, len(starts)))) as pool:
-        shares = [pool.submit(played, given.store, first, min(TOGETHER, given.seed + given.schedules - first), given.tell) for first in starts]
+        shares = [pool.submit(played, given.store, schedule, numbers[first : first + TOGETHER], given.tell) for first in starts]
         for share in shares:
             one = share.result()
             seen.join(one)
@@ -88,13 +111,13 @@ def main() -> int:
             sys.stdout.write(f"{seen.schedules} schedules, {time.perf_counter() - began:.0f} s, {len(seen.broken)} broken\n")
             sys.stdout.flush()
     sys.stdout.write(
-        f"{given.schedules} schedules from seed {given.seed} on {given.store} in {time.perf_counter() - began:.0f} s\n"
+        f"{len(numbers)} {what} on {given.store} in {time.perf_counter() - began:.0f} s\n"
         f"operations: {_counts(seen.outcomes)}\n"
         f"writes that arrived: {_counts(seen.writes)}\n"
         f"dealt by chance: {_counts(seen.troubles)}\n"
         f"broken: {', '.join(map(str, seen.broken)) or 'none'}\n"
     )
-    missing = seen.missing() if given.schedules >= ENOUGH else []
+    missing = seen.missing() if not given.places and len(numbers) >= ENOUGH else []
     if missing:
         sys.stdout.write(f"never played, so nothing is proven about it: {', '.join(missing)}\n")
     return 1 if seen.broken or missing else 0

@@ -4,6 +4,7 @@ Promise 0 stands for what all of them rest on: everything comes to its end, and 
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,13 +25,18 @@ from service.workflow.record import Rollback
 from tests.chaos.play import Story
 from tests.chaos.virtual import BEGINS
 from tests.chaos.wire import Sent
-from tests.chaos.world import ALERT, HOLDS_FOR, INSTANCE, READ_ME, SECRET, at, since
+from tests.chaos.world import ALERT, HOLDS_FOR, INSTANCE, NOBODY, READ_ME, REVISION_FREE, SECRET, SET, at, since
 
 ANY_MOMENT = 5.0
 """Seconds between Backout's last look and its request that nobody can close: what somebody does in them may cross it."""
 
+LISTED_WITHIN = 130.0
+"""Seconds within which a list must have been read, however hints come: three polls and some patience."""
+
 KEPT_FOR_EVER = (("span", "body"), ("outbox", "body"), ("event", "says"), ("event", "body"), ("operation", "says"), ("operation", "data"), ("hold", "reason"))
 """Where a secret of somebody's error or annotation must not come. Deliveries and episodes are kept as they came, for who may read them."""
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 _RECORD = TypeAdapter(Rollback)
 
@@ -82,8 +88,8 @@ class Op:
 
     @property
     def deploys(self) -> list[Sent]:
-        """The requests that put another release live: its rollbacks, or the explicit syncs of going forward."""
-        return [one for one in self.sent if one.what in {"rollback", "sync"}]
+        """The requests that put another release live: its rollbacks and pins, or the explicit syncs of going forward."""
+        return [one for one in self.sent if one.what in {"rollback", "sync"} or pins(one)]
 
     def last(self, kind: str) -> AuditEvent | None:
         """Its newest audit row of a kind."""
@@ -126,8 +132,15 @@ class Case:
         return (found[-1].number, found[-1].version, found[-1].by) if found else None
 
 
+def pins(one: Sent) -> bool:
+    """Whether it has Argo CD follow one commit, which auto-sync deploys."""
+    return one.what == "patch" and bool(COMMIT.fullmatch(one.pins))
+
+
 def takes_back(one: Sent) -> bool:
     """Whether the request undoes something of ours: exempt from the deadline and the stop switch."""
+    if one.what == "patch" and one.pins:
+        return not pins(one)
     if one.what == "patch":
         return any(op["op"] in {"replace", "remove"} and not str(op["path"]).endswith("/enabled") for op in one.patch)
     if one.what == "spec":
@@ -228,6 +241,9 @@ def nothing_happens_twice(case: Case) -> Iterator[Violation]:
                 if one.row["done_at"] is None or one.row["done_at"] > other.row["created_at"]:
                     yield Violation(3, f"{one.id} and {other.id} were alive on {app} at the same time")
     for sent in case.diary.sent:
+        retired = case.story.retired.get(sent.process)
+        if retired is not None and sent.at > retired:
+            yield Violation(3, f"{sent.process} sent {sent} at {sent.at:.1f}, and was declared dead at {retired:.1f}")
         if not sent.operation and sent.what in {"rollback", "sync"}:
             yield Violation(3, f"a {sent.what} of {sent.application} belongs to no operation")
 
@@ -246,7 +262,7 @@ def never_late(case: Case) -> Iterator[Violation]:
         for one in op.deploys:
             if compensates(op, one):
                 continue
-            for flag, longest in (("sync window closed", 20.0), ("controller down", 30.0)):
+            for flag, longest in (("sync window closed", 20.0), *([] if pins(one) else [("controller down", 30.0)])):  # a pin is taken back then
                 if (lasted := since(flags.get(flag, ()), one.at, value=True)) > longest:
                     yield Violation(4, f"{op.id} sent {one} at {one.at:.1f}, and for {lasted:.0f} s there was: {flag}")
 
@@ -323,6 +339,8 @@ def it_stays_rolled_back(case: Case) -> Iterator[Violation]:
                 yield from _goes_forward_to_something_else(case, op)
     for app in case.world.apps:
         yield from _ended_so(case, app)
+        yield from _stays_pinned(case, app)
+    yield from _leaves_owners_alone(case)
 
 
 def _given_back_rightly(case: Case, op: Op, back: Sent) -> Iterator[Violation]:
@@ -371,6 +389,29 @@ def _ended_so(case: Case, app: str) -> Iterator[Violation]:
         yield Violation(7, f"{app} stands on a release that Backout went back to, and carries no mark")
 
 
+def _stays_pinned(case: Case, app: str) -> Iterator[Violation]:
+    """At the end: what we pinned and nobody touched since is pinned still, and held."""
+    written = [one for one in case.diary.sent if one.application == app and one.taken and one.pins]
+    if not written or not pins(written[-1]):
+        return
+    when = written[-1].at
+    if any(d.app == app and d.at > when - 60.0 for d in case.diary.deeds) or any(name == app and at_ > when - 60.0 for at_, name, _ in case.story.ended_holds):
+        return
+    if case.world.follows(app) != written[-1].pins:
+        yield Violation(7, f"{app} was pinned at {when:.1f}, nobody touched it, and it follows {case.world.follows(app)}")
+    if not any(h["target"] == f"{INSTANCE}:{app}" and h["closed_at"] is None for h in case.rows["hold"]):
+        yield Violation(7, f"{app} is pinned, and no hold is open")
+
+
+def _leaves_owners_alone(case: Case) -> Iterator[Violation]:
+    """What somebody else's controller would take back at once is not written in the first place."""
+    owned = {shop.app: shop.owner for shop in case.story.schedule.shops}
+    for one in case.diary.sent:
+        owner = owned.get(one.application, NOBODY)
+        if owner == SET or (owner == REVISION_FREE and not one.pins):
+            yield Violation(7, f"{one} was sent at {one.at:.1f}, which {owner} takes back")
+
+
 def recovered_means_measured(case: Case) -> Iterator[Violation]:
     for op in case.ops:
         verified = op.last("verified")
@@ -387,6 +428,17 @@ def recovered_means_measured(case: Case) -> Iterator[Violation]:
         runs = at(case.diary.running.get(op.app, ()), when - 1.0, frozenset())
         if runs != {version}:
             yield Violation(8, f"{op.id} says recovered at {when:.1f}, and {op.app} runs {', '.join(sorted(runs))}, not {version}")
+
+
+def what_lives_is_known(case: Case) -> Iterator[Violation]:
+    """Whatever hints were lost: at the end Backout's record says of each target which release is live."""
+    for app in case.world.apps:
+        live = case.live(app, case.story.lasted)
+        rows = [r for r in case.rows["release"] if r["target"] == f"{INSTANCE}:{app}" and r["live_until"] is None]
+        if live is None or any(one.app == app and one.at > case.story.lasted - LISTED_WITHIN for one in case.diary.entries):
+            continue
+        if str(live[0]) not in {str(row["handle"]) for row in rows}:
+            yield Violation(1, f"release {live[0]} ({live[1]}) of {app} is live, and Backout's record says {[row['handle'] for row in rows]}")
 
 
 def the_trace_is_complete(case: Case) -> Iterator[Violation]:
@@ -530,6 +582,7 @@ CHECKS = (
     findings_explain_themselves,
     it_stays_rolled_back,
     recovered_means_measured,
+    what_lives_is_known,
     the_trace_is_complete,
     it_keeps_its_limits,
     an_alert_raises_nothing,

@@ -35,6 +35,7 @@ class Durable:
 
     segments: dict[str, Segment] = field(default_factory=dict)
     staged: dict[int, list[tuple[Work, float]]] = field(default_factory=dict)
+    engines: "list[ChaosEngine]" = field(default_factory=list)
 
     def keep(self, work: Work, due: float) -> bool:
         """Add a segment, once for ever under its id."""
@@ -49,13 +50,20 @@ class Durable:
         for segment in self.segments.values():
             if segment.by == process and segment.state == "running":
                 segment.state, segment.by = "waiting", ""
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something to run, in whichever process."""
+        for engine in self.engines:
+            engine.look()
 
 
 class ChaosEngine(Engine):
     """The engine of one process, over the tables that all share."""
 
-    def __init__(self, durable: Durable, process: Process, fate: Fate) -> None:
+    def __init__(self, durable: Durable, process: Process, fate: Fate, *, alone: bool) -> None:
         super().__init__(url="sqlite:///not-used.db")
+        self._alone = alone
         self._durable = durable
         self._process = process
         self._fate = fate
@@ -66,12 +74,15 @@ class ChaosEngine(Engine):
     async def launch(self) -> None:
         """Take up what waits."""
         self._up, self._closing = True, False
+        self._durable.engines.append(self)
         self._arrivals.start()
         self._loops.add(asyncio.get_running_loop().create_task(self._work()))
 
     async def stop(self) -> None:
-        """Take nothing more; what runs goes on after the next start."""
+        """Take nothing more; what runs goes on after the next start, or elsewhere once this process is retired."""
         self._up = False
+        if self in self._durable.engines:
+            self._durable.engines.remove(self)
         self._wake.set()
         await self._arrivals.stop()
 
@@ -91,7 +102,7 @@ class ChaosEngine(Engine):
             return
         await self._process.point(f"{work.kind} {work.id} is being started")
         self._durable.keep(work, asyncio.get_running_loop().time())
-        self._wake.set()
+        self._durable.wake()
         await self._process.point(f"{work.kind} {work.id} was started")
 
     async def active(self) -> frozenset[str]:
@@ -113,7 +124,6 @@ class ChaosEngine(Engine):
         await self._process.alive()
         found = sum(1 for one in self._durable.segments.values() if one.by == owner and one.state == "running")
         self._durable.orphan(owner)
-        self._wake.set()
         return found
 
     async def collect(self, *, older_than: timedelta, now: Any) -> int:
@@ -122,13 +132,24 @@ class ChaosEngine(Engine):
         return 0
 
     def nudge(self) -> None:
-        """A transaction kept new work, or another process left some."""
+        """A transaction kept new work."""
+        self._durable.wake()
+
+    def is_of(self, process: Process) -> bool:
+        """Whether it runs in that process."""
+        return self._process is process
+
+    def look(self) -> None:
+        """There may be something to run."""
         self._wake.set()
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._up:
             self._wake.clear()
+            if not self._alone:
+                await asyncio.sleep(self._fate.between(0.0, 0.3))  # whoever asks first gets it
+            await self._process.alive()
             now = loop.time()
             waiting = [one for one in self._durable.segments.values() if one.state == "waiting"]
             for one in waiting:
@@ -155,13 +176,19 @@ class ChaosEngine(Engine):
             except Killed:
                 raise
             except Exception as error:  # noqa: BLE001  as DBOS does: the error is the segment's end, and the reconciler repairs it
-                segment.state, segment.error = "error", f"{type(error).__name__}: {error}"
+                self._ends(segment, "error", f"{type(error).__name__}: {error}")
                 return
             if told.stop:
-                segment.state = "done"
+                self._ends(segment, "done")
                 return
             await asyncio.sleep(told.sleep)
-        segment.state, segment.by = "waiting", ""
+        if self._alone:
+            segment.state, segment.by = "waiting", ""
+
+    def _ends(self, segment: Segment, state: str, error: str = "") -> None:
+        """Unless it runs elsewhere by now."""
+        if segment.by == self._process.name:
+            segment.state, segment.error = state, error
 
 
 def _name(work: Work) -> str:

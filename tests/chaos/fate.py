@@ -13,6 +13,8 @@ class Trouble(StrEnum):
     """One kind of trouble that comes by chance, at each occasion anew."""
 
     CRASH = "the process is killed"
+    FREEZE = "the process stands still in the middle of an operation"
+    FREEZE_IN_LOOK = "the process stands still in its last look before an act"
     CRASH_AFTER_WRITE = "the process is killed between an effect and its record"
     ANSWER_LOST = "Argo CD's answer is lost after it acted"
     REQUEST_LOST = "a request to Argo CD is lost"
@@ -20,6 +22,9 @@ class Trouble(StrEnum):
     SLOW = "Argo CD answers slowly"
     DENIED = "Argo CD says permission denied for a moment"
     UNAVAILABLE = "a proxy answers 502, 503 or 429 instead of Argo CD"
+    STREAM_CUT = "the watch of Argo CD is cut"
+    STREAM_SILENT = "the watch of Argo CD says nothing any more"
+    HINT_LOST = "a message of the watch is lost"
     NO_BEGIN = "the store takes no transaction"
     NO_COMMIT = "a commit fails"
     COMMIT_ANSWER_LOST = "a commit is done and its answer lost"
@@ -33,6 +38,8 @@ class Trouble(StrEnum):
 
 RATES: Mapping[Trouble, float] = {
     Trouble.CRASH: 0.006,
+    Trouble.FREEZE: 0.01,
+    Trouble.FREEZE_IN_LOOK: 0.2,
     Trouble.CRASH_AFTER_WRITE: 0.1,
     Trouble.ANSWER_LOST: 0.08,
     Trouble.REQUEST_LOST: 0.06,
@@ -40,6 +47,9 @@ RATES: Mapping[Trouble, float] = {
     Trouble.SLOW: 0.08,
     Trouble.DENIED: 0.05,
     Trouble.UNAVAILABLE: 0.06,
+    Trouble.STREAM_CUT: 0.02,
+    Trouble.STREAM_SILENT: 0.01,
+    Trouble.HINT_LOST: 0.2,
     Trouble.NO_BEGIN: 0.02,
     Trouble.NO_COMMIT: 0.04,
     Trouble.COMMIT_ANSWER_LOST: 0.04,
@@ -55,12 +65,14 @@ RATES: Mapping[Trouble, float] = {
 
 @dataclass(slots=True)
 class Fate:
-    """Deals trouble by chance while `on`. `dealt` counts what came."""
+    """Deals trouble by chance while `on`. `dealt` counts what came, `places` where an operation passed a point to be killed at; it is at `kill_at`."""
 
     chance: random.Random
     rates: Mapping[Trouble, float]
     on: bool = False
     dealt: dict[Trouble, int] = field(default_factory=dict)
+    kill_at: int = 0
+    places: int = 0
 
     def strikes(self, trouble: Trouble, share: float = 1.0) -> bool:
         """Whether this trouble comes now; `share` makes it rarer."""
@@ -69,6 +81,11 @@ class Fate:
             return False
         self.dealt[trouble] = self.dealt.get(trouble, 0) + 1
         return True
+
+    def is_the_place(self) -> bool:
+        """Whether an operation's process is to be killed just here."""
+        self.places += 1
+        return self.places == self.kill_at
 
     def between(self, low: float, high: float) -> float:
         """A number of seconds, more often a small one."""

@@ -6,7 +6,7 @@ few schedules are enough; the checks are those of every other schedule.
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,11 +23,13 @@ from service.domain import difference, evaluation, holding, recovery, verdict
 from service.domain.difference import Likeness
 from service.domain.errors import UnavailableError
 from service.domain.facts import Known
+from service.domain.keys import Owner
 from service.domain.model import Mode, Outcome, RawDelivery
-from service.domain.ports import Observation, Seen
+from service.domain.ports import Fence, Observation, Seen
 from service.domain.recovery import Look
 from service.domain.rules import nobody_else_is_acting
 from service.domain.verdict import Answer, Finding
+from service.engine.lease import Lease
 from service.engine.reconciler import Reconciler
 from service.engine.sender import OutboxSender
 from service.store import events, holds
@@ -35,12 +37,13 @@ from service.store.alerts import AlertStore
 from service.store.operations import OperationStore
 from service.store.records import StopStore
 from service.workflow import correlate, gather, messages
-from service.workflow.chapters import taking_back, verifying
+from service.workflow.chapters import chapter, taking_back, verifying
 from service.workflow.desk import Desk
 from service.workflow.own_facts import OwnFacts
+from service.workflow.watch import Stream, Watcher
 from tests.chaos.fate import Trouble
 from tests.chaos.schedule import WARM, Event, Schedule
-from tests.chaos.world import READ_ME
+from tests.chaos.world import NOBODY, READ_ME, REVISION_FREE, SET
 
 Patch = tuple[Any, str, Any]
 
@@ -56,6 +59,9 @@ class Mutant:
     rates: Mapping[Trouble, float] | None = None
     events: Callable[[str, random.Random], Sequence[Event]] = field(default=lambda _app, _chance: ())
     mode: str = "auto"
+    owner: str = NOBODY
+    watch: bool = False
+    replicas: int = 1
     within: int = 12
 
     @contextmanager
@@ -68,7 +74,7 @@ class Mutant:
 
     def focus(self, schedule: Schedule) -> Schedule:
         """One shop with a bad release, and the trouble that brings the defect out."""
-        shops = (dataclasses.replace(schedule.shops[0], mode=self.mode, auto_sync=True),)
+        shops = (dataclasses.replace(schedule.shops[0], mode=self.mode, auto_sync=True, owner=self.owner),)
         app = shops[0].app
         kept = [Event(T0, "release", (app, "2.0.0"))]
         more = self.events(app, random.Random(schedule.seed))  # noqa: S311  the point is to draw the same again
@@ -78,6 +84,8 @@ class Mutant:
             rates=schedule.rates if self.rates is None else self.rates,
             events=tuple(sorted([*kept, *more])),
             secret=True,
+            replicas=self.replicas,
+            watch=self.watch,
         )
 
 
@@ -130,6 +138,22 @@ def _takes_a_lost_answer_for_a_lost_request() -> Sequence[Patch]:
         return dataclasses.replace(seen, seen=Seen.NOT_SEEN, not_seen_until=surely) if seen.seen is not Seen.FOREIGN else seen
 
     return [(RollBack, "see", see)]
+
+
+def _knows_no_fence() -> Sequence[Patch]:
+    async def open_to_all(self: Lease) -> bool:
+        del self
+        return False
+
+    return [(Lease, "fence", open_to_all)]
+
+
+def _asks_the_fence_first() -> Sequence[Patch]:
+    async def early(fence: Fence, look: Callable[[], Awaitable[None]]) -> None:
+        await fence()
+        await look()
+
+    return [(chapter, "fenced", early)]
 
 
 def _ignores_the_stop_switch() -> Sequence[Patch]:
@@ -188,6 +212,26 @@ def _holds_nothing() -> Sequence[Patch]:
             await change(connection, operation, wanted, at)
 
     return [(holds, "change", forgets)]
+
+
+def _asks_nobody_who_owns() -> Sequence[Patch]:
+    def nobody(self: Owner, way: Any) -> None:
+        del self, way
+
+    return [(Owner, "undoing", nobody)]
+
+
+def _believes_the_watch_alone() -> Sequence[Patch]:
+    def never(self: Watcher, name: str) -> bool:
+        return self.freshness[name].stream is not Stream.UP
+
+    async def heed(self: Watcher, name: str) -> None:
+        self._hints[name].list_first = self._hints[name].list_newest = None
+        self._hints[name].unsure.clear()
+        await look(self, name)
+
+    look = Watcher.heed
+    return [(Watcher, "_is_due", never), (Watcher, "heed", heed)]
 
 
 def _leaves_no_mark() -> Sequence[Patch]:
@@ -331,6 +375,14 @@ MUTANTS = (
         rates={Trouble.NO_COMMIT: 0.3},
     ),
     Mutant(
+        name="answers although the disk is full",
+        promise=2,
+        says="202 although nothing could be written",
+        patches=_answers_before_the_commit,
+        rates=CALM,
+        events=_away("disk", T0 + 20, T0 + 60),
+    ),
+    Mutant(
         name="forgets what nobody placed",
         promise=2,
         says="a delivery whose segment was lost stays undecided",
@@ -345,6 +397,22 @@ MUTANTS = (
         patches=_acts_without_looking,
         rates={Trouble.CRASH_AFTER_WRITE: 0.4},
         within=40,
+    ),
+    Mutant(
+        name="knows no fence",
+        promise=3,
+        says="a process that was declared dead acts when it wakes",
+        patches=_knows_no_fence,
+        rates={Trouble.FREEZE_IN_LOOK: 0.5},
+        replicas=2,
+    ),
+    Mutant(
+        name="asks the fence first",
+        promise=3,
+        says="a process that is frozen in its last look acts when it wakes",
+        patches=_asks_the_fence_first,
+        rates={Trouble.FREEZE_IN_LOOK: 0.5},
+        replicas=2,
     ),
     Mutant(
         name="takes a lost answer for a lost request",
@@ -387,6 +455,30 @@ MUTANTS = (
     ),
     Mutant(name="says no without a reason", promise=6, says="a finding has no sentence", patches=_says_no_without_a_reason, rates=CALM),
     Mutant(name="holds nothing", promise=7, says="the release that was left is not held away", patches=_holds_nothing, rates=CALM),
+    Mutant(
+        name="holds no pin",
+        promise=7,
+        says="the release that was left by a pin is not held away",
+        patches=_holds_nothing,
+        rates=CALM,
+        owner=REVISION_FREE,
+    ),
+    Mutant(
+        name="asks nobody who owns",
+        promise=7,
+        says="writes what the owner takes back at once",
+        patches=_asks_nobody_who_owns,
+        rates=CALM,
+        owner=SET,
+    ),
+    Mutant(
+        name="believes the watch alone",
+        promise=1,
+        says="reads no list while the watch says something",
+        patches=_believes_the_watch_alone,
+        rates={Trouble.HINT_LOST: 0.97},
+        watch=True,
+    ),
     Mutant(name="leaves no mark", promise=7, says="the hold does not show on the target", patches=_leaves_no_mark, rates=CALM),
     Mutant(
         name="gives auto-sync back over a rollback",

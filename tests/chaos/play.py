@@ -26,7 +26,7 @@ from service.domain.errors import BackoutError, UnavailableError
 from service.domain.model import Actor, RawDelivery, TargetId
 from service.domain.ports import Work
 from service.domain.verdict import Answer
-from service.engine.lease import Alone
+from service.engine.lease import Alone, Lease
 from service.engine.tasks import Tasks
 from service.settings import (
     AlertsSettings,
@@ -40,12 +40,14 @@ from service.settings import (
     TargetSettings,
     WatchSettings,
 )
-from service.store.database import Database
+from service.store.database import FROZEN_SECONDS, Database
+from service.store.executors import ExecutorStore
 from service.wiring.parts import TRACE, Outside
 from service.wiring.service import Service
 from service.workflow import record
 from tests.chaos.database import ChaosDatabase, Outage
 from tests.chaos.engine import ChaosEngine, Durable
+from tests.chaos.executors import ChaosExecutors, end_the_sweep
 from tests.chaos.fate import Fate
 from tests.chaos.process import Killed, Process
 from tests.chaos.schedule import ENDS, Schedule, Shop
@@ -55,6 +57,9 @@ from tests.chaos.world import ALERT, INSTANCE, SECRET, Knocking, Receiver, Sourc
 
 QUIET_FOR = 2.0 * 3600
 """World seconds after the last trouble within which everything must have come to its end."""
+
+CLIENT_SECONDS = 60.0
+"""Whoever asks something of Backout's API waits so long."""
 
 JANE, JOE = Actor(kind="user", name="jane"), Actor(kind="user", name="joe")
 STORE = Callable[[], str]
@@ -97,6 +102,18 @@ class Story:
     rows: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     chains: dict[str, list[tuple[Any, str]]] = field(default_factory=dict)
     lasted: float = 0.0
+    retired: dict[str, float] = field(default_factory=dict)
+    places: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """A machine that Backout runs on: its clock, and its process while one is up. `executors` are its rows where it is not alone on the store."""
+
+    clock: VirtualClock
+    process: Process | None = None
+    service: Service | None = None
+    executors: ChaosExecutors | None = None
 
 
 class SlowTasks(Tasks):
@@ -107,7 +124,7 @@ class SlowTasks(Tasks):
         self._noted = noted
 
     def every(self, seconds: float, name: str, one: Callable[[], Awaitable[object]]) -> None:
-        """At most twice a minute."""
+        """At most twice a minute; what the watch hints at sooner."""
 
         async def watched() -> object:
             try:
@@ -118,7 +135,7 @@ class SlowTasks(Tasks):
                 self._noted.append(f"the loop {name} raised {type(error).__name__}: {error}")
                 raise
 
-        super().every(max(30.0, seconds), name, watched)
+        super().every(2.0 if name.startswith("heed ") else max(30.0, seconds), name, watched)
 
 
 class Play:
@@ -128,13 +145,13 @@ class Play:
         self.schedule = schedule
         self._url, self._folder, self._connect = url, folder, connect
         self._loop = loop
-        self.fate = Fate(random.Random(f"fate {schedule.seed}"), schedule.rates)  # noqa: S311  the point is to draw the same again
+        chance = random.Random(f"fate {schedule.seed}")  # noqa: S311  the point is to draw the same again
+        self.fate = Fate(chance, schedule.rates, kill_at=schedule.kill_at)
         self.world = World(self.fate, loop)
-        self.clock = VirtualClock(loop)
+        self.alone = url.startswith("sqlite")
+        self.replicas = [Replica(VirtualClock(loop)) for _ in range(1 if self.alone else schedule.replicas)]
         self.durable = Durable()
         self.outage = Outage()
-        self.process: Process | None = None
-        self.service: Service | None = None
         self._born = 0
         self._stop_file = folder / "STOP"
         self.settings = _settings(schedule, url, self._stop_file, folder)
@@ -147,6 +164,8 @@ class Play:
         self._told: dict[str, datetime] = {}
         self._posts: list[tuple[str, list[Mapping[str, Any]]]] = []
         self._quiet = False
+        self._own = Database(url)
+        connect(self._own)
         self._opened: list[Database] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -156,8 +175,9 @@ class Play:
         """Play it to its end."""
         world, loop = self.world, self._loop
         for shop in self.schedule.shops:
-            await world.open_shop(shop.app, auto_sync=shop.auto_sync, self_heal=shop.self_heal)
-        self._go(self._run_process())
+            await world.open_shop(shop.app, auto_sync=shop.auto_sync, self_heal=shop.self_heal, owner=shop.owner)
+        for replica in self.replicas:
+            self._go(self._run_process(replica))
         self._go(self._alertmanager())
         self._loop.call_at(loop.time() + 55.0, self._trouble)
         begins = loop.time()
@@ -169,7 +189,7 @@ class Play:
         self._calm()
         await self._quiet_down()
         await self._stop_process()
-        self.story.lasted = loop.time()
+        self.story.lasted, self.story.places = loop.time(), self.fate.places
         await self._read_rows()
         await world.end()
         return self.story
@@ -205,7 +225,11 @@ class Play:
         for name, end in ends:
             if at(world.diary.flags.get(name, ()), self._loop.time(), default=False):
                 end()
-        self.outage.away = False
+        self.outage.away = self.outage.full = False
+        for replica in self.replicas:
+            if replica.process is not None:
+                replica.process.cut = False
+                replica.process.frozen.set()
         self._stop_file.unlink(missing_ok=True)
         self._go(self.stop_back(False))
         world.diary.note("from here on nothing goes wrong any more")
@@ -226,10 +250,10 @@ class Play:
 
         if self._posts:
             return ["alerts are not delivered yet"]
-        if self.service is None:
+        if not any(replica.service for replica in self.replicas):
             return ["Backout is not up"]
         found: list[str] = []
-        database = self._plain()
+        database = self._own
         async with database.read() as connection:
             rows = await connection.execute(sa.select(t.operation.c.id, t.operation.c.phase, t.operation.c.says).where(t.operation.c.done_at.is_(None)))
             found += [f"operation {row.id} is in phase {row.phase}: {row.says}" for row in rows]
@@ -243,33 +267,26 @@ class Play:
                 .where(t.episode.c.incident_id.is_not(None), t.episode.c.ends_at.is_(None), t.operation.c.id.is_(None))
             )
             found += [f"episode {row.id} is not answered" for row in rows]
-        await database.close()
         return found
-
-    def _plain(self) -> Database:
-        database = Database(self._url)
-        self._connect(database)
-        return database
 
     async def _read_rows(self) -> None:
         import sqlalchemy as sa  # noqa: PLC0415  only here
 
         from service.store import tables as t  # noqa: PLC0415  only here
 
-        database = self._plain()
-        async with database.read() as connection:
+        async with self._own.read() as connection:
             for table in t.metadata.sorted_tables:
                 self.story.rows[table.name] = [dict(row) for row in (await connection.execute(sa.select(table))).mappings()]
-        await database.close()
+        await self._own.close()
 
     # --- the process --------------------------------------------------------------------------------------------------------
 
-    async def _run_process(self) -> None:
+    async def _run_process(self, replica: Replica) -> None:
         """Start it, as its supervisor would; its death arranges for the next one."""
-        if self.process is None and not self._quiet:
+        if replica.process is None and not self._quiet:
             self._born += 1
-            process = Process(f"backout-{self._born}", self.clock, self.fate, self._killed)
-            task = self._loop.create_task(self._boot(process), context=_owned(process))
+            process = Process(f"backout-{self._born}", replica.clock, self.fate, killed=partial(self._killed, replica), freeze=partial(self._freeze, replica))
+            task = self._loop.create_task(self._boot(replica, process), context=_owned(process))
             try:
                 await task
             except (Killed, asyncio.CancelledError):
@@ -278,56 +295,78 @@ class Play:
                 process.kill(f"as it did not start: {error}")
             return
 
-    async def _boot(self, process: Process) -> None:
-        self.process = process
+    async def _boot(self, replica: Replica, process: Process) -> None:
+        replica.process, clock = process, replica.clock
         database = ChaosDatabase(self._url, process, self.fate, self.durable, self.outage)
         self._connect(database)
         self._opened.append(database)
-        engine = ChaosEngine(self.durable, process, self.fate)
+        engine = ChaosEngine(self.durable, process, self.fate, alone=self.alone)
         database.nudge = engine.nudge
         wire = Wire(self.world.server, process, self.fate, token=self.world.token, log=self.world.diary.sent, operation=lambda: TRACE.get()[3:35])
         with mock.patch.object(argocd_client, "Http", return_value=wire):  # the network is what is played here
-            delivery = build(ArgoSettings(name=INSTANCE, url=ADDRESS, token_file=self._folder / "none", watch=False), self.clock, traceparent=TRACE.get)
+            delivery = build(
+                ArgoSettings(name=INSTANCE, url=ADDRESS, token_file=self._folder / "none", watch=self.schedule.watch), clock, traceparent=TRACE.get
+            )
         edges = Outside(
             deliveries={INSTANCE: delivery},
-            sources={"world": Sources(self.world, self.fate, self.clock.now, process.point)},
+            sources={"world": Sources(self.world, self.fate, clock.now, process.point)},
             notifiers={"on-call": Knocking(self.receivers["on-call"], process.point)},
             trace=Knocking(self.receivers["trace"], process.point),
         )
-        service = Service(self.settings, self.clock, database=database, engine=engine, edges=edges, lease=Alone())
+        lease = self._lease(replica, process, database)
+        service = Service(self.settings, clock, database=database, engine=engine, edges=edges, lease=lease)
         service.tasks = SlowTasks(self.story.defects)
         await service.start()
-        self.service = service
+        replica.service = service
         self.world.diary.note(f"{process.name} is up")
 
-    def _killed(self, process: Process, why: str) -> None:
+    def _lease(self, replica: Replica, process: Process, database: Database) -> Alone | Lease:
+        """As the service makes it for itself, on the world's time."""
+        if self.alone:
+            return Alone()
+        replica.executors = executors = ChaosExecutors(ExecutorStore(database), process, self.outage, self.story.retired)
+        grace = self.settings.takeover_after.total_seconds()
+        die = partial(process.kill, "as it was declared dead")
+        return Lease(name=process.name, executors=executors, clock=replica.clock, grace=grace, monotonic=self._loop.time, die=die)
+
+    def _killed(self, replica: Replica, process: Process, why: str) -> None:
         self.world.diary.note(f"{process.name} is killed {why}")
-        self.durable.orphan(process.name)
-        self.process = self.service = None
+        self.durable.engines[:] = [one for one in self.durable.engines if not one.is_of(process)]
+        if self.alone:
+            self.durable.orphan(process.name)
+        replica.process = replica.service = replica.executors = None
         if not self._quiet:
             pause = self.fate.between(0.5, 60.0)
-            self._loop.call_later(pause, lambda: self._go(self._run_process()))
+            self._loop.call_later(pause, lambda: self._go(self._run_process(replica)))
+
+    def _one_up(self) -> Replica | None:
+        """One of those that are up, by chance."""
+        up = [replica for replica in self.replicas if replica.service is not None and replica.process is not None]
+        return None if not up else up[0] if len(up) == 1 else self.fate.chance.choice(up)
 
     async def _stop_process(self) -> None:
         self._quiet = True
-        if self.process is not None:
-            self.process.kill("at the end")
+        for replica in self.replicas:
+            if replica.process is not None:
+                replica.process.kill("at the end")
         await asyncio.sleep(1.0)
         for database in self._opened:
             await database.close()
 
-    async def _inside(self, work: Callable[[Service], Awaitable[Any]]) -> Any:
-        """Let the process do something that somebody asks of its API; None when it is away, dies over it, or says no."""
-        service, process = self.service, self.process
-        if service is None or process is None:
+    async def _inside(self, work: Callable[[Service], Awaitable[Any]], replica: Replica | None = None) -> Any:
+        """Let a process do something that somebody asks of its API; None when it is away, dies over it, says nothing, or says no."""
+        replica = replica or self._one_up()
+        if replica is None or replica.service is None or replica.process is None:
             return None
+        service, process = replica.service, replica.process
 
         async def ask() -> Any:
             return await work(service)
 
         task = self._loop.create_task(ask(), context=_owned(process))
         try:
-            return await asyncio.shield(task)
+            async with asyncio.timeout(CLIENT_SECONDS):
+                return await asyncio.shield(task)
         except (Killed, asyncio.CancelledError):
             return None
         except (BackoutError, OSError, TimeoutError) as error:
@@ -362,7 +401,7 @@ class Play:
             raw = RawDelivery(
                 source=self._webhook.source,
                 sender=sender,
-                received_at=self.clock.now(),
+                received_at=service.clock.now(),
                 body=body,
                 group_key=group,
                 truncated=truncated,
@@ -441,12 +480,20 @@ class Play:
         self.outage.away = False
         self.world.diary.note("the store is back")
 
+    async def disk_away(self) -> None:
+        self.outage.full = True
+        self.world.diary.note("the store's disk is full")
+
+    async def disk_back(self) -> None:
+        self.outage.full = False
+        self.world.diary.note("the store's disk has room again")
+
     async def stop_away(self, by_file: bool) -> None:
         if by_file:
             self._stop_file.write_text("a person said so", encoding="utf-8")
             self.world.diary.flag("stopped", value=True)
             return
-        done = await self._inside(lambda service: _true(service.stop_switch.stop(by=str(JANE), reason="hands off", at=self.clock.now())))
+        done = await self._inside(lambda service: _true(service.stop_switch.stop(by=str(JANE), reason="hands off", at=service.clock.now())))
         if done:
             self.world.diary.flag("stopped", value=True)
 
@@ -458,29 +505,68 @@ class Play:
             self.world.diary.flag("stopped", value=False)
 
     async def _resume(self, service: Service) -> bool:
-        await service.stop_switch.resume(by=str(JANE), at=self.clock.now())
+        await service.stop_switch.resume(by=str(JANE), at=service.clock.now())
         return True
 
     async def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill("from outside")
+        replica = self._one_up()
+        if replica is not None and replica.process is not None:
+            replica.process.kill("from outside")
+
+    async def freeze(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT after so many seconds."""
+        replica = self._one_up()
+        if replica is None or replica.process is None:
+            return
+        self._freeze(replica, replica.process, seconds)
+
+    def _freeze(self, replica: Replica, process: Process, seconds: float = 0.0) -> None:
+        """It stands still from its next point on; for how long is chance where nobody says."""
+        if process.frozen.is_set():
+            seconds = seconds or self.fate.chance.choice((2.0, 8.0, 25.0, 60.0))
+            process.frozen.clear()
+            self.world.diary.note(f"{process.name} is frozen for {seconds:g} s")
+            self._go(self._thaw(replica, process, seconds))
+
+    async def _thaw(self, replica: Replica, process: Process, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, FROZEN_SECONDS))
+        if replica.process is process and replica.executors is not None and replica.executors.sweeps and not process.frozen.is_set():
+            end_the_sweep(self._url)
+        await asyncio.sleep(max(0.0, seconds - FROZEN_SECONDS))
+        if not process.frozen.is_set():
+            process.frozen.set()
+            self.world.diary.note(f"{process.name} goes on")
+
+    async def cut_off(self, seconds: float) -> None:
+        """One process cannot reach the store."""
+        replica = self._one_up()
+        if replica is None or replica.process is None or len(self.replicas) == 1:
+            return
+        process = replica.process
+        process.cut = True
+        self.world.diary.note(f"{process.name} cannot reach the store for {seconds:g} s")
+        await asyncio.sleep(seconds)
+        process.cut = False
 
     async def terminate(self) -> None:
         """SIGTERM: it stops in order, and is started again."""
-        service, process = self.service, self.process
-        if service is None or process is None:
+        replica = self._one_up()
+        if replica is None or replica.process is None:
             return
+        process = replica.process
         self.world.diary.note(f"{process.name} is asked to end")
-        await self._inside(lambda one: _true(one.engine.drain(patience=10.0)))
-        await self._inside(lambda one: _true(one.tasks.stop()))
-        await self._inside(lambda one: _true(one.engine.stop()))
+        await self._inside(lambda one: _true(one.engine.drain(patience=10.0)), replica)
+        await self._inside(lambda one: _true(one.tasks.stop()), replica)
+        await self._inside(lambda one: _true(one.engine.stop()), replica)
+        await self._inside(lambda one: _true(one.lease.end()), replica)
         if not process.dead:
             process.kill("after it ended in order")
 
     async def step_clock(self, seconds: float) -> None:
-        self.clock.step += timedelta(seconds=seconds)
+        replica = self._one_up() or self.replicas[0]
+        replica.clock.step += timedelta(seconds=seconds)
         self.story.clock_steps += 1
-        self.world.diary.note(f"Backout's clock is set {seconds:+g} s")
+        self.world.diary.note(f"the clock of {replica.process.name if replica.process else 'Backout'} is set {seconds:+g} s")
 
     async def repeat_post(self, times: int) -> None:
         """The same alerts once more, several times at once."""

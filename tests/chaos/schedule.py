@@ -5,14 +5,14 @@ Times are seconds of the world. Chance during the play (which request is lost) c
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.chaos.fate import Trouble, rates
-from tests.chaos.world import APPS, READ_ME
+from tests.chaos.world import APPS, NOBODY, READ_ME, REVISION_FREE, SET
 
 WARM = 60.0
 """Until then all is well and Backout watches: it must have seen the good releases live."""
-ENDS = 600.0
+ENDS = 480.0
 """At the latest then nothing goes wrong any more; what is under way comes to its end."""
 
 MODES = ("auto", "auto", "auto", "auto", "auto", "auto", "approve", "approve", "suggest", "observe")
@@ -26,6 +26,10 @@ class Shop:
     mode: str
     auto_sync: bool
     self_heal: bool
+    owner: str = NOBODY
+
+    def __str__(self) -> str:
+        return ", ".join([f"{self.app} ({self.mode}", f"auto-sync {'on' if self.auto_sync else 'off'}", *([f"of {self.owner}"] if self.owner else [])]) + ")"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,6 +53,9 @@ class Schedule:
     rates: Mapping[Trouble, float]
     events: tuple[Event, ...]
     secret: bool
+    replicas: int = 1
+    watch: bool = False
+    kill_at: int = 0
 
     @property
     def ends(self) -> float:
@@ -57,7 +64,10 @@ class Schedule:
 
     def words(self) -> list[str]:
         """For people."""
-        lines = ["shops: " + ", ".join(f"{s.app} ({s.mode}, auto-sync {'on' if s.auto_sync else 'off'})" for s in self.shops)]
+        lines = [
+            f"replicas: {self.replicas} (on SQLite 1); Argo CD is {'watched' if self.watch else 'polled'}",
+            "shops: " + ", ".join(map(str, self.shops)),
+        ]
         lines += [f"by chance: {trouble} ({rate:.1%} of the occasions)" for trouble, rate in self.rates.items()]
         return lines + [f"{one.at:7.1f}  {one}" for one in self.events]
 
@@ -68,8 +78,28 @@ def draw(seed: int) -> Schedule:
     wide = chance.random() < 0.08
     count = len(APPS) if wide else chance.choice((1, 1, 2, 2, 3))
     shops = tuple(Shop(app=app, mode=chance.choice(MODES), auto_sync=chance.random() < 0.75, self_heal=chance.random() < 0.7) for app in APPS[:count])
-    events = sorted(_events(chance, shops, wide=wide))
-    return Schedule(seed=seed, shops=shops, rates=rates(chance), events=tuple(events), secret=chance.random() < 0.3)
+    events = [*_events(chance, shops, wide=wide)]
+    troubles, secret = rates(chance), chance.random() < 0.3
+    replicas = chance.choice((1, 2, 2, 3))
+    events += _standing_still(chance, replicas)
+    watch = chance.random() < 0.5
+    shops = tuple(replace(shop, auto_sync=True, owner=chance.choice((SET, REVISION_FREE))) if chance.random() < 0.15 else shop for shop in shops)
+    return Schedule(seed=seed, shops=shops, rates=troubles, events=tuple(sorted(events)), secret=secret, replicas=replicas, watch=watch)
+
+
+def quiet_day() -> Schedule:
+    """One shop, one bad release, and nothing else goes wrong."""
+    (app, *_) = APPS
+    shops = (Shop(app=app, mode="auto", auto_sync=True, self_heal=True),)
+    return Schedule(seed=1, shops=shops, rates={}, events=(Event(WARM + 10.0, "release", (app, "2.0.0")),), secret=True)
+
+
+def _standing_still(chance: random.Random, replicas: int) -> Iterator[Event]:
+    """Processes that are frozen and go on, or lose the store while others have it."""
+    for _ in range(chance.choice((0, 1, 1, 2)) if replicas > 1 else chance.choice((0, 0, 0, 0, 1))):
+        yield Event(chance.uniform(WARM + 20.0, 350.0), "freeze", (chance.choice((2.0, 8.0, 15.0, 25.0, 60.0, 120.0)),))
+    if replicas > 1 and chance.random() < 0.5:
+        yield Event(chance.uniform(WARM + 20.0, 350.0), "cut_off", (chance.choice((3.0, 10.0, 20.0, 40.0, 120.0)),))
 
 
 def _events(chance: random.Random, shops: tuple[Shop, ...], *, wide: bool) -> Iterator[Event]:
@@ -100,6 +130,7 @@ def _events(chance: random.Random, shops: tuple[Shop, ...], *, wide: bool) -> It
         ("notifier", 0.12, 300.0),
         ("collector", 0.15, 300.0),
         ("store", 0.1, 90.0),
+        ("disk", 0.1, 120.0),
         ("stop", 0.12, 200.0),
     ):
         if chance.random() < share:

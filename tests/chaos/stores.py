@@ -12,7 +12,7 @@ from tests import postgres as server
 from tests.chaos.checks import Violation, check
 from tests.chaos.play import Story, play
 from tests.chaos.schedule import Schedule
-from tests.fakes import inline_sqlite, store
+from tests.fakes import inline_sqlite, shared_postgres, store
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
@@ -63,7 +63,8 @@ class PostgresStores:
         return self._lender.take()
 
     def connect(self, database: Database) -> None:
-        """It is connected as it is."""
+        """Give it the engine that knows its statements by heart."""
+        database.engine = shared_postgres.engine(database.url)
 
     def gone(self, url: str) -> None:
         """Give it back."""
@@ -95,10 +96,11 @@ def judged(schedule: Schedule, stores: Stores) -> tuple[Story, list[Violation]]:
 def told(story: Story, violations: list[Violation], store_name: str) -> str:
     """A failure for people: what was broken, how to see it again, what was planned and what happened."""
     schedule = story.schedule
+    which = f"--places 1 --seed {schedule.kill_at} --schedules 1" if schedule.kill_at else f"--seed {schedule.seed} --schedules 1"
     lines = [
         f"seed {schedule.seed} on {store_name} breaks:",
         *(f"  {one}" for one in violations),
-        f"play it again: python -m tests.chaos --seed {schedule.seed} --schedules 1 --store {store_name} --tell",
+        f"play it again: python -m tests.chaos {which} --store {store_name} --tell",
         "the schedule (seconds after the shops opened):",
         *(f"  {line}" for line in schedule.words()),
         "what happened (world's seconds):",

@@ -20,7 +20,8 @@ from yarl import URL
 from integrations.http import Answer, UnreachedError
 from service.domain.errors import TemporaryError
 from tests.chaos.fate import Fate, Trouble
-from tests.chaos.process import Process
+from tests.chaos.process import ANSWERED, Process
+from tests.chaos.stream import ChaosStream, Pipe
 
 ADDRESS = "http://argocd.example"
 LATEST = 25.0
@@ -60,6 +61,11 @@ class Sent:
         return self.status is not None and self.status < 300
 
     @property
+    def pins(self) -> str:
+        """The revision that it writes into the source, "" if none."""
+        return next((str(one.get("value", "")) for one in self.patch if one["op"] != "test" and str(one["path"]).endswith("/targetRevision")), "")
+
+    @property
     def patch(self) -> list[Mapping[str, Any]]:
         """The operations of a patch."""
         return list(json_module.loads(self.body["patch"])) if "patch" in self.body else []
@@ -88,20 +94,43 @@ class Server:
     def __init__(self, app: web.Application) -> None:
         app.freeze()
         self._app = app
-        self.down = False
+        self._down = False
+        self.streams: list[ChaosStream] = []
+
+    @property
+    def down(self) -> bool:
+        """Whether it refuses connections."""
+        return self._down
+
+    @down.setter
+    def down(self, value: bool) -> None:
+        self._down = value
+        for stream in [*self.streams] if value else ():
+            stream.close("connection reset")
+
+    async def serve(self, path: str, query: str, headers: Mapping[str, str], pipe: Pipe) -> web.StreamResponse:
+        """Serve a request whose answer is written piece by piece; the response, when it ended."""
+        response = await self._app._handle(self._request("GET", path, query, headers, b"", pipe))  # noqa: SLF001  what a server calls for each request
+        if response.prepared:
+            await pipe.write_eof()
+        return response
 
     async def answer(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Serve one request."""
+        response = await self._app._handle(self._request(method, path, query, headers, body, _NOBODY))  # noqa: SLF001  what a server calls for each request
+        assert isinstance(response, web.Response)
+        told = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(status=response.status, headers=told, body=bytes(response.body or b""), url=f"{ADDRESS}{path}")  # type: ignore[arg-type]  # always bytes here
+
+    @staticmethod
+    def _request(method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, writer: Any) -> web.Request:
         sent = CIMultiDictProxy(CIMultiDict({"Host": "argocd.example", **headers}))
         where = URL(f"{path}?{query}" if query else path, encoded=True)
         message = RawRequestMessage(method, str(where), HttpVersion11, sent, (), False, None, False, False, where)
         loop: Any = asyncio.get_running_loop()
-        request = web.Request(message, _NOTHING, _NOBODY, _NOBODY, _NOBODY, loop)
+        request = web.Request(message, _NOTHING, _NOBODY, writer, _NOBODY, loop)
         request._read_bytes = body  # noqa: SLF001  it is read already
-        response = await self._app._handle(request)  # noqa: SLF001  what a server calls for each request
-        assert isinstance(response, web.Response)
-        told = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(status=response.status, headers=told, body=bytes(response.body or b""), url=f"{ADDRESS}{path}")  # type: ignore[arg-type]  # always bytes here
+        return request
 
 
 class Wire:
@@ -135,10 +164,16 @@ class Wire:
         body = json_module.dumps(json).encode() if json is not None else data or b""
         sent = {"Authorization": f"Bearer {self._token}", **(headers or {})}
         seconds = timeout or 10.0
-        await self._process.alive()
         writes = method != "GET"
+        if not writes:
+            await self._process.alive()
+        self._process.check()
         entry = self._entry(method, path, body) if writes else None
-        await self._process.point(f"{method} {path.removeprefix('/api/v1/applications')} is about to leave", share=3.0 if writes else 0.3)
+        leaving = f"{method} {path.removeprefix('/api/v1/applications')} is about to leave"
+        if writes:  # who is frozen between the fence's word and this is frozen right after it: no time passes between them
+            self._process.may_die(leaving, share=3.0)
+        else:
+            await self._process.point(leaving, share=0.3)
 
         async def serve(delay: float) -> Answer:
             await asyncio.sleep(delay)
@@ -155,7 +190,7 @@ class Wire:
         if writes and self._fate.strikes(Trouble.CRASH_AFTER_WRITE):
             self._process.kill(f"after {method} {path.removeprefix('/api/v1/applications')} was answered")
             self._process.check()
-        await self._process.point(f"{method} {path.removeprefix('/api/v1/applications')} was answered", share=3.0 if writes else 0.3)
+        await self._process.point(f"{method} {path.removeprefix('/api/v1/applications')} {ANSWERED}", share=3.0 if writes else 0.3)
         return answer
 
     async def _exchange(self, serve: Callable[[float], Any], method: str, path: str, seconds: float) -> Answer:
@@ -207,6 +242,11 @@ class Wire:
         task = asyncio.get_running_loop().create_task(work, context=Context())
         task.add_done_callback(lambda done: None if done.cancelled() else done.exception() and None)
         return task
+
+    def stream(self, path: str, *, params: Mapping[str, str] | list[tuple[str, str]] | None = None, headers: Mapping[str, str] | None = None) -> ChaosStream:
+        """An answer without an end."""
+        query = urlencode(list(params.items()) if isinstance(params, Mapping) else params or [])
+        return ChaosStream(self._server, self._process, self._fate, path, query, {"Authorization": f"Bearer {self._token}", **(headers or {})})
 
     async def close(self) -> None:
         """Nothing is open."""

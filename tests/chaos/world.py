@@ -57,6 +57,9 @@ VERSIONS: Mapping[str, float | None] = {"1.0.0": 0.002, "1.1.0": 0.002, "2.0.0":
 READ_ME = "+docs"
 """After a version: a later commit of the configuration that deploys the very same thing."""
 
+NOBODY, SET, REVISION_FREE = "", "an ApplicationSet", "an ApplicationSet that leaves the revision alone"
+"""Who may own an application."""
+
 APPS = ("cart", "checkout", "search", "billing", "mail")
 
 
@@ -74,13 +77,9 @@ class Fleet:
     ships: Mapping[tuple[str, str], Ship]
 
     def point(self, app: str, version: str) -> None:
-        """The shop's configuration branch names that version."""
-        from dulwich.objects import ObjectID  # noqa: PLC0415  only here
-        from dulwich.refs import Ref  # noqa: PLC0415  only here
-        from dulwich.repo import Repo  # noqa: PLC0415  only here
-
-        with Repo(self.git.file_url("config").removeprefix("file://")) as repo:
-            repo.refs[Ref(f"refs/heads/{app}".encode())] = ObjectID(self.ships[app, version].config.encode())
+        """The shop's configuration branch names that version. Written as Git writes it, but for the wait until the disk has it."""
+        ref = Path(self.git.file_url("config").removeprefix("file://")) / "refs" / "heads" / app
+        ref.write_text(f"{self.ships[app, version].config}\n", encoding="ascii")
 
 
 @cache
@@ -220,8 +219,8 @@ class World:
             raise TemporaryError(f"{method} {path} -> {answer.status}: {answer.first_line()}")
         return answer.json() if answer.body else None
 
-    async def open_shop(self, app: str, *, auto_sync: bool, self_heal: bool = True) -> None:
-        """A shop with two good releases in its history, the second one live."""
+    async def open_shop(self, app: str, *, auto_sync: bool, self_heal: bool = True, owner: str = NOBODY) -> None:
+        """A shop with two good releases in its history, the second one live; `owner` is who made its Application and writes its spec."""
         self.apps = (*self.apps, app)
         self.fleet.point(app, "1.0.0")
         policy: Json = {"automated": {"prune": False, "selfHeal": self_heal}} if auto_sync else {}
@@ -235,7 +234,11 @@ class World:
                 "syncPolicy": {**policy, "syncOptions": ["CreateNamespace=true"]},
             },
         }
-        await self.call("POST", "/api/v1/applications", body)
+        if owner == NOBODY:
+            await self.call("POST", "/api/v1/applications", body)
+        else:
+            await self.call("POST", "/api/v1/applicationsets", _set_of(app, body, leaves_revision=owner == REVISION_FREE))
+            await asyncio.sleep(1.0)
         for version in ("1.0.0", "1.1.0"):
             self.fleet.point(app, version)
             await self.deploy(app, auto_sync=auto_sync)
@@ -328,6 +331,11 @@ class World:
         """Whether Backout's mark is on it."""
         live = self.applications.get(app)
         return bool(live and "backout.dev/hold" in live["metadata"].get("annotations", {}))
+
+    def follows(self, app: str) -> str:
+        """What its source follows: its branch, or a commit where it is pinned."""
+        live = self.applications.get(app)
+        return str(live["spec"]["source"]["targetRevision"]) if live else ""
 
     def automated(self, app: str) -> bool:
         """Whether auto-sync is on."""
@@ -424,6 +432,14 @@ class World:
     async def end(self) -> None:
         """Stop the sandbox."""
         await self.argocd.stop()
+
+
+def _set_of(app: str, body: Json, *, leaves_revision: bool) -> Json:
+    """An ApplicationSet that generates just this application, and takes back every edit but, if it leaves that alone, of the revision."""
+    rules: Json = {"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/source/targetRevision"]}]} if leaves_revision else {}
+    template = {"metadata": {"name": "{{app}}", "annotations": body["metadata"]["annotations"]}, "spec": body["spec"]}
+    spec = {"generators": [{"list": {"elements": [{"app": app}]}}], "template": template, **rules}
+    return {"metadata": {"name": f"{app}-set", "namespace": "argocd"}, "spec": spec}
 
 
 def _automated(app: Json) -> bool:
