@@ -182,6 +182,9 @@ def judge(change: SourceChange, *, old: str, new: str, waivers: Sequence[Waiver]
             waiver = None
         kept.append(one if waiver is None else replace(one, waived=waiver.reason))
     kept.sort(key=lambda one: (bool(one.waived), -one.answer))
+    if kept and not kept[0].waived:
+        entry = f'{{rule: {kept[0].rule}, path: "{kept[0].path}", reason: "..."}}'
+        notes.append(f"Who knows better accepts a finding by a waiver in {FILE} of {old}, for example {entry}.")
     return Judged(old=old, new=new, found=tuple(kept), harmless=harmless, files=len(change.files), remarks=tuple(dict.fromkeys(notes)))
 
 

@@ -63,7 +63,7 @@ def summary(report: Report) -> str:
             break
         lines.append(row)
     if report.harmless:
-        lines += ["", f"{report.harmless} statement{'' if report.harmless == 1 else 's'} leave the schema usable for the earlier code."]
+        lines += ["", f"{report.harmless} statement{' leaves' if report.harmless == 1 else 's leave'} the schema usable for the earlier code."]
     lines += [f"\n> {_markdown(remark)}" for remark in report.remarks]
     if report.not_decided:
         lines += ["", f"{len(report.not_decided)} further rules ask a running system and are not decided from files."]

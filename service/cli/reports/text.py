@@ -19,7 +19,7 @@ def as_text(report: Report) -> RenderableType:
     for one in report.entries:
         parts += ["", *_entry(one)]
     if report.harmless:
-        parts += ["", Text(f"{report.harmless} statement{'' if report.harmless == 1 else 's'} leave the schema usable for the earlier code.")]
+        parts += ["", Text(f"{report.harmless} statement{' leaves' if report.harmless == 1 else 's leave'} the schema usable for the earlier code.")]
     if report.remarks:
         parts += ["", *(Text(f"note: {clean(remark)}") for remark in report.remarks)]
     if report.not_decided:

@@ -88,6 +88,15 @@ def test_a_waiver_that_ran_out_is_said_and_one_that_ends_today_holds() -> None:
     assert judged(sql(DROP), waivers=(Waiver(rule="column_dropped", path="*", reason="r", until=TODAY),)).answer is Answer.PASS
 
 
+def test_a_finding_says_how_to_accept_it_and_that_is_what_is_read() -> None:
+    found = judged(sql(DROP))
+    entry = found.remarks[-1].partition("for example ")[2].rstrip(".")
+    waivers = declared(f"waivers: [{entry}]").waivers
+    again = judged(sql(DROP), waivers=waivers)
+    assert again.answer is Answer.PASS
+    assert not again.remarks
+
+
 def test_a_change_of_the_declarations_is_said() -> None:
     assert FILE in judged(FileChange(path=FILE, change="modified")).remarks[0]
 

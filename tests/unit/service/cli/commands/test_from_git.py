@@ -136,3 +136,45 @@ def test_a_base_that_went_on_is_said(repository: Repository) -> None:
     ran = alone(*asked(repository))
     assert ran.code == 5
     assert "main is no ancestor of feature" in ran.out
+
+
+FIRST = """
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = []
+    operations = [
+        migrations.CreateModel(name="Order", fields=[("id", models.BigAutoField(primary_key=True)), ("note", models.TextField(null=True))]),
+    ]
+"""
+SECOND = """
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0001_initial")]
+    operations = [
+        migrations.AddField(
+            model_name="order",
+            name="channel",
+            field=models.CharField(default="web", max_length=8),
+        ),
+        migrations.AlterField("order", "note", models.TextField(null=True, help_text="x")),
+    ]
+"""
+
+
+def test_somebody_who_knows_django_reads_what_is_wrong_with_his_migration_and_what_to_do(repository: Repository) -> None:
+    repository.commit({"shop/migrations/0001_initial.py": FIRST}, "main")
+    repository.commit({"shop/migrations/0042_order_channel.py": SECOND})
+    ran = alone("check", "--repo", str(repository.folder), "--from", "main", "--to", "feature")
+    assert ran.code == 3
+    text = " ".join(ran.out.split())
+    assert "block shop/migrations/0042_order_channel.py:8 Leaves new column shop_order.channel NOT NULL without a default." in text
+    assert "every insert fails" in text
+    assert "In Django this is what AddField does with null=False and `default`: use null=True, or db_default=..." in text
+    page = (Path(__file__).parents[5] / "docs" / "migrations.md").read_text(encoding="utf-8")
+    shown = page.partition("block    shop/")[2].partition("```")[0]
+    told = ran.out.partition("block    shop/")[2].replace("main's", "origin/main's")
+    assert " ".join(shown.split()).replace(":11", ":8") in " ".join(told.split())
