@@ -4,7 +4,7 @@ Every call may raise TemporaryError (nobody knows), PermanentError (a person is 
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -345,6 +345,7 @@ class Transition:
     `wait`: nothing runs until then (0 = go on at once; None with `until_person` = until an approval or the deadline). `first_effect` stamps the row
     before the first write. `done` ends the operation; the incident is then closed with `incident_outcome` unless that is "". `suspect` is the release
     that the incident is found to be about: the incident keeps it, and joins the others of the same cause.
+    `goes_on`: a crash before the next transition's commit costs nothing but doing this one again, so both may share a commit.
     """
 
     phase: str
@@ -363,6 +364,38 @@ class Transition:
     act_before: datetime | None = None
     done: Outcome | None = None
     incident_outcome: str = ""
+    goes_on: bool = False
+
+    def then(self, other: "Transition") -> "Transition":
+        """This one and the one that follows it, as one."""
+        return replace(
+            other,
+            says=other.says or self.says,
+            events=(*self.events, *other.events),
+            spans=(*self.spans, *other.spans),
+            messages=(*self.messages, *other.messages),
+            hold=other.hold or self.hold,
+            first_effect=self.first_effect or other.first_effect,
+            suspect=other.suspect or self.suspect,
+            suspect_key=self.suspect_key if other.suspect_key is None else other.suspect_key,
+            goal_key=self.goal_key if other.goal_key is None else other.goal_key,
+            act_before=other.act_before or self.act_before,
+            incident_outcome=other.incident_outcome or self.incident_outcome,
+        )
+
+    def of(self, operation: Operation, at: datetime) -> Operation:
+        """The row as it will be once this is committed, but for `rev`, `seq` and an end."""
+        return replace(
+            operation,
+            phase=self.phase,
+            data=self.data,
+            says=self.says or operation.says,
+            updated_at=at,
+            suspect_key=operation.suspect_key if self.suspect_key is None else self.suspect_key,
+            goal_key=operation.goal_key if self.goal_key is None else self.goal_key,
+            act_before=self.act_before or operation.act_before,
+            first_effect_at=operation.first_effect_at or (at if self.first_effect else None),
+        )
 
 
 class Journal(Protocol):

@@ -1,8 +1,9 @@
 """One step of work: load the row, let the story say what changes, commit. Knows no DBOS, so that tests drive it with a fake clock."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import reduce
 from typing import Protocol
 
 import structlog
@@ -85,7 +86,19 @@ class Runner:
         transition = await self._advance(story, operation)
         if transition is None:
             return Directive(stop=False, sleep=STUMBLE_PAUSE.total_seconds(), why="stumbled")
-        return await self._commit(story, operation, transition)
+        return await self._commit(story, operation, await self._with_what_follows(story, operation, transition))
+
+    async def _with_what_follows(self, story: Story, operation: Operation, first: Transition) -> Sequence[Transition]:
+        """What may share a commit: from the look after one effect to the intent of the next. An error is left for the step that begins with it."""
+        found = [first]
+        while found[-1].goes_on:
+            operation = found[-1].of(operation, self._clock.now())
+            try:
+                found.append(await story.advance(operation))
+            except Exception as error:  # noqa: BLE001  whatever it is: what was found before it is committed, and the next step meets it and tells it
+                log.debug("what follows is left for a step of its own", operation=operation.id, phase=operation.phase, error=type(error).__name__)
+                break
+        return found
 
     async def _advance(self, story: Story, operation: Operation) -> Transition | None:
         self._entering(operation)
@@ -125,13 +138,18 @@ class Runner:
             return replace(_same(operation), phase="ended", says=says, events=(row,), messages=told, done=Outcome.FAILED)
         return replace(end, events=(row, *end.events))
 
-    async def _commit(self, story: Story, operation: Operation, transition: Transition) -> Directive:
+    async def _commit(self, story: Story, operation: Operation, transitions: Sequence[Transition]) -> Directive:
         """The commit has a retry loop of its own around the finished result, so that a moment without the store repeats no effect."""
+        transition = reduce(Transition.then, transitions)
         while True:
             at = self._clock.now()
             try:
                 done = await self._journal.commit(operation, transition, at)
             except ConflictError as error:
+                if len(transitions) > 1:  # the last one may not be written; what came before it is true all the same
+                    transitions = transitions[:-1]
+                    transition = reduce(Transition.then, transitions)
+                    continue
                 transition = await story.barred(operation, str(error))
                 continue
             except UnavailableError as error:
@@ -142,7 +160,7 @@ class Runner:
                 stumbled = await self._stumbled(story, operation, error)
                 if stumbled is None:
                     return Directive(stop=False, sleep=STUMBLE_PAUSE.total_seconds(), why="stumbled")
-                transition = stumbled
+                transition, transitions = stumbled, (stumbled,)
                 continue
             break
         if not any(event.kind == STUMBLED for event in transition.events):

@@ -118,7 +118,7 @@ class Acting(Chapter):
         except PermanentError as error:  # an answer that nobody understands is no proof that nothing happened
             return await self._not_done(op, with_end(data, Seen.FAILED, str(error)), step, tried, str(error))
         row = AuditEvent(kind="sent", says=f"sent: {step.says}", at=self._p.clock.now(), body={"step": step.name})
-        return Transition(phase=WATCH, data=op.data, says=step.says, events=(row,))
+        return Transition(phase=WATCH, data=op.data, says=step.says, events=(row,), goes_on=True)
 
     async def _refused(self, op: Operation, data: Attempt, step: Step, tried: Tried, says: str) -> Transition:
         """The server, or the look before sending, said no. That is no proof that an earlier try did not arrive: what the target shows decides."""
@@ -202,7 +202,8 @@ class Acting(Chapter):
         data = await self._tale.seen(op, data, step, seen)
         data = replace(with_end(data, Seen.DONE, seen.says), cursor=data.cursor + 1)
         row = AuditEvent(kind="step_done", says=f"done: {step.says} — {seen.says}", at=now, body={"step": step.name, **dict(seen.details)})
-        return Transition(phase=ACT, data=dump(data), says=seen.says, events=(row,), spans=(self.act_span(step, tried, now, Seen.DONE, seen.says),))
+        span = self.act_span(step, tried, now, Seen.DONE, seen.says)
+        return Transition(phase=ACT, data=dump(data), says=seen.says, events=(row,), spans=(span,), goes_on=True)
 
     def _skip(self, data: Attempt, step: Step, says: str, now: datetime) -> Transition:
         row = AuditEvent(kind="step_skipped", says=f"left out: {step.says} — {says}", at=now, body={"step": step.name})

@@ -256,6 +256,7 @@ class Deciding(Chapter):
             suspect_key=plan.suspect.key,
             goal_key=plan.goal.key,
             act_before=before,
+            goes_on=True,
         )
 
 

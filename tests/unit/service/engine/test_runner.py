@@ -1,12 +1,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from service.domain.errors import ConflictError, PermanentError, TemporaryError, UnavailableError
 from service.domain.model import Operation, OperationKind, Outcome
-from service.domain.ports import Message, Transition, Work
+from service.domain.ports import AuditEvent, Message, Transition, Work
 from service.engine.runner import STUMBLE_PAUSE, STUMBLES, Directive, Runner
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.journal import FakeJournal
@@ -240,3 +241,68 @@ async def test_a_segment_and_the_store_agree_on_what_a_long_wait_is() -> None:
         bench.story.answers = [Transition(phase="act", data={}, wait=timedelta(seconds=seconds))]
         stopped = (await bench.runner.step(WORK)).stop
         assert stopped == (bench.row.seq == 1), seconds
+
+
+# --- transitions that share a commit ---
+
+
+def going_on(phase: str, kind: str, **more: Any) -> Transition:
+    return Transition(phase=phase, data={"at": kind}, says=kind, events=(AuditEvent(kind=kind, says=kind, at=START),), goes_on=True, **more)
+
+
+async def test_what_lies_between_two_effects_is_committed_once_with_every_row_of_it() -> None:
+    bench = Bench()
+    bench.story.answers = [going_on("act", "sent"), going_on("act", "done", suspect_key="bad"), replace(going_on("act", "intent"), goes_on=False)]
+    assert await bench.runner.step(WORK) == Directive(stop=False, sleep=0.0)
+    assert [event.kind for event in bench.journal.log] == ["sent", "done", "intent"]
+    assert (bench.row.rev, bench.row.data, bench.row.says, bench.story.advanced) == (1, {"at": "intent"}, "intent", 3)
+    assert bench.journal.commits[0].suspect_key == "bad"
+
+
+async def test_each_that_follows_is_told_the_row_as_the_one_before_leaves_it() -> None:
+    bench = Bench()
+    seen: list[Operation] = []
+
+    class Watching(FakeStory):
+        async def advance(self, operation: Operation) -> Transition:
+            seen.append(operation)
+            bench.clock.pass_(seconds=1)
+            return await super().advance(operation)
+
+    story = Watching()
+    first = going_on("act", "verdict", suspect_key="bad", goal_key="good", act_before=START + timedelta(minutes=5), first_effect=True)
+    story.answers = [first, replace(going_on("act", "intent"), goes_on=False)]
+    await Runner(journal=bench.journal, stories={OperationKind.ROLLBACK: story}, place=bench._place, clock=bench.clock).step(WORK)  # noqa: SLF001  the bench's own
+    after = START + timedelta(seconds=1)
+    expected = replace(
+        operation(),
+        phase="act",
+        data={"at": "verdict"},
+        says="verdict",
+        suspect_key="bad",
+        goal_key="good",
+        act_before=START + timedelta(minutes=5),
+        first_effect_at=after,
+        updated_at=after,
+    )
+    assert seen == [operation(), expected]
+
+
+@pytest.mark.parametrize("error", [UnavailableError("away"), TemporaryError("not now"), PermanentError("no"), KeyError("defect")], ids=repr)
+async def test_promise_2_what_was_found_is_committed_though_what_follows_fails(error: Exception) -> None:
+    bench = Bench()
+    bench.story.answers = [going_on("act", "done"), error]
+    assert await bench.runner.step(WORK) == Directive(stop=False, sleep=0.0)
+    assert ([event.kind for event in bench.journal.log], bench.row.phase, bench.row.rev) == (["done"], "act", 1)
+
+
+async def test_promise_3_where_the_last_of_them_may_not_be_written_the_ones_before_it_are() -> None:
+    bench = Bench()
+    bench.story.answers = [going_on("act", "verdict"), replace(going_on("act", "intent", first_effect=True), goes_on=False)]
+    bench.journal.trouble = [ConflictError("another one acted")]
+    assert await bench.runner.step(WORK) == Directive(stop=False, sleep=0.0)
+    assert ([event.kind for event in bench.journal.log], bench.story.barred_because) == (["verdict"], [])
+    bench.story.answers = [replace(going_on("act", "intent", first_effect=True), goes_on=False)]
+    bench.journal.trouble = [ConflictError("another one acted")]
+    assert (await bench.runner.step(WORK)).stop
+    assert (bench.story.barred_because, bench.row.outcome) == (["another one acted"], Outcome.REFUSED)

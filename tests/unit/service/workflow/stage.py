@@ -16,10 +16,10 @@ from service.domain.difference import Rendered
 from service.domain.facts import Absent
 from service.domain.model import Hold, Image, Mode, Operation, OperationKind, Release, TargetId
 from service.domain.policy import AlertMapping, Policies, RecoveredWhen, TargetPolicy
-from service.domain.ports import AuditEvent, Work
+from service.domain.ports import AuditEvent, Transition, Work
 from service.domain.rule import Trigger
 from service.domain.rules import RULES
-from service.engine.runner import Runner
+from service.engine.runner import Runner, Story
 from service.store import tables as t
 from service.store.alerts import AlertStore
 from service.store.database import Database
@@ -55,6 +55,28 @@ POLICY = replace(made.POLICY, match="prod:*", version="1", mode=Mode.AUTO, alert
 ENDED = "ended"
 PROMISED_BY_THE_STORE = r"test_promise_(2|3|7|9|10|13)_"
 """Stories whose promise rests on what the store does (what is kept, once, held, counted, told): for `ON_BOTH` of a module with many other ones."""
+
+
+class OneByOne:
+    """A story each of whose transitions is committed by itself, so that a test can stop between any two; or, `together`, as the service plays it."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.together = False
+
+    @property
+    def phases(self) -> frozenset[str]:
+        return self.story.phases
+
+    async def advance(self, operation: Operation) -> Transition:
+        told = await self.story.advance(operation)
+        return told if self.together else replace(told, goes_on=False)
+
+    async def barred(self, operation: Operation, why: str) -> Transition:
+        return await self.story.barred(operation, why)
+
+    async def failed(self, operation: Operation, why: str) -> Transition:
+        return await self.story.failed(operation, why)
 
 
 class Stage:
@@ -124,6 +146,7 @@ class Stage:
             fence=self.fence,
         )
         self.story = RollbackStory(ports)
+        self.played = OneByOne(self.story)
         self.correlator = Correlator(
             alerts=self.alerts,
             journal=self.operations,
@@ -168,7 +191,7 @@ class Stage:
         self.watcher = Watcher(deliveries=self.deliveries, targets=self.targets, gatherer=self.gatherer, clock=self.clock)
         self.runner = Runner(
             journal=self.operations,
-            stories={OperationKind.ROLLBACK: self.story, OperationKind.FORWARD: ForwardStory(ports)},
+            stories={OperationKind.ROLLBACK: self.played, OperationKind.FORWARD: OneByOne(ForwardStory(ports))},
             place=self.correlator.place,
             clock=self.clock,
         )

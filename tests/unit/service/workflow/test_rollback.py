@@ -60,6 +60,28 @@ def a_person_acts(stage: Stage) -> None:
 # --- the happy path --------------------------------------------------------------------------------------------------------------
 
 
+async def test_promise_9_transitions_that_share_commits_leave_every_row_and_span_in_its_order(stage: Stage) -> None:
+    stage.played.together = True
+    assert (await stage.recovered()).outcome is Outcome.RECOVERED
+    steps = (STOP, PROVE, CLEAR, BACK)
+    kinds = await stage.kinds()
+    assert kinds[: 3 + 3 * len(steps)] == ["suspect", "verdict", "decision", *["intent", "sent", "step_done"] * len(steps)]
+    acts = [span.name for span in await stage.trace() if span.name.startswith(spans.ACT)]
+    assert acts == [f"{spans.ACT}{step}" for step in steps]
+
+
+async def test_promise_3_an_intent_is_committed_before_its_step_is_sent_and_nothing_is_sent_with_it(stage: Stage) -> None:
+    stage.played.together = True
+    await stage.begin()
+    for count, step in enumerate((STOP, PROVE, CLEAR, BACK)):
+        row = await stage.drive(until="act_send")
+        assert (row.phase, row.rev) == ("act_send", count + 1)  # what the step before it came to is committed with it
+        assert len(stage.delivery.sent) == count
+        assert (await stage.events())[-1].body["step"] == step
+        await stage.step()
+        assert stage.delivery.sent[-1] == step
+
+
 async def test_an_alert_takes_the_bad_release_back_and_proves_it(stage: Stage) -> None:
     row = await stage.recovered()
     assert row.outcome is Outcome.RECOVERED
