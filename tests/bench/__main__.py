@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,16 +21,23 @@ BENCHMARKS = {
     "schema": schema.measure,
 }
 
-PAGE = """# Benchmarks
+BEGIN, END = "<!-- measured: `make bench ARGS='--write docs/benchmarks.md'` writes what stands between -->", "<!-- until here -->"
 
-Made by `make bench` on {when:%Y-%m-%d}: {machine}. Everything ran on this one machine, the stand-ins and the load beside the service. Bounds are ratios
-within one run, or counts; seconds alone say little about another machine.
+MEASURED = """
+Made by `make bench` on {when:%Y-%m-%d}: {machine}, in {minutes:.0f} minutes. Everything ran on this one machine, the stand-ins and the load beside the
+service. Bounds are ratios within one run, or counts; seconds alone say little about another machine.
 
 {table}
-
-How each is measured stands at the top of its file in `tests/bench/`. *Own time* is wall-clock time less the time in which a stand-in was working on a
-request of ours, with the configured waits set to nothing (`read_back_seconds: [0]`).
 """
+
+
+def kept(page: str, measured: str) -> str:
+    """The page with what was measured in place of what stood there; everything else of it stays."""
+    before, found, rest = page.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        raise ValueError(f"the page has no place for the table: it stands between {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{measured}\n{END}{after}"
 
 
 async def run(names: Sequence[str]) -> Sequence[Figure]:
@@ -50,10 +58,15 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), help="run only this one (may be given several times)")
     parser.add_argument("--write", type=Path, help="write the page here, if all of them ran")
     chosen = parser.parse_args()
+    began = time.perf_counter()
+    if chosen.write:
+        kept(chosen.write.read_text(encoding="utf-8"), "")  # a page without a place for the table is told now, not after minutes
     figures = asyncio.run(run(chosen.only or list(BENCHMARKS)))
     sys.stdout.write(f"{machine()}\n\n{table(figures)}\n")
     if chosen.write and not chosen.only:
-        chosen.write.write_text(PAGE.format(when=SystemClock().now(), machine=machine(), table=table(figures)), encoding="utf-8")
+        minutes = (time.perf_counter() - began) / 60
+        measured = MEASURED.format(when=SystemClock().now(), machine=machine(), minutes=minutes, table=table(figures))
+        chosen.write.write_text(kept(chosen.write.read_text(encoding="utf-8"), measured), encoding="utf-8")
     return 0 if all(one.holds is not False for one in figures) else 1
 
 

@@ -23,8 +23,11 @@ class Crowd:
         self.count = count
         self.busy: list[tuple[float, float]] = []
         self.lists = 0
+        self.traced = 0
+        """Requests that carry an operation's trace: its own way, without what the watch and the captures ask beside it."""
         self.rollbacks: list[tuple[float, str]] = []
         """When a rollback was asked for, and of which application."""
+        self._shown = [json.dumps(item).encode() for item in self.items()]
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self.url = ""
@@ -48,6 +51,7 @@ class Crowd:
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
+        self.traced += "traceparent" in request.headers
         if request.method == "POST" and request.path.endswith("/rollback"):
             self.rollbacks.append((began, request.path.split("/")[-2]))
         try:
@@ -83,7 +87,9 @@ class Crowd:
 
     def _with_crowd(self, raw: bytes) -> bytes:
         document: dict[str, Any] = json.loads(raw)
-        return json.dumps({**document, "items": [*(document.get("items") or []), *self.items()]}).encode()
+        head, tail = json.dumps({**document, "items": []}).encode().split(b'"items": []', 1)
+        items = [*(json.dumps(item).encode() for item in document.get("items") or []), *self._shown]
+        return head + b'"items": [' + b", ".join(items) + b"]" + tail
 
     def items(self) -> Sequence[Mapping[str, Any]]:
         """The synthetic items, as the projected list shows them; always the same, so that nothing about them ever changes."""

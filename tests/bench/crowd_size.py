@@ -12,8 +12,11 @@ from tests.bench.ground import Ground, ground
 
 FEW, MANY = 10, 10_000
 CHECKS = 40
-IDLE = 45.0
+IDLE = 60.0
+SOON = {"every": "1s", "beat": "1s"}
+DEFAULT = {"every": "10s", "beat": "15s"}
 QUIET = {"every": "10m", "beat": "10m"}
+"""The settings of `watch:`: until the shop was seen healthy; while nothing happens; while decisions are measured, so that a list call is on their way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,21 +53,23 @@ async def measure(folder: Path) -> Sequence[Figure]:
 
 
 async def _size(folder: Path, count: int) -> Size:
-    async with ground(folder, shops=("shop",), crowd=count - 1, watch=QUIET) as made:
-        await made.world.release("shop", "v1.0.1")
-        decision, lists = await _decisions(made)
-    async with ground(folder.with_name(f"{folder.name}-idle"), shops=("shop",), crowd=count - 1, watch={"every": "10s", "beat": "15s"}) as made:
+    async with ground(folder, shops=("shop",), crowd=count - 1, watch=SOON) as made:
+        await made.again(DEFAULT)
         await asyncio.sleep(5)
         before = made.process.cpu_seconds
         await asyncio.sleep(IDLE)
         idle = (made.process.cpu_seconds - before) / IDLE
-        size = Size(decision=decision, lists=lists, idle=idle, resident=made.process.resident_mib, started=made.process.started_in)
+        resident, started = made.process.resident_mib, made.process.started_in
+        await made.again(QUIET)
+        await made.world.release("shop", "v1.0.1")
+        await asyncio.sleep(2)
+        decision, lists = await _decisions(made)
+        size = Size(decision=decision, lists=lists, idle=idle, resident=resident, started=started)
     sys.stderr.write(f"  {count}: {size}\n")
     return size
 
 
 async def _decisions(made: Ground) -> tuple[float, int]:
-    await asyncio.sleep(2)
     times, lists = [], made.crowd.lists
     for number in range(5 + CHECKS):
         began = time.perf_counter()

@@ -162,8 +162,8 @@ async def alone(folder: Path) -> AsyncIterator[tuple[Process, str]]:
 class Ground:
     """A world with shops behind a proxy that shows a crowd, and the service that watches them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, token: str) -> None:
+        self.folder, self.token = folder, token
         self.clock = SystemClock()
         self.world = World(folder=folder, clock=self.clock, webhook=f"{NOWHERE}/", fast=True)  # the benchmarks post the alerts themselves
         self.crowd = Crowd("", 0)
@@ -174,6 +174,21 @@ class Ground:
     def servers(self) -> Sequence[Any]:
         """Whoever the service asks on the way from an alert to a rollback; each has `busy`."""
         return (self.crowd, self.world.prometheus, self.world.registry, self.world.git)
+
+    async def again(self, watch: Mapping[str, str]) -> None:
+        """End the service and start it with these settings of `watch:`; it is ready, and its list is as new as the start."""
+        await self.process.stop()
+        config = self.process.config
+        document = yaml.safe_load(config.read_text(encoding="utf-8"))
+        document["watch"] |= watch
+        config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        self.process = Process(config, self.token)
+        before = self.crowd.lists
+        await self.process.start()
+        await until(lambda: self._listed_since(before), 60, "the first list after the start")
+
+    async def _listed_since(self, before: int) -> bool:
+        return self.crowd.lists > before
 
     async def ended(self, target: str) -> Mapping[str, Any]:
         """The newest operation of the target, once it has ended."""
@@ -200,7 +215,7 @@ async def ground(folder: Path, *, shops: Sequence[str], crowd: int, watch: Mappi
     """A ground with these shops live and healthy, and `crowd` further applications in the list. `watch` are the settings of that name."""
     folder.mkdir(parents=True, exist_ok=True)
     token = keys_and_token(folder)
-    made = Ground(folder)
+    made = Ground(folder, token)
     await made.world.start()
     try:
         for shop in shops:
@@ -228,13 +243,30 @@ async def ground(folder: Path, *, shops: Sequence[str], crowd: int, watch: Mappi
 
 
 async def _seed(made: Ground, store: str) -> None:
-    """Write the crowd down as known and looked at, as after some time of watching: a first look at each would take minutes and is not what is measured."""
-    database = Database(store)
+    """Write the crowd down as known, looked at and live in good health, as after some time of watching: first looks at all would take minutes."""
+    database, now = Database(store), made.clock.now()
     await migrate(database)
     listed = tuple(reading.listed_of(item, instance="sandbox", control_plane="argocd", project="default") for item in made.crowd.items())
-    await TargetStore(database).remember(Listing(targets=listed, complete=True), "sandbox", made.clock.now())
+    await TargetStore(database).remember(Listing(targets=listed, complete=True), "sandbox", now)
+    live = [
+        {
+            "target": str(one.target),
+            "key": "c" * 24,
+            "handle": "1",
+            "version": "v1.0.0",
+            "watched_from": now - timedelta(hours=1),
+            "watched_until": now,
+            "healthy_seconds": 3600.0,
+            "last_health": "Healthy",
+            "made_by_backout": False,
+            "vouched": True,
+        }
+        for one in listed
+    ]
     async with database.write() as connection:
         await connection.execute(tables.target.update().values(looked_stamp=tables.target.c.stamp))
+        if live:
+            await connection.execute(tables.release.insert(), live)
     await database.close()
 
 

@@ -1,50 +1,72 @@
 """Our own time from an alert to the rollback call: all gate rules on, durable, warm facts; configured waits and the servers' time taken off.
 
-Compared in the same run with a bare relay that makes as many fsynced commits. How many that are is counted, not assumed.
+Compared in the same run with a bare relay that makes as many fsynced commits as the way has (`way.py` counts them), and with one that also reads the
+application as often as the way asks Argo CD: the first says what everything costs, the second what judging and recording cost beside looking.
 """
 
 import asyncio
+import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 
+from tests.bench.crowd import Crowd
 from tests.bench.figures import Figure, busy_within, quantile
 from tests.bench.ground import bad_release, free_port, ground, rolled_back, until
 
-SAMPLES = 40
+SAMPLES = 20
 CROWD = 1000
+WARM = 5
 
 
 async def measure(folder: Path) -> Sequence[Figure]:
     """The figures of this file."""
-    commits = await _counted(folder / "counted")
+    way = await _counted(folder / "counted")
     own, spent = await _own_times(folder / "reaction")
-    relay = await _relay_times(folder / "relay", commits)
-    p50, p99, bare = quantile(own, 0.5), quantile(own, 0.99), quantile(relay, 0.5)
-    what = f"alert to rollback call, own time ({len(own)} alerts; {commits} fsynced commits; servers' time taken off: p50 {quantile(spent, 0.5) * 1000:.0f} ms)"
+    relay = await _relay_times(folder / "relay", way["fsynced"], 0)
+    looking = await _relay_times(folder / "looking", way["fsynced"], way["requests"])
+    p50, slowest, bare, looks = quantile(own, 0.5), max(own), quantile(relay, 0.5), quantile(looking, 0.5)
+    counts = f"{way['fsynced']} fsynced commits, {way['requests']} requests to Argo CD"
+    what = f"alert to rollback call, own time ({len(own)} alerts; {counts}; servers' time taken off: p50 {quantile(spent, 0.5) * 1000:.0f} ms)"
     return (
         Figure(
             what=f"{what}: p50",
             asked="≤ 3 × a bare relay with as many commits",
-            measured=f"{p50 * 1000:.0f} ms = {p50 / bare:.1f} × {bare * 1000:.0f} ms",
+            measured=f"{p50 * 1000:.0f} ms = {p50 / bare:.1f} × {bare * 1000:.1f} ms",
             holds=p50 <= 3 * bare,
         ),
-        Figure(what="the same: p99", asked="≤ 5 × own p50", measured=f"{p99 * 1000:.0f} ms = {p99 / p50:.1f} × p50", holds=p99 <= 5 * p50),
+        Figure(
+            what="the same beside a relay with as many commits that asks Argo CD as often",
+            asked="reported",
+            measured=f"{p50 / looks:.1f} × {looks * 1000:.0f} ms",
+        ),
+        Figure(
+            what=f"the same: slowest of {len(own)}",
+            asked="≤ 5 × own p50",
+            measured=f"{slowest * 1000:.0f} ms = {slowest / p50:.1f} × p50",
+            holds=slowest <= 5 * p50,
+        ),
+        Figure(
+            what="commits between alert and call that nothing waits for: the store's beside the way, and the engine's without fsync",
+            asked="reported",
+            measured=f"{way['beside']} and {way['engine']}",
+        ),
     )
 
 
-async def _counted(folder: Path) -> int:
+async def _counted(folder: Path) -> Mapping[str, int]:
     """In a process of its own: the engine leaves its mark on the event loop that it ran on."""
     folder.mkdir(parents=True)
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.commits", str(folder), stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.way", str(folder), stdout=asyncio.subprocess.PIPE)
     told, _ = await process.communicate()
     if process.returncode:
-        raise RuntimeError("the commits could not be counted")
-    return int(told.split()[-1])
+        raise RuntimeError("the way could not be counted")
+    found: Mapping[str, int] = json.loads(told.splitlines()[-1])
+    return found
 
 
 async def _own_times(folder: Path) -> tuple[Sequence[float], Sequence[float]]:
@@ -71,21 +93,31 @@ async def _own_times(folder: Path) -> tuple[Sequence[float], Sequence[float]]:
     return own, spent
 
 
-async def _relay_times(folder: Path, commits: int) -> Sequence[float]:
+async def _relay_times(folder: Path, commits: int, looks: int) -> Sequence[float]:
+    """Own seconds of a relay for each alert, the server's time taken off as ours is."""
     folder.mkdir(parents=True, exist_ok=True)
     asked: list[float] = []
+    busy: list[tuple[float, float]] = []
+    shown = json.dumps({**Crowd("", 1).items()[0], "operations": ["a line of its history"] * 100}).encode()
 
     async def rollback(_request: web.Request) -> web.Response:
         asked.append(time.perf_counter())
         return web.json_response({})
 
+    async def application(_request: web.Request) -> web.Response:
+        began = time.perf_counter()
+        answer = web.Response(body=shown, content_type="application/json")
+        busy.append((began, time.perf_counter()))
+        return answer
+
     app = web.Application()
     app.router.add_post("/api/v1/applications/{name}/rollback", rollback)
+    app.router.add_get("/api/v1/applications/{name}", application)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     upstream, port = f"http://127.0.0.1:{runner.addresses[0][1]}", free_port()
-    arguments = ("-m", "tests.bench.relay", str(port), upstream, str(commits), str(folder / "relay.db"))
+    arguments = ("-m", "tests.bench.relay", str(port), upstream, str(commits), str(looks), str(folder / "relay.db"))
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
     body = b'{"version": "4", "alerts": [{"labels": {"argocd_app": "shop"}}]}'
     times = []
@@ -100,15 +132,16 @@ async def _relay_times(folder: Path, commits: int) -> Sequence[float]:
                     return False
 
             await until(ready, 20, "the relay")
-            for _ in range(5 + SAMPLES):
+            for _ in range(WARM + SAMPLES):
                 asked.clear()
+                busy.clear()
                 began = time.perf_counter()
                 async with session.post(f"http://127.0.0.1:{port}/v1/alerts/alertmanager", data=body) as answer:
                     await answer.read()
-                times.append(asked[0] - began)
+                times.append(asked[0] - began - busy_within(busy, began, asked[0]))
                 await asyncio.sleep(0.05)
     finally:
         process.terminate()
         await process.wait()
         await runner.cleanup()
-    return times[5:]
+    return times[WARM:]

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+from tests.bench.__main__ import BEGIN, END, kept
 from tests.bench.figures import Figure, busy_within, quantile, table
 
 
@@ -31,3 +34,20 @@ def test_time_in_which_several_were_busy_counts_once_and_only_within(spans: list
 def test_a_bound_that_does_not_hold_is_loud_and_a_report_has_none() -> None:
     figures = [Figure(what="a", asked="b", measured="c", holds=held) for held in (True, False, None)]
     assert [line.rsplit("|", 2)[1].strip() for line in table(figures).splitlines()[2:]] == ["yes", "NO", "reported"]
+
+
+def test_what_was_measured_takes_the_place_of_what_stood_there_and_the_rest_of_the_page_stays() -> None:
+    page = f"# Benchmarks\n\nBefore.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n"
+    once = kept(page, "new")
+    assert once == f"# Benchmarks\n\nBefore.\n\n{BEGIN}\nnew\n{END}\n\nAfter.\n"
+    assert kept(once, "new") == once
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, END, f"{END} {BEGIN}"])
+def test_a_page_without_a_place_for_the_table_is_said(page: str) -> None:
+    with pytest.raises(ValueError, match="no place for the table"):
+        kept(page, "new")
+
+
+def test_our_own_page_has_a_place_for_the_table() -> None:
+    assert kept((Path(__file__).parents[3] / "docs/benchmarks.md").read_text(encoding="utf-8"), "new").count("new") >= 1
