@@ -241,10 +241,12 @@ async def test_promise_3_a_commit_that_finds_no_store_is_repeated_without_the_ef
         one.story.hold.clear()
         await one.engine.start(work())
         await until(lambda: "act" in one.story.seen)
-        database._patience = 0.1  # noqa: SLF001  so that the outage shows within the test
+        patience = database._patience  # noqa: SLF001  see below
         async with store.locked(database):
+            database._patience = 0.1  # noqa: SLF001  so that the outage shows within the test
             one.story.hold.set()
             await asyncio.sleep(0.3)
+            database._patience = patience  # noqa: SLF001  a slow machine must not look like another outage
         assert (await one.ended()).outcome is Outcome.RECOVERED
         assert one.story.seen == ["begin", "act"]
 

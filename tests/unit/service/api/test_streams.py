@@ -158,7 +158,7 @@ async def test_a_caller_who_leaves_gives_the_place_back(world: World, make_api: 
         await told(listener, 2)
         assert world.live.streams == 1
         listener.answer.close()
-    for _ in range(500):
+    for _ in range(6000):
         if not world.live.streams:
             break
         await world.really_sleep(0.01)
