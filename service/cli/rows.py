@@ -4,6 +4,7 @@ Every row is answered, also one that is no JSON, has no SQL, or names a dialect 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
@@ -22,14 +23,18 @@ DIALECTS: Final = {
 MAX_ROW_BYTES: Final = MAX_FILE_CHARACTERS * 6 + 100_000
 """No longer row holds SQL that would be read: a character takes at most six bytes of JSON, or twelve for two UTF-16 halves."""
 
+_LONGEST_HEAD: Final = 4_096
+_ID_FIRST: Final = re.compile(rb'\s*\{\s*(?:"dialect"\s*:\s*"[^"\\]*"\s*,\s*)?"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)\s*,')
+
 
 def answers(rows: BinaryIO, dialect: Dialect) -> Iterator[dict[str, Any]]:
     """One answer for each row that is not empty. `dialect` is that of rows that name none."""
     while row := rows.readline(MAX_ROW_BYTES + 1):
         if len(row) > MAX_ROW_BYTES:
+            identity = _first_id(row)
             while row and not row.endswith(b"\n"):
                 row = rows.readline(MAX_ROW_BYTES)
-            yield _unknown(None, "is longer than any row that is read", "the row is made shorter")
+            yield _unknown(identity, "is longer than any row that is read", "the row is made shorter")
         elif row.strip():
             yield answer(row, dialect)
 
@@ -57,6 +62,15 @@ def answer(row: bytes, dialect: Dialect) -> dict[str, Any]:
         return _unknown(identity, "is not UTF-8", "the row is written in UTF-8")
     reading = read_sql(sql, chosen)
     return {"id": identity, "verdict": reading.verdict.value, "reasons": reasons(reading)}
+
+
+def _first_id(row: bytes) -> Any:
+    """The id of a row too long to be read, where it stands first or right behind the dialect; None elsewhere."""
+    found = _ID_FIRST.match(row[:_LONGEST_HEAD])
+    try:
+        return json.loads(found[1]) if found else None
+    except ValueError:
+        return None
 
 
 def _decoded(row: bytes) -> tuple[str, bool]:

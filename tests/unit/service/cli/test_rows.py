@@ -58,8 +58,15 @@ def test_a_row_that_cannot_be_read_is_unknown_with_its_id(line: bytes, identity:
 
 def test_a_row_too_long_to_be_read_is_unknown_and_the_next_one_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "MAX_ROW_BYTES", 100)
-    found = asked(row(id=1, sql="-" * 500), row(id=2, dialect="mysql", sql="SELECT 1"))
-    assert [(one["id"], one["verdict"]) for one in found] == [(None, "unknown"), (2, "safe")]
+    long = "-" * 500
+    found = asked(
+        row(id=1, sql=long),
+        row(dialect="mysql", id='a"b', sql=long),
+        row(sql=long, id=3),
+        b'{"id": "\xff", "sql": "' + b"-" * 500 + b'"}',
+        row(id=2, dialect="mysql", sql="SELECT 1"),
+    )
+    assert [(one["id"], one["verdict"]) for one in found] == [(1, "unknown"), ('a"b', "unknown"), (None, "unknown"), (None, "unknown"), (2, "safe")]
 
 
 def test_a_row_without_a_dialect_takes_the_one_that_was_named() -> None:
