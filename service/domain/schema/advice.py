@@ -147,6 +147,12 @@ ADVICE: Mapping[str, Advice] = {
         "The earlier code finds a table of that name, but not its rows and perhaps not its columns.",
         "Give the new table a name of its own.",
     ),
+    "table_renamed_behind_view": Advice(
+        "renames a table and puts a view of all its columns under the old name",
+        _WARN,
+        "The earlier code reads the view as it read the table; whether all its writes pass a view is not in the migration.",
+        "Make sure that the earlier code's writes pass the view: upserts, locks, TRUNCATE and COPY may not.",
+    ),
     "table_rebuilt": Advice(
         "rebuilds a table (SQLite: create, copy, drop, rename)",
         _UNKNOWN,

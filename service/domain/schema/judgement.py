@@ -304,6 +304,11 @@ class Judge:
             return
         if key in self._gone_objects:
             self._replace_object(operation, finding)
+        elif what == "view" and not operation.guarded and (renamed := self._renamed_to(operation)) is not None:
+            says = f"{renamed.says}, and a view of all its columns stands under the old name"
+            renamed.become("table_renamed_behind_view", _WARN, says, "OLD's writes pass the view, and nothing that it does needs a table")
+            finding.become("object_created", _SAFE, f"creates view {name} in place of the table")
+            self._made(replace(operation, replace=False), finding)
         elif what in {"function", "procedure", "aggregate"}:
             verb = "creates or replaces" if operation.replace else "creates"
             finding.become("routine_changed", _WARN, f"{verb} {what} {name}, whose body is not read", "OLD gets the same results from it, or never calls it")
@@ -330,6 +335,12 @@ class Judge:
         else:
             finding.become("object_created", _SAFE, f"creates {what} {name}".rstrip())
             self._made(operation, finding)
+
+    def _renamed_to(self, operation: Operation) -> Finding | None:
+        """The rename of OLD's table that a view makes up for: it has the table's old name, and shows all of the table under its new one."""
+        gone = self._gone_tables.get(operation.name)
+        moved = [name for name, table in self._tables.items() if table.origin == operation.name and operation.reads == frozenset({name})]
+        return gone if gone is not None and gone.rule == "table_renamed" and moved else None
 
     def _made(self, operation: Operation, finding: Finding) -> None:
         if operation.name and not operation.guarded and not operation.replace:
@@ -362,6 +373,8 @@ class Judge:
         # Another overload of a routine that the range made is OLD's.
         if made is not None and (made.signature is None or operation.signature is None or _same_signature(operation.signature, made.signature)):
             del self._objects[key]
+            if what == "view" and (gone := self._gone_tables.get(name)) is not None and gone.rule == "table_renamed_behind_view":
+                gone.become("table_renamed", _BREAKS, gone.says.partition(",")[0], "a view under the old name serves all that OLD reads and writes")
             if (before := self._gone_objects.get(key)) is not None and before[1].guarded and what in {"procedure", "function"}:
                 # DROP IF EXISTS, CREATE, call, DROP: a routine of the migration's own, and the first DROP only makes way for it.
                 says = f"drops {what} {name} if there is one, to make and drop its own"

@@ -556,11 +556,16 @@ def _create_view(cursor: Cursor, *, materialized: bool, replaces: bool) -> list[
     guarded = cursor.guard()
     if (name := cursor.qualified()) is None:
         return None
-    cursor.skip_parentheses()
+    listed = cursor.skip_parentheses()
     if "AS" not in cursor.rest():
         return None
-    created = Operation(kind=Kind.CREATE_OBJECT, what="materialized view" if materialized else "view", name=name, guarded=guarded, replace=replaces)
-    return [created]
+    # SELECT * FROM one table, and nothing more: it shows all that the table has.
+    simple = not listed and cursor.take("AS", "SELECT") and cursor.take_mark("*") and cursor.take("FROM")
+    source = cursor.qualified() if simple else None
+    shows_all = source is not None and cursor.done
+    what = "materialized view" if materialized else "view"
+    reads = frozenset({source} if source is not None and shows_all else ())
+    return [Operation(kind=Kind.CREATE_OBJECT, what=what, name=name, guarded=guarded, replace=replaces, reads=reads)]
 
 
 def _signature(cursor: Cursor) -> tuple[str, ...] | None:

@@ -122,6 +122,17 @@ def test_what_the_range_makes_and_changes_itself_is_nothing_to_old(sql: str) -> 
         ("ALTER TABLE o ADD a int; ALTER TABLE o ADD CHECK ((a IS NULL AND b IS NOT NULL) OR (a IS NOT NULL AND b IS NULL))", P, [S, W]),
         ("ALTER TABLE o ADD a int; ALTER TABLE o ADD CHECK (b > 0 AND (a IS NOT NULL))", P, [S, B]),
         ("ALTER TABLE o ADD a int; ALTER TABLE o ADD CHECK (NOT (a IS NULL))", P, [S, B]),
+        # A view under the old name of a renamed table, as long as it stands and shows all of it
+        ("ALTER TABLE o RENAME TO p; CREATE VIEW o AS SELECT * FROM p", P, [W, S]),
+        ("RENAME TABLE o TO p; CREATE OR REPLACE VIEW o AS SELECT * FROM p", M, [W, S]),
+        ("ALTER TABLE o RENAME TO p; CREATE VIEW o AS SELECT * FROM p; DROP VIEW o", P, [B, S, S]),
+        ("ALTER TABLE o RENAME TO p; CREATE VIEW o AS SELECT * FROM p; ALTER TABLE p DROP COLUMN a", P, [W, S, B]),
+        ("ALTER TABLE o RENAME TO p; CREATE VIEW o AS SELECT a FROM p", P, [B, S]),
+        ("ALTER TABLE o RENAME TO p; CREATE VIEW o AS SELECT * FROM p WHERE a > 1", P, [B, S]),
+        ("ALTER TABLE o RENAME TO p; CREATE VIEW o AS SELECT * FROM q", P, [B, S]),
+        ("ALTER TABLE o RENAME TO p; CREATE VIEW x AS SELECT * FROM p", P, [B, S]),
+        ("ALTER TABLE o RENAME TO p; DO $$ BEGIN CREATE VIEW o AS SELECT * FROM p; END $$", P, [B, W, S]),
+        ("ALTER TABLE o RENAME TO p; CREATE VIEW o AS SELECT * FROM p; ALTER TABLE p RENAME TO q", P, [W, S, B]),
         # Only new columns are filled
         ("ALTER TABLE o ADD a int; UPDATE o SET a = b, c = 1", P, [S, U]),
         ("ALTER TABLE o ADD a int; ALTER TABLE o ADD c int; UPDATE o SET (a, c) = (1, 2) WHERE true", P, [S, S, W]),
