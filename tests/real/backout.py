@@ -140,7 +140,7 @@ class Backout:
             self._assert_alive()
             return (await self.api.call("GET", "/readyz")).good
 
-        await until(ready, 20, what="Backout to be ready", every=0.1)
+        await until(ready, 90, what="Backout to be ready", every=0.1)
 
     async def kill(self) -> None:
         """SIGKILL, as an out-of-memory killer would."""
@@ -179,7 +179,7 @@ class Backout:
             live = [one for one in answer.body["releases"] if one["live_until"] is None] if answer.good else []
             return any(one["version"] == version and one["images"] and one["healthy_for_s"] >= 1 for one in live)
 
-        await until(seen, 60, what=f"Backout to have seen {shop.name} {version} healthy")
+        await until(seen, 90, what=f"Backout to have seen {shop.name} {version} healthy")
 
     async def target(self, shop: Shop) -> Any:
         """What Backout knows of the shop's target, with every release that it saw."""

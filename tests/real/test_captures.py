@@ -31,7 +31,7 @@ async def test_manifests_and_events_are_kept_before_and_after_a_rollback_and_log
         found = await backout.api.must("GET", f"/v1/operations/{operation['id']}/captures?texts=true")
         return found if len(found["captures"]) == 2 else None
 
-    found = await until(captured, 20, what="both captures")
+    found = await until(captured, 60, what="both captures")
     before, after = found["captures"]
     workload = f"apps/Deployment {shop.name}/{shop.name}"
     assert operation["outcome"] == "recovered", operation["says"]

@@ -222,7 +222,7 @@ async def test_the_route_of_init_is_a_configuration_that_the_real_alertmanager_r
                 except aiohttp.ClientError:
                     return False
 
-            await until(ready, 20, what="Alertmanager to take the configuration")
+            await until(ready, 60, what="Alertmanager to take the configuration")
             loaded = yaml.safe_load((await alertmanager.must("GET", "/api/v2/status"))["config"]["original"])
             receivers = {one["name"] for one in await alertmanager.must("GET", "/api/v2/receivers")}
         assert receivers == {"people", "backout"}

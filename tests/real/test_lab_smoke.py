@@ -147,7 +147,7 @@ async def test_a_span_posted_to_jaeger_is_read_back(client: LabClient) -> None:
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "lab-smoke"}}]}
     await client.otlp.must("POST", "/v1/traces", {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]})
 
-    spans = await until(lambda: client.trace(trace_id), 10, what="the trace")
+    spans = await until(lambda: client.trace(trace_id), 60, what="the trace")
 
     assert [(found["name"], found["spanId"]) for found in spans] == [("rollback shop", span["spanId"])]
 
@@ -171,7 +171,7 @@ async def test_rules_of_a_test_are_evaluated_until_it_removes_them(client: LabCl
     async def fires() -> bool:
         return any(alert["labels"].get("case") == name and alert["state"] == "firing" for alert in await client.alerts())
 
-    await until(fires, 10, what="the test's own alert")
+    await until(fires, 60, what="the test's own alert")
     await client.set_rules(name, [])
     assert not await fires()
 
@@ -213,7 +213,7 @@ async def test_an_image_the_registry_does_not_have_is_not_pulled(client: LabClie
         statuses = (await client.pods(name))[0]["status"].get("containerStatuses")
         return json.dumps(statuses[0]["state"]) if statuses else None
 
-    assert "ImagePullBackOff" in str(await until(waits, 10, what="the kubelet's report"))
+    assert "ImagePullBackOff" in str(await until(waits, 60, what="the kubelet's report"))
 
 
 async def test_argo_rollouts_starts_when_a_test_asks_for_it_and_only_once(client: LabClient) -> None:

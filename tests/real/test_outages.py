@@ -125,7 +125,7 @@ async def told(backout: Backout, shop: Shop, event: str) -> None:
     async def arrived() -> bool:
         return [body["event"] for body in backout.told.about(shop) if body["event"] not in {"awaiting_approval", "stuck"}] == [event]
 
-    await until(arrived, 15, what=f"the message {event}")
+    await until(arrived, 60, what=f"the message {event}")
 
 
 async def watches_again(backout: Backout) -> None:

@@ -29,7 +29,7 @@ async def text_of(backout: Backout, shop: Shop, event: str) -> str:
     async def arrived() -> str:
         return next((str(body["text"]) for body in backout.told.about(shop) if body["event"] == event), "")
 
-    return str(await until(arrived, 15, what=f"the message {event}"))
+    return str(await until(arrived, 60, what=f"the message {event}"))
 
 
 async def test_a_release_that_failed_half_way_and_is_in_no_history_is_taken_back_while_its_retries_hold_the_slot(open_shop: OpenShop, serve: Serve) -> None:
@@ -116,7 +116,7 @@ async def test_what_only_the_bad_release_has_is_flagged_planned_for_a_person_and
     bad = await shop.ship("1.1", errors=0.31, config_files={**CRON, **KEY, **KEPT})
     assert (await client.sync(shop.name)).good
     await shop.until_running(bad)
-    plan = await until(lambda: planned(backout, shop, bad.config), 20, what="a plan to leave 1.1")
+    plan = await until(lambda: planned(backout, shop, bad.config), 60, what="a plan to leave 1.1")
 
     await backout.ask(shop, plan, reason="errors since 1.1")
     operation = await asked_for(backout, shop)
@@ -153,10 +153,10 @@ async def test_the_same_commit_with_other_parameters_goes_back_to_the_parameters
     await shop.edit({"op": "add", "path": "/spec/source/directory", "value": {"exclude": "feature.json"}})
     await shop.deploy_wanted()
     backout = await serve(shop, declared_sli=True)
-    await until(lambda: recorded(backout, shop, 1), 20, what="Backout to have recorded the release without the feature")
+    await until(lambda: recorded(backout, shop, 1), 60, what="Backout to have recorded the release without the feature")
     await shop.edit({"op": "remove", "path": "/spec/source/directory"})
     await shop.deploy_wanted()
-    await until(lambda: recorded(backout, shop, 2), 20, what="Backout to have recorded the release with the feature")
+    await until(lambda: recorded(backout, shop, 2), 60, what="Backout to have recorded the release with the feature")
 
     plan = await backout.plan(shop)
     await backout.ask(shop, plan, reason="the feature is broken")
@@ -187,7 +187,7 @@ async def test_a_release_whose_tag_was_moved_is_never_called_exact(client: LabCl
     moved = await client.push_image(repository, version="1.0", errors=0.001, tag="stable")
     await shop.restart()
     await until(lambda: runs(shop, moved), 30, what="the pods to run what the tag means now")
-    told = await until(lambda: told_moved(backout, shop), 20, what="Backout to have noticed")
+    told = await until(lambda: told_moved(backout, shop), 60, what="Backout to have noticed")
     await shop.release("1.2", errors=0.31)
     await backout.until_watched(shop, "1.2")
 

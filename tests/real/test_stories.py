@@ -56,7 +56,7 @@ async def auto_sync_stopped(shop: Shop) -> None:
     await until(stopped, 45, what="auto-sync to be stopped", every=0.05)
 
 
-async def told(backout: Backout, shop: Shop, event: str, seconds: float = 15) -> Mapping[str, Any]:
+async def told(backout: Backout, shop: Shop, event: str, seconds: float = 60) -> Mapping[str, Any]:
     """The message of that kind, once it arrived."""
 
     async def arrived() -> Mapping[str, Any] | None:
@@ -152,7 +152,7 @@ async def read_back_as_one_trace(client: LabClient, shop: Shop, operation: Mappi
         traces = (await client.jaeger.must("GET", f"/api/traces?service=backout&tags={wanted}&lookback=1h"))["data"]
         return {trace["traceID"] for trace in traces}
 
-    assert await until(found, 20, what="the trace in Jaeger's search") == {operation["trace_id"]}
+    assert await until(found, 60, what="the trace in Jaeger's search") == {operation["trace_id"]}
 
     async def whole() -> list[tuple[str, Mapping[str, Any]]]:
         spans = await trace_of(client, operation["trace_id"])
@@ -354,7 +354,7 @@ async def test_a_service_killed_between_stopping_auto_sync_and_rolling_back_does
     await auto_sync_stopped(shop)
     client.pause("argocd-application-controller")  # the next step asks it for an answer, so the rollback cannot have begun
     try:
-        await until(recorded, 10, what="the stop to be recorded", every=0.05)
+        await until(recorded, 60, what="the stop to be recorded", every=0.05)
         await backout.kill()
     finally:
         client.resume("argocd-application-controller")

@@ -65,7 +65,7 @@ async def test_promise_5_a_persons_running_sync_is_never_ended_though_its_hook_d
         plan = await backout.plan(shop)
         return plan if plan["suspect"]["revision"] == bad.config else None
 
-    plan = await until(noticed, 20, what="a plan to leave 1.1")
+    plan = await until(noticed, 60, what="a plan to leave 1.1")
     footprint_before = await footprint(shop)
     await backout.ask(shop, plan, reason="1.1 is broken")
     operation = await backout.until_ended(shop)
@@ -97,7 +97,7 @@ async def test_a_rollback_that_nobody_picks_up_is_told_and_is_as_if_it_had_never
     in_between.before("POST", "/rollback", controller_dies)
     try:
         await asked(backout, shop)
-        stuck = await told(backout, shop, "stuck", 60)
+        stuck = await told(backout, shop, "stuck", 90)
         waiting = await shop.application()
         await client.kube.must("PATCH", path, TAKEN_AWAY, content_type="application/json-patch+json")
         operation = await backout.until_ended(shop)

@@ -35,7 +35,7 @@ async def windows(client: LabClient) -> AsyncIterator[SetWindows]:
             told_ = await client.argocd().must("GET", f"/api/v1/applications/{shop.name}/syncwindows")
             return len(told_.get("assignedWindows") or []) == len(found)
 
-        await until(known, 15, what="the windows to be known")
+        await until(known, 60, what="the windows to be known")
 
     yield for_shop
     await put([])
@@ -127,7 +127,7 @@ async def test_a_window_that_closes_between_our_last_look_and_the_rollback_leave
 
     await asked(backout, shop)
     stuck = await told(backout, shop, "stuck")
-    await until(lambda: ending(shop), 20, what="the rollback to be told to end")
+    await until(lambda: ending(shop), 60, what="the rollback to be told to end")
     await windows(shop)
     await shop.application(refresh="normal")  # Argo CD looks at an operation again when its application changes
     operation = await backout.until_ended(shop)
