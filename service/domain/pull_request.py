@@ -14,6 +14,7 @@ from typing import Any
 from service.domain.documents import DocumentError, read_yaml
 from service.domain.errors import BackoutError
 from service.domain.keys import FileChange, SourceChange
+from service.domain.packages import changed_packages
 from service.domain.schema import Dialect, SchemaVerdict, StatementReading, advice_of, recognise
 from service.domain.schema_change import SchemaChange, schema_change
 from service.domain.verdict import Answer
@@ -27,7 +28,8 @@ _ANSWERS = {
     SchemaVerdict.UNKNOWN: Answer.UNKNOWN,
     SchemaVerdict.BREAKS: Answer.BLOCK,
 }
-SHORT = 8
+MOST_NAMED = 10
+"""Packages that one finding names."""
 
 
 class MissingHistoryError(BackoutError):
@@ -220,12 +222,20 @@ def _dependencies(carriers: Sequence[FileChange]) -> list[Found]:
             answer=Answer.UNKNOWN,
             path=one.path,
             line=0,
-            says=says.get(one.what, "Dependencies changed; one of them may bring migrations of its own."),
+            says=says.get(one.what) or _moved(one),
             why=advice.why,
             do=advice.do,
         )
         for one in carriers
     ]
+
+
+def _moved(one: FileChange) -> str:
+    names = changed_packages(one.path, one.before, one.text)
+    if not names:
+        return "Dependencies changed; one of them may bring migrations of its own."
+    rest = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"Dependencies changed: {', '.join(names[:MOST_NAMED])}{rest}; each may bring migrations of its own."
 
 
 def _unclear(found: SchemaChange) -> list[Found]:

@@ -58,6 +58,13 @@ def test_dependencies_are_unknown_by_name() -> None:
     assert (found.answer, found.found[0].path) == (Answer.UNKNOWN, "uv.lock")
 
 
+def test_packages_that_moved_are_named() -> None:
+    file = FileChange(path="requirements.txt", change="modified", before="django==5.1\nallauth==1\n", text="django==5.2\nallauth==2\n")
+    assert judged(file).found[0].says == "Dependencies changed: allauth, django; each may bring migrations of its own."
+    many = FileChange(path="requirements.txt", change="modified", before="", text="".join(f"p{number}==1\n" for number in range(12)))
+    assert " and 2 more;" in judged(many).found[0].says
+
+
 def test_the_worst_comes_first_and_decides() -> None:
     found = judged(sql("update orders set a = b;\nalter table orders drop column status;\nalter table a alter column c drop not null;"))
     assert [one.answer for one in found.found] == [Answer.BLOCK, Answer.UNKNOWN, Answer.WARN]
