@@ -58,6 +58,9 @@ from tests.chaos.world import ALERT, INSTANCE, SECRET, Knocking, Receiver, Sourc
 QUIET_FOR = 2.0 * 3600
 """World seconds after the last trouble within which everything must have come to its end."""
 
+LISTED_AGAIN = 90.0
+"""World seconds after the last trouble within which each target was looked at again, however seldom lists are read."""
+
 CLIENT_SECONDS = 60.0
 """Whoever asks something of Backout's API waits so long."""
 
@@ -236,6 +239,7 @@ class Play:
 
     async def _quiet_down(self) -> None:
         until = self._loop.time() + QUIET_FOR
+        await asyncio.sleep(LISTED_AGAIN)
         why = ["not looked yet"]
         while why and self._loop.time() < until:
             await asyncio.sleep(15.0)
