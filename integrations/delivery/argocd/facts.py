@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from integrations.delivery.argocd import owners, reading, rollouts, windows
-from integrations.delivery.argocd.client import ROLLOUT, AppRef, Client, GoneError, Reply
+from integrations.delivery.argocd.client import ROLLOUT, AppRef, Client, DeniedError, GoneError, Reply
 from integrations.delivery.argocd.owners import application_set, parent, tools
 from integrations.delivery.argocd.rendering import rendered_of
 from integrations.delivery.argocd.settings import Settings
@@ -218,31 +218,33 @@ class Reader:
         found: tuple[int, int] = await self._slowly("version", ask)
         return found
 
-    async def owner(self, app: reading.Body, sets: dict[str, reading.Body] | None = None) -> Owner:
+    async def owner(self, app: reading.Body, sets: dict[str, reading.Body] | None = None, *, midway: bool = False) -> Owner:
         """Who else writes the spec, and what each of them would do about a change of ours; the one that harms most first.
 
-        `sets` keeps the ApplicationSets that were read, for who asks about many applications at once.
+        `sets` keeps the ApplicationSets that were read, for who asks about many applications at once. One that cannot be read counts as one that undoes
+        changes; `midway` through our own change that is not concluded from one answer: TemporaryError, so that it is asked again.
         """
-        found = [await self._application_set(name, app, {} if sets is None else sets)] if (name := application_set.name_of(app)) else []
+        found = [await self._application_set(name, app, {} if sets is None else sets, midway=midway)] if (name := application_set.name_of(app)) else []
 
         async def by_label() -> bool:
             return reading.text((await self._client.settings()).body.get("trackingMethod")) == "label"
 
         parent_name = parent.name_of(app, tracking_by_label=await self._slowly("tracking", by_label))
-        if parent_name is not None and (owner := await self._parent(parent_name, app)) is not None:
+        if parent_name is not None and (owner := await self._parent(parent_name, app, midway=midway)) is not None:
             found.append(owner)
         return owners.together([*found, *tools.all_of(app)])
 
-    async def _application_set(self, name: str, app: reading.Body, known: dict[str, reading.Body]) -> Owner:
+    async def _application_set(self, name: str, app: reading.Body, known: dict[str, reading.Body], *, midway: bool) -> Owner:
         namespace = reading.text(reading.part(app, "metadata").get("namespace"))
         try:
             if f"{namespace}/{name}" not in known:
                 known[f"{namespace}/{name}"] = (await self._client.application_set(name, namespace)).body
         except BackoutError as error:
+            _ask_again(error, midway=midway)
             return application_set.judge(name, None, app, why_unread=str(error))
         return application_set.judge(name, known[f"{namespace}/{name}"], app, version=await self.version())
 
-    async def _parent(self, named: parent.ParentName, app: reading.Body) -> Owner | None:
+    async def _parent(self, named: parent.ParentName, app: reading.Body, *, midway: bool) -> Owner | None:
         metadata = reading.part(app, "metadata")
         name, namespace = reading.text(metadata.get("name")), reading.text(metadata.get("namespace"))
         ref = AppRef(name=named.name, namespace=named.namespace)
@@ -251,6 +253,7 @@ class Reader:
             ref = replace(ref, project=reading.text(reading.part(body, "spec").get("project")))
             managed = reading.entries((await self._client.managed_application(ref, name, namespace)).body.get("items"))
         except BackoutError as error:
+            _ask_again(error, midway=midway)
             return parent.judge(named, None, None, app, why_unread=str(error))
         declared = next((_json(item.get("targetState")) for item in managed if item.get("name") == name and item.get("kind") == "Application"), None)
         if not declared and not named.sure:
@@ -471,6 +474,12 @@ class Reader:
             kept = (self._clock.now(), await ask())
             self._remembered[name] = kept
         return kept[1]
+
+
+def _ask_again(error: BackoutError, *, midway: bool) -> None:
+    """TemporaryError where one answer proves nothing: no answer, and a bare 403 (contract 1.3)."""
+    if midway and isinstance(error, TemporaryError | DeniedError):
+        raise TemporaryError(f"whether an owner would undo it is not known now ({error})") from error
 
 
 def action_right(action: str) -> str:

@@ -45,7 +45,7 @@ class RollBack(ArgoStep):
         if reading.auto_sync_on(app):
             owner = await self.t.reader.owner(app)
             raise RefusedError(f"auto-sync is on again: {owner.says}" if owner.says else "auto-sync is on (again): somebody wants it so")
-        undoing = (await self.t.reader.owner(app)).undoing(Way.ROLLBACK)  # it may have come since, and where auto-sync is off no other step asked
+        undoing = (await self.t.reader.owner(app, midway=True)).undoing(Way.ROLLBACK)  # it may have come since, and where auto-sync is off no other step asked
         judging.refuse_when(undoing is not None, undoing.says if undoing is not None else "")
         judging.unedited(step, intention, app)
         judging.suspect_is_live(app, intention)

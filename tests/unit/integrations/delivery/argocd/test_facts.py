@@ -4,12 +4,14 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from integrations.delivery.argocd.facts import ACTIONS
+from integrations.delivery.argocd.client import Client, DeniedError, Reply, ServerRefusedError
+from integrations.delivery.argocd.facts import ACTIONS, Reader
 from service.domain import keys
+from service.domain.errors import BackoutError, TemporaryError
 from service.domain.facts import Absent, Fact, Key, Known
 from service.domain.model import Image, ObjectRef, TargetId
 from tests.unit.integrations.delivery.argocd.canary import BY_HAND, HALF_THEN_STOP, RIGHTS, ROLLOUT, Canary
@@ -437,6 +439,40 @@ async def test_an_application_set_that_ignores_auto_sync_lets_us_stop_it_without
     app = await stage.raw("web")
     assert app["spec"]["syncPolicy"]["automated"]["enabled"] is False
     assert not app["metadata"].get("annotations")
+
+
+class Away:
+    """A client of an Argo CD that answers everything but the ApplicationSet."""
+
+    def __init__(self, error: BackoutError) -> None:
+        self._error = error
+
+    async def application_set(self, *_: str) -> Reply:
+        raise self._error
+
+    async def settings(self) -> Reply:
+        return Reply(body={"trackingMethod": "annotation"}, what="settings", digest="", server_time=None)
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (TemporaryError("no answer"), True),
+        (DeniedError("permission denied", status=403, code=7, words="permission denied"), True),
+        (ServerRefusedError("permission denied: applicationsets, get", status=403, code=7, words="permission denied: applicationsets, get"), False),
+    ],
+)
+async def test_an_owner_that_cannot_be_read_midway_is_asked_again_where_one_answer_proves_nothing(stage: Stage, error: BackoutError, *, again: bool) -> None:
+    """Giving auto-sync back for one 403, which a Kubernetes API that is away gives too, would leave the bad release live."""
+    reader = Reader(stage.settings(stage.root / "no.token"), cast("Client", Away(error)), stage.clock)
+    owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "ApplicationSet", "name": "all", "controller": True}
+    app = {"metadata": {"name": "web", "namespace": "argocd", "ownerReferences": [owner]}, "spec": stage.spec("web")}
+    assert (await reader.owner(app)).reverts
+    if again:
+        with pytest.raises(TemporaryError, match="whether an owner would undo it is not known now"):
+            await reader.owner(app, midway=True)
+    else:
+        assert (await reader.owner(app, midway=True)).reverts
 
 
 async def test_an_application_set_that_cannot_be_read_counts_as_one_that_reverts(stage: Stage) -> None:
