@@ -55,7 +55,8 @@ class _Kept:
 class AlertStore:
     """Implements `service.domain.ports.Alerts`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, patience: float = INTAKE_PATIENCE) -> None:
+        self._patience = patience
         self._database = database
         self._together = Together(self._accept, most=TOGETHER)
 
@@ -69,7 +70,7 @@ class AlertStore:
     async def _accept(self, deliveries: Sequence[RawDelivery]) -> Sequence[str]:
         """All of them in one transaction, as if one after the other, with one statement of a kind for all."""
         identities = [f"dlv_{uuid.uuid4().hex}" for _ in deliveries]
-        async with self._database.write(patience=INTAKE_PATIENCE) as connection:
+        async with self._database.write(patience=self._patience) as connection:
             await _keep_raw(connection, identities, deliveries)
             known = await _known(connection, {(one.source, notice.fingerprint) for one in deliveries for notice in one.notices})
             changes = _Changes()

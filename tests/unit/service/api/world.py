@@ -216,7 +216,7 @@ class World:
         self.targets = TargetStore(database)
         self.operations = OperationStore(database, spans=OtlpEncoder(version="test"), hand_over=self.engine)
         self.events = EventStore(database)
-        self.alerts = AlertStore(database)
+        self.alerts = AlertStore(database, patience=60)  # a slow machine must not look like an outage
         self.captures = CaptureStore(database)
         self.holds = HoldStore(database)
         self.answers = AnswerStore(database)
