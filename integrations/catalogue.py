@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from integrations.alerts import alertmanager
 from integrations.delivery.argocd.adapter import build as build_argocd
 from integrations.delivery.argocd.settings import Settings as ArgoCDSettings
-from integrations.evidence import git, kubernetes, prometheus, registry
+from integrations.evidence import databases, git, kubernetes, prometheus, registry
 from integrations.notify import webhook
 from integrations.trace import otlp
 from service.domain.ports import AlertSource, Clock, Delivery, FactSource, Sender
@@ -45,6 +45,7 @@ DELIVERY: Mapping[str, DeliveryEntry] = {
 }
 
 EVIDENCE: Mapping[str, Entry[FactSource]] = {
+    "databases": Entry(databases.Settings, databases.build, optional="migrations are judged by their text alone, which is never a pass"),
     "git": Entry(git.Settings, git.build),
     "kubernetes": Entry(kubernetes.Settings, kubernetes.build, optional="what runs is read through the delivery system alone"),
     "prometheus": Entry(prometheus.Settings, prometheus.build),

@@ -153,6 +153,9 @@ class DeclaresSettings(_Model):
         default=None, description="Services, databases, queues that others use too; [] = none. Default: not stated."
     )
     cache: str | None = Field(default=None, pattern=r"^(none|versioned|compatible|incompatible)$", description="none, versioned, compatible or incompatible.")
+    databases: tuple[str, ...] = Field(
+        default=(), description="Databases of evidence.databases whose schema it uses, all of them. Default: none is asked, so a migration is never a pass."
+    )
 
 
 class WaiverSettings(_Model):
@@ -210,7 +213,12 @@ class TargetSettings(_Model):
             version_split=None
             if self.version_split is None
             else VersionSplit(promql=self.version_split.promql, label=self.version_split.label, above=self.version_split.above),
-            declares=Declarations(shared_services=self.declares.shared_services, cache=self.declares.cache, says=f"settings, targets: {self.match}"),
+            declares=Declarations(
+                shared_services=self.declares.shared_services,
+                cache=self.declares.cache,
+                databases=self.declares.databases,
+                says=f"settings, targets: {self.match}",
+            ),
             immutable_tags=self.immutable_tags,
             namespaces=self.namespaces,
             deploy_window=self.deploy_window,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from service.domain.catalog import Catalog
 from service.domain.difference import Content, Rendered
 from service.domain.facts import Key
 from service.domain.holding import HeldRelease
@@ -441,6 +442,16 @@ def manifest(image: str) -> Key[Manifest]:
 def image_config(image: str) -> Key[ImageConfig]:
     """The labels of `repository@digest`."""
     return Key("image labels", image)
+
+
+def catalog(database: str) -> Key[Catalog]:
+    """The schema of a database of the settings as it is now, by the database itself."""
+    return Key("database catalog", database)
+
+
+def catalog_then(target: TargetId, release: str, database: str) -> Key[Catalog]:
+    """The schema of that database as it was while the release lived alone, before anything newer was deployed."""
+    return Key("database catalog then", (target, release, database))
 
 
 def source_change(repository: str, old: str, new: str) -> Key[SourceChange]:

@@ -50,11 +50,12 @@ class Declarations:
     """What the operator states about a target. None = nothing stated, which is not the same as "nothing is shared".
 
     `shared_services` names services, databases or queues that other targets use too. `cache` is one of none, versioned (each release has its own
-    keys), compatible (releases read each other's values) or incompatible.
+    keys), compatible (releases read each other's values) or incompatible. `databases` are those of the settings whose schema the target uses; all of them.
     """
 
     shared_services: tuple[str, ...] | None = None
     cache: str | None = None
+    databases: tuple[str, ...] = ()
     says: str = "settings"
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from service.domain.catalog import Catalog
 from service.domain.difference import Content, Own
 from service.domain.facts import Fact, Key
 from service.domain.grouping import Burning
@@ -578,6 +579,23 @@ class Targets(Protocol):
     async def shared(self, target: TargetId) -> tuple[Mapping[ObjectRef, tuple[TargetId, ...]], int]:
         """Objects of the target that others hold too, and how many targets were compared."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCatalog:
+    """The schema of a database as it was while a release lived alone, when it was read, and its digest."""
+
+    catalog: Catalog
+    at: datetime
+    digest: str
+
+
+class Catalogs(Protocol):
+    """Schemas of databases as they were while a release lived alone; they cannot be had later."""
+
+    async def has(self, target: TargetId, release: str, databases: Sequence[str]) -> frozenset[str]: ...
+    async def keep(self, target: TargetId, release: str, database: str, catalog: Catalog, at: datetime) -> None: ...
+    async def of(self, target: TargetId, release: str, database: str) -> KeptCatalog | None: ...
 
 
 class Readinesses(Protocol):

@@ -433,6 +433,17 @@ readiness_turn = sa.Table(
 )
 sa.Index("ix_readiness_turn_target_id", readiness_turn.c.target, readiness_turn.c.id)
 
+release_catalog = sa.Table(
+    "release_catalog",
+    metadata,
+    sa.Column("target", sa.String(400), primary_key=True),
+    sa.Column("release_key", sa.String(64), primary_key=True),
+    sa.Column("database", sa.String(200), primary_key=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("digest", sa.String(80), nullable=False),
+)
+"""The schema of a database as it was while a release lived alone; the catalogue itself is a text in `blob`."""
+
 for _table in metadata.tables.values():  # here and once, so that no column can be forgotten
     for _column in _table.columns:
         if isinstance(_column.type, sa.String) and type(_column.type) in {sa.String, sa.Text}:

@@ -23,6 +23,7 @@ from service.engine.tasks import Tasks
 from service.settings import Settings
 from service.store.alerts import AlertStore
 from service.store.captures import CaptureStore
+from service.store.catalogs import CatalogStore
 from service.store.database import Database
 from service.store.events import EventStore
 from service.store.executors import ExecutorStore
@@ -48,6 +49,7 @@ from service.workflow.messages import Told
 from service.workflow.own_facts import OwnFacts
 from service.workflow.readiness import Readiness
 from service.workflow.rollback import Ports, RollbackStory
+from service.workflow.snapshots import Snapshots
 from service.workflow.watch import Freshness, Watcher
 
 log = structlog.get_logger()
@@ -105,14 +107,24 @@ class Service:
         self.stop_switch = StopStore(self.database, settings.stop_file)
         self.policies = settings.policies
         freshness: dict[str, Freshness] = {}
-        own = OwnFacts(targets=self.targets, holds=self.holds, journal=self.operations, policies=self.policies, freshness=freshness, clock=clock)
+        self.catalogs = CatalogStore(self.database)
+        own = OwnFacts(
+            targets=self.targets,
+            holds=self.holds,
+            journal=self.operations,
+            policies=self.policies,
+            freshness=freshness,
+            clock=clock,
+            catalogs=self.catalogs,
+        )
         clusters = [ClusterFacts(targets=self.targets, source=one) for one in self.outside.sources.values() if "workloads of a cluster" in one.kinds]
         self.gatherer = Gatherer(deliveries=self.outside.deliveries, sources=[*self.outside.sources.values(), *clusters, own], clock=clock)
         self.examiner = Examiner(
             gatherer=self.gatherer, deliveries=self.outside.deliveries, targets=self.targets, rules=RULES, policies=self.policies, clock=clock
         )
+        patient = self.gatherer.patient(AHEAD_SECONDS)
         ahead = Examiner(
-            gatherer=self.gatherer.patient(AHEAD_SECONDS),
+            gatherer=patient,
             deliveries=self.outside.deliveries,
             targets=self.targets,
             rules=RULES,
@@ -126,6 +138,7 @@ class Service:
             kept=self.standings,
             clock=clock,
             max_age=settings.readiness.max_age,
+            snapshots=Snapshots(catalogs=self.catalogs, gatherer=patient, clock=clock),
             entering=unhurried(settings.readiness.per_second, clock),
         )
         self.watcher = Watcher(

@@ -9,7 +9,7 @@ from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import Limits, Sharing
 from service.domain.model import TargetId
 from service.domain.policy import Policies
-from service.domain.ports import Clock, Holds, Journal, Targets
+from service.domain.ports import Catalogs, Clock, Holds, Journal, Targets
 from service.workflow.watch import Freshness
 
 OUTAGE_WINDOW = timedelta(minutes=10)
@@ -22,9 +22,20 @@ LIST_HOLDS_FOR = timedelta(minutes=5)
 class OwnFacts:
     """A `FactSource` over the store. "spec baseline" keys carry (target, time): the digest last seen before that time."""
 
-    kinds = frozenset({"record", "spec baseline", "limits", "sharing", "held releases", "kept content"})
+    kinds = frozenset({"record", "spec baseline", "limits", "sharing", "held releases", "kept content", "database catalog then"})
 
-    def __init__(self, *, targets: Targets, holds: Holds, journal: Journal, policies: Policies, freshness: Mapping[str, Freshness], clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        targets: Targets,
+        holds: Holds,
+        journal: Journal,
+        policies: Policies,
+        freshness: Mapping[str, Freshness],
+        clock: Clock,
+        catalogs: Catalogs | None = None,
+    ) -> None:
+        self._catalogs = catalogs
         self._freshness = freshness
         self._targets = targets
         self._holds = holds
@@ -44,6 +55,8 @@ class OwnFacts:
                     return await self._baseline(key)
                 case "limits":
                     return await self._limits(_target(key))
+                case "database catalog then":
+                    return await self._catalog_then(key)
                 case "held releases":
                     return await self._held(_target(key))
                 case "sharing":
@@ -67,6 +80,19 @@ class OwnFacts:
         if content is None:
             return Absent("Backout did not keep what that release rendered to", clears="It is kept from the next deploy on.")
         return self._known(content, f"what release {release} of {target} rendered to while it lived")
+
+    async def _catalog_then(self, key: Key[Any]) -> Fact[Any]:
+        subject: Any = key.subject
+        target, release, database = subject
+        kept = await self._catalogs.of(target, release, database) if self._catalogs is not None else None
+        if kept is None:
+            return Absent(
+                f"the schema of database {database} was not read while that release lived",
+                clears="It is read for every release that goes live from now on; for this one a person decides.",
+            )
+        what = f"catalogue of {database}, read {kept.at:%Y-%m-%dT%H:%M:%SZ} while the release lived"
+        evidence = Evidence(source="backout store", what=what, read_at=self._clock.now(), digest=kept.digest)
+        return Known(value=kept.catalog, evidence=evidence, good_for=HOLDS_FOR)
 
     async def _baseline(self, key: Key[Any]) -> Fact[Any]:
         target, before = _parts(key)

@@ -14,6 +14,7 @@ from service.domain.ports import Clock, Readinesses, Targets
 from service.domain.readiness import Age, Standing, renewed
 from service.domain.verdict import Answer, Verdict
 from service.workflow.examine import Examination, Examiner
+from service.workflow.snapshots import Snapshots
 
 BACKOUT = Actor(kind="service", name="backout")
 
@@ -53,6 +54,7 @@ class Readiness:
         kept: Readinesses,
         clock: Clock,
         max_age: timedelta,
+        snapshots: Snapshots | None = None,
         entering: Callable[[], None] = lambda: None,
     ) -> None:
         self._examiner = examiner
@@ -60,6 +62,7 @@ class Readiness:
         self._kept = kept
         self._clock = clock
         self._max_age = max_age
+        self._snapshots = snapshots
         self._entering = entering
         self._places: dict[TargetId, _Place] = {}
         self._learnt: datetime | None = None
@@ -128,6 +131,8 @@ class Readiness:
         found = await self._examiner.examine(
             target, trigger=None, automatic=False, mode=Mode.OBSERVE, requested_by=BACKOUT, plan_id="", deadline=policy.approve_within
         )
+        if self._snapshots is not None and found.state is not None:
+            await self._snapshots.take(found.state, policy.declares.databases)
         before = (await self._kept.of([target])).get(target)
         standing, turn = renewed(before, standing_of(found, self._max_age))
         if await self._kept.keep(standing, turn):

@@ -24,6 +24,7 @@ TARGET = TargetId("prod", "checkout")
 
 ENTRIES: Mapping[str, tuple[Any, type, Mapping[str, Any]]] = {
     "delivery.argocd": (catalogue.DELIVERY["argocd"], ports.Delivery, {"name": "prod", "url": NOBODY, "token_file": "token"}),
+    "evidence.databases": (catalogue.EVIDENCE["databases"], ports.FactSource, {"databases": [{"name": "orders", "url": "postgresql://role@127.0.0.1:1/db"}]}),
     "evidence.git": (catalogue.EVIDENCE["git"], ports.FactSource, {}),
     "evidence.kubernetes": (catalogue.EVIDENCE["kubernetes"], ports.FactSource, {"clusters": [{"name": "home", "in_cluster": True}]}),
     "evidence.prometheus": (catalogue.EVIDENCE["prometheus"], ports.FactSource, {"url": NOBODY}),

@@ -24,7 +24,8 @@ def test_the_stop_file_is_the_one_that_the_settings_name(alone: Callable[..., Pa
 
 def test_help_knows_the_settings_of_every_integration() -> None:
     assert "token_file" in wiring.settings_help("delivery.argocd")
-    assert wiring.settings_help("evidence").splitlines() == ["evidence.git", "evidence.kubernetes", "evidence.prometheus", "evidence.registry"]
+    kinds = ("databases", "git", "kubernetes", "prometheus", "registry")
+    assert wiring.settings_help("evidence").splitlines() == [f"evidence.{kind}" for kind in kinds]
     with pytest.raises(SettingsError, match="there are no settings weather"):
         wiring.settings_help("weather")
 

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from service.domain import keys
-from service.domain.facts import Key
+from service.domain.catalog import Catalog, CatalogColumn, CatalogTable
+from service.domain.facts import Key, Known
 from service.domain.keys import FileChange
 from service.domain.model import Image, Way
 from service.domain.rules.schema_is_compatible import RULE
@@ -261,10 +262,101 @@ def test_promise_1_a_record_that_the_manifests_contradict_is_unknown_and_not_the
     assert "other pods were recorded as its own" in finding.says
 
 
+# --- the databases ---
+
+ORDERS = CatalogTable(columns={"id": CatalogColumn(type="bigint", required=True, given=True), "legacy_status": CatalogColumn(type="text")})
+THEN = Catalog(tables={"public.orders": ORDERS})
+GONE = Catalog(tables={"public.orders": replace(ORDERS, columns={"id": ORDERS.columns["id"]})})
+TIGHTER = Catalog(tables={"public.orders": replace(ORDERS, rules=frozenset({"CHECK ((id > 0))"}))})
+HARMLESS, BREAKING = "ALTER TABLE orders ADD COLUMN note text;", "ALTER TABLE orders DROP COLUMN legacy_status;"
+NOW, BEFORE = keys.catalog("orders"), keys.catalog_then(made.TARGET, made.GOAL.key, "orders")
+
+
+def asked(of: World, now: Catalog | None = THEN, then: Catalog | None = THEN) -> World:
+    """The same world with a database that is declared, its dialect too; None is what nobody could read."""
+    of.policy = replace(of.policy, declares=replace(of.policy.declares, databases=("orders",)))
+    change = of.answers[made.DIFFERENCE]
+    assert isinstance(change, Known)
+    of.tell(made.DIFFERENCE, replace(change.value, dialect="postgres"))
+    for key, catalog in ((NOW, now), (BEFORE, then)):
+        of.hide(key) if catalog is None else of.tell(key, catalog)
+    return of
+
+
+def test_text_and_database_that_agree_pass_with_the_evidence_of_both() -> None:
+    finding = ask(asked(migrated(HARMLESS)))
+    assert finding.answer is Answer.PASS
+    assert finding.says == (
+        "Release 42 came with 1 migration file; by their text release 41 can run on that schema, and orders still has everything that release 41 had."
+    )
+    assert {str(NOW), str(BEFORE), str(made.DIFFERENCE)} <= {one.what for one in finding.evidence}
+
+
+def test_what_the_database_shows_to_be_gone_is_a_no_whatever_the_text_says() -> None:
+    for of in (migrated(HARMLESS), migrated(BREAKING), world(), migrated("SELECT do_it();")):
+        finding = ask(asked(of, GONE))
+        assert (finding.answer, finding.instead) == (Answer.BLOCK, Way.HOTFIX)
+        assert "In database orders column public.orders.legacy_status is gone: release 41 was made for it." in finding.says
+        assert "Bring column public.orders.legacy_status back." in finding.clears
+
+
+def test_promise_1_text_and_database_that_disagree_are_unknown() -> None:
+    finding = ask(asked(migrated(BREAKING)))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says == (
+        "Text and database disagree: by the migrations release 42 dropped column orders.legacy_status, which release 41 may still read. "
+        "But orders still has everything that release 41 had."
+    )
+    assert "Find out whether that migration ran there" in finding.clears
+
+
+def test_promise_1_a_database_that_agrees_makes_no_sense_of_a_text_that_nobody_understood() -> None:
+    assert ask(asked(migrated("DO $$ BEGIN EXECUTE 'x'; END $$;"))).answer is Answer.UNKNOWN
+    assert ask(asked(migrated("UPDATE orders SET note = 'x';"))).answer in {Answer.WARN, Answer.UNKNOWN}
+
+
+def test_what_may_refuse_the_old_release_is_a_warning() -> None:
+    finding = ask(asked(migrated(HARMLESS), TIGHTER))
+    assert finding.answer is Answer.WARN
+    assert "In database orders table public.orders has a new rule: CHECK ((id > 0)); release 41 may not expect that." in finding.says
+
+
+@pytest.mark.parametrize(("now", "then"), [(None, THEN), (THEN, None), (None, None)], ids=["not now", "not then", "neither"])
+def test_promise_1_a_declared_database_that_could_not_be_seen_is_unknown_where_there_are_migrations(now: Catalog | None, then: Catalog | None) -> None:
+    finding = ask(asked(migrated(HARMLESS), now, then))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.clears
+
+
+def test_where_the_text_proves_that_there_is_no_migration_an_unseen_database_is_no_doubt() -> None:
+    assert ask(asked(world(), None, None)).answer is Answer.PASS
+
+
+def test_a_migration_that_runs_right_now_is_a_no() -> None:
+    finding = ask(asked(world(), Catalog(tables={}, busy="public.orders")))
+    assert finding.answer is Answer.BLOCK
+    assert finding.says.endswith("The schema of database orders is being changed right now: public.orders is locked.")
+
+
+def test_forward_todays_schema_says_nothing_of_what_the_new_release_will_leave() -> None:
+    ahead = made.forward_world(policy=replace(made.POLICY, declares=replace(made.POLICY.declares, databases=("orders",))))
+    assert ask(ahead).answer is Answer.PASS
+
+
+def test_every_database_has_to_agree() -> None:
+    of = asked(migrated(HARMLESS))
+    of.policy = replace(of.policy, declares=replace(of.policy.declares, databases=("orders", "events")))
+    of.tell(keys.catalog("events"), GONE).tell(keys.catalog_then(made.TARGET, made.GOAL.key, "events"), THEN)
+    assert "In database events column public.orders.legacy_status is gone" in ask(of).says
+
+
 EXAMPLES: made.Examples = {
     "no migration lies between them": world(),
     "a column was dropped": migrated("ALTER TABLE orders DROP COLUMN legacy_status;"),
-    "a column was added": migrated("ALTER TABLE orders ADD COLUMN note text;"),
+    "a column was added, and no database is declared": migrated(HARMLESS),
+    "a column was added, and the declared database agrees": asked(migrated(HARMLESS)),
+    "the declared database lacks something": asked(world(), GONE),
+    "text and database disagree": asked(migrated(BREAKING)),
     "a statement that cannot be read": migrated("DO $$ BEGIN EXECUTE 'x'; END $$;"),
     "the image does not name its commit": world().tell(made.LABELS_NEW, labelled("", "")),
     "the repository cannot be read": world().hide(made.DIFFERENCE),

@@ -1,0 +1,159 @@
+"""What a database says of its own schema, and what an older release would miss in it.
+
+A catalogue that was taken while a release lived is what that release was made for. Compared with today's it shows what is gone, whoever took it away and
+however it was written in a migration. Meaning is not in a catalogue: that a value means something else now, nobody sees here.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogColumn:
+    """A column: its type as the database writes it, whether a value is required, and whether the database gives one by itself.
+
+    `generated`: the database computes it, and refuses a value of ours.
+    """
+
+    type: str
+    required: bool = False
+    given: bool = False
+    generated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogTable:
+    """A table or view, with definitions as the database writes them, without their names.
+
+    `unique` are keys and unique indexes, `rules` checks, foreign keys and exclusions; `guarded` is row-level security.
+    """
+
+    columns: Mapping[str, CatalogColumn]
+    view: bool = False
+    unique: frozenset[str] = frozenset()
+    rules: frozenset[str] = frozenset()
+    triggers: frozenset[str] = frozenset()
+    guarded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The schemas that were asked for. Names are `schema.name`.
+
+    `busy` names what is locked for a change of the schema right now, "" when nothing is; then nothing else is told.
+    """
+
+    tables: Mapping[str, CatalogTable]
+    enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    functions: frozenset[str] = frozenset()
+    busy: str = ""
+
+
+class Harm(IntEnum):
+    """How a difference hurts the older release: it may, or it does."""
+
+    MAY = 1
+    DOES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """One thing that the older release had and does not have any more, or that stands in its way: a sentence's end, and what would mend it."""
+
+    harm: Harm
+    what: str
+    mend: str
+
+
+def missed(before: Catalog, now: Catalog) -> tuple[Missed, ...]:
+    """What a release that was made for `before` misses in `now`, worst first, then by name. Tables, columns and labels that are new are no harm to it."""
+    found: list[Missed] = []
+    for name, old in sorted(before.tables.items()):
+        table = now.tables.get(name)
+        if table is None:
+            kind = "view" if old.view else "table"
+            found.append(Missed(harm=Harm.DOES, what=f"{kind} {name} is gone", mend=f"bring {kind} {name} back, or a view of that name"))
+            continue
+        found += _columns(name, old, table)
+        found += _around(name, old, table)
+    for name, labels in sorted(before.enums.items()):
+        found += _labels(name, labels, now)
+    found += [
+        Missed(harm=Harm.DOES, what=f"function {name} is gone or takes other arguments", mend=f"bring function {name} back")
+        for name in sorted(before.functions - now.functions)
+    ]
+    return tuple(sorted(found, key=lambda one: -one.harm))
+
+
+def _columns(table: str, old: CatalogTable, new: CatalogTable) -> Iterator[Missed]:
+    for name, column in sorted(old.columns.items()):
+        where, today = f"{table}.{name}", new.columns.get(name)
+        if today is None:
+            yield Missed(harm=Harm.DOES, what=f"column {where} is gone", mend=f"bring column {where} back")
+            continue
+        if today.type != column.type:
+            wider = _wider(column.type, today.type)
+            says = f"column {where} was {column.type} and is {today.type}"
+            yield Missed(harm=Harm.MAY if wider else Harm.DOES, what=says, mend=f"a person who knows the old code says that it can live with {today.type}")
+        if today.generated and not column.generated:
+            yield Missed(harm=Harm.DOES, what=f"column {where} is computed by the database now, which refuses values for it", mend=f"make {where} plain again")
+        elif today.required and not today.given and (not column.required or column.given):
+            lost = "has no default any more" if column.required or column.given else "must have a value now"
+            yield Missed(harm=Harm.DOES, what=f"column {where} {lost}", mend=f"give {where} a default")
+        elif today.required and not column.required:
+            yield Missed(harm=Harm.MAY, what=f"column {where} refuses NULL now", mend=f"let {where} be NULL again")
+        elif column.given and not today.given and not today.generated:
+            yield Missed(harm=Harm.MAY, what=f"column {where} has no default any more", mend=f"give {where} its default back")
+    for name, column in sorted(new.columns.items()):
+        if name not in old.columns and column.required and not column.given and not column.generated and not old.view:
+            what = f"column {table}.{name} is new and must have a value, which the old code does not give"
+            yield Missed(harm=Harm.DOES, what=what, mend=f"give {table}.{name} a default")
+
+
+def _around(table: str, old: CatalogTable, new: CatalogTable) -> Iterator[Missed]:
+    for definition in sorted(old.unique - new.unique):
+        yield Missed(harm=Harm.MAY, what=f"table {table} is no longer {definition}, on which an upsert may rest", mend=f"make it {definition} again")
+    for definition in sorted(new.unique - old.unique):
+        yield Missed(harm=Harm.MAY, what=f"table {table} is {definition} now, which may refuse a row", mend="a person says that the old code keeps to it")
+    for definition in sorted(new.rules - old.rules):
+        yield Missed(harm=Harm.MAY, what=f"table {table} has a new rule: {definition}", mend="a person says that the old code keeps to it")
+    for definition in sorted(old.triggers ^ new.triggers):
+        word = "has a new trigger" if definition in new.triggers else "lost a trigger"
+        yield Missed(harm=Harm.MAY, what=f"table {table} {word}: {definition}", mend="a person says what the old code relied on")
+    if new.guarded and not old.guarded:
+        yield Missed(harm=Harm.DOES, what=f"table {table} has row-level security now", mend=f"a policy on {table} for the old code's role")
+
+
+def _labels(name: str, labels: Iterable[str], now: Catalog) -> Iterator[Missed]:
+    today = now.enums.get(name)
+    if today is None:
+        yield Missed(harm=Harm.DOES, what=f"type {name} is gone", mend=f"bring type {name} back")
+        return
+    gone = [label for label in labels if label not in today]
+    if gone:
+        yield Missed(harm=Harm.DOES, what=f"type {name} has no label {', '.join(gone)} any more", mend="bring the label back")
+    new = [label for label in today if label not in set(labels)]
+    if new:
+        what = f"type {name} has the new label {', '.join(new)}, which the old code may not know when it reads one"
+        yield Missed(harm=Harm.MAY, what=what, mend="a person says that the old code can read rows with that label")
+
+
+_SIZED = re.compile(r"character varying\((\d+)\)")
+_WIDER = {
+    ("smallint", "integer"),
+    ("smallint", "bigint"),
+    ("integer", "bigint"),
+    ("real", "double precision"),
+}
+
+
+def _wider(old: str, new: str) -> bool:
+    """Whether every old value fits the new type and reads alike; a new value may still be too large for the old code."""
+    if (old, new) in _WIDER:
+        return True
+    sized, wider = _SIZED.fullmatch(old), _SIZED.fullmatch(new)
+    if sized and wider:
+        return int(wider[1]) >= int(sized[1])
+    return bool(sized or old == "character varying") and new in {"text", "character varying"}
