@@ -54,7 +54,7 @@ async def test_every_loop_runs_from_start_to_stop_and_without_anybody_to_tell_th
 
 
 async def test_on_postgresql_it_beats_among_others_and_is_retired_when_it_stopped(alone: Callable[..., Path], postgres_url: str) -> None:
-    settings = load(alone(store=postgres_url, takeover_after="3s"), kinds())
+    settings = load(alone(store=postgres_url, takeover_after="15s"), kinds())
     async with running(settings, SystemClock()) as service:
         assert service.alive() == dict.fromkeys([*LOOPS, "beat", "sweep"], True)
         assert service.lease.name != "local"
