@@ -175,6 +175,7 @@ async def test_promise_13_a_stumble_of_the_running_service_is_told_to_everybody_
         ((_, body, _),) = await service.outbox.due(channel, SystemClock().now(), 10)
         assert json.loads(body)["event"] == "stumbled"
     assert service.told.channels
+    await service.tasks.stop()  # a capture began with the operation; it would open the store again
     await service.outside.close()
     await store.closed(service.database)
 
