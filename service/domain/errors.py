@@ -25,7 +25,7 @@ class TooLateError(RefusedError):
 
 
 class StoppedError(RefusedError):
-    """The stop switch is on, or cannot be read, which is the same; nothing was sent."""
+    """The stop switch is on; nothing was sent."""
 
 
 class SettingsError(BackoutError):

@@ -665,7 +665,7 @@ class Captures(Protocol):
 
 
 class StopSwitch(Protocol):
-    """Whether everything is stopped: the reason, or "". An unreadable switch is a reason."""
+    """Whether everything is stopped: the reason, or "". UnavailableError while nobody can say: then nothing is done, and it is asked again."""
 
     async def reason(self) -> str: ...
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from service.domain.errors import ConflictError, UnavailableError
+from service.domain.errors import ConflictError
 from service.domain.model import Json
 from service.domain.ports import AuditEvent
 from service.store import tables as t
@@ -84,21 +84,21 @@ class AnswerStore:
 
 
 class StopStore:
-    """The stop switch: a row and a file beside the store; either one stops everything, and so does either being unreadable."""
+    """The stop switch: a row and a file beside the store; either one stops everything, and so does a file that cannot be read.
+
+    While the row cannot be read the store is away: nobody acts then, and it is no order of a person's. What was under way goes on when the store is back.
+    """
 
     def __init__(self, database: Database, file: Path | None) -> None:
         self._database = database
         self._file = file
 
     async def reason(self) -> str:
-        """Why everything is stopped, or ""."""
+        """Why everything is stopped, or "". UnavailableError while the store is away and no file says it."""
         if self._file is not None and (told := _stop_file_says(self._file)):
             return told
-        try:
-            async with self._database.read() as connection:
-                row = (await connection.execute(sa.select(t.stop).order_by(t.stop.c.id.desc()).limit(1))).first()
-        except UnavailableError as error:
-            return f"the stop switch cannot be read ({error}), so nothing is done"
+        async with self._database.read() as connection:
+            row = (await connection.execute(sa.select(t.stop).order_by(t.stop.c.id.desc()).limit(1))).first()
         return "" if row is None else f"stopped by {row.by}: {row.reason}"
 
     async def stop(self, *, by: str, reason: str, at: datetime) -> None:
