@@ -150,7 +150,7 @@ async def test_the_settings_load_and_name_every_part_and_no_secret(world: World)
     settings = load(file, kinds())
     assert [one.settings.url for one in settings.delivery] == [world.argocd.url]
     assert settings.evidence["prometheus"].url == world.prometheus.url
-    assert settings.evidence.keys() == kinds().evidence.keys() - {"kubernetes"}  # the sandbox has no API of a cluster
+    assert settings.evidence.keys() == kinds().evidence.keys() - {"kubernetes", "databases"}  # the sandbox has no API of a cluster, and no database
     assert settings.audit.otlp == world.collector.url
     modes = {app: settings.policies.of(TargetId("sandbox", app)).mode for app in ("checkout", "orders")}
     assert modes == {"checkout": Mode.AUTO, "orders": Mode.APPROVE}
