@@ -101,12 +101,17 @@ class Tools:
             if error is not None:
                 raise error
 
-    async def nobody_else(self, looked: Looked, intention: Intention) -> None:
-        """Promise 5: an act of a person since the trouble began means hands off. Stamps have no fractions, so the same second counts."""
+    async def nobody_else(self, looked: Looked, intention: Intention, *, edits: bool = True) -> None:
+        """Promise 5: an act of a person since the trouble began means hands off. Stamps have no fractions, so the same second counts.
+
+        Without `edits` a change of the spec does not: the caller goes to what the spec says, and holds it to the digest that the plan saw.
+        """
         if intention.not_before is None:
             return
         for act in await self.reader.acts(looked):
             own_deploy = act.what in {"operation", "history"} and abs(act.at - intention.suspect.started_at) <= ONE_SECOND
+            if not edits and act.what == "spec_edit":
+                continue
             if act.by.kind == "user" and act.at + ONE_SECOND > intention.not_before and not own_deploy:
                 raise RefusedError(f"{act.by.name} is acting on it: {act.says}, at {act.at.isoformat()}")
 

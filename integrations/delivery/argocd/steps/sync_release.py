@@ -45,7 +45,7 @@ class SyncRelease(RollBack):
         judging.refuse_when(release_key(desired) != intention.goal.key, f"what is desired is no longer release {intention.goal.title}")
         judging.refuse_when(reading.part(app, "operation") != {}, judging.slot_says(app, looked.me))
         judging.not_marked_by_another(app, intention)
-        await self.t.nobody_else(looked, intention)
+        await self.t.nobody_else(looked, intention, edits=False)  # a release of parameters is wanted by an edit; a later one shows in the digest above
         await self.t.window_is_open(looked)
         return {"info": intention.operation_id, "revisions": [source.revision for source in desired], "multi": bool(reading.part(app, "spec").get("sources"))}
 

@@ -116,6 +116,19 @@ async def test_promise_5_it_is_not_tried_when_the_world_is_another_one(auto: Sta
     assert says in await refusal(auto, change)
 
 
+async def test_an_edit_that_the_plan_saw_is_what_is_wanted_and_one_after_it_means_hands_off(auto: Stage) -> None:
+    """Parameters are changed in the spec: whoever pushes such a fix edits it, maybe in the very second in which we look."""
+    await held(auto)
+    await auto.person("PATCH", "/applications/web", {"patch": '{"spec":{"revisionHistoryLimit":7}}', "patchType": "merge"})
+    state = await auto.argo.look(auto.target("web"))
+    step = next(one for one in forward_offer(auto, state).steps if one.name == "sync_release")
+    at_once = replace(forward_intention(auto, state), at=auto.clock.now(), not_before=auto.clock.now())
+    await auto.argo.intend(step, at_once)
+    await auto.person("PATCH", "/applications/web", {"patch": '{"spec":{"revisionHistoryLimit":8}}', "patchType": "merge"})
+    with pytest.raises(RefusedError, match="somebody edited the spec"):
+        await auto.argo.intend(step, at_once)
+
+
 async def test_somebody_elses_operation_in_the_slot_means_hands_off(auto: Stage) -> None:
     state = await held(auto)
     step = next(one for one in forward_offer(auto, state).steps if one.name == "sync_release")
