@@ -42,3 +42,7 @@ class NotFoundError(BackoutError):
 
 class UnavailableError(BackoutError):
     """Our own store cannot be reached, is full, or is too slow; nothing was accepted."""
+
+
+class StaleLookError(UnavailableError):
+    """What was looked at before a request is old by now: the process stood still, or waited. Nothing was sent; the step is done anew, look and all."""

@@ -90,7 +90,7 @@ class Decision:
 
 @dataclass(slots=True)
 class Story:
-    """All that is known after a play; `checks` compares its sides."""
+    """All that is known after a play; `checks` compares its sides. `frozen_for` is how long processes stood still, in seconds, all together."""
 
     schedule: Schedule
     world: World
@@ -102,6 +102,7 @@ class Story:
     defects: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     clock_steps: int = 0
+    frozen_for: float = 0.0
     rows: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     chains: dict[str, list[tuple[Any, str]]] = field(default_factory=dict)
     lasted: float = 0.0
@@ -530,6 +531,7 @@ class Play:
             seconds = seconds or self.fate.chance.choice((2.0, 8.0, 25.0, 60.0))
             process.frozen.clear()
             self.world.diary.note(f"{process.name} is frozen for {seconds:g} s")
+            self.story.frozen_for += seconds
             self._go(self._thaw(replica, process, seconds))
 
     async def _thaw(self, replica: Replica, process: Process, seconds: float) -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from service.domain import spans
-from service.domain.errors import PermanentError, StoppedError, TooLateError
+from service.domain.errors import PermanentError, StaleLookError, StoppedError, TooLateError
 from service.domain.model import Operation, OperationKind, Outcome
 from service.domain.planning.plan import Plan, Step
 from service.domain.ports import (
@@ -38,6 +37,10 @@ VERIFY, BACK, BACK_SEND, BACK_WATCH = "verify", "take_back", "take_back_send", "
 
 CLOCKS_DIFFER = timedelta(minutes=1)
 """The clocks of two processes that share an operation may be so far apart."""
+
+
+LOOK_HOLDS = timedelta(seconds=3)
+"""The last look before a request takes milliseconds. Longer than this, and the process was frozen in it, waited for its lease, or the store is slow."""
 
 
 def is_late(op: Operation, now: datetime) -> bool:
@@ -75,7 +78,14 @@ class Chapter:
             if op.act_before is not None and is_late(op, self._p.clock.now()):
                 raise TooLateError(f"act_before was {op.act_before:%H:%M:%S} UTC")
 
-        return partial(fenced, self._p.fence, look)
+        async def looked() -> None:
+            began = self._p.clock.now()
+            await fenced(self._p.fence, look)
+            took = self._p.clock.now() - began
+            if not timedelta(0) <= took <= LOOK_HOLDS:  # as old is by now what the adapter saw of the target
+                raise StaleLookError(f"the last look before the request took {took.total_seconds():.0f} s, and the target may be another one by now")
+
+        return looked
 
     def act_span(self, step: Step, tried: Tried, now: datetime, seen: Seen, says: str, *, failed: bool = False) -> SpanDraft:
         """The span of one attempt at a step, when its end was seen."""

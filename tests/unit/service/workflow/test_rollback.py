@@ -12,7 +12,7 @@ import pytest
 
 from service.domain import keys, spans
 from service.domain.chain import verify
-from service.domain.errors import ConflictError, PermanentError, RefusedError, TemporaryError, UnavailableError
+from service.domain.errors import ConflictError, PermanentError, RefusedError, StaleLookError, TemporaryError, UnavailableError
 from service.domain.facts import Absent
 from service.domain.keys import Act, Owner
 from service.domain.model import Actor, Json, Mode, ObjectRef, Operation, Outcome, TargetId, Way
@@ -1768,6 +1768,27 @@ async def test_promise_3_a_process_that_was_frozen_in_its_last_look_waits_at_the
     monkeypatch.setattr(stage.switch, "reason", reason)
     stage.may_act.set()
     await going
+    assert len(stage.delivery.sent) == 1
+
+
+@pytest.mark.parametrize("seconds", [25, -25], ids=["frozen", "the clock was set back"])
+async def test_promise_5_what_was_seen_before_a_look_that_took_long_is_seen_anew_before_anything_is_sent(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    await stage.begin()
+    await stage.drive(until="act_send")
+    reason = stage.switch.reason
+
+    async def frozen() -> str:
+        stage.clock.pass_(seconds=seconds)
+        return await reason()
+
+    monkeypatch.setattr(stage.switch, "reason", frozen)
+    with pytest.raises(StaleLookError, match="the target may be another one by now"):
+        await stage.step()
+    assert stage.delivery.sent == []
+    monkeypatch.setattr(stage.switch, "reason", reason)
+    await stage.step()
     assert len(stage.delivery.sent) == 1
 
 
