@@ -84,7 +84,7 @@ def find_suspect(deployed: Deployed, memory: Memory, *, began: datetime | None, 
         if why_not:
             late = in_window if live.started_at > began else ()
             return Suspicion(suspect=None, goal=None, suspects=late, says=why_not)
-    return _with_goal(deployed, memory, live, in_window)
+    return _with_goal(deployed, memory, live, in_window, blamed="is under suspicion" if began is not None else "is what runs")
 
 
 def _not_blamed(deployed: Deployed, live: Release, in_window: Sequence[Release], began: datetime, window: timedelta) -> str:
@@ -100,7 +100,7 @@ def _not_blamed(deployed: Deployed, live: Release, in_window: Sequence[Release],
     return ""
 
 
-def _with_goal(deployed: Deployed, memory: Memory, live: Release, in_window: Sequence[Release]) -> Suspicion:
+def _with_goal(deployed: Deployed, memory: Memory, live: Release, in_window: Sequence[Release], *, blamed: str) -> Suspicion:
     every, barred = deployed.newest_first, set(memory.held)
     earlier = [(release, newer) for newer, release in itertools.pairwise(every) if release.key != live.key and release.key not in barred]
     bad = {id(release): why for release, newer in earlier if (why := _never_good(release, newer, memory, in_window))}
@@ -111,7 +111,7 @@ def _with_goal(deployed: Deployed, memory: Memory, live: Release, in_window: Seq
         or next(iter(candidates), None)
         or _remembered(every, memory, live)
     )
-    blamed = f"release {live.title} is under suspicion"
+    blamed = f"release {live.title} {blamed}"
     if live is deployed.attempted:
         blamed += f", though it is in no history: {deployed.attempted_says}, and part of it is live"
     if goal is None:

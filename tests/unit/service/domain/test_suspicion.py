@@ -95,6 +95,7 @@ def test_a_person_who_asks_without_an_incident_leaves_what_is_live() -> None:
     found = suspicion((replace(made.SUSPECT, started_at=made.NOW - timedelta(days=90)), made.GOAL), began=None)
     assert found.suspect is not None
     assert found.goal == made.GOAL
+    assert found.says == "release 42 (v2.5.0 · c0ffee0) is what runs; back to release 41 (v2.4.6 · beef000)"
 
 
 def test_an_empty_history_blames_nobody() -> None:
