@@ -145,7 +145,7 @@ def _knows_no_fence() -> Sequence[Patch]:
         del self
         return False
 
-    return [(Lease, "fence", open_to_all)]
+    return [(Lease, "fence", open_to_all), *_acts_on_an_old_look()]  # which would keep it from acting, too
 
 
 def _asks_the_fence_first() -> Sequence[Patch]:
@@ -153,7 +153,11 @@ def _asks_the_fence_first() -> Sequence[Patch]:
         await fence()
         await look()
 
-    return [(chapter, "fenced", early)]
+    return [(chapter, "fenced", early), *_acts_on_an_old_look()]
+
+
+def _acts_on_an_old_look() -> Sequence[Patch]:
+    return [(chapter, "LOOK_HOLDS", timedelta.max)]
 
 
 def _ignores_the_stop_switch() -> Sequence[Patch]:
