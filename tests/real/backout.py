@@ -190,8 +190,15 @@ class Backout:
         return await self.api.must("GET", f"/v1/targets/{_segment(shop)}/rollback-check")
 
     async def plan(self, shop: Shop) -> Any:
-        """A plan, kept by the service."""
-        return await self.api.must("POST", "/v1/plans", {"target": f"{INSTANCE}:{shop.name}"})
+        """A plan, kept by the service; not while the alert's own operation is just being told: nobody confirms a plan that says so."""
+
+        async def made() -> Any:
+            self._assert_alive()
+            plan = await self.api.must("POST", "/v1/plans", {"target": f"{INSTANCE}:{shop.name}"})
+            busy = any("Another operation is alive" in finding["says"] for finding in plan["verdict"]["findings"])
+            return None if busy else plan
+
+        return await until(made, 60, what=f"a plan for {shop.name}")
 
     async def ask(self, shop: Shop, plan: Mapping[str, Any] | None = None, reason: str = "") -> Any:
         """Ask for a rollback: of exactly that plan, each of its doubts named, or (without) one that waits for an approval."""
@@ -254,8 +261,15 @@ class Backout:
         return found
 
     async def end_hold(self, hold: Mapping[str, Any], reason: str, **more: bool) -> Answer:
-        """End a hold by hand; the answer may be a refusal."""
-        return await self.api.call("POST", f"/v1/holds/{hold['id']}/end", {"reason": reason, **more})
+        """End a hold by hand; the answer may be a refusal. While an operation is alive (one that only tells of a fix, for one) a person asks again."""
+
+        async def answered() -> Any:
+            self._assert_alive()
+            answer = await self.api.call("POST", f"/v1/holds/{hold['id']}/end", {"reason": reason, **more})
+            return None if answer.body.get("code") == "target_busy" else answer
+
+        found: Answer = await until(answered, 60, what=f"an answer to the end of hold {hold['id']}")
+        return found
 
     # --- small things ------------------------------------------------------------------------------------------------
 
