@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from integrations import pacing
 from integrations.delivery.argocd import owners, reading, rollouts, windows
 from integrations.delivery.argocd.client import ROLLOUT, AppRef, Client, DeniedError, GoneError, Reply
 from integrations.delivery.argocd.owners import application_set, parent, tools
@@ -68,7 +69,7 @@ class Reader:
         self._projects: dict[str, str] = {}
         self._remembered: dict[str, tuple[datetime, Any]] = {}
         self._token = ""
-        self._asked: dict[TargetId, asyncio.Future[Looked]] = {}
+        self._asked: dict[tuple[TargetId, pacing.Pace | None], asyncio.Future[Looked]] = {}
         self._answers: Mapping[str, Callable[[Any], Awaitable[Known[Any]]]] = {
             "state": self._state,
             "sync window": self._window,
@@ -160,16 +161,17 @@ class Reader:
 
     async def _look(self, target: TargetId) -> Looked:
         """One live read for all facts of the target that are asked for in the same turn of the loop; it begins after each of them was asked for."""
-        if target in self._asked:
-            return await asyncio.shield(self._asked[target])
-        mine = self._asked[target] = asyncio.get_running_loop().create_future()
+        asked = (target, pacing.PACE.get())  # who is in a hurry shares no look with one that waits for its turn
+        if asked in self._asked:
+            return await asyncio.shield(self._asked[asked])
+        mine = self._asked[asked] = asyncio.get_running_loop().create_future()
         try:
             await asyncio.sleep(0)
-            del self._asked[target]  # whoever asks from here on asks anew
+            del self._asked[asked]  # whoever asks from here on asks anew
             looked = await self.get(target)
         except BaseException as error:
-            if self._asked.get(target) is mine:
-                del self._asked[target]
+            if self._asked.get(asked) is mine:
+                del self._asked[asked]
             mine.set_exception(error if isinstance(error, BackoutError) else TemporaryError(f"the read of {target} was ended"))
             mine.exception()  # there may be nobody beside us who hears of it
             raise

@@ -10,6 +10,7 @@ import pytest
 
 from integrations.delivery.argocd.client import Client, DeniedError, Reply, ServerRefusedError
 from integrations.delivery.argocd.facts import ACTIONS, Reader
+from integrations.pacing import PACE, Pace
 from service.domain import keys
 from service.domain.errors import BackoutError, TemporaryError
 from service.domain.facts import Absent, Fact, Key, Known
@@ -615,3 +616,25 @@ async def test_objects_that_ask_before_they_are_pruned_are_named_with_the_releas
     objects = tuple(ObjectRef(group="", kind="ConfigMap", namespace="web", name=name) for name in ("asks", "keeps", "plain"))
     assert await value(plain, keys.confirmations(target, objects)) == objects[:1]
     assert await value(plain, keys.confirmations(target, objects[1:])) == ()
+
+
+class StandsStill(Pace):
+    """Nobody's turn ever comes."""
+
+    async def turn(self, system: str) -> None:
+        del system
+        await asyncio.Event().wait()
+
+
+async def test_who_is_in_a_hurry_waits_for_no_look_of_one_that_waits_for_its_turn(plain: Stage) -> None:
+    async def unhurried() -> None:
+        PACE.set(StandsStill(1, plain.clock))
+        await plain.argo.read(keys.state(plain.target("web")))
+
+    waiting = asyncio.ensure_future(unhurried())
+    read = asyncio.ensure_future(plain.argo.read(keys.state(plain.target("web"))))  # in the same turn of the loop
+    async with asyncio.timeout(60):
+        assert isinstance(await read, Known)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
