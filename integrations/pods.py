@@ -4,14 +4,13 @@ https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
 """
 
 import re
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from integrations.json_shapes import Body, entries, part, text
 from service.domain.errors import PermanentError
 from service.domain.keys import Pod
 from service.domain.model import Image, Json
 
-Body = Mapping[str, Json]
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ENDED = frozenset({"Succeeded", "Failed"})
 
@@ -50,23 +49,6 @@ def image_digest(image_id: str) -> str | None:
         return None
     found = _DIGEST.search(image_id)
     return found[0] if found else None
-
-
-def part(value: Json, *path: str) -> Body:
-    """The object at that path; {} where anything on the way is missing or null."""
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
-
-
-def entries(value: Json) -> Sequence[Body]:
-    """The objects of a list."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def text(value: Json) -> str:
-    """A string; "" for anything else."""
-    return value if isinstance(value, str) else ""
 
 
 def _moment(value: Json) -> datetime | None:

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from integrations import pacing
 from integrations.http import MAX_BODY, Address, credential
-from integrations.pods import Body, entries, part, pod_of, text
+from integrations.json_shapes import Body, entries, part, text
+from integrations.pods import pod_of
 from service.domain.errors import BackoutError, PermanentError, RefusedError, TemporaryError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import Pod, Workload, WorkloadRevision

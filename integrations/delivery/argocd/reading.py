@@ -11,6 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from integrations.delivery.argocd.client import WORDS_KEPT, AppRef, without_user
+from integrations.json_shapes import Body as Body
+from integrations.json_shapes import entries as entries
+from integrations.json_shapes import part as part
+from integrations.json_shapes import text as text
 from integrations.pods import image_digest
 from service.domain.errors import PermanentError
 from service.domain.keys import Act, Owner, Running, TargetState
@@ -40,25 +44,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 PINNED = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|sha256:[0-9a-f]{64}|v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
 """A resolved revision: a commit, a digest, a chart's version. Anything else is a name that can move."""
 
-Body = Mapping[str, Json]
 _SPEC_EDIT = re.compile(r"\bupdated application\b")
-
-
-def part(value: Json, *path: str) -> Body:
-    """The object at that path; {} where anything on the way is missing or null."""
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
-
-
-def entries(value: Json) -> Sequence[Body]:
-    """The objects of a list; empty lists come as null."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def text(value: Json) -> str:
-    """A string; "" for anything else."""
-    return value if isinstance(value, str) else ""
 
 
 def said(value: Json) -> str:
