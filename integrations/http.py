@@ -64,6 +64,21 @@ def credential(file: Path) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A client certificate and its key, two PEM files; the key has no passphrase. Files that were replaced are taken up with the next request."""
+
+    file: Path
+    key_file: Path
+
+    def mark(self) -> str:
+        """What changes when either file does; PermanentError when one is not there."""
+        try:
+            return " ".join(f"{one.stat().st_mtime_ns}:{one.stat().st_ino}" for one in (self.file, self.key_file))
+        except OSError as error:
+            raise PermanentError(f"the client certificate {self.file.name} or its key cannot be read ({error.strerror})") from error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Status, headers (keys lower case) and body of one exchange; `url` has no query and no credentials."""
@@ -103,6 +118,7 @@ class Http:
         timeout: float = 10.0,
         headers: Mapping[str, str] | None = None,
         secret_path: bool = False,
+        certificate: Certificate | None = None,
     ) -> None:
         try:
             self.base_url = address(base_url)
@@ -116,7 +132,9 @@ class Http:
         self._ca_file = ca_file
         self._timeout = timeout
         self._headers = dict(headers or {})
+        self._certificate, self._certified = certificate, ""
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._retired: list[aiohttp.ClientSession] = []
 
     async def request(
         self,
@@ -140,6 +158,9 @@ class Http:
         body: bytes | Mapping[str, str] | None = data
         if json is not None:
             body, sent["Content-Type"] = json_module.dumps(json).encode(), "application/json"
+        if self._certificate is not None and self._certified != (mark := self._certificate.mark()):
+            await self._retire()
+            self._certified = mark
         session = self._open(method)
         try:
             async with session.request(
@@ -201,8 +222,13 @@ class Http:
 
     async def close(self) -> None:
         """Close the connections; the client can be used again afterwards."""
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
+        for _ in range(2):
+            await self._retire()
+
+    async def _retire(self) -> None:
+        """Open no more requests on the sessions there are; they are closed at the next time, so that what is under way on them comes to its end."""
+        retired, self._retired, self._sessions = self._retired, list(self._sessions.values()), {}
+        for session in retired:
             await session.close()
 
     def _open(self, method: str) -> aiohttp.ClientSession:
@@ -217,13 +243,24 @@ class Http:
 
     def _context(self) -> ssl.SSLContext:
         try:
-            return ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
+            context = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
         except (OSError, ssl.SSLError) as error:
             named = self._ca_file.name if self._ca_file else "the system's certificates"
             raise PermanentError(f"ca_file {named} cannot be used ({type(error).__name__})") from error
+        if self._certificate is not None:
+            try:
+                context.load_cert_chain(self._certificate.file, self._certificate.key_file, password=_no_passphrase)
+            except (OSError, ssl.SSLError) as error:
+                raise PermanentError(f"the client certificate {self._certificate.file.name} cannot be used ({type(error).__name__})") from error
+        return context
 
     def _credential(self) -> dict[str, str]:
         return {"Authorization": f"{self._scheme} {credential(self._token_file)}"} if self._token_file is not None else {}
+
+
+def _no_passphrase() -> str:
+    """Instead of OpenSSL's question on the terminal, which would stop the service."""
+    raise ssl.SSLError("the key has a passphrase")
 
 
 class Stream:

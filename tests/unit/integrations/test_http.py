@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from integrations import http as http_module
-from integrations.http import Answer, Http, UnreachedError, address, credential
+from integrations.http import Answer, Certificate, Http, UnreachedError, address, credential
 from integrations.sandbox.http import LoopbackServer
 from service.domain.errors import PermanentError, TemporaryError
 
@@ -226,14 +226,68 @@ async def test_an_authority_file_that_cannot_be_used_is_named(lab: Lab, content:
             await exchange
 
 
-async def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+async def certified(certificate: Path, key: Path, name: str, *, protected: bool = False) -> None:
+    """A certificate that signs itself; a protected key wants a passphrase."""
     made = await asyncio.create_subprocess_exec(
-        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-days", "1", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"),
+        *(("-passout", "pass:hunter2") if protected else ("-nodes",)),
         *("-keyout", str(key), "-out", str(certificate)),
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert await made.wait() == 0
+
+
+async def test_a_client_certificate_is_shown_and_a_replaced_one_is_taken_up(tmp_path: Path) -> None:
+    key, certificate, own_key, own, next_key, following = (tmp_path / f"{name}.pem" for name in ("k", "c", "ok", "oc", "nk", "nc"))
+    for file, its_key, name in ((certificate, key, "127.0.0.1"), (own, own_key, "bot"), (following, next_key, "next")):
+        await certified(file, its_key, name)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    for one in (own, following):
+        context.load_verify_locations(one)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            peer = writer.get_extra_info("peercert")["subject"][0][0][1]
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(peer)}\r\nConnection: close\r\n\r\n{peer}".encode())
+            await writer.drain()
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    known = Http(base_url=url, ca_file=certificate, certificate=Certificate(own, own_key))
+    nobody = Http(base_url=url, ca_file=certificate)
+    try:
+        assert (await known.request("GET", "/")).body == b"bot"
+        own.write_bytes(following.read_bytes())
+        own_key.write_bytes(next_key.read_bytes())
+        for _ in range(2):
+            assert (await known.request("POST", "/")).body == b"next"
+        with pytest.raises(TemporaryError):
+            await nobody.request("GET", "/")
+        own.unlink()
+        with pytest.raises(PermanentError, match=r"client certificate oc\.pem"):
+            await known.request("GET", "/")
+    finally:
+        await known.close()
+        await nobody.close()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(lab: Lab) -> None:
+    own, key = lab.folder / "own.pem", lab.folder / "own-key.pem"
+    await certified(own, key, "bot", protected=True)
+    client = lab.client(base_url=lab.server.url.replace("http:", "https:"), certificate=Certificate(own, key))
+    with pytest.raises(PermanentError, match=r"client certificate own\.pem cannot be used"):
+        await client.request("GET", "/x")
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    await certified(certificate, key, "127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
 

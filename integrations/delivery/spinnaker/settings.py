@@ -1,0 +1,67 @@
+"""What an operator says about one Spinnaker, reached through its Gate. Nothing here is a secret: credentials stand in files that are read again when used."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from integrations.http import Address
+
+Auth = Literal["none", "api_token", "bearer", "basic", "x509", "header"]
+
+NEEDS = {
+    "none": (),
+    "api_token": ("token_file",),
+    "bearer": ("token_file",),
+    "basic": ("token_file",),
+    "x509": ("certificate_file", "key_file"),
+    "header": ("user",),
+}
+"""What each way to log in needs, and what the others must not have."""
+
+
+class Settings(BaseModel):
+    """One Gate; `name` is the first half of its targets' ids, e.g. `spin` in `spin:prod-k8s/shop/deployment/checkout`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    kind: Literal["spinnaker"] = "spinnaker"
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    """Name of the instance in target ids, URLs and logs."""
+    url: Address
+    """Base address of Gate, with its root path if it has one; for x509 that of its API port."""
+    auth: Auth
+    """How Backout logs in: none, api_token (Gate 2026.2 and newer, the best), bearer (OAuth2), basic (also LDAP), x509, header (Gate trusts the network)."""
+    token_file: Path | None = None
+    """File with the API token, the bearer token, or `user:password` for basic."""
+    certificate_file: Path | None = None
+    """Client certificate (PEM) for x509."""
+    key_file: Path | None = None
+    """Its key (PEM, without a passphrase)."""
+    user: str = ""
+    """The user that Gate is told in header mode."""
+    ca_file: Path | None = None
+    """CA that signed the server's certificate; default: the system's. Certificates are always verified."""
+    applications: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")], ...], Field(min_length=1)]
+    """Spinnaker applications to look after: only what belongs to them is a target."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=130)] = 30.0
+    """For each read. Gate itself gives its backends 120 s (recording 09c)."""
+    write_timeout_seconds: Annotated[float, Field(gt=0, le=130)] = 20.0
+    """For each write. Gate may go on for 120 s after that: no answer means nothing, so it is looked for, and nothing is sent again before that time is over."""
+    retry_seconds: Annotated[float, Field(ge=0, le=120)] = 30.0
+    """How long an act keeps trying while nobody answers at Gate's address, or Gate turns it away before doing anything (429, 503)."""
+
+    @model_validator(mode="after")
+    def _what_the_login_needs(self) -> Self:
+        """Exactly what the way to log in needs: a file that is not used would be believed to be."""
+        wanted = NEEDS[self.auth]
+        given = {name: getattr(self, name) for name in ("token_file", "certificate_file", "key_file", "user")}
+        missing = [name for name in wanted if not given[name]]
+        if missing:
+            raise ValueError(f"auth {self.auth} needs {' and '.join(missing)}")
+        unused = [name for name, value in given.items() if value and name not in wanted]
+        if unused:
+            raise ValueError(f"auth {self.auth} does not use {' and '.join(unused)}")
+        if not self.user.isprintable():
+            raise ValueError("user: expected one line")
+        return self
