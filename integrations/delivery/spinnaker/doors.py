@@ -1,0 +1,145 @@
+"""Which doors the bad version could come back through: triggers of saved pipelines that deploy the target, and pipelines that start those; pure.
+
+A pipeline whose stages do not tell what they deploy may deploy anything: its triggers are doors too. A door is shut by switching its trigger off, never by
+switching the pipeline off: the fix will need it (safety/care D2).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from integrations.delivery.spinnaker.executions import DEPLOYING
+from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
+from integrations.delivery.spinnaker.pipelines import Pipeline, SavedStage, Trigger
+from integrations.delivery.spinnaker.server_groups import ClusterAddress
+from integrations.json_shapes import Body, entries, part, text, texts
+
+INSCRUTABLE = frozenset(
+    {"jenkins", "script", "runJob", "runJobManifest", "gcb", "awsCodeBuild", "concourse", "travis", "wercker", "webhook", "preconfiguredWebhook"}
+)
+"""Stages that may deploy anything by means that Spinnaker does not see."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """A trigger through which the bad version may come back. `sure`: it is known to deploy the target; `to_person` is why only a person shuts it, else ""."""
+
+    pipeline: Pipeline
+    trigger: Trigger
+    sure: bool
+    to_person: str
+
+    @property
+    def says(self) -> str:
+        """One line for a person."""
+        certainty = "deploys" if self.sure else "may deploy"
+        return f"pipeline {self.pipeline.name} {certainty} the target when started by {self.trigger.says}"
+
+
+def doors_to(target: ManifestAddress | ClusterAddress, pipelines: Sequence[Pipeline]) -> tuple[Door, ...]:
+    """Every open door to the target; those that are sure come first.
+
+    Pipelines that start a deploying one are followed upwards, however many there are and also in a circle. A trigger that hangs on the
+    end of an upstream pipeline is a door itself; the doors of the upstream one are not: to shut the nearest is enough.
+    """
+    by_id = {pipeline.id: pipeline for pipeline in pipelines}
+    found: list[Door] = []
+    for pipeline in pipelines:
+        if pipeline.disabled:
+            continue
+        sure = _deploys(pipeline, target, by_id, frozenset())
+        if sure is None:
+            continue
+        found += [Door(pipeline=pipeline, trigger=trigger, sure=sure, to_person=_to_person(pipeline)) for trigger in pipeline.triggers if trigger.enabled]
+    return tuple(sorted(found, key=lambda door: (not door.sure, door.pipeline.application, door.pipeline.name, door.trigger.place)))
+
+
+def starters_of(pipeline: Pipeline, pipelines: Iterable[Pipeline], status: str) -> tuple[Pipeline, ...]:
+    """The pipelines that begin by themselves when this one ends with that status (successful, failed, canceled): read before anything of it is cancelled."""
+    return tuple(
+        other
+        for other in pipelines
+        if not other.disabled
+        and any(one.enabled and one.upstream == pipeline.id and (status in one.upstream_statuses or not one.upstream_statuses) for one in other.triggers)
+    )
+
+
+def _to_person(pipeline: Pipeline) -> str:
+    if pipeline.written_elsewhere:
+        return pipeline.written_elsewhere
+    return "" if pipeline.raw.get("triggers") is not None else "its triggers cannot be read"
+
+
+def _deploys(pipeline: Pipeline, target: ManifestAddress | ClusterAddress, by_id: Mapping[str, Pipeline], above: frozenset[str]) -> bool | None:
+    """True: it does; False: nobody can tell; None: it does not."""
+    if pipeline.written_elsewhere == "it is made from a template" and not pipeline.stages:
+        return False
+    found: bool | None = None
+    for stage in pipeline.stages:
+        answer = _stage_deploys(stage, target, by_id, above | {pipeline.id})
+        if answer:
+            return True
+        found = found if answer is None else answer
+    return found
+
+
+def _stage_deploys(stage: SavedStage, target: ManifestAddress | ClusterAddress, by_id: Mapping[str, Pipeline], above: frozenset[str]) -> bool | None:
+    if part(stage.body, "stageEnabled") == {} and stage.body.get("enabled") is False:
+        return None
+    if stage.kind == "pipeline":
+        called = text(stage.body.get("pipeline"))
+        if called in above:
+            return None
+        return _deploys(by_id[called], target, by_id, above) if called in by_id else False
+    if stage.kind in INSCRUTABLE:
+        return False
+    if stage.kind not in DEPLOYING:
+        return None
+    return _manifest_stage(stage.body, target) if isinstance(target, ManifestAddress) else _cluster_stage(stage.body, target)
+
+
+def _manifest_stage(body: Body, target: ManifestAddress) -> bool | None:
+    if text(body.get("cloudProvider")) not in {"", "kubernetes"}:
+        return None
+    if _differs(text(body.get("account")), target.account):
+        return None
+    named = text(body.get("manifestName"))
+    if named:
+        return None if _differs(named, target.spoken) or _differs(text(body.get("location")), target.location) else not _unclear(named)
+    manifests = entries(body.get("manifests"))
+    if text(body.get("source")) == "artifact" or not manifests:
+        return False
+    for manifest in manifests:
+        metadata = part(manifest, "metadata")
+        kind, name = text(manifest.get("kind")), text(metadata.get("name"))
+        namespace = text(body.get("namespaceOverride")) or text(metadata.get("namespace"))
+        if kind.lower() == target.kind.lower() and not _differs(name, target.name) and not _differs(namespace, target.location):
+            return not (_unclear(name) or not namespace)
+    return None
+
+
+def _cluster_stage(body: Body, target: ClusterAddress) -> bool | None:
+    if text(body.get("cloudProvider")) == "kubernetes":
+        return None
+    clusters = entries(body.get("clusters")) or [body]
+    answers = [_cluster(one, target) for one in clusters]
+    return True if True in answers else (False if False in answers else None)
+
+
+def _cluster(body: Body, target: ClusterAddress) -> bool | None:
+    account = text(body.get("account")) or text(body.get("credentials"))
+    name = "-".join(word for word in (text(body.get("application")), text(body.get("stack")), text(body.get("freeFormDetails"))) if word)
+    name = text(part(body, "moniker").get("cluster")) or name
+    regions = {*texts(body.get("regions")), *part(body, "availabilityZones"), *([text(body.get("region"))] if text(body.get("region")) else [])}
+    if _differs(account, target.account) or _differs(name, target.cluster) or (regions and not any(not _differs(one, target.region) for one in regions)):
+        return None
+    return bool(account and name and regions) and not any(_unclear(word) for word in (account, name, *regions))
+
+
+def _unclear(word: str) -> bool:
+    """Whether an expression stands in it: what it will be is known only when it runs."""
+    return "${" in word
+
+
+def _differs(said: str, wanted: str) -> bool:
+    """Whether it is certainly another one: nothing said, and an expression, may be any."""
+    return bool(said) and not _unclear(said) and said.lower() != wanted.lower()
