@@ -16,6 +16,7 @@ import promql_parser
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from integrations.http import Address, Http
+from service.domain.correlation import LABELS_THAT_LEAD
 from service.domain.errors import BackoutError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import AlertNow, AlertRule, Series
@@ -25,9 +26,6 @@ COMPARISONS = frozenset({">", ">=", "<", "<=", "==", "!="})
 GROUPS_PER_PAGE = 500
 MOST_PAGES = 100
 MOST_SELECTORS = 16
-PLACES = ("namespace", "argocd_app", "argocd_app_namespace", "argocd_instance", "backout_target", "deployment", "statefulset", "daemonset", "service")
-"""Labels by which an alert names what it is about. Whoever sends a notification can write them, so Prometheus's own alert must carry them too."""
-
 Labels = Mapping[str, str]
 LabelSet = tuple[tuple[str, str], ...]
 T = TypeVar("T")
@@ -389,7 +387,7 @@ def _state(name: str, labels: Labels, alerts: Iterable[_Alert]) -> AlertNow | No
         return None
     if len({tuple(sorted(alert.labels.items())) for alert in exact}) > 1:
         raise _UnknownError(f"{len(exact)} active alerts {name} fit the episode's labels", "labels that tell the alerts apart")
-    unproven = [place for place in PLACES if episode.get(place) and place not in exact[0].labels]
+    unproven = [place for place in LABELS_THAT_LEAD if episode.get(place) and place not in exact[0].labels]
     if unproven:
         claims = ", ".join(f"{place}={_line(episode[place])}" for place in unproven)
         raise _UnknownError(

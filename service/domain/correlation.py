@@ -11,6 +11,14 @@ LABEL_APP = "argocd_app"
 LABEL_APP_NAMESPACE = "argocd_app_namespace"
 LABEL_INSTANCE = "argocd_instance"
 LABEL_TARGET = "backout_target"
+LABEL_SPINNAKER_APP = "spinnaker_app"
+MONIKER = "moniker.spinnaker.io"
+"""Group of what is no object but a name that Spinnaker gives its targets: `application` (as the namespace, too), `account`, `cluster`, `region`.
+
+A Spinnaker target lists its own beside its objects, so that labels find it through the same index; nobody shares anything by having the same name.
+"""
+SPINNAKER: Mapping[str, str] = {"spinnaker_account": "account", "spinnaker_cluster": "cluster", "spinnaker_region": "region"}
+"""Labels beside `spinnaker_app` that say which of the application's targets is meant -> kind of the name."""
 WORKLOADS: Mapping[str, tuple[str, str]] = {
     "deployment": ("apps", "Deployment"),
     "statefulset": ("apps", "StatefulSet"),
@@ -22,6 +30,9 @@ WORKLOADS: Mapping[str, tuple[str, str]] = {
     "horizontalpodautoscaler": ("autoscaling", "HorizontalPodAutoscaler"),
 }
 """Label of kube-state-metrics and service alerts -> group and kind of the object it names (conventions section 1.5)."""
+
+LABELS_THAT_LEAD = (LABEL_TARGET, LABEL_APP, LABEL_APP_NAMESPACE, LABEL_INSTANCE, LABEL_SPINNAKER_APP, *SPINNAKER, "namespace", *WORKLOADS)
+"""Labels by which an alert names its target. Whoever sends a notification can write them, so the metrics system's own alert must carry them too."""
 
 IGNORED_SEVERITIES = frozenset({"none", "info"})
 
@@ -59,6 +70,17 @@ def named(episode: Episode, *, mapping: Sequence[AlertMapping], instances: Colle
     return frozenset(ids)
 
 
+def names_of(application: str, *, account: str = "", cluster: str = "", region: str = "") -> tuple[ObjectRef, ...]:
+    """The names of a Spinnaker target, for its list of objects."""
+    told = {"application": application, "account": account, "cluster": cluster, "region": region}
+    return tuple(ObjectRef(group=MONIKER, kind=kind, namespace=application, name=name) for kind, name in told.items() if application and name)
+
+
+def objects_named(episode: Episode) -> frozenset[ObjectRef]:
+    """Every object, and every name of Spinnaker's, that the labels tell: what has to be looked up in the index."""
+    return frozenset((*_workloads(episode), *_moniker(episode)))
+
+
 def find_target(
     episode: Episode,
     *,
@@ -66,12 +88,14 @@ def find_target(
     mapping: Sequence[AlertMapping],
     index: Mapping[ObjectRef, tuple[TargetId, ...]],
 ) -> Match:
-    """Climb the ladder: explicit labels, the operator's mapping, the index of objects. The first rung with a hit ends it; several hits = no target.
+    """Climb the ladder: explicit labels (an id, an application of Argo CD's or of Spinnaker's), the operator's mapping, the index of objects.
+
+    The first rung with a hit ends it; several hits = no target.
 
     `known` are the targets that are known, at least those among `named`; `index` holds the objects that the labels name.
     """
     for rung, candidates in (
-        ("label", _by_label(episode, known)),
+        ("label", _by_label(episode, known) or _by_moniker(episode, index)),
         ("mapping", _by_mapping(episode, known, mapping)),
         ("resources", _by_objects(episode, index)),
     ):
@@ -80,7 +104,7 @@ def find_target(
         if candidates:
             listed = ", ".join(str(c) for c in candidates[:5])
             return Match(target=None, rung=rung, says=f"the alert's {_RUNG_SAYS[rung]} fit {len(candidates)} targets: {listed}", candidates=candidates)
-        named = episode.labels.get(LABEL_TARGET) or episode.labels.get(LABEL_APP)
+        named = next((told for label in (LABEL_TARGET, LABEL_APP, LABEL_SPINNAKER_APP) if (told := episode.labels.get(label))), "")
         if rung == "label" and named:  # who names a target means it: no lower rung may find another one
             return Match(target=None, rung=rung, says=f"the alert's labels name {named}, which no delivery instance lists")
     return Match(target=None, rung="", says="no label, no mapping and no known object leads from this alert to a target")
@@ -119,13 +143,28 @@ def _mapped(episode: Episode, mapping: Sequence[AlertMapping]) -> str | None:
 
 
 def _by_objects(episode: Episode, index: Mapping[ObjectRef, tuple[TargetId, ...]]) -> tuple[TargetId, ...]:
+    return tuple(sorted({target for one in _workloads(episode) for target in index.get(one, ())}))
+
+
+def _by_moniker(episode: Episode, index: Mapping[ObjectRef, tuple[TargetId, ...]]) -> tuple[TargetId, ...]:
+    """The targets that have every name that the labels tell; the workload that they name, if any, says which one of these."""
+    told = _moniker(episode)
+    if not told or LABEL_TARGET in episode.labels or LABEL_APP in episode.labels:
+        return ()
+    found = set.intersection(*(set(index.get(one, ())) for one in told))
+    narrower = found & set(_by_objects(episode, index))
+    return tuple(sorted(narrower or found))
+
+
+def _workloads(episode: Episode) -> tuple[ObjectRef, ...]:
     namespace = episode.labels.get("namespace", "")
-    found: list[TargetId] = []
-    for label, (group, kind) in WORKLOADS.items():
-        name = episode.labels.get(label, "")
-        if name and namespace:
-            found += index.get(ObjectRef(group=group, kind=kind, namespace=namespace, name=name), ())
-    return tuple(sorted(set(found)))
+    named = ((group, kind, episode.labels.get(label, "")) for label, (group, kind) in WORKLOADS.items())
+    return tuple(ObjectRef(group=group, kind=kind, namespace=namespace, name=name) for group, kind, name in named if namespace and name)
+
+
+def _moniker(episode: Episode) -> tuple[ObjectRef, ...]:
+    told = {kind: episode.labels.get(label, "") for label, kind in SPINNAKER.items()}
+    return names_of(episode.labels.get(LABEL_SPINNAKER_APP, ""), **told)
 
 
 def onset(began_at: datetime, hold: timedelta, active_at: datetime | None) -> datetime:

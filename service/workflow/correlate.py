@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.domain import correlation, flapping, spans
-from service.domain.correlation import WORKLOADS, find_target, ignored
+from service.domain.correlation import find_target, ignored
 from service.domain.errors import ConflictError
 from service.domain.model import Actor, Episode, Incident, Mode, ObjectRef, Operation, OperationKind, Outcome, TargetId
 from service.domain.policy import AlertMapping, Policies, TargetPolicy
@@ -85,7 +85,7 @@ class Correlator:
         now = self._clock.now()
         named = {one for episode in episodes for one in correlation.named(episode, mapping=self._mapping, instances=self._instances)}
         known = await self._targets.among(named)
-        index = await self._targets.index(tuple({one for episode in episodes for one in _objects(episode)}))
+        index = await self._targets.index(tuple({one for episode in episodes for one in correlation.objects_named(episode)}))
         placements = {one: [self._placement(episode, known, index) for episode in some] for one, some in undecided.items()}
         for delivery_id, some in placements.items():
             await self._tell(delivery_id, [one for one in some if one.disposition in UNPLACED], now)
@@ -350,15 +350,4 @@ def _correlated(episode: Episode, at: datetime) -> SpanDraft:
         ended_at=at,
         says=episode.disposition_says or f"by {episode.rung}",
         attributes={spans.CORRELATION_RUNG: episode.rung},
-    )
-
-
-def _objects(episode: Episode) -> tuple[ObjectRef, ...]:
-    namespace = episode.labels.get("namespace", "")
-    if not namespace:
-        return ()
-    return tuple(
-        ObjectRef(group=group, kind=kind, namespace=namespace, name=episode.labels[label])
-        for label, (group, kind) in WORKLOADS.items()
-        if episode.labels.get(label)
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from service.domain.correlation import MONIKER
 from service.domain.errors import UnavailableError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import Limits, Sharing
@@ -141,6 +142,7 @@ class OwnFacts:
                 why = fresh.trouble or "it was not listed in full lately"
                 return Absent(f"other targets may share objects: {instance} is not known in full ({why})", clears="Make every instance list all its targets.")
         shared, compared = await self._targets.shared(target)
+        shared = {one: others for one, others in shared.items() if one.group != MONIKER}
         listed_at = min((fresh.listed_at for fresh in self._freshness.values() if fresh.listed_at), default=now)
         evidence = Evidence(source="backout store", what=f"objects of {compared} targets", read_at=listed_at)
         return Known(value=Sharing(shared=shared, compared=compared), evidence=evidence, good_for=LIST_HOLDS_FOR)

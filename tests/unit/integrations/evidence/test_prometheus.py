@@ -210,7 +210,11 @@ async def fires(lab: Lab, claims: Mapping[str, str], **more: Any) -> Fact[Any]:
 
 
 @pytest.mark.parametrize(
-    "place", ["namespace", "argocd_app", "argocd_app_namespace", "argocd_instance", "backout_target", "deployment", "statefulset", "daemonset", "service"]
+    "place",
+    [
+        *("namespace", "argocd_app", "argocd_app_namespace", "argocd_instance", "backout_target", "deployment", "statefulset", "daemonset", "service"),
+        *("rollout", "cronjob", "job_name", "horizontalpodautoscaler", "spinnaker_app", "spinnaker_account", "spinnaker_cluster", "spinnaker_region"),
+    ],
 )
 async def test_promise_11_an_alert_proves_no_place_that_only_the_notification_names(lab: Lab, place: str) -> None:
     fact = await fires(lab, {place: "shop"})

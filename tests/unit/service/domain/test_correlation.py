@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.correlation import Match, find_target, ignored, named, onset
+from service.domain.correlation import MONIKER, Match, find_target, ignored, named, names_of, objects_named, onset
 from service.domain.model import ObjectRef, TargetId
 from service.domain.policy import AlertMapping
 from tests.unit.service.domain import made
@@ -166,3 +166,69 @@ def test_a_condition_that_began_when_the_alert_fired_needs_no_subtraction() -> N
 @pytest.mark.parametrize("active_at", [None, made.BEGAN + timedelta(seconds=1)], ids=["not told", "of a later firing"])
 def test_the_onset_is_else_the_told_start_less_the_rules_for(active_at: datetime | None) -> None:
     assert onset(made.BEGAN, timedelta(seconds=30), active_at) == made.BEGAN - timedelta(seconds=30)
+
+
+# --- Spinnaker's own names -----------------------------------------------------------------------------------------------
+
+WEB, EAST, WEST = (TargetId.parse(text) for text in ("spin:k8s/shop/deployment/web", "spin:prod/us-east-1/web-main", "spin:prod/us-west-2/web-main"))
+DEPLOYMENT = ObjectRef(group="apps", kind="Deployment", namespace="shop", name="web")
+LISTED = {
+    WEB: (*names_of("web", account="k8s"), DEPLOYMENT),
+    EAST: names_of("web", account="prod", cluster="web-main", region="us-east-1"),
+    WEST: names_of("web", account="prod", cluster="web-main", region="us-west-2"),
+    CART: names_of("cart", account="prod"),
+}
+
+
+def by_names(labels: Mapping[str, str]) -> Match:
+    wanted = objects_named(made.episode(labels))
+    index = {one: tuple(target for target, objects in LISTED.items() if one in objects) for one in wanted}
+    return match(labels, known=tuple(LISTED), index={one: targets for one, targets in index.items() if targets})
+
+
+@pytest.mark.parametrize(
+    ("labels", "target"),
+    [
+        ({"spinnaker_app": "cart"}, CART),
+        ({"spinnaker_app": "web", "spinnaker_region": "us-west-2"}, WEST),
+        ({"spinnaker_app": "web", "spinnaker_cluster": "web-main", "spinnaker_region": "us-east-1"}, EAST),
+        ({"spinnaker_app": "web", "spinnaker_account": "k8s"}, WEB),
+        ({"spinnaker_app": "web", "namespace": "shop", "deployment": "web"}, WEB),
+        ({"namespace": "shop", "deployment": "web"}, WEB),
+    ],
+    ids=str,
+)
+def test_names_of_spinnakers_lead_to_the_one_target_that_has_them_all(labels: Mapping[str, str], target: TargetId) -> None:
+    assert by_names(labels).target == target
+
+
+def test_names_that_fit_several_targets_are_no_target_and_all_are_told() -> None:
+    found = by_names({"spinnaker_app": "web", "spinnaker_cluster": "web-main"})
+    assert found.target is None
+    assert found.candidates == (EAST, WEST)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"spinnaker_app": "gone", "namespace": "shop", "deployment": "web"},
+        {"spinnaker_app": "web", "spinnaker_region": "mars", "namespace": "shop", "deployment": "web"},
+        {"spinnaker_app": "cart", "spinnaker_account": "k8s"},
+    ],
+    ids=str,
+)
+def test_who_names_an_application_of_spinnakers_means_it_and_no_lower_rung_is_tried(labels: Mapping[str, str]) -> None:
+    found = by_names(labels)
+    assert found.target is None
+    assert found.rung == "label"
+    assert labels["spinnaker_app"] in found.says
+
+
+def test_an_application_of_argo_cds_that_is_named_is_meant_and_not_spinnakers() -> None:
+    assert by_names({"argocd_app": "cart", "spinnaker_app": "web", "spinnaker_account": "k8s"}).target == CART
+
+
+def test_names_without_an_application_are_none() -> None:
+    assert objects_named(made.episode({"spinnaker_cluster": "web-main", "spinnaker_account": "prod"})) == frozenset()
+    assert names_of("") == names_of("", account="prod") == ()
+    assert {one.group for one in names_of("web", account="prod")} == {MONIKER}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from service.domain import keys
+from service.domain.correlation import names_of
 from service.domain.facts import Absent, Fact, Key, Known
 from service.domain.model import ObjectRef, Outcome, TargetId
 from service.domain.ports import ListedTarget, Listing, Placement, Transition
@@ -109,6 +110,12 @@ async def test_sharing_names_the_others_and_how_many_were_compared(stage: Stage)
     await targets(stage, 2, FLAGS)
     shared = await known(stage, keys.sharing(TargetId("prod", "t0")))
     assert shared == keys.Sharing(shared={FLAGS: (TargetId("prod", "t1"),)}, compared=2)
+
+
+async def test_nobody_shares_anything_by_having_a_name_of_spinnakers_in_common(stage: Stage) -> None:
+    await targets(stage, 2, FLAGS, *names_of("shop", account="prod"))
+    shared = await known(stage, keys.sharing(TargetId("prod", "t0")))
+    assert set(shared.shared) == {FLAGS}
 
 
 async def test_promise_1_a_target_that_is_not_in_the_index_shares_nobody_knows_what(stage: Stage) -> None:
