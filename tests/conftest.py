@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import mariadb as other_server
 from tests import postgres as server
 from tests.fakes import store
 
@@ -23,6 +24,15 @@ def postgres() -> Iterator[server.Postgres]:
     if server.binaries() is None:
         pytest.skip(server.MISSING)
     with server.Postgres() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[other_server.MariaDB]:
+    """The session's MariaDB server, started for the first test that asks; without one on this machine the test is skipped."""
+    if other_server.binaries() is None:
+        pytest.skip(other_server.MISSING)
+    with other_server.MariaDB() as one:
         yield one
 
 

@@ -59,12 +59,12 @@ class Postgres:
         if found is None:
             raise FileNotFoundError(MISSING)
         self._binaries = found
-        self._user = _unprivileged()
+        self._user = unprivileged()
         self._settings = _SETTINGS | ({} if durable else _SPEEDY)
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
         self.folder = Path(tempfile.mkdtemp(prefix="backout-postgres-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._log = self.folder / "server.log"
         self._passfile = self.folder / "passfile"
         self._data = self.folder / "data"
@@ -180,19 +180,20 @@ def name_of(url: str) -> str:
     return url.partition("?")[0].rpartition("/")[2]
 
 
-def _unprivileged() -> pwd.struct_passwd | None:
-    """Whom the server runs as; None for ourselves."""
+def unprivileged(own: str = "postgres") -> pwd.struct_passwd | None:
+    """Whom a server runs as: its own user, else nobody; None for ourselves."""
     if os.geteuid() != 0:
         return None
-    for name in ("postgres", "nobody"):
+    for name in (own, "nobody"):
         try:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise RuntimeError("PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody")
+    raise RuntimeError(f"the server does not run as root, and there is neither a user {own} nor a user nobody")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that was free a moment ago."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

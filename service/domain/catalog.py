@@ -4,10 +4,15 @@ A catalogue that was taken while a release lived is what that release was made f
 however it was written in a migration. Meaning is not in a catalogue: that a value means something else now, nobody sees here.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
+
+CHANGES, TRIGGERS, FUNCTIONS = "changes of the schema that are under way", "triggers", "routines"
+"""What a role may be unable to see, as a sentence names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +47,20 @@ class CatalogTable:
 class Catalog:
     """The schemas that were asked for. Names are `schema.name`.
 
-    `busy` names what is locked for a change of the schema right now, "" when nothing is; then nothing else is told.
+    `busy` tells what is being changed right now, as a sentence without its full stop ("public.orders is locked"), "" when nothing is; then nothing else is
+    told. `unseen` is what the role may not see (`CHANGES`, `TRIGGERS`, `FUNCTIONS`): nothing can be said about that.
     """
 
     tables: Mapping[str, CatalogTable]
     enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     functions: frozenset[str] = frozenset()
     busy: str = ""
+    unseen: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The same for the same catalogue, in every process."""
+        return "sha256:" + hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=sorted).encode()).hexdigest()
 
 
 class Harm(IntEnum):
@@ -77,9 +89,11 @@ def missed(before: Catalog, now: Catalog) -> tuple[Missed, ...]:
             found.append(Missed(harm=Harm.DOES, what=f"{kind} {name} is gone", mend=f"bring {kind} {name} back, or a view of that name"))
             continue
         found += _columns(name, old, table)
-        found += _around(name, old, table)
+        found += _around(name, old, table if TRIGGERS not in {*before.unseen, *now.unseen} else replace(table, triggers=old.triggers))
     for name, labels in sorted(before.enums.items()):
         found += _labels(name, labels, now)
+    if FUNCTIONS in {*before.unseen, *now.unseen}:
+        return tuple(sorted(found, key=lambda one: -one.harm))
     found += [
         Missed(harm=Harm.DOES, what=f"function {name} is gone or takes other arguments", mend=f"bring function {name} back")
         for name in sorted(before.functions - now.functions)
@@ -140,20 +154,31 @@ def _labels(name: str, labels: Iterable[str], now: Catalog) -> Iterator[Missed]:
         yield Missed(harm=Harm.MAY, what=what, mend="a person says that the old code can read rows with that label")
 
 
-_SIZED = re.compile(r"character varying\((\d+)\)")
+_SIZED = re.compile(r"(character varying|varchar|varbinary)\((\d+)\)(.*)")
+_LABELS = re.compile(r"(enum|set)\((.*)\)(.*)")
 _WIDER = {
     ("smallint", "integer"),
     ("smallint", "bigint"),
     ("integer", "bigint"),
     ("real", "double precision"),
+    ("float", "double"),
 }
+_MYSQL_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")
+"""From the smallest; a sign is part of the type."""
 
 
 def _wider(old: str, new: str) -> bool:
     """Whether every old value fits the new type and reads alike; a new value may still be too large for the old code."""
     if (old, new) in _WIDER:
         return True
+    (size, _, sign), (wide, _, also) = old.partition(" "), new.partition(" ")
+    if size in _MYSQL_INTEGERS and wide in _MYSQL_INTEGERS:
+        return _MYSQL_INTEGERS.index(wide) > _MYSQL_INTEGERS.index(size) and sign == also
     sized, wider = _SIZED.fullmatch(old), _SIZED.fullmatch(new)
     if sized and wider:
-        return int(wider[1]) >= int(sized[1])
-    return bool(sized or old == "character varying") and new in {"text", "character varying"}
+        return int(wider[2]) >= int(sized[2]) and sized.group(1, 3) == wider.group(1, 3)
+    before, after = _LABELS.fullmatch(old), _LABELS.fullmatch(new)
+    if before and after:  # labels behind the old ones leave those as they are; a row with a new one is what the old code may not know
+        return after[2].startswith(f"{before[2]},") and before.group(1, 3) == after.group(1, 3)
+    bounded = sized is not None and old.startswith("character varying")
+    return (bounded or old == "character varying") and new in {"text", "character varying"}

@@ -116,9 +116,10 @@ def ask(case: Case) -> Finding:
 class _Live:
     """What the declared databases show. `findings` are all that is no pass; `agrees` is that each of them has everything that the older release had.
 
-    `says` tells that for a sentence, and `evidence` is what it rests on. Nothing declared: no findings, and nothing agrees.
+    `says` tells that for a sentence, and `evidence` is what it rests on. Nothing was asked: no findings, and nothing agrees.
     """
 
+    asked: bool = False
     findings: tuple[Finding, ...] = ()
     agrees: bool = False
     says: str = ""
@@ -147,7 +148,7 @@ def _databases(case: Case, newer: Release, older: Release) -> _Live:
             findings.append(doubt(f"What the schema of database {name} is now is unknown", now, clears="Let Backout's role connect to it."))
             continue
         if now.value.busy:
-            says = f"The schema of database {name} is being changed right now: {now.value.busy} is locked."
+            says = f"The schema of database {name} is being changed right now: {now.value.busy}."
             findings.append(blocks(says, now.evidence, clears="Wait until that migration has ended, then ask again."))
             continue
         if isinstance(then, Absent):
@@ -156,9 +157,12 @@ def _databases(case: Case, newer: Release, older: Release) -> _Live:
             continue
         evidence += [now.evidence, then.evidence]
         findings += _missed(name, missed(then.value, now.value), (now.evidence, then.evidence), newer, older)
+        if now.value.unseen:
+            says = f"Backout's role may not see {' and '.join(now.value.unseen)} of database {name}."
+            findings.append(warns(says, now.evidence, clears="Grant it the rights that docs/databases.md names, or a person looks."))
     agrees = not findings
     says = f"{listed(names)} still {'has' if len(names) == 1 else 'have'} everything that release {older.name} had" if agrees else ""
-    return _Live(tuple(findings), agrees, says, tuple(evidence))
+    return _Live(asked=True, findings=tuple(findings), agrees=agrees, says=says, evidence=tuple(evidence))
 
 
 def _missed(name: str, found: Sequence[Missed], proof: tuple[Evidence, ...], newer: Release, older: Release) -> Iterator[Finding]:
@@ -330,6 +334,9 @@ def _statements(change: Known[SourceChange], found: SchemaChange, suspect: Relea
             count = f"{len(migrations)} migration file{'' if len(migrations) == 1 else 's'}"
             says = f"Release {suspect.name} came with {count}; by their text release {goal.name} can run on that schema, and {live.says}.{note}"
             yield passes(says, *proof, *live.evidence)
+        case SchemaVerdict.SAFE if live.asked:  # what the databases show, or do not, decides
+            yield passes(f"By the text of its migrations release {goal.name} can run on the schema of release {suspect.name}.{note}", *proof)
+            yield from live.findings
         case SchemaVerdict.SAFE:
             count = f"{len(migrations)} migration file{'' if len(migrations) == 1 else 's'}"
             yield warns(

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.catalog import Catalog, CatalogColumn, CatalogTable, Harm, missed
+from service.domain.catalog import FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, CatalogTable, Harm, missed
 
 INT, TEXT, SHORT = CatalogColumn(type="integer"), CatalogColumn(type="text"), CatalogColumn(type="character varying(20)")
 ID = CatalogColumn(type="bigint", required=True, given=True)
@@ -95,3 +95,58 @@ def test_a_column_that_was_required_all_along_is_nothing_new() -> None:
 def test_the_worst_comes_first() -> None:
     found = missed(BEFORE, columns(note=replace(TEXT, required=True, given=True), status=None))
     assert [one.harm for one in found] == [Harm.DOES, Harm.MAY]
+
+
+def retyped(old: str, new: str) -> Harm:
+    before, after = (Catalog(tables={"shop.t": CatalogTable(columns={"c": CatalogColumn(type=one)})}) for one in (old, new))
+    (one,) = missed(before, after)
+    return one.harm
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("smallint", "int"),
+        ("int unsigned", "bigint unsigned"),
+        ("varchar(20) collate utf8mb4_bin", "varchar(21) collate utf8mb4_bin"),
+        ("varbinary(3)", "varbinary(9)"),
+        ("enum('a','b')", "enum('a','b','c')"),
+        ("set('a') collate utf8mb4_bin", "set('a','b') collate utf8mb4_bin"),
+        ("float", "double"),
+        ("integer", "bigint"),
+    ],
+)
+def test_a_wider_type_may_hurt_and_back_again_does(old: str, new: str) -> None:
+    assert retyped(old, new) is Harm.MAY
+    assert retyped(new, old) is Harm.DOES
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("int", "int unsigned"),
+        ("int", "bigint unsigned"),
+        ("varchar(20) collate utf8mb4_bin", "varchar(20) collate utf8mb4_general_ci"),
+        ("varchar(20) collate utf8mb4_bin", "text collate utf8mb4_bin"),
+        ("varchar(20)", "varbinary(30)"),
+        ("enum('a','b')", "enum('b','a')"),
+        ("enum('a','b')", "enum('a','bc')"),
+    ],
+)
+def test_another_kind_of_type_does_hurt(old: str, new: str) -> None:
+    assert retyped(old, new) is Harm.DOES
+
+
+@pytest.mark.parametrize("side", ["then", "now"])
+def test_promise_1_what_the_role_could_not_see_then_or_now_is_not_compared(side: str) -> None:
+    full = replace(orders(triggers=frozenset({"BEFORE INSERT"})), unseen=())
+    bare = replace(orders(), functions=frozenset(), unseen=(TRIGGERS, FUNCTIONS))
+    assert missed(*((bare, full) if side == "then" else (full, bare))) == ()
+    assert len(missed(*((replace(bare, unseen=()), full) if side == "then" else (full, replace(bare, unseen=()))))) == (1 if side == "then" else 2)
+
+
+def test_the_same_catalogue_has_the_same_digest_and_another_has_another() -> None:
+    several = orders(unique=frozenset({f"UNIQUE ({letter})" for letter in "abcdefgh"}))
+    assert several.digest == replace(several, functions=frozenset(several.functions)).digest
+    assert several.digest.startswith("sha256:")
+    assert len({one.digest for one in (BEFORE, several, columns(status=None), replace(BEFORE, unseen=(TRIGGERS,)))}) == 4

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from service.domain import keys
-from service.domain.catalog import Catalog, CatalogColumn, CatalogTable
+from service.domain.catalog import FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, CatalogTable
 from service.domain.facts import Key, Known
 from service.domain.keys import FileChange
 from service.domain.model import Image, Way
@@ -318,7 +318,15 @@ def test_promise_1_a_database_that_agrees_makes_no_sense_of_a_text_that_nobody_u
 def test_what_may_refuse_the_old_release_is_a_warning() -> None:
     finding = ask(asked(migrated(HARMLESS), TIGHTER))
     assert finding.answer is Answer.WARN
-    assert "In database orders table public.orders has a new rule: CHECK ((id > 0)); release 41 may not expect that." in finding.says
+    assert finding.says == "In database orders table public.orders has a new rule: CHECK ((id > 0)); release 41 may not expect that."
+
+
+def test_what_the_role_may_not_see_of_a_database_is_a_warning() -> None:
+    for of in (migrated(HARMLESS), world()):
+        finding = ask(asked(of, replace(THEN, unseen=(TRIGGERS, FUNCTIONS))))
+        assert finding.answer is Answer.WARN
+        assert finding.says == "Backout's role may not see triggers and routines of database orders."
+        assert "docs/databases.md" in finding.clears
 
 
 @pytest.mark.parametrize(("now", "then"), [(None, THEN), (THEN, None), (None, None)], ids=["not now", "not then", "neither"])
@@ -333,7 +341,7 @@ def test_where_the_text_proves_that_there_is_no_migration_an_unseen_database_is_
 
 
 def test_a_migration_that_runs_right_now_is_a_no() -> None:
-    finding = ask(asked(world(), Catalog(tables={}, busy="public.orders")))
+    finding = ask(asked(world(), Catalog(tables={}, busy="public.orders is locked")))
     assert finding.answer is Answer.BLOCK
     assert finding.says.endswith("The schema of database orders is being changed right now: public.orders is locked.")
 

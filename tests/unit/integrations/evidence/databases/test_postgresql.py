@@ -6,14 +6,15 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from pydantic import ValidationError
 
 from integrations.evidence.databases import Database, Databases, Settings, build
+from integrations.evidence.databases.postgresql import PostgreSQL
 from service.domain import keys
 from service.domain.catalog import Catalog, Harm, missed
+from service.domain.errors import PermanentError
 from service.domain.facts import Absent, Known
 from tests.fakes.clock import START, FakeClock
-from tests.postgres import Postgres, name_of
+from tests.postgres import MISSING, Postgres, binaries, name_of
 from tests.unhurried import follow_the_wall
 
 SCHEMA = """
@@ -147,14 +148,13 @@ async def test_a_unique_index_that_failed_to_build_promises_nothing(shop: Shop) 
 async def test_a_migration_that_runs_right_now_is_seen(shop: Shop) -> None:
     with psycopg.connect(shop.admin) as migrating:
         migrating.execute("ALTER TABLE orders ADD COLUMN note text")
-        assert await shop.catalog() == Catalog(tables={}, busy="public.orders")
+        assert await shop.catalog() == Catalog(tables={}, busy="public.orders is locked")
     assert (await shop.catalog()).busy == ""
 
 
 async def test_nothing_can_be_written_over_its_connection(shop: Shop) -> None:
-    admin = shop.reading(url=shop.admin)
     with pytest.raises(Exception, match="25006"):
-        await admin._ask(Database(name="orders", url=shop.admin), [("CREATE TABLE public.mine (id int)", ())])  # noqa: SLF001  what no reader asks
+        await PostgreSQL(20)._ask(Database(name="orders", url=shop.admin), [("CREATE TABLE public.mine (id int)", ())])  # noqa: SLF001  what no reader asks
 
 
 @pytest.mark.parametrize(
@@ -199,17 +199,14 @@ async def test_doctor_warns_of_a_role_that_may_do_more_than_look(shop: Shop) -> 
     assert gone.well == "no"
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["mysql://role@host/db", "postgresql://role:secret@host/db", "postgresql://role@host/db?password=secret", "postgresql://role@host", "postgresql:///db"],
-)
-def test_an_address_with_a_password_or_of_another_kind_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        Database(name="orders", url=url)
-    assert "secret" not in str(refused.value)
-
-
-def test_a_name_stands_for_one_database() -> None:
-    one = Database(name="orders", url="postgresql://role@host/db")
-    with pytest.raises(ValidationError, match="named twice"):
-        Settings(databases=(one, one))
+async def test_promise_1_a_replica_is_no_evidence() -> None:
+    follow_the_wall()
+    if binaries() is None:
+        pytest.skip(MISSING)
+    with Postgres() as server:
+        url = server.create()
+        server.stop()
+        (server.folder / "data" / "standby.signal").touch()
+        server.start()
+        with pytest.raises(PermanentError, match="database orders is a replica: what it shows may be of yesterday"):
+            await PostgreSQL(60).catalog(Database(name="orders", url=url))

@@ -1,0 +1,82 @@
+"""Asks databases for their own schema: read-only, in one short session, from the system catalogue. No row of a user's table is ever read."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from integrations.evidence.databases.engine import Engine
+from integrations.evidence.databases.mysql import MySQL
+from integrations.evidence.databases.postgresql import PostgreSQL
+from integrations.evidence.databases.settings import Database, Settings
+from service.domain.errors import BackoutError
+from service.domain.facts import Absent, Evidence, Fact, Key, Known
+from service.domain.ports import Checked, Clock
+
+__all__ = ["Database", "Databases", "Settings", "build"]
+
+
+def build(settings: Settings, clock: Clock) -> "Databases":
+    """The source; nothing is connected yet."""
+    return Databases(settings, clock, postgresql=PostgreSQL(settings.timeout_s), mysql=MySQL(settings.timeout_s))
+
+
+class Databases:
+    """A `FactSource` for "database catalog"."""
+
+    kinds = frozenset({"database catalog"})
+
+    def __init__(self, settings: Settings, clock: Clock, *, postgresql: Engine, mysql: Engine) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._by_name = {one.name: one for one in settings.databases}
+        self._postgresql = postgresql
+        self._mysql = mysql
+
+    def _engine(self, database: Database) -> Engine:
+        return self._mysql if database.is_mysql else self._postgresql
+
+    async def read(self, key: Key[Any]) -> Fact[Any]:
+        """The catalogue now, or why nobody could find out."""
+        database = self._by_name.get(str(key.subject))
+        if key.kind not in self.kinds or database is None:
+            return Absent(f"no database {key.subject} is configured", clears="Name it in evidence.databases, with a role that may connect.")
+        at = self._clock.now()
+        try:
+            found = await self._engine(database).catalog(database)
+        except BackoutError as error:
+            return Absent(str(error), clears="Let Backout's role connect to that database's primary.")
+        looked_at = ", ".join(database.looked_at)
+        missing = [schema for schema in database.looked_at if not any(name.startswith(f"{schema}.") for name in found.tables)]
+        if missing and not found.busy:  # an empty schema is more likely a wrong name or the wrong database than a program without tables
+            return Absent(f"database {database.name} has no table in schema {', '.join(missing)}", clears="Correct url or schemas of that database.")
+        evidence = Evidence(source=f"database {database.name}", what=f"catalogue of {looked_at}", read_at=at, digest=found.digest)
+        return Known(value=found, evidence=evidence, good_for=timedelta(seconds=self._settings.good_for_s))
+
+    async def check(self) -> Sequence[Checked]:
+        """Whether each can be read, and whether the role may do more, or sees less, than it needs."""
+        return [await self._check(one) for one in self._settings.databases]
+
+    async def _check(self, database: Database) -> Checked:
+        what = f"database {database.name}"
+        try:
+            found = await self._engine(database).catalog(database)
+            powers = await self._engine(database).powers(database)
+        except BackoutError as error:
+            return Checked(what=what, well="no", says=str(error), fix="Let the role connect to the primary; see evidence.databases in docs/settings.md.")
+        if found.busy:
+            return Checked(what=what, well="warn", says=f"its schema is being changed right now: {found.busy}", fix="Look again when that has ended.")
+        tables = sum(not one.view for one in found.tables.values())
+        if not tables:
+            return Checked(what=what, well="no", says=f"no table in {', '.join(database.looked_at)}", fix="Correct url or schemas of that database.")
+        if powers:
+            fix = "Give Backout a role of its own that may only look."
+            return Checked(what=what, well="warn", says=f"{tables} tables can be read, but the role {powers[0]}", fix=fix)
+        if found.unseen:
+            says = f"{tables} tables can be read, but not {', '.join(found.unseen)}, so an answer is a warning at best"
+            return Checked(what=what, well="warn", says=says, fix="Grant what docs/databases.md names, or let a person look each time.")
+        return Checked(what=what, well="ok", says=f"the schema of {tables} tables can be read")
+
+    async def close(self) -> None:
+        """Let go of what is kept open."""
+        await self._postgresql.close()
+        await self._mysql.close()

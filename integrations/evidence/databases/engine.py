@@ -1,0 +1,37 @@
+"""What a database system must be able to do here: each call is one short read-only session with a limit on every statement."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from integrations.evidence.databases.settings import Database
+from service.domain.catalog import Catalog
+from service.domain.errors import PermanentError
+
+MOST_COLUMNS = 50_000
+"""Columns of one catalogue; a larger one is not read."""
+
+Row = tuple[Any, ...]
+Question = tuple[str, Row]
+"""A statement and its parameters."""
+
+
+def bounded(rows: Sequence[Row], database: Database) -> None:
+    """PermanentError where a catalogue is larger than what is read."""
+    if len(rows) > MOST_COLUMNS:
+        raise PermanentError(f"the catalogue of database {database.name} has more than {MOST_COLUMNS} columns")
+
+
+class Engine(Protocol):
+    """One database system. Raises TemporaryError or PermanentError; no text of theirs holds an address, a role or a driver's own words."""
+
+    async def catalog(self, database: Database) -> Catalog:
+        """The schema now. A replica is refused: what it shows may be of yesterday."""
+        ...
+
+    async def powers(self, database: Database) -> Sequence[str]:
+        """What the role may do beyond looking, as the end of a sentence that begins "the role"; () when nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is kept open."""
+        ...

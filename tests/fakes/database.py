@@ -1,0 +1,33 @@
+"""A database system in memory that keeps the contract of `Engine`: it tells what it was given, or fails as it was told."""
+
+from collections.abc import Sequence
+
+from integrations.evidence.databases.settings import Database
+from service.domain.catalog import Catalog
+from service.domain.errors import BackoutError
+
+
+class FakeEngine:
+    """Answers `told` for every database; a `BackoutError` there is raised."""
+
+    def __init__(self, told: Catalog | BackoutError, *, powers: Sequence[str] = ()) -> None:
+        self.told = told
+        self.may = powers
+        self.asked: list[str] = []
+        self.closed = False
+
+    async def catalog(self, database: Database) -> Catalog:
+        """What was given."""
+        self.asked.append(database.name)
+        if isinstance(self.told, BackoutError):
+            raise self.told
+        return self.told
+
+    async def powers(self, database: Database) -> Sequence[str]:
+        """What was given."""
+        self.asked.append(database.name)
+        return self.may
+
+    async def close(self) -> None:
+        """Remembered."""
+        self.closed = True
