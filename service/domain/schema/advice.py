@@ -147,6 +147,12 @@ ADVICE: Mapping[str, Advice] = {
         "The earlier code finds a table of that name, but not its rows and perhaps not its columns.",
         "Give the new table a name of its own.",
     ),
+    "table_replaced_if_there": Advice(
+        "drops a table if there is one, and makes it (DROP TABLE IF EXISTS right before CREATE TABLE)",
+        _WARN,
+        "Many write a new table so, and then nothing happens to the earlier code. If it knows a table of that name, that one is gone with its rows.",
+        "Leave the DROP away where the table is new. Where it is not, give the new table a name of its own.",
+    ),
     "table_renamed_behind_view": Advice(
         "renames a table and puts a view of all its columns under the old name",
         _WARN,

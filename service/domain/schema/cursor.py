@@ -116,6 +116,17 @@ class Cursor:
                 break
         return self.session_name(parts)
 
+    def account(self) -> str | None:
+        """Return the next name of a role or user; MySQL's may be texts, with a host behind them."""
+        names: list[str] = []
+        while not self.done and self.tokens[self.at].kind in {"word", "quoted", "string"}:
+            token = self.tokens[self.at]
+            names.append(token.text[1:-1] if token.kind == "string" else identifier(token, self.session.dialect))
+            self.at += 1
+            if self.session.dialect is not Dialect.MYSQL or len(names) > 1 or not self.take_mark("@"):
+                return "@".join(names)
+        return None
+
     def session_name(self, parts: list[str]) -> str:
         """Return the name of a table or object from its parts; one without a schema is in the one that the session points to."""
         if len(parts) == 1 and parts[0] in self.session.temporary:

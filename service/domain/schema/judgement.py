@@ -109,6 +109,8 @@ class Judge:
         self._strict_domains: set[str] = set()
         self._shortened: set[tuple[str, str]] = set()
         self._dropped_triggers = False
+        self._perhaps_trigger_functions: list[tuple[Finding, str]] = []
+        self._made_way: tuple[str, Finding] | None = None
         self._unique_indexes: set[str] = set()
         self._aside: Judge | None = None
         self._remembered = 0
@@ -123,12 +125,13 @@ class Judge:
                 self._aside = self._knowing_what_is_new()
             return self._aside.judge(replace(operation, perhaps=False, guarded=operation.guarded or operation.kind not in _TAKES_AWAY))
         self._aside = None
+        made_way, self._made_way = self._made_way, None
         finding = Finding("", _UNKNOWN, "", objects=_objects(operation))
         match operation.kind:
             case Kind.NOTE:
                 finding.become(operation.rule, operation.verdict, operation.says, operation.clears)
             case Kind.CREATE_TABLE:
-                self._create_table(operation, finding)
+                self._create_table(operation, finding, made_way)
             case Kind.DROP_TABLE:
                 self._drop_table(operation, finding)
             case Kind.RENAME_TABLE:
@@ -160,7 +163,11 @@ class Judge:
         aside = Judge(self._dialect)
         for name, table in self._tables.items():
             copied = _Table(origin=table.origin)
-            copied.columns = {column: _Column(origin=None) for column, one in table.columns.items() if one.is_new}
+            copied.columns = {
+                column: _Column(origin=None, certain=one.certain, not_null=one.not_null, filled=one.filled)
+                for column, one in table.columns.items()
+                if one.origin is None
+            }
             if table.is_new or copied.columns:
                 aside._tables[name] = copied
         aside._objects = {key: _Object(Finding("", _SAFE, ""), one.table, one.signature) for key, one in self._objects.items()}
@@ -185,9 +192,16 @@ class Judge:
 
     # --- tables
 
-    def _create_table(self, operation: Operation, finding: Finding) -> None:
+    def _create_table(self, operation: Operation, finding: Finding, made_way: tuple[str, Finding] | None) -> None:
         name = operation.table
-        if (gone := self._gone_tables.get(name)) is not None and name not in self._tables:
+        if made_way is not None and made_way[0] == name and not operation.guarded:
+            # DROP TABLE IF EXISTS right before CREATE TABLE is how many tools and people write the creation of a new table; OLD's own may have stood there.
+            clears = "OLD is shown to have no table of that name"
+            made_way[1].become("table_replaced_if_there", _WARN, f"drops table {name} if there is one, to make it anew", clears)
+            finding.become("table_replaced_if_there", _WARN, f"creates table {name} anew, without the rows that one of that name may have had", clears)
+            self._tables[name] = _Table(origin=name, copied_from=set(operation.reads), definition=operation.definition)
+            self._gone_tables.pop(name, None)
+        elif (gone := self._gone_tables.get(name)) is not None and name not in self._tables:
             # OLD's table went away and another takes its name: OLD's statements run and find other rows.
             gone.become("table_replaced", _BREAKS, f"{gone.says} and puts another table in its place", "its rows and shape are shown to be those OLD knows")
             finding.become(
@@ -217,6 +231,8 @@ class Judge:
             )
         else:
             finding.become("table_dropped", _BREAKS, f"drops table {name}{was}", _NOT_USED)
+            if operation.guarded and table.origin == name and not table.columns and not table.gone:
+                self._made_way = (name, finding)
         self._gone_tables[name] = finding
 
     def _rename_table(self, operation: Operation, finding: Finding) -> None:
@@ -392,15 +408,15 @@ class Judge:
                 finding.become("unique_index_dropped", _WARN, f"drops index {name}, which seems to be unique", clears)
             else:
                 finding.become("index_dropped", _SAFE, f"drops index {name}")
-        elif what == "function" and operation.signature == () and self._dropped_triggers:
-            finding.become(
-                "trigger_function_dropped",
-                _WARN,
-                f"drops function {name}, which a dropped trigger seems to have called",
-                "OLD is shown never to call it itself",
-            )
+        elif what == "function" and self._called_by_triggers_only(operation) and self._dropped_triggers:
+            finding.become(*_trigger_function(name))
         elif what in {"trigger", "event", "statistics"}:
-            self._dropped_triggers |= what == "trigger"
+            if what == "trigger":
+                self._dropped_triggers = True
+                for dropped, function in self._perhaps_trigger_functions:
+                    if dropped.rule == "function_dropped":
+                        dropped.become(*_trigger_function(function))
+                self._perhaps_trigger_functions = []
             finding.become(f"{what}_dropped", _WARN, f"drops {what} {name}", "OLD does not depend on what it computed")
         elif what == "policy":
             finding.become("policy_dropped", _BREAKS, f"drops policy {name}", "OLD's role may still read and write all it did")
@@ -408,7 +424,13 @@ class Judge:
             finding.become("role_changed", _BREAKS, f"drops database role {name}", "OLD does not connect as it")
         else:
             finding.become(f"{what.replace(' ', '_')}_dropped", _BREAKS, f"drops {what} {name}", _NOT_USED)
+            if what == "function" and self._called_by_triggers_only(operation):
+                self._perhaps_trigger_functions.append((finding, name))
         self._gone_objects[key] = (finding, operation)
+
+    def _called_by_triggers_only(self, operation: Operation) -> bool:
+        """A function without parameters may be a trigger's, which nobody else can call; where none are written down, its parameters are not known."""
+        return self._dialect is Dialect.POSTGRES and not operation.signature
 
     def _rename_object(self, operation: Operation, finding: Finding) -> None:
         what, before, after = operation.what, operation.name, operation.to
@@ -577,6 +599,8 @@ class Judge:
             return "type_kept", _SAFE, f"says again that {shown} is {to.name}, to which PostgreSQL converts nothing without USING", ""
         if implicit and to.name in _ONLY_KIN_BECOME_IMPLICITLY:
             return "type_widened", _WARN, says, "it was a type of the same family and OLD copes with the values of the new one"
+        if to.name == "citext":
+            return "charset_changed", _WARN, f"{says}, which compares without case", "OLD writes and compares the same without case"
         wide = to.name.removesuffix("[]") in _WIDE_TYPES or (self._dialect is Dialect.POSTGRES and to.name == "varchar")
         if wide and not to.bounded and not (to.conversion is Conversion.CAST and to.name.startswith("json")):
             return "type_widened", _WARN, says, "it was a narrower type of the same family and OLD copes with the longer values"
@@ -686,6 +710,11 @@ def _rebuilt(table: _Table, name: str) -> tuple[str, SchemaVerdict, str, str]:
             clears = f"{name}.{column} gets a default, so that OLD's inserts, which do not name it, succeed"
             return "not_null_without_default", _BREAKS, f"{says}, with a new column {column} NOT NULL without a default", clears
     return "table_rebuilt", _UNKNOWN, says, compared
+
+
+def _trigger_function(name: str) -> tuple[str, SchemaVerdict, str, str]:
+    says = f"drops function {name}, which a dropped trigger seems to have called"
+    return "trigger_function_dropped", _WARN, says, "OLD is shown never to call it itself"
 
 
 _VERBS = {"insert": "adds or overwrites rows of", "update": "changes rows of", "delete": "deletes rows of", "truncate": "empties", "merge": "merges rows into"}

@@ -24,7 +24,22 @@ _MAX_NESTED_WRITES = 20
 _MAX_ACTIONS = 200
 # The second half are words, not calls, that a parenthesis may follow.
 _HARMLESS_CALLS = frozenset(
-    {"SETVAL", "SET_CONFIG", "CURRENT_SETTING", "PG_GET_SERIAL_SEQUENCE", "MAX", "MIN", "COUNT", "COALESCE", "GREATEST", "NOW", "VERSION", "LAST_INSERT_ID"}
+    {
+        "SETVAL",
+        "NEXTVAL",
+        "SET_CONFIG",
+        "CURRENT_SETTING",
+        "PG_GET_SERIAL_SEQUENCE",
+        "MAX",
+        "MIN",
+        "COUNT",
+        "COALESCE",
+        "GREATEST",
+        "NOW",
+        "VERSION",
+        "LAST_INSERT_ID",
+    }
+    | {"SUM", "AVG", "STRING_AGG", "ARRAY_AGG", "ARRAY_LENGTH", "FORMAT", "LOWER", "UPPER", "CONCAT", "NULLIF", "CURRENT_SCHEMA", "TO_REGCLASS"}
     | {"EXISTS", "IN", "VALUES", "FROM", "AS", "AND", "OR", "NOT", "WHERE", "SELECT", "ON", "JOIN", "UNION", "ALL", "BY", "CASE", "WHEN", "THEN", "ELSE"}
 )
 _CHANGES_QUOTING = re.compile(r"ANSI|BACKSLASH|ORACLE|POSTGRESQL|MSSQL|DB2|MAXDB|@|CONCAT", re.IGNORECASE)
@@ -180,8 +195,11 @@ def _pragma(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
 
 
 def _comment_on(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
-    ends = cursor.tokens[-1].kind == "string" or cursor.tokens[-1].word == "NULL"
-    return _harmless("changes a comment") if cursor.word(1) == "ON" and ends and cursor.rest()[-2:-1] == ["IS"] else None
+    end = len(cursor.tokens) - 1
+    while end and cursor.tokens[end].kind == cursor.tokens[end - 1].kind == "string":  # one text, written in several lines
+        end -= 1
+    ends = cursor.tokens[end].kind == "string" or cursor.tokens[end].word == "NULL"
+    return _harmless("changes a comment") if cursor.word(1) == "ON" and ends and cursor.tokens[end - 1].word == "IS" else None
 
 
 def _grant(_cursor: Cursor, _statement: Statement) -> list[Operation] | None:
@@ -194,7 +212,8 @@ def _revoke(_cursor: Cursor, _statement: Statement) -> list[Operation] | None:
 
 def _select(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     words = cursor.rest()
-    if "INTO" in words or "PROCEDURE" in words or "OUTFILE" in words:
+    assigns = cursor.session.depth > 0 and cursor.session.dialect is Dialect.POSTGRES  # in PL/pgSQL, SELECT INTO sets a variable
+    if ("INTO" in words and not assigns) or "PROCEDURE" in words or "OUTFILE" in words:
         return None
     text = statement.text.lower()
     if "set_config" in text and "search_path" in text:
@@ -206,7 +225,7 @@ def _select(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     foreign = sorted(calls - _HARMLESS_CALLS)
     if foreign:
         return [unknown("calls_a_function", f"calls {', '.join(foreign)[:80]}, whose effect is not in the text", _READ_BY_A_PERSON)]
-    return _harmless("positions a sequence" if "SETVAL" in calls else "only reads")
+    return _harmless("positions a sequence" if {"SETVAL", "NEXTVAL"} & calls else "only reads")
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------------------------------------
@@ -469,7 +488,7 @@ def _create(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
         if kind == "OPERATOR" or replaces:
             return None
         guarded = cursor.guard()
-        name = cursor.qualified()
+        name = cursor.account() if kind in {"ROLE", "USER"} else cursor.qualified()
         if name is None and kind not in {"SCHEMA", "CAST", "STATISTICS"}:
             return None
         if kind in {"SCHEMA", "PUBLICATION"} and not _WRITING_WORDS.isdisjoint(cursor.rest()):
@@ -618,7 +637,7 @@ def _drop(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     what = f"materialized {kind}".lower() if materialized else kind.lower()
     operations: list[Operation] = []
     while True:
-        if (name := cursor.qualified()) is None:
+        if (name := cursor.account() if kind in {"ROLE", "USER"} else cursor.qualified()) is None:
             return None
         table, signature = "", None
         if kind in {"FUNCTION", "PROCEDURE", "AGGREGATE", "ROUTINE"}:
@@ -713,6 +732,8 @@ def _alter_object(cursor: Cursor, what: str, name: str) -> list[Operation] | Non
             )
         if cursor.take("RENAME", "VALUE"):
             return found("enum_value_renamed", _BREAKS, f"renames a value of enum {name}", "OLD is shown never to read or write the old value")
+    if what == "domain":
+        return _alter_domain(cursor, name, found)
     if what == "sequence" and cursor.word() in {"AS", "OWNED", "RESTART", "START", "INCREMENT", "MINVALUE", "MAXVALUE", "NO", "CACHE", "CYCLE", "SET"}:
         return found("sequence_changed", _SAFE, f"changes how sequence {name} counts")
     if what == "index" and cursor.word() in {"SET", "RESET", "ATTACH"}:
@@ -724,6 +745,27 @@ def _alter_object(cursor: Cursor, what: str, name: str) -> list[Operation] | Non
             if column and parted and to and cursor.done
             else None
         )
+    return None
+
+
+def _alter_domain(cursor: Cursor, name: str, found: Callable[..., list[Operation]]) -> list[Operation] | None:
+    """A domain's constraints and default hold for every column of that type."""
+    if cursor.take("SET", "NOT", "NULL") and cursor.done:
+        return found("not_null_set", _WARN, f"forbids NULL in domain {name}", "OLD's model never writes NULL there, and no row ever held one")
+    if cursor.take("DROP", "NOT", "NULL") and cursor.done:
+        return found("not_null_dropped", _WARN, f"allows NULL in domain {name}", "no row holds NULL there, or OLD copes with it")
+    if cursor.take("DROP", "DEFAULT") and cursor.done:
+        return found("default_dropped", _WARN, f"drops the default of domain {name}", "OLD always writes such columns, or they may be NULL")
+    if cursor.take("SET", "DEFAULT"):
+        return found("default_changed", _SAFE, f"sets the default of domain {name}")
+    if cursor.take("VALIDATE", "CONSTRAINT"):
+        return found("constraint_validated", _SAFE, f"validates a constraint of domain {name} that new rows already had to meet")
+    if cursor.take("DROP", "CONSTRAINT"):
+        return found("constraint_dropped", _WARN, f"drops a constraint of domain {name}", "no row breaks the dropped rule")
+    if cursor.take("RENAME", "CONSTRAINT"):
+        return found("storage_changed", _SAFE, f"renames a constraint of domain {name}")
+    if cursor.take("ADD") and (cursor.word() == "CHECK" or (cursor.take("CONSTRAINT") and cursor.identifier() and cursor.word() == "CHECK")):
+        return found("check_added", _WARN, f"adds a check to domain {name}", "OLD writes only what the check accepts")
     return None
 
 
@@ -886,7 +928,7 @@ def _rename_action(cursor: Cursor, table: str) -> list[Operation] | None:
                 to=_index_name(to, table, dialect) if index else to,
             )
         ]
-    if cursor.take("TO") or cursor.take("AS") or len(cursor.tokens) - cursor.at == 1:
+    if cursor.take("TO") or cursor.take("AS") or len(cursor.tokens) - cursor.at == 1 or cursor.mark(1) == ".":
         target = cursor.qualified()
         if target is None or not cursor.done:
             return None

@@ -22,6 +22,8 @@ def rules(reading: SchemaReading) -> set[str]:
         ("DO 'BEGIN ALTER TABLE o ADD a int NOT NULL; END'", BREAKS),
         ("DO $$ BEGIN CREATE TYPE t AS ENUM ('a'); EXCEPTION WHEN duplicate_object THEN NULL; END $$", WARN),
         ("DO $$ DECLARE n int := 1; BEGIN n := n + 1; IF n > 1 THEN ALTER TABLE o ADD COLUMN a int; END IF; RETURN; END $$", WARN),
+        ("DO $$ DECLARE n int; BEGIN SELECT count(*) INTO n FROM o; IF n = 0 THEN ALTER TABLE o ADD a int; END IF; END $$", WARN),
+        ("DO $$ DECLARE n int; BEGIN SELECT clean(a) INTO n FROM o; END $$", UNKNOWN),
         ("DO $$ BEGIN UPDATE o SET a = 1; END $$", UNKNOWN),
         ("DO $$ BEGIN EXECUTE 'ALTER TABLE o DROP COLUMN a'; END $$", BREAKS),
         ("DO $$ BEGIN EXECUTE 'CREATE TABLE n (a int)'; END $$", WARN),

@@ -118,6 +118,18 @@ def test_what_the_range_makes_and_changes_itself_is_nothing_to_old(sql: str) -> 
         ("DROP TRIGGER r ON o; DROP FUNCTION f()", P, [W, W]),
         ("DROP FUNCTION f()", P, [B]),
         ("DROP TRIGGER r ON o; DROP FUNCTION f(int)", P, [W, B]),
+        ("DROP FUNCTION f; DROP FUNCTION g(int); DROP TRIGGER r ON o", P, [W, B, W]),
+        ("DROP FUNCTION f; DROP TRIGGER r", M, [B, W]),
+        # Whether OLD has a table that is dropped if there is one, and made: only where nothing stands between, and CREATE is no IF NOT EXISTS
+        ("DROP TABLE IF EXISTS a; CREATE TABLE a (b int)", M, [W, W]),
+        ("DROP TABLE IF EXISTS a; CREATE TABLE IF NOT EXISTS a (b int)", M, [B, B]),
+        ("DROP TABLE IF EXISTS a, c; CREATE TABLE a (b int)", M, [B, B, B]),
+        ("ALTER TABLE a ADD x int; DROP TABLE IF EXISTS a; CREATE TABLE a (b int)", P, [S, B, B]),
+        ("DROP TABLE IF EXISTS a; CREATE TABLE a (b int); DROP TABLE a", P, [W, W, B]),
+        # What a DO block may have run starts from the columns as the range left them
+        ("ALTER TABLE o ADD a int; DO $$ BEGIN ALTER TABLE o ALTER a SET NOT NULL; END $$", P, [S, W, B]),
+        ("ALTER TABLE o ADD IF NOT EXISTS a int; DO $$ BEGIN ALTER TABLE o ALTER a SET NOT NULL; END $$", P, [S, W, B]),
+        ("ALTER TABLE o ADD a int DEFAULT 1; DO $$ BEGIN ALTER TABLE o ALTER a SET NOT NULL; END $$", P, [S, W, S]),
         # A check that OLD's rows pass, for it never fills the new column, and one that they do not
         ("ALTER TABLE o ADD a int; ALTER TABLE o ADD CHECK ((a IS NULL AND b IS NOT NULL) OR (a IS NOT NULL AND b IS NULL))", P, [S, W]),
         ("ALTER TABLE o ADD a int; ALTER TABLE o ADD CHECK (b > 0 AND (a IS NOT NULL))", P, [S, B]),

@@ -56,6 +56,7 @@ TABLE: list[tuple[str, SchemaVerdict, tuple[Dialect, ...], tuple[str, ...]]] = [
         ("ALTER TABLE o ALTER a TYPE timestamptz", "ALTER TABLE o ALTER a TYPE state USING a::state", "ALTER TABLE o ALTER a TYPE smallint"),
     ),
     ("narrow, shown by fitted rows", BREAKS, (P,), ("UPDATE o SET a = left(a, 9); ALTER TABLE o ALTER a TYPE varchar(9)",)),
+    ("text that compares in another way", WARN, (P,), ("ALTER TABLE o ALTER a TYPE citext",)),
     ("drop column", BREAKS, ALL, ("ALTER TABLE o DROP COLUMN a",)),
     ("drop table, view", BREAKS, ALL, ("DROP TABLE o", "DROP VIEW v")),
     (
@@ -71,7 +72,13 @@ TABLE: list[tuple[str, SchemaVerdict, tuple[Dialect, ...], tuple[str, ...]]] = [
     ("rename table, type, schema", BREAKS, (P,), ("ALTER TYPE t RENAME TO u", "ALTER SCHEMA s RENAME TO t", "ALTER TABLE o SET SCHEMA s")),
     ("rename table", BREAKS, (M,), ("RENAME TABLE o TO p", "ALTER TABLE o RENAME p")),
     ("rename away and add the name again", BREAKS, (P, M), ("ALTER TABLE o RENAME COLUMN a TO b; ALTER TABLE o ADD COLUMN a int",)),
-    ("drop and recreate table", BREAKS, ALL, ("DROP TABLE o; CREATE TABLE o (a int)", "DROP TABLE IF EXISTS o; CREATE TABLE o (a int)")),
+    (
+        "drop and recreate table",
+        BREAKS,
+        ALL,
+        ("DROP TABLE o; CREATE TABLE o (a int)", "DROP TABLE IF EXISTS o; CREATE INDEX i ON x (a); CREATE TABLE o (a int)"),
+    ),
+    ("drop and recreate table, if there was one", WARN, ALL, ("DROP TABLE IF EXISTS o; CREATE TABLE o (a int)",)),
     ("add check", WARN, (P, M), ("ALTER TABLE o ADD CONSTRAINT c CHECK (a > 0)", "ALTER TABLE o ADD CHECK (a IN (1, 2))")),
     ("add foreign key", WARN, (P, M), ("ALTER TABLE o ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES b (c) ON DELETE CASCADE",)),
     ("drop constraint", WARN, (P,), ("ALTER TABLE o DROP CONSTRAINT c",)),
