@@ -9,7 +9,7 @@ from service.api.edge import Route, serve
 from service.api.metrics import ApiMetrics
 from service.api.parts import Drain, Parts
 from service.api.problems import as_problems
-from service.api.resources import alerts, captures, holds, incidents, operations, plans, service, stop, targets
+from service.api.resources import alerts, captures, events, holds, incidents, operations, plans, service, stop, targets
 from service.api.streams import MEDIA_TYPE
 
 __all__ = ["Drain", "Parts", "make_app", "routes"]
@@ -23,6 +23,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         *plans.ROUTES,
         *operations.ROUTES,
         *captures.ROUTES,
+        *events.routes(parts),
         *incidents.ROUTES,
         *holds.ROUTES,
         *stop.ROUTES,

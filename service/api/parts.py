@@ -55,7 +55,8 @@ class Parts:
 
     `alert_sources` maps the last segment of an intake's address to its parser. `freshness` is the watcher's own mapping, read at each request. `trees`
     and `tree_text` turn an operation's stored spans into one JSON tree a trace, and into text. `trace_link` may hold `{trace_id}`; `public_url` is ""
-    when links are to be relative. `intake_limit` is how many deliveries may be in flight before the intake answers 503.
+    when links are to be relative. `hints` maps the last segment of an address for events to what has the instances concerned listed again, and names them.
+    `intake_limit` is how many deliveries may be in flight before the intake answers 503.
     """
 
     desk: UseCases
@@ -86,5 +87,6 @@ class Parts:
     version: str
     trace_link: str = ""
     public_url: str = ""
+    hints: Mapping[str, Callable[[], Sequence[str]]] = field(default_factory=dict)
     intake_limit: int = 32
     drain: Drain = field(default_factory=Drain)

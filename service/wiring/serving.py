@@ -6,8 +6,9 @@ import importlib
 import logging
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -35,6 +36,9 @@ log = structlog.get_logger()
 
 TOGETHER = 0.05
 """Seconds between two looks for the live view: what is committed meanwhile is read together."""
+
+TELLS_OF_ITSELF = ("spinnaker",)
+"""Kinds of delivery systems that can post events of their own; the others are watched or polled."""
 
 DRAIN_SECONDS = 0.5
 """Between /readyz saying 503 and closing the listener; a load balancer in front needs its own probe interval on top."""
@@ -144,8 +148,21 @@ def parts(service: Service, registry: CollectorRegistry, drain: Drain) -> Parts:
         version=VERSION,
         trace_link=settings.audit.trace_link,
         public_url=settings.public_url,
+        hints=_hints(service),
         drain=drain,
     )
+
+
+def _hints(service: Service) -> Mapping[str, Callable[[], Sequence[str]]]:
+    """Who sends events, and the instances that these may be about: a delivery system's own are about its kind, CDEvents about any."""
+    kinds = {kind: [one.name for one in service.settings.delivery if one.kind == kind] for kind in TELLS_OF_ITSELF}
+    return {source: partial(_list_again, service, names) for source, names in (kinds | {"cdevents": [one.name for one in service.settings.delivery]}).items()}
+
+
+def _list_again(service: Service, names: Sequence[str]) -> Sequence[str]:
+    for name in names:
+        service.watcher.list_again(name)
+    return names
 
 
 def _readiness(service: Service) -> Sequence[ReadinessCheck]:

@@ -177,6 +177,10 @@ class Watcher:
             pause = min(2 * pause, LONGEST_PAUSE)
         fresh.stream_is(Stream.OFF, self._clock.now())
 
+    def list_again(self, name: str) -> None:
+        """Something may have happened there: list the instance soon, once for however many say so."""
+        self._hints[name].want_list(self._clock.now())
+
     def _hear_one(self, name: str, hint: TargetId | None) -> None:
         now = self._clock.now()
         self.freshness[name].stream_is(Stream.UP, now)

@@ -90,7 +90,7 @@ def intake(kind: str, places: Places) -> Callable[[Call], Awaitable[Answer]]:
 
 async def _accept(call: Call, kind: str, places: Places) -> Answer:
     parts, request = call.parts, call.request
-    sender = _sender(request, parts)
+    sender = sender_of(request, parts)
     async with places.one():
         source = parts.alert_sources[kind]
         body = await _read(request)
@@ -116,12 +116,15 @@ async def _accept(call: Call, kind: str, places: Places) -> Answer:
     return Answer(body={"delivery": delivery_id, "alerts": len(notices), "truncated": truncated}, status=202)
 
 
-def _sender(request: web.Request, parts: Parts) -> str:
+def sender_of(request: web.Request, parts: Parts) -> str:
+    """The sender whose credential it carries; raises the 401 that says what to set."""
     token = bearer(request.headers.get("Authorization", ""))
     sender = parts.senders.who(token) if token else None
     if sender is None:
         detail = (
-            "this credential is in no token_file of backout's alert senders" if token else "set http_config.authorization.credentials_file of this receiver"
+            "this credential is in no token_file of backout's alert senders"
+            if token
+            else "send a bearer token: Alertmanager by http_config.authorization.credentials_file of this receiver"
         )
         raise unauthorized(detail, tried=bool(token))
     return sender

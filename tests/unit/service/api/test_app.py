@@ -5,7 +5,16 @@ from tests.unit.service.api.world import World
 
 async def test_only_the_intake_and_the_service_itself_are_asked_without_a_token(world: World) -> None:
     open_ones = {route.path for route in routes(world.parts) if route.scope is None}
-    assert open_ones == {"/v1/alerts/alertmanager", "/livez", "/readyz", "/metrics", "/openapi.yaml", "/openapi.json"}
+    assert open_ones == {
+        "/v1/alerts/alertmanager",
+        "/v1/events/spinnaker",
+        "/v1/events/cdevents",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/openapi.yaml",
+        "/openapi.json",
+    }
 
 
 async def test_everything_that_changes_something_asks_for_a_scope_of_its_own(world: World) -> None:

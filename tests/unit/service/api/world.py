@@ -251,6 +251,7 @@ class World:
         )
         self.standings = ReadinessStore(database)
         self.trouble = ""
+        self.heard: list[str] = []
         self.orphans: list[Orphan] = []
         self.live = Live(events=self.events, operations=self.operations, alerts=self.alerts, limit=4, keep_alive=5.0)
         self.parts = Parts(
@@ -278,10 +279,18 @@ class World:
             tree_text=lambda bodies: "\n\n".join(render_text(tree) for tree in grow_each(bodies)),
             readiness=(ReadinessCheck(name="store", ask=self._ready),),
             metrics=ApiMetrics(CollectorRegistry(), sources=("alertmanager",)),
+            hints={"spinnaker": self._heard("spinnaker"), "cdevents": self._heard("cdevents")},
             openapi=ROOT / "openapi.yaml",
             version="0.1.0",
             trace_link="https://jaeger.example/trace/{trace_id}",
         )
+
+    def _heard(self, source: str) -> Callable[[], Sequence[str]]:
+        def hear() -> Sequence[str]:
+            self.heard.append(source)
+            return ["prod"]
+
+        return hear
 
     async def _orphans(self) -> Sequence[Orphan]:
         return self.orphans

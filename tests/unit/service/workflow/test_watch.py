@@ -355,6 +355,18 @@ async def hearing(stage: Stage, *hints: TargetId | Exception | None) -> AsyncIte
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_a_word_from_outside_has_the_instance_listed_once_however_often_it_comes(watched: Stage) -> None:
+    await watched.watcher.round()
+    before = watched.delivery.lists
+    for _ in range(100):
+        watched.watcher.list_again("prod")
+    await heeded(watched)
+    assert watched.delivery.lists == before, "it waits whether more comes"
+    await heeded(watched, 30)
+    await heeded(watched, 30)
+    assert watched.delivery.lists == before + 1
+
+
 async def turns() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
