@@ -338,7 +338,7 @@ class Engine:
         if run.status == "PAUSED":
             task["status"] = stage["status"] = "PAUSED"
             return
-        if run.status != "RUNNING" or stage["status"] in COMPLETE:
+        if run.status != "RUNNING" or stage["status"] in COMPLETE or (stage["id"], task["id"]) in run.answered:
             return
         first = run.asked.setdefault((stage["id"], task["id"]), now)
         if task["status"] == "NOT_STARTED":
@@ -361,8 +361,14 @@ class Engine:
             self._look(run, stage, task, spec.poll if outcome.again is None else outcome.again)
             return
         status = _failed(stage["context"]) if outcome.status == "TERMINAL" else outcome.status
-        task |= {"status": status, "endTime": now}
-        if outcome.status in GOES_ON:
+        run.answered.add((stage["id"], task["id"]))
+        self._later(run, self._tools.timings.first, lambda: self._end_task(run, stage, task, status))
+
+    def _end_task(self, run: Run, stage: Json, task: Json, status: str) -> None:
+        if task["status"] in COMPLETE or stage["status"] in COMPLETE:
+            return
+        task |= {"status": status, "endTime": self._tools.timeline.millis}
+        if status in GOES_ON - {"FAILED_CONTINUE"}:
             self._advance(run, stage)
         else:
             self._end_stage(run, stage, status)
@@ -449,6 +455,7 @@ class Engine:
             one |= {"status": "NOT_STARTED", "tasks": [], "outputs": {}}
             run.after_planned.discard(one["id"])
         run.asked = {key: when for key, when in run.asked.items() if key[0] not in gone}
+        run.answered = {key for key in run.answered if key[0] not in gone}
         stage["context"]["restartDetails"] = details
         run.epoch += 1
         run.execution |= {"canceled": False}

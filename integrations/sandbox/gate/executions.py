@@ -35,6 +35,7 @@ class Run:
     queued: bool = False
     specs: dict[str, list[Task]] = field(default_factory=dict)
     asked: dict[tuple[str, str], int] = field(default_factory=dict)  # (stage, task) -> when first asked, in ms
+    answered: set[tuple[str, str]] = field(default_factory=set)  # (stage, task) whose answer was final and is about to be written
     turns: dict[str, int] = field(default_factory=dict)  # stage -> counts its queued looks; only the newest counts
     after_planned: set[str] = field(default_factory=set)
 
