@@ -5,7 +5,7 @@ Good is what our own record says: healthy for long enough while it lived, and no
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from service.domain.model import Release, ReleaseRecord
@@ -63,6 +63,18 @@ class Memory:
     least: timedelta = timedelta(0)
     held: Iterable[str] = ()
     made_by_backout: Iterable[str] = ()
+
+
+def seen_since(live: Release, records: Mapping[str, ReleaseRecord]) -> Release:
+    """What is live where no history is kept, from the time on that Backout saw it live, if that is before the time of the last operation.
+
+    That operation may be the healing of a release that came long before it, or the same release once more: neither is a deploy of something new.
+    """
+    mine = records.get(live.key)
+    if mine is None:
+        return live
+    others_gone = (one.live_until for one in records.values() if one.key != live.key and one.live_until is not None)
+    return replace(live, started_at=min(live.started_at, max([mine.watched_from, *others_gone])))
 
 
 def find_suspect(deployed: Deployed, memory: Memory, *, began: datetime | None, window: timedelta) -> Suspicion:

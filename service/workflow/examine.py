@@ -173,7 +173,7 @@ class Examiner:
             history=[named(release) for release in state.value.history],
             attempted=named(tried) if tried else None,
             attempted_says=state.value.failed_newer or (f"a deploy of {tried.title} by {tried.by.name} is not complete" if tried else ""),
-            live=named(state.value.current) if state.value.current else None,
+            live=suspicion.seen_since(named(state.value.current), records) if state.value.current else None,
         )
         memory = suspicion.Memory(
             records=records,

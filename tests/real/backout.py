@@ -21,7 +21,7 @@ from aiohttp import web
 
 from service.api.tokens import create_token, new_key
 from service.wiring.parts import SystemClock
-from tests.real.lab.api import Answer, HttpApi
+from tests.real.lab.api import Answer, ApiError, HttpApi
 from tests.real.lab.client import Lab, until
 from tests.real.shop import Shop
 
@@ -29,6 +29,7 @@ INSTANCE = "lab"
 SCOPES = ("targets:read", "operations:read", "plans:write", "operations:create", "operations:approve", "operations:cancel", "holds:end", "stop:write")
 
 Settings = dict[str, Any]
+Fits = Callable[[Mapping[str, Any]], bool]
 
 
 def error_share(app: str, *, by: str = "namespace, app") -> str:
@@ -140,7 +141,7 @@ class Backout:
             self._assert_alive()
             return (await self.api.call("GET", "/readyz")).good
 
-        await until(ready, 90, what="Backout to be ready", every=0.1)
+        await until(ready, what="Backout to be ready", every=0.1)
 
     async def kill(self) -> None:
         """SIGKILL, as an out-of-memory killer would."""
@@ -179,7 +180,7 @@ class Backout:
             live = [one for one in answer.body["releases"] if one["live_until"] is None] if answer.good else []
             return any(one["version"] == version and one["images"] and one["healthy_for_s"] >= 1 for one in live)
 
-        await until(seen, 90, what=f"Backout to have seen {shop.name} {version} healthy")
+        await until(seen, what=f"Backout to have seen {shop.name} {version} healthy")
 
     async def target(self, shop: Shop) -> Any:
         """What Backout knows of the shop's target, with every release that it saw."""
@@ -189,21 +190,52 @@ class Backout:
         """The rollback check."""
         return await self.api.must("GET", f"/v1/targets/{_segment(shop)}/rollback-check")
 
-    async def plan(self, shop: Shop) -> Any:
-        """A plan, kept by the service; not while the alert's own operation is just being told: nobody confirms a plan that says so."""
+    async def plan(self, shop: Shop, fits: Fits = lambda _: True) -> Any:
+        """A plan that fits, kept by the service; not while the alert's own operation is alive: nobody confirms a plan that says so."""
 
         async def made() -> Any:
             self._assert_alive()
             plan = await self.api.must("POST", "/v1/plans", {"target": f"{INSTANCE}:{shop.name}"})
             busy = any("Another operation is alive" in finding["says"] for finding in plan["verdict"]["findings"])
-            return None if busy else plan
+            return plan if fits(plan) and not busy else None
 
-        return await until(made, 60, what=f"a plan for {shop.name}")
+        return await until(made, what=f"a plan for {shop.name}")
 
-    async def ask(self, shop: Shop, plan: Mapping[str, Any] | None = None, reason: str = "") -> Any:
-        """Ask for a rollback: of exactly that plan, each of its doubts named, or (without) one that waits for an approval."""
-        confirmed = {"plan_digest": plan["digest"], "accept": plan["must_name"]} if plan else {}
-        return await self.api.must("POST", "/v1/operations", {"target": f"{INSTANCE}:{shop.name}", "reason": reason, **confirmed})
+    async def ask(self, shop: Shop, reason: str = "", *, plan: Mapping[str, Any] | None = None, fits: Fits = lambda _: True) -> tuple[Any, Any]:
+        """A person asks for exactly the plan that they are shown, each of its doubts named; answers that plan and the operation, which has begun.
+
+        An alert's own operation may be alive at any moment. Then they follow it to its end, and ask for what they are shown after it; also where the plan
+        changed between the look and the request. `plan`: what they saw earlier, which they ask for whatever is so by now; else one that `fits`.
+        """
+
+        async def begun() -> Any:
+            shown = plan or await self.plan(shop, fits)
+            accepted = await self._accepted(shop, reason, plan_digest=shown["digest"], accept=shown["must_name"])
+            if accepted is None:
+                return None
+            operation = await self._until(accepted["id"], lambda one: bool(one["done_at"]) or one["phase"] != "begin", "to begin")
+            outdated = plan is None and operation["outcome"] == "refused" and "the plan changed since it was shown" in operation["says"]
+            return None if outdated else (shown, operation)
+
+        found: tuple[Any, Any] = await until(begun, what=f"a person's request for {shop.name} to be taken")
+        return found
+
+    async def ask_for_offer(self, shop: Shop, reason: str) -> Any:
+        """A person asks for a rollback and confirms no plan; answers the operation, once it waits for an approval."""
+        accepted = await until(lambda: self._accepted(shop, reason), what=f"a person's request for {shop.name} to be taken")
+        return await self._until(accepted["id"], _waits, "to wait for a person")
+
+    async def _accepted(self, shop: Shop, reason: str, **confirmed: Any) -> Any:
+        """The operation of a request; None where another one was alive, once that has ended."""
+        self._assert_alive()
+        answer = await self.api.call("POST", "/v1/operations", {"target": f"{INSTANCE}:{shop.name}", "reason": reason, **confirmed})
+        if answer.good:
+            return answer.body
+        if answer.status != 409 or answer.body.get("code") != "target_busy":
+            raise ApiError("POST", "/v1/operations", answer.status, answer.body)
+        if url := answer.body.get("operation_url"):
+            await self._until(str(url).rpartition("/")[2], _ended, "to end, for it is in the way")
+        return None
 
     async def approve(self, operation: Mapping[str, Any], reason: str = "") -> Answer:
         """Approve what waits, naming its plan and its doubts."""
@@ -215,40 +247,43 @@ class Backout:
         found: list[Any] = (await self.api.must("GET", f"/v1/operations?target={_segment(shop)}"))["operations"]
         return found
 
-    async def operation(self, shop: Shop) -> Any:
-        """The shop's newest operation in full; None when there is none."""
-        found = await self.operations(shop)
-        return await self.api.must("GET", f"/v1/operations/{found[0]['id']}") if found else None
+    async def operation(self, shop: Shop, kind: str = "rollback") -> Any:
+        """The shop's first operation of that kind in full (the first alert's, where nobody asked before it); None when there is none."""
+        found = [one["id"] for one in await self.operations(shop) if one["kind"] == kind]
+        return await self.api.must("GET", f"/v1/operations/{found[-1]}") if found else None
 
-    async def until_waiting(self, shop: Shop, seconds: float = 45) -> Any:
-        """Wait until the shop's newest operation waits for a person."""
-        return await self._until(shop, lambda one: one["phase"] == "awaiting_approval", seconds, "to wait for a person")
+    async def until_waiting(self, shop: Shop, kind: str = "rollback") -> Any:
+        """Wait until the shop's first operation of that kind waits for a person."""
+        return await self._until(await self._first(shop, kind), _waits, "to wait for a person")
 
-    async def until_ended(self, shop: Shop, seconds: float = 75) -> Any:
-        """Wait until the shop's newest operation has ended."""
-        return await self._until(shop, lambda one: bool(one["done_at"]), seconds, "to end")
+    async def until_ended(self, shop: Shop, kind: str = "rollback") -> Any:
+        """Wait until the shop's first operation of that kind has ended."""
+        return await self._until(await self._first(shop, kind), _ended, "to end")
 
-    async def until_done(self, asked: Mapping[str, Any], seconds: float = 75) -> Any:
+    async def until_done(self, asked: Mapping[str, Any]) -> Any:
         """Wait until exactly that operation has ended, whatever alerts begin beside it."""
+        return await self._until(asked["id"], _ended, "to end")
 
-        async def there() -> Any:
+    async def _first(self, shop: Shop, kind: str) -> str:
+        async def begun() -> Any:
             self._assert_alive()
-            found = await self.api.must("GET", f"/v1/operations/{asked['id']}")
-            return found if found["done_at"] else None
-
-        return await until(there, seconds, what=f"operation {asked['id']} to end", every=0.1)
-
-    async def _until(self, shop: Shop, fits: Any, seconds: float, what: str) -> Any:
-        async def there() -> Any:
-            self._assert_alive()
-            found = await self.operation(shop)
-            return found if found is not None and fits(found) else None
+            return await self.operation(shop, kind)
 
         try:
-            return await until(there, seconds, what=f"the operation of {shop.name} {what}", every=0.1)
+            return str((await until(begun, what=f"a {kind} of {shop.name}", every=0.1))["id"])
         except TimeoutError as error:
-            found = await self.operation(shop)
-            raise TimeoutError(f"{error}\nevents: {await self.events(found) if found else 'no operation'}\nlog: {self.tail()}") from error
+            raise TimeoutError(f"{error}\nholds: {await self.holds(shop)}\noperations: {await self.operations(shop)}\nlog: {self.tail()}") from error
+
+    async def _until(self, operation_id: str, fits: Fits, what: str) -> Any:
+        async def there() -> Any:
+            self._assert_alive()
+            found = await self.api.must("GET", f"/v1/operations/{operation_id}")
+            return found if fits(found) else None
+
+        try:
+            return await until(there, what=f"operation {operation_id} {what}", every=0.1)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\nevents: {await self.events({'id': operation_id})}\nlog: {self.tail()}") from error
 
     async def events(self, operation: Mapping[str, Any]) -> list[Any]:
         """The operation's audit events, in the order of their commits."""
@@ -268,7 +303,7 @@ class Backout:
             answer = await self.api.call("POST", f"/v1/holds/{hold['id']}/end", {"reason": reason, **more})
             return None if answer.body.get("code") == "target_busy" else answer
 
-        found: Answer = await until(answered, 60, what=f"an answer to the end of hold {hold['id']}")
+        found: Answer = await until(answered, what=f"an answer to the end of hold {hold['id']}")
         return found
 
     # --- small things ------------------------------------------------------------------------------------------------
@@ -289,6 +324,14 @@ class Backout:
         path = self._folder / name
         path.touch(mode=0o600)
         path.write_text(text)
+
+
+def _waits(operation: Mapping[str, Any]) -> bool:
+    return bool(operation["phase"] == "awaiting_approval")
+
+
+def _ended(operation: Mapping[str, Any]) -> bool:
+    return bool(operation["done_at"])
 
 
 OpenShop = Callable[..., Awaitable[Shop]]

@@ -97,4 +97,4 @@ class RolloutShop(Shop):
             status = await self.status()
             return status if all(status.get(name) == value for name, value in wanted.items()) else None
 
-        return await until(there, 30, what=f"the Rollout of {self.name} to say {json.dumps(wanted)}") or {}
+        return await until(there, what=f"the Rollout of {self.name} to say {json.dumps(wanted)}") or {}

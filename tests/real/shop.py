@@ -122,13 +122,13 @@ class Shop:
         await self.client.until_application(self.name, revision=shipped.config)
         await self.until_running(shipped)
 
-    async def until_running(self, shipped: Shipped, seconds: float = 30) -> None:
+    async def until_running(self, shipped: Shipped) -> None:
         """Wait until the ready pods run that release's digest and no other."""
 
         async def only_that() -> bool:
             return await self.running() == {shipped.image}
 
-        await until(only_that, seconds, what=f"{self.name} to run {shipped.version}")
+        await until(only_that, what=f"{self.name} to run {shipped.version}")
 
     async def deploy_wanted(self) -> None:
         """A person deploys what the Application wants now."""
@@ -141,7 +141,7 @@ class Shop:
             app = await self.application(refresh="normal")
             return (await self.history())[-1] != before and app.get("operation") is None and app["status"]["health"]["status"] == "Healthy"
 
-        await until(deployed, 30, what=f"{self.name} to be deployed")
+        await until(deployed, what=f"{self.name} to be deployed")
 
     async def deploy(self, image: str, message: str) -> str:
         """A person deploys that image, named as they like; answers the configuration's revision."""

@@ -13,7 +13,7 @@ from service.wiring.parts import SystemClock
 from tests.real.backout import INSTANCE, OpenShop, Serve
 from tests.real.lab.client import Lab, until
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 
 async def test_manifests_and_events_are_kept_before_and_after_a_rollback_and_logs_that_could_not_be_had_are_named(
@@ -25,13 +25,13 @@ async def test_manifests_and_events_are_kept_before_and_after_a_rollback_and_log
     bad = await shop.release("1.1")
     await backout.until_watched(shop, "1.1")
 
-    operation = await backout.until_done(await backout.ask(shop, await backout.plan(shop), reason="1.1 is broken"))
+    operation = await backout.until_done((await backout.ask(shop, "1.1 is broken"))[1])
 
     async def captured() -> Any:
         found = await backout.api.must("GET", f"/v1/operations/{operation['id']}/captures?texts=true")
         return found if len(found["captures"]) == 2 else None
 
-    found = await until(captured, 60, what="both captures")
+    found = await until(captured, what="both captures")
     before, after = found["captures"]
     workload = f"apps/Deployment {shop.name}/{shop.name}"
     assert operation["outcome"] == "recovered", operation["says"]

@@ -11,7 +11,7 @@ from tests.real.chart_shop import PackedShop, PairShop, ParameterShop, packed
 from tests.real.forward import forward
 from tests.real.test_stories import AUTOMATED, QUICK, automated, marker
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 
 async def test_parameters_go_back_to_those_of_their_time_and_new_ones_end_the_hold(open_shop: OpenShop, serve: Serve) -> None:

@@ -16,7 +16,7 @@ from tests.real.lab.client import IN_CLUSTER, Lab, LabClient, until
 from tests.real.shop import Shop
 from tests.real.test_outages import REDIS, Serving, asked, gone, serving, two_releases, went_back_once
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 __all__ = ["serving"]  # the fixture
 
@@ -63,7 +63,7 @@ async def test_pods_of_a_release_that_never_gets_ready_are_told_from_those_that_
     async def crashing() -> bool:
         return any(pod.waits == "CrashLoopBackOff" for pod in (await revisions(source, shop))[0].pods)
 
-    await until(crashing, 30, what="the new pods to crash")
+    await until(crashing, what="the new pods to crash")
     new, old = await revisions(source, shop)
     assert (old.name, new.created_at >= old.created_at, new.images) == (first.name, True, (client.image(f"team/{shop.name}", digest),))
     assert {pod.ready for pod in new.pods} == {False}
@@ -91,7 +91,7 @@ async def test_a_dead_kubernetes_api_is_unknown_and_comes_back(client: LabClient
     async def back() -> bool:
         return isinstance(await source.read(keys.workloads_in(INSTANCE, IN_CLUSTER, (deployment(shop),))), Known)
 
-    await until(back, 60, what="the cluster to be readable again")
+    await until(back, what="the cluster to be readable again")
 
 
 async def test_doctor_asks_the_api_server_what_the_token_may_do(source: Kubernetes) -> None:
@@ -117,7 +117,7 @@ async def test_a_deploy_whose_pods_crash_beside_the_old_ones_is_to_blame_without
         told = [one["state"] for pod in await client.pods(shop.name) for one in pod["status"].get("containerStatuses", [])]
         return any(state.get("waiting", {}).get("reason") == "CrashLoopBackOff" for state in told)
 
-    await until(crash, 40, what="the new pods to crash")
+    await until(crash, what="the new pods to crash")
 
     labels = {"severity": "critical", "argocd_app": shop.name, "app": shop.name, "namespace": shop.name}
     await client.set_rules(shop.name, [{"name": shop.name, "rules": [{"alert": "PodsFail", "expr": "vector(1) > 0", "labels": labels}]}])
@@ -146,7 +146,7 @@ async def test_recovery_is_measured_while_argo_cd_cannot_tell_what_runs(
     async def rolled_back() -> bool:
         return len((await shop.application())["status"]["history"]) > 2
 
-    await until(rolled_back, 45, what="the rollback", every=0.05)
+    await until(rolled_back, what="the rollback", every=0.05)
     async with gone(client, REDIS, 0):
         await asyncio.sleep(1)
         await went_back_once(shop, backout, good, revision)

@@ -22,7 +22,7 @@ from tests.real.lab.cache import Cache, cache_folder
 from tests.real.lab.client import ARGOCD_NAMESPACE, Lab, LabClient, until
 from tests.real.shop import Shop
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 MERGE = "application/merge-patch+json"
 CONFIG_MAPS = f"/api/v1/namespaces/{ARGOCD_NAMESPACE}/configmaps"
@@ -56,7 +56,7 @@ class Newcomer:
                 return ""
             return str(answer.body["token"]) if answer.good else ""
 
-        self.token = await until(token, 60, what=f"a token of {self.name}")
+        self.token = await until(token, what=f"a token of {self.name}")
         self.argocd = HttpApi(self._session, self.lab.argocd_url, self.token)
 
         async def allowed() -> bool:
@@ -65,7 +65,7 @@ class Newcomer:
             except aiohttp.ClientError:
                 return False
 
-        await until(allowed, 30, what="the role to be known")
+        await until(allowed, what="the role to be known")
 
     async def leave(self) -> None:
         """Take out of the config maps what was put in."""
@@ -79,7 +79,7 @@ class Newcomer:
             except aiohttp.ClientError:
                 return False
 
-        await until(back, 60, what="Argo CD to serve again")
+        await until(back, what="Argo CD to serve again")
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ async def test_the_role_of_init_can_do_what_is_needed_and_nothing_more(lab: Lab,
     async def idle() -> bool:
         return not (await shop.application()).get("operation")
 
-    await until(idle, 30, what="the dry run to end")
+    await until(idle, what="the dry run to end")
     ending: Answer = await call("DELETE", f"{app}/operation")
     assert (ending.status, "No operation is in progress" in str(ending.body)) == (400, True)
 
@@ -222,7 +222,7 @@ async def test_the_route_of_init_is_a_configuration_that_the_real_alertmanager_r
                 except aiohttp.ClientError:
                     return False
 
-            await until(ready, 60, what="Alertmanager to take the configuration")
+            await until(ready, what="Alertmanager to take the configuration")
             loaded = yaml.safe_load((await alertmanager.must("GET", "/api/v2/status"))["config"]["original"])
             receivers = {one["name"] for one in await alertmanager.must("GET", "/api/v2/receivers")}
         assert receivers == {"people", "backout"}

@@ -98,7 +98,7 @@ async def test_a_burning_release_is_told_by_webhook_and_so_is_its_end(client: La
 
         revision = await release(client, repository, name, burning)
         await client.until_application(name, revision=revision)
-        firing = await until(lambda: told("firing"), 45, what="the firing webhook")
+        firing = await until(lambda: told("firing"), what="the firing webhook")
         assert firing[0]["labels"] == {"alertname": "HighErrorRate", "app": name, "argocd_app": name, "namespace": name, "severity": "critical"}
         assert {authorization for authorization, _ in posts} == {f"Bearer {lab.webhook_token}"}
         rates = await client.query(f'sum by (version, code) (rate(http_requests_total{{app="{name}"}}[10s])) > 1')
@@ -106,7 +106,7 @@ async def test_a_burning_release_is_told_by_webhook_and_so_is_its_end(client: La
 
         await repository.revert(revision)
         await client.application(name, refresh=True)
-        await until(lambda: told("resolved"), 60, what="the resolved webhook")
+        await until(lambda: told("resolved"), what="the resolved webhook")
         assert await client.running_images(name) == {good}
 
 
@@ -147,7 +147,7 @@ async def test_a_span_posted_to_jaeger_is_read_back(client: LabClient) -> None:
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "lab-smoke"}}]}
     await client.otlp.must("POST", "/v1/traces", {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]})
 
-    spans = await until(lambda: client.trace(trace_id), 60, what="the trace")
+    spans = await until(lambda: client.trace(trace_id), what="the trace")
 
     assert [(found["name"], found["spanId"]) for found in spans] == [("rollback shop", span["spanId"])]
 
@@ -159,7 +159,7 @@ async def test_argo_cd_reports_its_own_calls_to_jaeger(client: LabClient) -> Non
         answer = await client.jaeger.must("GET", "/api/v3/services")
         return any("argocd" in service for service in answer["services"])
 
-    await until(services, 30, what="Argo CD's spans")
+    await until(services, what="Argo CD's spans")
 
 
 async def test_rules_of_a_test_are_evaluated_until_it_removes_them(client: LabClient) -> None:
@@ -171,7 +171,7 @@ async def test_rules_of_a_test_are_evaluated_until_it_removes_them(client: LabCl
     async def fires() -> bool:
         return any(alert["labels"].get("case") == name and alert["state"] == "firing" for alert in await client.alerts())
 
-    await until(fires, 60, what="the test's own alert")
+    await until(fires, what="the test's own alert")
     await client.set_rules(name, [])
     assert not await fires()
 
@@ -200,7 +200,7 @@ async def test_a_job_runs_to_its_end(client: LabClient) -> None:
         ends = {job["metadata"]["name"]: kind["type"] for job in jobs for kind in job["status"].get("conditions", []) if kind["type"] in {"Complete", "Failed"}}
         return ends if len(ends) == 2 else None
 
-    assert await until(ended, 30, what="both jobs") == {"fine": "Complete", "broken": "Failed"}
+    assert await until(ended, what="both jobs") == {"fine": "Complete", "broken": "Failed"}
 
 
 async def test_an_image_the_registry_does_not_have_is_not_pulled(client: LabClient) -> None:
@@ -213,7 +213,7 @@ async def test_an_image_the_registry_does_not_have_is_not_pulled(client: LabClie
         statuses = (await client.pods(name))[0]["status"].get("containerStatuses")
         return json.dumps(statuses[0]["state"]) if statuses else None
 
-    assert "ImagePullBackOff" in str(await until(waits, 60, what="the kubelet's report"))
+    assert "ImagePullBackOff" in str(await until(waits, what="the kubelet's report"))
 
 
 async def test_argo_rollouts_starts_when_a_test_asks_for_it_and_only_once(client: LabClient) -> None:

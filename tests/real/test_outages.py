@@ -20,7 +20,7 @@ from tests.real.lab.client import ARGOCD_NAMESPACE, Lab, LabClient, until
 from tests.real.shop import Shop
 from tests.real.test_stories import footprint
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 QUICK: Settings = {"read_back_seconds": [0, 1]}
 AUTOMATED = {"prune": True, "selfHeal": True}
@@ -57,30 +57,28 @@ async def serving(lab: Lab, open_shop: OpenShop, tmp_path: Path) -> AsyncIterato
             await backout.stop()
 
 
-async def asked(backout: Backout, shop: Shop) -> Mapping[str, Any]:
-    """A person's rollback of release 1.1, of exactly the plan that they saw; answers what was live before and shall be again."""
-    plan = await backout.plan(shop)
-    await backout.ask(shop, plan, reason="customers complain since 1.1")
-    return {"plan": plan}
+async def asked(backout: Backout, shop: Shop) -> None:
+    """A person's rollback of release 1.1, of exactly the plan that they saw."""
+    await backout.ask(shop, "customers complain since 1.1")
 
 
-async def written(shop: Shop, seconds: float = 45) -> None:
+async def written(shop: Shop) -> None:
     """Wait for Backout's first write: auto-sync is stopped."""
 
     async def stopped() -> bool:
         return bool((await shop.application())["spec"]["syncPolicy"]["automated"] != AUTOMATED)
 
-    await until(stopped, seconds, what="auto-sync to be stopped", every=0.02)
+    await until(stopped, what="auto-sync to be stopped", every=0.02)
 
 
-async def answers(client: LabClient, seconds: float = 60) -> None:
+async def answers(client: LabClient) -> None:
     """Wait until Argo CD's API answers a live read again."""
 
     async def again() -> bool:
         answer = await client.argocd().call("GET", "/api/v1/applications")
         return answer.good and bool(await client.kube_get("/api/v1/namespaces/argocd"))
 
-    await until(again, seconds, what="Argo CD to answer again", every=0.1)
+    await until(again, what="Argo CD to answer again", every=0.1)
 
 
 @asynccontextmanager
@@ -109,7 +107,7 @@ async def two_releases(open_shop: OpenShop, serving: Serving, **wishes: Any) -> 
 
 async def went_back_once(shop: Shop, backout: Backout, good: set[str], revision: str) -> None:
     """The operation recovered: the good release runs, one rollback by Backout is in the history, and it was told."""
-    operation = await backout.until_ended(shop, 120)
+    operation = await backout.until_ended(shop)
     events = "\n".join(event["says"] for event in await backout.events(operation))
     assert operation["outcome"] == "recovered", events
     assert await shop.running() == good
@@ -125,7 +123,7 @@ async def told(backout: Backout, shop: Shop, event: str) -> None:
     async def arrived() -> bool:
         return [body["event"] for body in backout.told.about(shop) if body["event"] not in {"awaiting_approval", "stuck"}] == [event]
 
-    await until(arrived, 60, what=f"the message {event}")
+    await until(arrived, what=f"the message {event}")
 
 
 async def watches_again(backout: Backout) -> None:
@@ -135,7 +133,7 @@ async def watches_again(backout: Backout) -> None:
         (instance,) = (await backout.api.must("GET", "/v1/targets"))["instances"]
         return bool(instance["stream"] == "up" and instance["complete"])
 
-    await until(up, 60, what="the watch to be open again")
+    await until(up, what="the watch to be open again")
 
 
 async def change_settings(client: LabClient) -> None:
@@ -156,10 +154,10 @@ async def test_a_deploy_is_noticed_by_the_watch_long_before_the_next_list_also_w
         return [one["version"] for one in target["releases"] if one["live_until"] is None] == [version]
 
     await shop.release("1.1")
-    await until(lambda: noticed("1.1"), 30, what="the release to be noticed", every=0.05)
+    await until(lambda: noticed("1.1"), what="the release to be noticed", every=0.05)
     assert in_between.cut() == 1
     await shop.release("1.2")
-    await until(lambda: noticed("1.2"), 30, what="the next release to be noticed", every=0.05)
+    await until(lambda: noticed("1.2"), what="the next release to be noticed", every=0.05)
     await watches_again(backout)
     (instance,) = (await backout.api.must("GET", "/v1/targets"))["instances"]
     assert (instance["stream"], instance["complete"]) == ("up", True)
@@ -238,7 +236,7 @@ async def test_without_the_controller_nothing_is_rolled_back_and_auto_sync_is_gi
     await written(shop)
 
     async with gone(client, CONTROLLER, 0):
-        operation = await backout.until_ended(shop, 60)
+        operation = await backout.until_ended(shop)
 
     assert operation["outcome"] == "failed", operation["says"]
     assert "the application controller did not answer a refresh" in operation["says"]
@@ -256,11 +254,11 @@ async def test_a_controller_restarted_while_it_rolls_back_finishes_or_its_failur
         app = await shop.application()
         return "operation" in app or len(app["status"]["history"]) > 2
 
-    await until(accepted, 45, what="the rollback to be accepted", every=0.005)
+    await until(accepted, what="the rollback to be accepted", every=0.005)
     async with gone(client, CONTROLLER, 3):
         pass
 
-    operation = await backout.until_ended(shop, 120)
+    operation = await backout.until_ended(shop)
     if "Application referencing project default which does not exist" in operation["says"]:  # a young controller that has not read the projects yet
         assert operation["outcome"] == "failed"
         assert "Argo CD ended the rollback as Error" in operation["says"]
@@ -279,7 +277,7 @@ async def test_without_the_repo_server_a_rollback_ends_as_failed_and_is_told(cli
     await written(shop)
 
     async with gone(client, REPO_SERVER, 0):
-        operation = await backout.until_ended(shop, 90)
+        operation = await backout.until_ended(shop)
 
     assert operation["outcome"] in {"failed", "refused"}, operation["says"]
     assert await shop.running() == bad
@@ -298,7 +296,7 @@ async def test_with_git_and_every_cache_gone_nothing_is_written_and_when_git_is_
     try:
         await client.forget()
         before = await footprint(shop)
-        operation = await backout.until_done(await backout.ask(shop, plan))
+        operation = await backout.until_done((await backout.ask(shop, plan=plan))[1])
         after = await footprint(shop)
     finally:
         gone_to.rename(shop.config.path)
@@ -307,7 +305,7 @@ async def test_with_git_and_every_cache_gone_nothing_is_written_and_when_git_is_
     assert "cannot be rendered now, so a rollback would end in Error" in operation["says"]
     assert (after, await shop.running()) == (before, bad)
     await told(backout, shop, "failed")
-    again = await backout.until_done(await backout.ask(shop, await backout.plan(shop)))
+    again = await backout.until_done((await backout.ask(shop))[1])
     assert again["outcome"] == "recovered", again["says"]
     assert (await shop.running(), (await shop.history())[-1][1:]) == (good, (revision, "backout"))
 

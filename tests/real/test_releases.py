@@ -11,7 +11,7 @@ from tests.real.forward import forward
 from tests.real.lab.client import LabClient, deployment, until
 from tests.real.shop import Shop
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 QUICK = {"read_back_seconds": [0, 1]}
 AUTOMATED = {"prune": True, "selfHeal": True}
@@ -29,7 +29,7 @@ async def text_of(backout: Backout, shop: Shop, event: str) -> str:
     async def arrived() -> str:
         return next((str(body["text"]) for body in backout.told.about(shop) if body["event"] == event), "")
 
-    return str(await until(arrived, 60, what=f"the message {event}"))
+    return str(await until(arrived, what=f"the message {event}"))
 
 
 async def test_a_release_that_failed_half_way_and_is_in_no_history_is_taken_back_while_its_retries_hold_the_slot(open_shop: OpenShop, serve: Serve) -> None:
@@ -65,9 +65,8 @@ async def test_of_two_bad_releases_in_a_row_neither_is_a_goal_and_both_are_held(
     second = await shop.release("1.2", errors=0.31)
     await backout.until_watched(shop, "1.2")
 
-    plan = await backout.plan(shop)
-    await backout.ask(shop, plan, reason="1.2 did not help")
-    operation = await asked_for(backout, shop)
+    plan, asked = await backout.ask(shop, "1.2 did not help")
+    operation = await backout.until_done(asked)
 
     assert operation["outcome"] == "recovered", operation["says"]
     assert (plan["suspect"]["revision"], plan["goal"]["version"]) == (second.config, "1.0")
@@ -77,23 +76,6 @@ async def test_of_two_bad_releases_in_a_row_neither_is_a_goal_and_both_are_held(
     assert set(hold["held"]) == {plan["suspect"]["key"], plan["passed_over"][0]["key"]}
     suspected = next(one for one in await backout.events(operation) if one["kind"] == "suspect")
     assert "is passed over: an alert began while it was live" in suspected["says"]
-
-
-async def asked_for(backout: Backout, shop: Shop) -> Any:
-    """The operation that a person asked for, in full, once it has ended."""
-
-    async def ended() -> Any:
-        mine = next(one for one in await backout.operations(shop) if one["requested_by"]["kind"] == "user")
-        return mine if mine["done_at"] else None
-
-    try:
-        found = await until(ended, 60, what="the operation that a person asked for to end")
-    except TimeoutError as error:
-        every = [
-            (one["requested_by"], one["phase"], one["says"], [event["says"] for event in await backout.events(one)]) for one in await backout.operations(shop)
-        ]
-        raise TimeoutError(f"{error}: {every}") from error
-    return await backout.api.must("GET", f"/v1/operations/{found['id']}")
 
 
 def manifest(kind: str, name: str, *, api: str = "v1", annotations: Mapping[str, str] | None = None, **body: Any) -> Mapping[str, str]:
@@ -116,10 +98,9 @@ async def test_what_only_the_bad_release_has_is_flagged_planned_for_a_person_and
     bad = await shop.ship("1.1", errors=0.31, config_files={**CRON, **KEY, **KEPT})
     assert (await client.sync(shop.name)).good
     await shop.until_running(bad)
-    plan = await until(lambda: planned(backout, shop, bad.config), 60, what="a plan to leave 1.1")
 
-    await backout.ask(shop, plan, reason="errors since 1.1")
-    operation = await asked_for(backout, shop)
+    plan, asked = await backout.ask(shop, "errors since 1.1", fits=lambda plan: bool(plan["suspect"]["revision"] == bad.config))
+    operation = await backout.until_done(asked)
 
     assert operation["outcome"] == "recovered", operation["says"]
     flagged = finding(plan, "prune_deletes_no_data")
@@ -141,26 +122,19 @@ async def test_what_only_the_bad_release_has_is_flagged_planned_for_a_person_and
     assert cron["spec"].get("suspend") in {None, False}
 
 
-async def planned(backout: Backout, shop: Shop, revision: str) -> Any:
-    """A plan, once it is one to leave that revision."""
-    plan = await backout.plan(shop)
-    return plan if plan["suspect"]["revision"] == revision else None
-
-
 async def test_the_same_commit_with_other_parameters_goes_back_to_the_parameters_of_its_time(open_shop: OpenShop, serve: Serve) -> None:
     """A person lets a further file in: the same commit, another release, and Argo CD renders the one before no more."""
     shop = await open_shop(auto_sync=False, config_files=manifest("ConfigMap", "feature", data={"on": "true"}))
     await shop.edit({"op": "add", "path": "/spec/source/directory", "value": {"exclude": "feature.json"}})
     await shop.deploy_wanted()
     backout = await serve(shop, declared_sli=True)
-    await until(lambda: recorded(backout, shop, 1), 60, what="Backout to have recorded the release without the feature")
+    await until(lambda: recorded(backout, shop, 1), what="Backout to have recorded the release without the feature")
     await shop.edit({"op": "remove", "path": "/spec/source/directory"})
     await shop.deploy_wanted()
-    await until(lambda: recorded(backout, shop, 2), 60, what="Backout to have recorded the release with the feature")
+    await until(lambda: recorded(backout, shop, 2), what="Backout to have recorded the release with the feature")
 
-    plan = await backout.plan(shop)
-    await backout.ask(shop, plan, reason="the feature is broken")
-    operation = await asked_for(backout, shop)
+    plan, asked = await backout.ask(shop, "the feature is broken")
+    operation = await backout.until_done(asked)
 
     assert operation["outcome"] == "recovered", operation["says"]
     assert plan["suspect"]["revision"] == plan["goal"]["revision"]
@@ -186,8 +160,8 @@ async def test_a_release_whose_tag_was_moved_is_never_called_exact(client: LabCl
     backout = await serve(shop, declared_sli=True)
     moved = await client.push_image(repository, version="1.0", errors=0.001, tag="stable")
     await shop.restart()
-    await until(lambda: runs(shop, moved), 30, what="the pods to run what the tag means now")
-    told = await until(lambda: told_moved(backout, shop), 60, what="Backout to have noticed")
+    await until(lambda: runs(shop, moved), what="the pods to run what the tag means now")
+    told = await until(lambda: told_moved(backout, shop), what="Backout to have noticed")
     await shop.release("1.2", errors=0.31)
     await backout.until_watched(shop, "1.2")
 
@@ -219,9 +193,8 @@ async def test_a_good_release_that_was_trimmed_from_the_history_is_a_plan_for_a_
     await backout.until_watched(shop, "1.1")
     before = await shop.history()
 
-    plan = await backout.plan(shop)
-    await backout.ask(shop, plan, reason="errors since 1.1")
-    operation = await asked_for(backout, shop)
+    plan, asked = await backout.ask(shop, "errors since 1.1")
+    operation = await backout.until_done(asked)
 
     assert good not in {revision for _, revision, _ in before}
     assert (plan["goal"]["release"], plan["goal"]["revision"], plan["goal"]["version"]) == ("", good, "1.0")
@@ -315,7 +288,7 @@ async def test_with_prune_on_a_rollback_deletes_nothing_and_the_fix_that_ends_th
     async def cleaned() -> bool:
         return await leftovers(client, shop) == (False, False)
 
-    await until(cleaned, 30, what="auto-sync to prune what the fix does not have")
+    await until(cleaned, what="auto-sync to prune what the fix does not have")
 
 
 async def leftovers(client: LabClient, shop: Shop) -> tuple[bool, bool]:

@@ -14,7 +14,7 @@ from tests.real.rollout_shop import BY_HAND, HALF_THEN_ON, HALF_THEN_STOP, UNDER
 from tests.real.shop import Shop
 from tests.real.test_stories import AUTOMATED, QUICK, automated, footprint, marker, told
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 RULE = "no_rollout_step_is_in_the_way"
 OpenRollout = Callable[..., Awaitable[RolloutShop]]
@@ -88,8 +88,8 @@ async def test_a_blue_green_release_that_waits_is_aborted_and_rolled_back(open_r
     waiting = await shop.status()
     assert waiting["blueGreen"]["activeSelector"] == before["stableRS"] != waiting["currentPodHash"]
 
-    plan = await backout.plan(shop)
-    operation = await backout.until_done(await backout.ask(shop, plan, reason="errors on the preview"), seconds=120)
+    _, asked = await backout.ask(shop, "errors on the preview")
+    operation = await backout.until_done(asked)
 
     assert steps(operation) == ["abort", "prove_controller", "roll_back", "mark_hold"]
     assert operation["outcome"] == "recovered", operation["says"]
@@ -109,10 +109,10 @@ async def test_a_canary_under_analysis_is_aborted_and_its_analysis_ends(client: 
     async def analysed() -> Any:
         return (await shop.status()).get("canary", {}).get("currentStepAnalysisRunStatus", {}).get("status") == "Running"
 
-    await until(analysed, 30, what="the analysis to run")
+    await until(analysed, what="the analysis to run")
 
-    plan = await backout.plan(shop)
-    operation = await backout.until_done(await backout.ask(shop, plan, reason="errors since 1.1"))
+    plan, asked = await backout.ask(shop, "errors since 1.1")
+    operation = await backout.until_done(asked)
 
     said = finding(plan, RULE)
     assert (said["answer"], f"under analysis {shop.name}-" in said["says"]) == ("pass", True), said
@@ -176,8 +176,8 @@ async def test_a_promoted_release_goes_back_through_timed_steps_when_a_person_ac
     await shop.at_once("1.1", errors=0.31)
     await backout.until_watched(shop, "1.1")
 
-    plan = await backout.plan(shop)
-    operation = await backout.until_done(await backout.ask(shop, plan, reason="errors since 1.1"))
+    plan, asked = await backout.ask(shop, "errors since 1.1")
+    operation = await backout.until_done(asked)
 
     said = finding(plan, RULE)
     assert (said["answer"], "would run its 2 steps again, which takes at least 4 s" in said["says"]) == ("warn", True)
@@ -224,7 +224,7 @@ async def test_an_abort_that_nobody_carries_out_ends_the_operation_before_anythi
     controller = await client.argo_rollouts()
     os.kill(controller, signal.SIGSTOP)
     try:
-        operation = await backout.until_done(await backout.ask(shop, plan, reason="errors since 1.1"))
+        operation = await backout.until_done((await backout.ask(shop, "errors since 1.1", plan=plan))[1])
     finally:
         os.kill(controller, signal.SIGCONT)
 

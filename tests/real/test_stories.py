@@ -16,7 +16,7 @@ from tests.real.backout import INSTANCE, Backout, OpenShop, Serve, error_share, 
 from tests.real.lab.client import LabClient, until
 from tests.real.shop import Shop
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 HOLD = "backout.dev/hold"
 AUTOMATED = {"prune": True, "selfHeal": True}
@@ -53,16 +53,16 @@ async def auto_sync_stopped(shop: Shop) -> None:
     async def stopped() -> bool:
         return bool(automated(await shop.application()) != AUTOMATED)
 
-    await until(stopped, 45, what="auto-sync to be stopped", every=0.05)
+    await until(stopped, what="auto-sync to be stopped", every=0.05)
 
 
-async def told(backout: Backout, shop: Shop, event: str, seconds: float = 60) -> Mapping[str, Any]:
+async def told(backout: Backout, shop: Shop, event: str) -> Mapping[str, Any]:
     """The message of that kind, once it arrived."""
 
     async def arrived() -> Mapping[str, Any] | None:
         return next((body for body in backout.told.about(shop) if body["event"] == event), None)
 
-    message = await until(arrived, seconds, what=f"the message {event}")
+    message = await until(arrived, what=f"the message {event}")
     assert message is not None
     return message
 
@@ -88,9 +88,8 @@ async def test_a_plain_application_goes_back_by_the_plan_that_a_person_confirmed
     await backout.until_watched(shop, "1.1")
     before = await shop.history()
 
-    plan = await backout.plan(shop)
-    await backout.ask(shop, plan, reason="errors since 1.1")
-    operation = await backout.until_ended(shop)
+    plan, asked = await backout.ask(shop, "errors since 1.1")
+    operation = await backout.until_done(asked)
 
     assert [step["name"] for step in plan["steps"]] == ["prove_controller", "roll_back", "mark_hold"]
     assert operation["outcome"] == "recovered", operation["says"]
@@ -152,7 +151,7 @@ async def read_back_as_one_trace(client: LabClient, shop: Shop, operation: Mappi
         traces = (await client.jaeger.must("GET", f"/api/traces?service=backout&tags={wanted}&lookback=1h"))["data"]
         return {trace["traceID"] for trace in traces}
 
-    assert await until(found, 60, what="the trace in Jaeger's search") == {operation["trace_id"]}
+    assert await until(found, what="the trace in Jaeger's search") == {operation["trace_id"]}
 
     async def whole() -> list[tuple[str, Mapping[str, Any]]]:
         spans = await trace_of(client, operation["trace_id"])
@@ -160,7 +159,7 @@ async def read_back_as_one_trace(client: LabClient, shop: Shop, operation: Mappi
         complete = all(span.get("parentSpanId", "") in {"", *there} for _, span in spans)
         return spans if complete and {service for service, _ in spans} >= {"backout", "argocd-server"} else []
 
-    spans = await until(whole, 30, what="every parent in the trace, with Argo CD's spans")
+    spans = await until(whole, what="every parent in the trace, with Argo CD's spans")
     roots = [span for _, span in spans if not span.get("parentSpanId")]
     assert [root["name"] for root in roots] == [f"rollback {target} 1→0"]
     ours = {span["name"] for service, span in spans if service == "backout"}
@@ -227,8 +226,7 @@ async def test_an_approval_is_void_when_a_person_acted_since_the_offer_was_made(
     backout = await serve(shop, declared_sli=True)
     await shop.release("1.1", errors=0.31)
     await backout.until_watched(shop, "1.1")
-    await backout.ask(shop, reason="errors since 1.1")
-    offer = await backout.until_waiting(shop)
+    offer = await backout.ask_for_offer(shop, "errors since 1.1")
     await meanwhile(shop)
     before = await footprint(shop)
 
@@ -252,8 +250,7 @@ async def test_a_token_that_may_only_read_is_refused_before_the_first_write_with
 
     check = await backout.check(shop)
     code, lines = await backout.doctor()
-    await backout.ask(shop, await backout.plan(shop))
-    operation = await backout.until_ended(shop)
+    operation = await backout.until_done((await backout.ask(shop))[1])
 
     missing = finding(check, "permissions_suffice")
     assert (missing["answer"], missing["clears"]) == ("block", "Add: p, reader, applications, sync, default/*, allow")
@@ -318,8 +315,7 @@ async def test_a_person_ends_the_hold_once_a_fix_is_there_and_auto_sync_is_as_it
     backout = await serve(shop, declared_sli=True, delivery=QUICK)
     await shop.release("1.1", errors=0.31)
     await backout.until_watched(shop, "1.1")
-    await backout.ask(shop, await backout.plan(shop))
-    operation = await backout.until_ended(shop)
+    operation = await backout.until_done((await backout.ask(shop))[1])
     assert operation["outcome"] == "recovered", operation["says"]
     (hold,) = await backout.holds(shop)
 
@@ -354,7 +350,7 @@ async def test_a_service_killed_between_stopping_auto_sync_and_rolling_back_does
     await auto_sync_stopped(shop)
     client.pause("argocd-application-controller")  # the next step asks it for an answer, so the rollback cannot have begun
     try:
-        await until(recorded, 60, what="the stop to be recorded", every=0.05)
+        await until(recorded, what="the stop to be recorded", every=0.05)
         await backout.kill()
     finally:
         client.resume("argocd-application-controller")

@@ -13,7 +13,7 @@ from tests.real.shop import Shop
 from tests.real.test_outages import CONTROLLER, asked
 from tests.real.test_stories import AUTOMATED, QUICK, automated, footprint, told
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 
 def hook(phase: str) -> Mapping[str, str]:
@@ -30,7 +30,7 @@ async def waits_for_the_hook(shop: Shop) -> Any:
         message = app["status"].get("operationState", {}).get("message", "")
         return app if app.get("operation") and message.startswith("waiting for completion of hook") else None
 
-    return await until(waiting, 30, what="the operation to wait for its hook")
+    return await until(waiting, what="the operation to wait for its hook")
 
 
 async def test_an_automated_sync_of_the_bad_release_whose_hook_never_ends_is_ended_and_rolled_back(open_shop: OpenShop, serve: Serve) -> None:
@@ -60,15 +60,10 @@ async def test_promise_5_a_persons_running_sync_is_never_ended_though_its_hook_d
     assert (await client.sync(shop.name)).good
     await shop.until_running(bad)
     before = (await waits_for_the_hook(shop))["operation"]
-
-    async def noticed() -> Any:
-        plan = await backout.plan(shop)
-        return plan if plan["suspect"]["revision"] == bad.config else None
-
-    plan = await until(noticed, 60, what="a plan to leave 1.1")
     footprint_before = await footprint(shop)
-    await backout.ask(shop, plan, reason="1.1 is broken")
-    operation = await backout.until_ended(shop)
+
+    plan, asked_for = await backout.ask(shop, "1.1 is broken", fits=lambda plan: bool(plan["suspect"]["revision"] == bad.config))
+    operation = await backout.until_done(asked_for)
     after = await shop.application()
 
     acting = finding(plan, "nobody_else_is_acting")
@@ -97,7 +92,7 @@ async def test_a_rollback_that_nobody_picks_up_is_told_and_is_as_if_it_had_never
     in_between.before("POST", "/rollback", controller_dies)
     try:
         await asked(backout, shop)
-        stuck = await told(backout, shop, "stuck", 90)
+        stuck = await told(backout, shop, "stuck")
         waiting = await shop.application()
         await client.kube.must("PATCH", path, TAKEN_AWAY, content_type="application/json-patch+json")
         operation = await backout.until_ended(shop)

@@ -18,7 +18,7 @@ from tests.real.shop import Shop
 from tests.real.test_owners import spec_of
 from tests.real.test_stories import AUTOMATED, QUICK, automated, footprint, marker, told
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 OpenKustomize = Callable[[str], Awaitable[KustomizeShop]]
 
@@ -74,7 +74,7 @@ async def test_what_an_image_updater_writes_to_the_spec_is_taken_back_and_its_ne
     async def ended() -> bool:
         return not await backout.holds(shop)
 
-    await until(ended, 75, what="the hold to end with the image that the updater brought")
+    await until(ended, what="the hold to end with the image that the updater brought")
     assert (await shop.running(), automated(await shop.application())) == ({fix}, AUTOMATED)
     assert [who for _, _, who in await shop.history()][:4] == ["", "", "backout", "backout"]
 

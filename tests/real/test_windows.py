@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from service.wiring.parts import SystemClock
-from tests.real.backout import Backout, OpenShop, Serve, finding
+from tests.real.backout import OpenShop, Serve, finding
 from tests.real.between import Between
-from tests.real.lab.api import ApiError
 from tests.real.lab.client import LabClient, until
 from tests.real.shop import Shop
 from tests.real.test_stories import AUTOMATED, HOLD, QUICK, automated, footprint, told
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 SetWindows = Callable[..., Awaitable[None]]
 
@@ -35,25 +34,10 @@ async def windows(client: LabClient) -> AsyncIterator[SetWindows]:
             told_ = await client.argocd().must("GET", f"/api/v1/applications/{shop.name}/syncwindows")
             return len(told_.get("assignedWindows") or []) == len(found)
 
-        await until(known, 60, what="the windows to be known")
+        await until(known, what="the windows to be known")
 
     yield for_shop
     await put([])
-
-
-async def asked(backout: Backout, shop: Shop) -> None:
-    """A person asks for exactly the plan that is shown, once what the alert itself began has ended."""
-
-    async def taken() -> bool:
-        try:
-            await backout.ask(shop, await backout.plan(shop))
-        except ApiError as error:
-            if error.status == 409:
-                return False
-            raise
-        return True
-
-    await until(taken, 30, what="the request to be taken")
 
 
 def at(moment: datetime) -> str:
@@ -86,8 +70,7 @@ async def test_behind_a_closed_window_nothing_is_written_a_person_is_told_until_
     assert (await footprint(shop), before["by Backout"]) == (before, [])
 
     await windows(shop)
-    await asked(backout, shop)
-    operation = await backout.until_ended(shop)
+    operation = await backout.until_done((await backout.ask(shop))[1])
     assert operation["outcome"] == "recovered", operation["says"]
     assert await shop.running() == good
 
@@ -102,8 +85,7 @@ async def test_a_window_that_would_close_before_the_rollback_is_done_counts_as_c
     before = await footprint(shop)
 
     closing = finding(await backout.check(shop), "no_sync_window_is_in_the_way")
-    await asked(backout, shop)
-    operation = await backout.until_ended(shop)
+    operation = await backout.until_done((await backout.ask(shop))[1])
 
     assert (closing["answer"], f"closes at {begun + timedelta(minutes=5):%H:%M:%S}" in closing["says"]) == ("block", True)
     assert (operation["outcome"], operation["first_effect_at"]) == ("refused", None)
@@ -125,12 +107,12 @@ async def test_a_window_that_closes_between_our_last_look_and_the_rollback_leave
     begun = (now() - timedelta(minutes=1)).replace(second=0, microsecond=0)
     in_between.before("POST", "/rollback", lambda: windows(shop, {"kind": "deny", "schedule": at(begun), "duration": "2h"}))
 
-    await asked(backout, shop)
+    _, asked = await backout.ask(shop)
     stuck = await told(backout, shop, "stuck")
-    await until(lambda: ending(shop), 60, what="the rollback to be told to end")
+    await until(lambda: ending(shop), what="the rollback to be told to end")
     await windows(shop)
     await shop.application(refresh="normal")  # Argo CD looks at an operation again when its application changes
-    operation = await backout.until_ended(shop)
+    operation = await backout.until_done(asked)
     await shop.application(refresh="hard")
 
     assert f"left alone it would fire when the window opens, at {begun + timedelta(hours=2):%Y-%m-%d %H:%M:%S} UTC; it is withdrawn" in stuck["text"]
@@ -158,8 +140,7 @@ async def test_a_window_that_lets_people_sync_lets_a_rollback_through(open_shop:
     await backout.until_watched(shop, "1.1")
     await windows(shop, {"kind": "deny", "schedule": "* * * * *", "duration": "1h", "manualSync": True})
 
-    await asked(backout, shop)
-    operation = await backout.until_ended(shop)
+    operation = await backout.until_done((await backout.ask(shop))[1])
 
     assert operation["outcome"] == "recovered", operation["says"]
     assert await shop.running() == good

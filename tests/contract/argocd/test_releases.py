@@ -180,6 +180,32 @@ async def test_without_a_history_the_last_operation_tells_what_is_live_and_nothi
     assert (await server.rollback(name, id=0)).error == (400, 3, f"application argocd/{name} does not have deployment with id 0")
 
 
+async def test_without_a_history_what_was_healed_since_is_an_operation_on_some_objects_of_the_same_release(server: ArgoCDServer) -> None:
+    name = server.unique("healed")
+    repository = server.create_repository(name)
+    good = repository.commit({"deploy/cm.json": config_map(name, "1"), "deploy/other.json": config_map(f"{name}-other", "1")}, "good")
+    await server.create_app(name, repository, auto={"prune": True, "selfHeal": True}, revisionHistoryLimit=0)
+
+    async def synced() -> bool:
+        return bool((await server.app(name))["status"].get("operationState", {}).get("phase") == "Succeeded")
+
+    await server.until(synced, "the automated sync")
+    await server.settled(name)
+    assert (await server.edit_live(name, "ConfigMap", {"data": {"v": "2"}})).status == 200
+
+    async def healed() -> bool:
+        state = (await server.app(name))["status"].get("operationState", {})
+        named = [one["name"] for one in state.get("operation", {}).get("sync", {}).get("resources") or ()]
+        return bool(named == [name] and state["phase"] == "Succeeded")
+
+    await server.until(healed, "what was edited to be put back")
+    app = await server.settled(name)
+    state = app["status"]["operationState"]
+    assert (state["operation"]["initiatedBy"], state["operation"]["sync"]["autoHealAttemptsCount"] >= 1) == ({"automated": True}, True)
+    assert (state["syncResult"]["revision"], state["syncResult"]["source"]["path"]) == (good, "deploy")
+    assert (app["status"]["sync"]["status"], app["status"].get("history")) == ("Synced", None)
+
+
 async def test_a_secret_is_rendered_without_its_values(server: ArgoCDServer) -> None:
     name = server.unique("secret")
     repository = server.create_repository(name)

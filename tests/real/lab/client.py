@@ -31,7 +31,8 @@ T = TypeVar("T")
 
 IN_CLUSTER = "https://kubernetes.default.svc"
 ARGOCD_NAMESPACE = "argocd"
-WAIT_S = 60.0
+WAIT_S = 300.0
+"""Long enough for any machine: it ends a wait for what never comes, and a test that passes takes no longer by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,7 +343,7 @@ class LabClient:
         """Ask for a sync; the answer may be a refusal."""
         return await self.argocd(account).call("POST", f"/api/v1/applications/{name}/sync", {"revision": revision, "prune": prune})
 
-    async def until_application(self, name: str, *, health: str = "Healthy", sync: str = "Synced", revision: str = "", seconds: float = WAIT_S) -> Any:
+    async def until_application(self, name: str, *, health: str = "Healthy", sync: str = "Synced", revision: str = "") -> Any:
         """Wait until the Application has this health and this sync status (empty: any), and was synced to `revision`."""
 
         async def there() -> Any:
@@ -353,7 +354,7 @@ class LabClient:
             done = all(want in {"", is_} for want, is_ in zip(wanted, seen, strict=True)) and "operation" not in app
             return app if done else None
 
-        return await until(there, seconds, what=f"application {name} {health} {sync} {revision[:8]}".rstrip())
+        return await until(there, what=f"application {name} {health} {sync} {revision[:8]}".rstrip())
 
     async def delete_application(self, name: str, *, cascade: bool = True) -> None:
         """Delete an Application, with what it deployed unless told otherwise, and wait until it is gone."""

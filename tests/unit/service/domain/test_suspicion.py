@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.domain.model import Actor, Release, Source
-from service.domain.suspicion import Deployed, Memory, Suspicion, Trouble, find_suspect
+from service.domain.suspicion import Deployed, Memory, Suspicion, Trouble, find_suspect, seen_since
 from tests.unit.service.domain import made
 
 WINDOW = timedelta(hours=2)
@@ -240,3 +240,18 @@ def test_without_any_history_what_is_live_is_blamed_all_the_same() -> None:
     assert found.suspect == live
     assert found.goal is not None
     assert found.goal.handle == ""
+
+
+def test_without_any_history_a_release_is_as_old_as_backout_saw_it_live_though_it_was_healed_since() -> None:
+    healed = replace(made.SUSPECT, handle="", started_at=made.STARTED + timedelta(hours=3))
+    seen = replace(made.record(healed, made.OLD_IMAGE), watched_from=made.STARTED)
+    before = replace(made.record(made.GOAL, made.OLD_IMAGE), live_until=made.STARTED - timedelta(seconds=1))
+    assert seen_since(healed, {seen.key: seen, before.key: before}) == replace(healed, started_at=made.STARTED)
+    assert seen_since(healed, {before.key: before}) == healed
+
+
+def test_without_any_history_a_release_that_came_again_is_no_older_than_the_end_of_the_one_between() -> None:
+    again = replace(made.SUSPECT, handle="", started_at=made.STARTED + timedelta(hours=3))
+    seen = replace(made.record(again, made.OLD_IMAGE), watched_from=made.STARTED)
+    between = replace(made.record(made.GOAL, made.OLD_IMAGE), live_until=made.STARTED + timedelta(hours=3, seconds=1))
+    assert seen_since(again, {seen.key: seen, between.key: between}) == again

@@ -309,6 +309,32 @@ def test_without_a_history_the_last_deploy_that_succeeded_is_what_is_live() -> N
     assert state(failed).current is None
 
 
+def without_history(**sync: Any) -> Any:
+    """No history, and the last operation was on some objects only."""
+    app = ended()
+    app["status"]["history"] = None
+    app["status"]["operationState"]["operation"]["sync"] |= {"resources": [{"kind": "ConfigMap", "name": "web"}], **sync}
+    return app
+
+
+def test_without_a_history_what_argo_cd_healed_is_still_live() -> None:
+    """Argo CD heals some objects right after a sync now and then, although nobody touched them: that must not hide what is live for ever."""
+    app = without_history(autoHealAttemptsCount=1)
+    app["status"]["operationState"]["operation"]["initiatedBy"] = {"automated": True}
+    kept, found = state(ended()), state(app)
+    assert kept.current is not None
+    assert found.current is not None
+    assert (found.current.key, found.settled, found.attempted, found.failed_newer) == (kept.current.key, True, None, "")
+
+
+def test_promise_1_without_a_history_a_sync_of_some_objects_by_anybody_else_tells_nothing_of_the_others() -> None:
+    automated, person = {"automated": True}, {"username": "ann"}
+    for by, sync in ((person, {}), (automated, {}), (person, {"autoHealAttemptsCount": 1})):
+        app = without_history(**sync)
+        app["status"]["operationState"]["operation"]["initiatedBy"] = by
+        assert state(app).current is None
+
+
 def drifting(**row: Any) -> Any:
     app = ended()
     newest = app["status"]["history"][-1]
