@@ -9,9 +9,10 @@ import copy
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from integrations.sandbox.argocd.ignored import Path, with_live
 from integrations.sandbox.argocd.objects import CONTROL_PLANE, LAST_APPLIED, TRACKING, Key, annotation, known_spec, stamp
 from integrations.sandbox.argocd.settings import Clock, Faults, Profile
 from integrations.sandbox.argocd.state import Applications, Versions
@@ -119,10 +120,10 @@ class Cluster:
         last = json.loads(annotation(live, LAST_APPLIED) or "{}")
         return _defaulted(_three_way({name: live[name] for name in live if name not in {"status", "operation"}}, last, wanted))
 
-    def differs(self, manifest: Json, namespace: str) -> bool:
-        """Whether the live object has drifted from the manifest; extra live fields are no drift, an absent object is."""
+    def differs(self, manifest: Json, namespace: str, ignored: Sequence[Path] = ()) -> bool:
+        """Whether the live object has drifted from the manifest; extra live fields are no drift, nor are `ignored` ones, an absent object is."""
         live = self.get(Key.of(manifest, namespace))
-        return live is None or self._comparable(self.predicted(manifest, namespace)) != self._comparable(live)
+        return live is None or self._comparable(with_live(self.predicted(manifest, namespace), live, ignored)) != self._comparable(live)
 
     @staticmethod
     def knows(key: Key) -> bool:

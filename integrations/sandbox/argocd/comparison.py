@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from integrations.sandbox.argocd import health
 from integrations.sandbox.argocd.cluster import Cluster
+from integrations.sandbox.argocd.ignored import paths_for
 from integrations.sandbox.argocd.objects import HOOK, WAVE, Key, annotation, sources
 from integrations.sandbox.argocd.repositories import RenderError, Repositories
 from integrations.sandbox.argocd.rollouts import REVISION as ROLLOUT_REVISION
@@ -84,7 +85,7 @@ def compare(cluster: Cluster, repositories: Repositories, app: Json, *, revision
         if key not in wanted:
             rows.append(_row(key, live[key], "" if annotation(live[key], HOOK) else "OutOfSync", prune=not annotation(live[key], HOOK)))
         else:
-            drifted = key not in live or cluster.differs(wanted[key], namespace)
+            drifted = key not in live or cluster.differs(wanted[key], namespace, paths_for(app, key))
             rows.append(_row(key, wanted[key], "OutOfSync" if drifted else "Synced", prune=False))
     status = "OutOfSync" if any(row.get("status") == "OutOfSync" for row in rows) else "Synced"
     return Comparison(

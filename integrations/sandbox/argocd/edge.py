@@ -137,6 +137,7 @@ class Edge:
     async def guard(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
         """Faults first, then the content type, then aiohttp's own 404 and 405 in Argo CD's words."""
         faults = self._faults
+        await self.while_hanging()
         if faults.slow_by:
             await asyncio.sleep(faults.slow_by)
         if faults.drop_requests > 0:
@@ -151,10 +152,16 @@ class Edge:
             return web.Response(status=404, text=text, headers={"Vary": "Accept-Encoding"})
         except web.HTTPMethodNotAllowed:
             return web.Response(status=405, text="Method Not Allowed\n", headers={"Vary": "Accept-Encoding"})
+        await self.while_hanging()
         if request.method != "GET" and faults.lose_answers > 0:
             faults.lose_answers -= 1
             return _hang_up(request)
         return response
+
+    async def while_hanging(self) -> None:
+        """Wait for as long as the server is stopped where it stands: it neither reads nor writes."""
+        while self._faults.api_hangs:  # noqa: ASYNC110  faults are plain fields that tests set at any time
+            await asyncio.sleep(0.02)
 
 
 def answer(request: web.Request, status: int, body: Json) -> web.Response:

@@ -12,6 +12,7 @@ from typing import Final
 
 from integrations.sandbox.argocd import comparison, health, windows
 from integrations.sandbox.argocd.cluster import Cluster, RejectedError, UnknownKindError
+from integrations.sandbox.argocd.ignored import RESPECT, paths_for, with_live
 from integrations.sandbox.argocd.objects import DELETION_APPROVED, HOOK, WAVE, Key, annotation, options, sources, stamp
 from integrations.sandbox.argocd.repositories import RenderError, Repositories
 from integrations.sandbox.argocd.settings import Clock, Faults, Profile, Timings, while_down
@@ -262,9 +263,12 @@ class Operation:
         else:
             if task.hook and not dry_run and "BeforeHookCreation" in (annotation(task.manifest, f"{HOOK}-delete-policy") or "BeforeHookCreation"):
                 self._tools.cluster.delete(task.key)
+            live, manifest = self._tools.cluster.get(task.key), task.manifest
+            if RESPECT in said and live is not None:
+                manifest = with_live(manifest, live, paths_for(app, task.key))
             try:
                 message = self._tools.cluster.apply(
-                    task.manifest, destination.get("namespace", ""), dry_run=dry_run, replace="Replace=true" in said, server_side="ServerSideApply=true" in said
+                    manifest, destination.get("namespace", ""), dry_run=dry_run, replace="Replace=true" in said, server_side="ServerSideApply=true" in said
                 )
             except (RejectedError, UnknownKindError) as error:
                 status, phase, message = "SyncFailed", "Failed", str(error)

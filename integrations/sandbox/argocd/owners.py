@@ -6,12 +6,12 @@ A parent application (app-of-apps) needs nothing here: its children are resource
 """
 
 import asyncio
-import copy
 import re
 from typing import Any, Final
 
 from integrations.sandbox.argocd import rolling
 from integrations.sandbox.argocd.background import Background
+from integrations.sandbox.argocd.ignored import paths_of, take_over
 from integrations.sandbox.argocd.objects import HYDRATE, REFRESH, known_spec, stamp
 from integrations.sandbox.argocd.settings import Clock, Faults, Profile, Timings, while_down
 from integrations.sandbox.argocd.state import Applications, ApplicationSets
@@ -86,10 +86,9 @@ class ApplicationSetController:
         spec = known_spec(wanted["spec"], self._profile)
         for rule in owner["spec"].get("ignoreApplicationDifferences") or []:
             if rule.get("name", live["metadata"]["name"]) == live["metadata"]["name"]:
-                paths = [pointer.split("/")[1:] for pointer in rule.get("jsonPointers") or []]
-                paths += [expression.strip(".").split(".") for expression in rule.get("jqPathExpressions") or []]
-                for path in paths:
-                    _take_over(spec, live["spec"], path)
+                for path in paths_of(rule):
+                    if path[0] == "spec":
+                        take_over(spec, live["spec"], path[1:])
         preserved = owner["spec"].get("preservedFields", {})
 
         def change(new: Json) -> None:
@@ -138,18 +137,3 @@ def _filled(value: Any, element: Json) -> Any:
     if isinstance(value, str):
         return re.sub(r"\{\{\s*\.?([\w.-]+)\s*\}\}", lambda found: str(element.get(found[1], found[0])), value)
     return value
-
-
-def _take_over(spec: Json, live: Json, path: list[str]) -> None:
-    """Where a rule ignores differences under `/spec/…`, the live value stays."""
-    if path[:1] != ["spec"]:
-        return
-    wanted: Json = spec
-    found: Any = live
-    for part in path[1:-1]:
-        found = found.get(part, {}) if isinstance(found, dict) else {}
-        wanted = wanted.setdefault(part, {})
-    if isinstance(found, dict) and path[-1] in found:
-        wanted[path[-1]] = copy.deepcopy(found[path[-1]])
-    else:
-        wanted.pop(path[-1], None)

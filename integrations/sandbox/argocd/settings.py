@@ -74,6 +74,7 @@ class Faults:
     kube_down: bool = False  # by-name calls are 403 "permission denied", lists answer from the cache, the controller stands still
     rollouts_down: bool = False  # nobody looks at Rollouts: what they are told waits
     kube_hangs: bool = False  # the Kubernetes API takes calls and answers none: by-name calls hang, lists answer from the cache, the controller stands still
+    api_hangs: bool = False  # argocd-server takes connections and answers nothing, open watches fall silent; nothing else stops
     lose_answers: int = 0  # so many writing calls act and then close the connection without an answer
     drop_requests: int = 0  # so many calls close the connection without acting
     slow_by: float = 0.0  # seconds every call waits first (not scaled)

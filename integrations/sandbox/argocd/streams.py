@@ -85,6 +85,7 @@ class Streams:
             if sent.get(app["metadata"]["name"]) == raw:
                 return
             sent[app["metadata"]["name"]] = raw
+            await self._edge.while_hanging()
             if not response.prepared:
                 await response.prepare(request)
             await response.write(b"data: " + raw + b" \n\n\n" if sse else raw + b"\n")

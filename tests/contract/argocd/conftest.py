@@ -12,6 +12,7 @@ import pytest
 from integrations.sandbox.argocd.server import SandboxArgoCD
 from integrations.sandbox.argocd.settings import Timings
 from tests.contract.argocd.hands import RealHands, SandboxHands
+from tests.contract.argocd.images import RealImages, SandboxImages
 from tests.contract.argocd.outages import RealOutages, SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer
 from tests.real.lab.client import LabClient, load_lab
@@ -54,13 +55,15 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
                     session=session,
                     outages=RealOutages(client),
                     hands=RealHands(client),
+                    images=RealImages(client),
                     lab_work=lab.work,
                 )
                 yield real
                 for name in real.apps:
                     await real.call("DELETE", f"/api/v1/applications/{name}", by="admin")
             return
-        sandbox = SandboxArgoCD(clock=_loop_time, timings=Timings.fast())
+        images = SandboxImages()
+        sandbox = SandboxArgoCD(clock=_loop_time, timings=Timings.fast(), images=images.digest_of)
         url = await sandbox.start()
         every = "*/*, allow"
         reader = [f"p, {{}}, applications, get, {every}", "p, {}, projects, get, *, allow", f"p, {{}}, applicationsets, get, {every}"]
@@ -70,6 +73,8 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         for name, lines in (("backout", backout), ("reader", reader), ("human", ["g, {}, role:admin"])):
             tokens[name] = sandbox.add_account(name, [line.format(name) for line in lines])
         outages, hands = SandboxOutages(sandbox), SandboxHands(sandbox)
-        yield ArgoCDServer(kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=outages, hands=hands, now=_loop_time)
+        yield ArgoCDServer(
+            kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=outages, hands=hands, images=images, now=_loop_time
+        )
         await session.close()
         await sandbox.stop()

@@ -17,8 +17,8 @@ class Outages(Protocol):
     """What a test may take away. A server is gone inside of the block, and answers again after it."""
 
     def without(self, server: str) -> AbstractAsyncContextManager[None]: ...
-    def hanging(self) -> AbstractAsyncContextManager[None]:
-        """Inside of the block the Kubernetes API takes connections and answers nothing."""
+    def hanging(self, server: str = KUBERNETES) -> AbstractAsyncContextManager[None]:
+        """Inside of the block that server (Kubernetes' API, or Argo CD's own) takes connections and answers nothing."""
         ...
 
     async def change_settings(self) -> None:
@@ -57,13 +57,14 @@ class SandboxOutages:
                 self._sandbox.lose_redis()
 
     @asynccontextmanager
-    async def hanging(self) -> AsyncIterator[None]:
+    async def hanging(self, server: str = KUBERNETES) -> AsyncIterator[None]:
         """See `Outages`."""
-        self._sandbox.faults.kube_hangs = True
+        fault = {KUBERNETES: "kube_hangs", API: "api_hangs"}[server]
+        setattr(self._sandbox.faults, fault, True)
         try:
             yield
         finally:
-            self._sandbox.faults.kube_hangs = False
+            setattr(self._sandbox.faults, fault, False)
 
     async def change_settings(self) -> None:
         """See `Outages`."""
@@ -93,14 +94,14 @@ class RealOutages:
             await until(self._works, 60, what=f"Argo CD to work again with {server}")
 
     @asynccontextmanager
-    async def hanging(self) -> AsyncIterator[None]:
-        """See `Outages`."""
-        self._client.pause(KUBERNETES)
+    async def hanging(self, server: str = KUBERNETES) -> AsyncIterator[None]:
+        """By SIGSTOP; see `Outages`."""
+        self._client.pause(server)
         try:
             yield
         finally:
-            self._client.resume(KUBERNETES)
-            await until(self._works, 60, what="Argo CD to work again with a Kubernetes API that answers")
+            self._client.resume(server)
+            await until(self._works, 60, what=f"Argo CD to work again with {server} going on")
 
     async def _works(self) -> bool:
         """For every application that is there a refresh (the controller, Kubernetes), and what it renders (the repo-server, Redis)."""

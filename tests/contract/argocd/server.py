@@ -22,6 +22,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from tests.contract.argocd.hands import Hands
+from tests.contract.argocd.images import Images, SandboxImages
 from tests.contract.argocd.outages import Outages
 from tests.real.lab.rollouts import answered, asked_for
 
@@ -114,6 +115,7 @@ class ArgoCDServer:
     session: aiohttp.ClientSession
     outages: Outages
     hands: Hands
+    images: Images = field(default_factory=SandboxImages)
     apps: list[str] = field(default_factory=list)
     lab_work: Path | None = None
     now: Callable[[], datetime] = wall_time

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.contract.argocd.outages import API, CONTROLLER, KUBERNETES, REDIS, REPO_SERVER
-from tests.contract.argocd.server import Answer, ArgoCDServer, Release
+from tests.contract.argocd.server import ArgoCDServer, Release
 
 DENIED = (403, 7, "permission denied")
 
@@ -28,6 +28,15 @@ async def until_away(server: ArgoCDServer) -> None:
         return await fresh(server) is None
 
     await server.until(refused, "connections to be refused", 10)
+
+
+async def silent(call: Awaitable[object]) -> bool:
+    """Whether there is no answer within two seconds; the caller then hangs up."""
+    try:
+        await asyncio.wait_for(call, 2)
+    except TimeoutError:
+        return True
+    return False
 
 
 async def phase(server: ArgoCDServer, release: Release) -> tuple[str, str]:
@@ -70,22 +79,44 @@ async def test_a_kubernetes_api_that_hangs_lets_calls_by_name_hang_and_the_list_
     release = await server.release("hanging-kube")
     path = f"/api/v1/applications/{release.name}"
 
-    async def late(call: Awaitable[Answer]) -> bool:
-        """Whether there is no answer within two seconds; the caller then hangs up."""
-        try:
-            await asyncio.wait_for(call, 2)
-        except TimeoutError:
-            return True
-        return False
-
     async with server.outages.hanging():
-        get = await late(server.call("GET", path))
-        rollback = await late(server.rollback(release.name, id=0))
+        get = await silent(server.call("GET", path))
+        rollback = await silent(server.rollback(release.name, id=0))
         listed = await server.call("GET", "/api/v1/applications")
         told = await server.call("GET", path, headers={"Grpc-Timeout": "500m"})
 
     assert (get, rollback, listed.status) == (True, True, 200)
     assert told.status != 200
+    history = (await server.settled(release.name))["status"]["history"]
+    assert len(history) in {2, 3}  # whether a rollback whose caller hung up was taken all the same is anybody's guess
+
+
+async def test_an_api_that_hangs_answers_no_call_and_tells_no_watch_until_it_goes_on(server: ArgoCDServer) -> None:
+    """It takes connections, which is how it differs from one that is away. What is behind it goes on meanwhile."""
+    release = await server.release("hanging")
+    path = f"/api/v1/applications/{release.name}"
+    calls: list[tuple[str, str, Any]] = [
+        ("GET", path, None),
+        ("GET", "/api/v1/applications", None),
+        ("GET", "/healthz", None),
+        ("GET", "/api/version", None),
+        ("POST", f"{path}/rollback", {"id": 0}),
+        ("DELETE", f"{path}/operation", None),
+    ]
+
+    async with server.watching(f"name={release.name}") as seen:
+        before = len(seen)
+        async with server.outages.hanging(API):
+            late = await asyncio.gather(*(silent(server.call(method, where, body)) for method, where, body in calls))
+            await server.hands.patch(release.name, {"metadata": {"labels": {"told": "later"}}}, by="kubectl-patch")
+            told_meanwhile = [one for one in seen[before:] if one["application"]["metadata"].get("labels")]
+
+        async def told() -> bool:
+            return any(one["application"]["metadata"].get("labels") == {"told": "later"} for one in seen)
+
+        await server.until(told, "the watch to go on")
+
+    assert (late, told_meanwhile) == ([True] * len(calls), [])
     history = (await server.settled(release.name))["status"]["history"]
     assert len(history) in {2, 3}  # whether a rollback whose caller hung up was taken all the same is anybody's guess
 

@@ -1,9 +1,10 @@
-"""What the history does not tell of a release, and what tells it instead: failed and partial syncs, other parameters, no history, masked secrets."""
+"""What the history does not tell of a release, and what tells it instead: failed and partial syncs, moved tags, other
+parameters, no history, masked secrets."""
 
 import json
 from typing import Any
 
-from tests.contract.argocd.server import ArgoCDServer, Json, config_map
+from tests.contract.argocd.server import ArgoCDServer, Json, config_map, deployment
 
 FROZEN = {"argocd.argoproj.io/sync-wave": "1"}
 ODD = {"apiVersion": "odd.example/v1", "kind": "Odd", "metadata": {"name": "odd"}}
@@ -235,3 +236,53 @@ async def test_an_application_of_two_sources_renders_at_one_revision_each(server
 
     found = {body["metadata"]["name"]: body["data"]["v"] for body in map(json.loads, answer["manifests"])}
     assert found == {"a": "1", "b": "1"}
+
+
+async def running(server: ArgoCDServer, name: str) -> set[str]:
+    """Digests of what the ready pods run, as Argo CD tells them."""
+    tree = await server.must("GET", f"/api/v1/applications/{name}/resource-tree")
+    found = set()
+    for node in [one for one in tree["nodes"] if one["kind"] == "Pod"]:
+        query = f"resourceName={node['name']}&namespace={name}&kind=Pod&version=v1"
+        answer = await server.call("GET", f"/api/v1/applications/{name}/resource?{query}")
+        if answer.status == 200:  # else it has gone since the tree was read
+            statuses = json.loads(answer.body["manifest"])["status"].get("containerStatuses", [])
+            found |= {status["imageID"].partition("@")[2] for status in statuses if status["ready"]}
+    return found
+
+
+async def test_a_tag_that_was_moved_is_the_same_release_with_other_pods_and_a_rollback_brings_what_the_tag_means_now(server: ArgoCDServer) -> None:
+    name = server.unique("moved")
+    repository = server.create_repository(name)
+    stable, first = await server.images.push(name, "stable", "1")
+    good = repository.commit({"deploy/app.json": deployment(name, stable)}, "by tag")
+    await server.create_app(name, repository)
+    await server.sync(name)
+
+    async def runs(digest: str) -> None:
+        async def only() -> bool:
+            return await running(server, name) == {digest}
+
+        await server.until(only, f"the pods to run {digest}")
+
+    await runs(first)
+    before = await server.app(name)
+    _, moved = await server.images.push(name, "stable", "2")
+    restart: Json = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-05-04T14:00:00Z"}}}}}
+    assert (await server.edit_live(name, "Deployment", restart, group="apps")).status == 200
+    await runs(moved)
+    after = await server.app(name, "?refresh=hard")
+
+    assert moved != first
+    assert (after["status"]["history"], after["status"]["sync"]["status"]) == (before["status"]["history"], "Synced")
+    assert after["status"]["summary"]["images"] == [stable]
+
+    other, digest = await server.images.push(name, "2.0", "3")
+    repository.commit({"deploy/app.json": deployment(name, other)}, "the next")
+    await server.app(name, "?refresh=normal")
+    await server.sync(name)
+    await runs(digest)
+    assert (await server.rollback(name, id=0)).status == 200
+    app = await server.settled(name)
+    await runs(moved)
+    assert [entry["revision"] for entry in app["status"]["history"]][::2] == [good, good]

@@ -1,6 +1,7 @@
 """Sync windows of a project: what the endpoint says, whom they stop, until when (recordings 08, 09)."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -94,6 +95,47 @@ async def test_a_window_that_closes_while_an_operation_runs_holds_it_up_until_it
 
     assert (await server.call("DELETE", f"/api/v1/applications/{release.name}/operation")).status == 200
     assert (await server.settled(release.name))["status"]["operationState"]["phase"] == "Failed"
+
+
+async def test_a_rollback_that_a_window_catches_half_done_and_that_is_told_to_end_leaves_what_it_applied(server: ArgoCDServer) -> None:
+    project, name = server.unique("windows"), server.unique("half")
+    await server.create_project(project)
+    repository = server.create_repository(name)
+
+    def files(version: str) -> dict[str, Json | str]:
+        second = config_map("second", version, annotations={"argocd.argoproj.io/sync-wave": "1"})
+        return {"deploy/first.json": config_map("first", version), "deploy/second.json": second}
+
+    good = repository.commit(files("1"), "good")
+    await server.create_app(name, repository, project=project)
+    await server.sync(name)
+    bad = repository.commit(files("2"), "bad")
+    await server.app(name, "?refresh=normal")
+    await server.sync(name)
+
+    async def says(words: str) -> bool:
+        return str((await server.app(name))["status"].get("operationState", {}).get("message", "")).startswith(words)
+
+    async def is_live(version: str) -> bool:
+        items = (await server.must("GET", f"/api/v1/applications/{name}/managed-resources"))["items"]
+        return {item["name"]: json.loads(item["liveState"])["data"]["v"] for item in items} == {"first": version, "second": "2"}
+
+    assert (await server.edit_live(name, "ConfigMap", {"data": {"health": "Progressing"}}, object_name="first")).status == 200
+    assert (await server.rollback(name, id=0)).status == 200
+    await server.until(lambda: says("waiting for healthy state of /ConfigMap/first"), "the first wave")
+    await server.create_project(project, syncWindows=[DENY])
+    await server.until(lambda: says("Sync operation blocked by sync window"), "the block")
+    assert (await server.call("DELETE", f"/api/v1/applications/{name}/operation")).status == 200
+    assert (await server.edit_live(name, "ConfigMap", {"data": {"health": "Healthy"}}, object_name="first")).status == 200
+    await server.until(lambda: is_live("1"), "the first wave to show")
+    held_up = await server.app(name)
+    await server.create_project(project)
+    app = await server.settled(name)
+
+    assert (held_up["status"]["operationState"]["phase"], "operation" in held_up) == ("Terminating", True)
+    assert (app["status"]["operationState"]["phase"], app["status"]["operationState"]["message"]) == ("Failed", "Operation terminated")
+    assert [entry["revision"] for entry in app["status"]["history"]] == [good, bad]
+    assert await is_live("1")
 
 
 RULES = [
