@@ -81,13 +81,18 @@ def find_suspect(deployed: Deployed, memory: Memory, *, began: datetime | None, 
     """Blame the live release if its deploy lies in the window before the onset; go back to the last good one before it.
 
     `began` is None when a person asks without an incident: then the live release is the one to leave. A release that Backout made is never suspect; a
-    held release is never a goal. A goal that nobody can vouch for is taken only where none was seen good.
+    held release is never a goal. A goal that nobody can vouch for is taken only where none was seen good. A person may ask again for a rollback of ours that
+    ended half done: what it was to replace is the one to leave.
     """
     every = deployed.newest_first
     if not every:
         return Suspicion(suspect=None, goal=None, says="the delivery system remembers no release of this target")
-    live = every[0]
-    if (live.handle and live.handle in set(memory.made_by_backout)) or (live is deployed.attempted and live.by.kind == "service"):
+    live, made_by_backout = every[0], set(memory.made_by_backout)
+    half_done = live is deployed.attempted and live.by.kind == "service"
+    if half_done and began is None and deployed.history and deployed.history[0].handle not in made_by_backout:
+        blamed = f"was to be left for release {live.title}, which is live in part: {deployed.attempted_says}"
+        return _with_goal(replace(deployed, attempted=None), memory, deployed.history[0], (), blamed=blamed)
+    if half_done or (live.handle and live.handle in made_by_backout):
         return Suspicion(suspect=None, goal=None, says=f"release {live.title} was put there by Backout; going back from a rollback is for a person")
     in_window: tuple[Release, ...] = ()
     if began is not None:

@@ -1,6 +1,7 @@
 """Stories of sync windows, and of a Git that is away: what would hang or end in Error is not begun, and a person is told until when."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -125,6 +126,66 @@ async def test_a_window_that_closes_between_our_last_look_and_the_rollback_leave
     assert automated(app) == {**AUTOMATED, "enabled": False}  # a person decides what is next: the hold stands
     assert len(await backout.holds(shop)) == 1
     await told(backout, shop, "failed")
+
+
+def in_waves(version: str) -> Mapping[str, str]:
+    """Beside the Deployment a ConfigMap whose health a test can play, and another that is applied only once both are well."""
+
+    def config_map(name: str, wave: str) -> str:
+        about = {"name": name, "annotations": {"argocd.argoproj.io/sync-wave": wave}}
+        return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": {"v": version}})
+
+    return {"deploy/gate.json": config_map("gate", "0"), "deploy/last.json": config_map("last", "1")}
+
+
+async def test_a_window_that_closes_while_the_rollback_runs_ends_it_half_done_and_the_next_one_brings_the_rest(
+    client: LabClient, in_between: Between, open_shop: OpenShop, serve: Serve, windows: SetWindows
+) -> None:
+    """The window held it up after its first wave: the good pods run, the rest is of the bad release. It must not go on by itself hours later."""
+    shop = await open_shop(config_files=in_waves("1.0"))
+    backout = await serve(shop, declared_sli=True, delivery={**QUICK, "url": in_between.url})
+    good = await shop.running()
+    await shop.release("1.1", config_files=in_waves("1.1"))
+    await backout.until_watched(shop, "1.1")
+    before = await shop.history()
+
+    async def gate(health: str) -> None:
+        path = f"/api/v1/namespaces/{shop.name}/configmaps/gate"
+        await client.kube.must("PATCH", path, {"data": {"health": health}}, content_type="application/merge-patch+json")
+
+    async def applied(name: str) -> str:
+        return str((await client.kube.must("GET", f"/api/v1/namespaces/{shop.name}/configmaps/{name}"))["data"]["v"])
+
+    async def waits() -> bool:
+        message = (await shop.application())["status"].get("operationState", {}).get("message", "")
+        return bool(message.startswith("waiting for healthy state of /ConfigMap/gate") and await shop.running() == good)
+
+    in_between.before("POST", "/rollback", lambda: gate("Progressing"))
+    await asked(backout, shop)
+    await until(waits, 60, what="the rollback to wait for its first wave")
+    begun = (now() - timedelta(minutes=1)).replace(second=0, microsecond=0)
+    await windows(shop, {"kind": "deny", "schedule": at(begun), "duration": "2h"})
+    stuck = await told(backout, shop, "stuck", 90)
+    await until(lambda: ending(shop), 60, what="the rollback to be told to end")
+    await gate("Healthy")
+    await windows(shop)
+    await shop.application(refresh="normal")
+    operation = await backout.until_ended(shop)
+
+    assert f"left alone it would fire when the window opens, at {begun + timedelta(hours=2):%Y-%m-%d %H:%M:%S} UTC; it is withdrawn" in stuck["text"]
+    assert (operation["outcome"], "Operation terminated" in operation["says"]) == ("failed", True)
+    assert (await shop.running(), await applied("gate"), await applied("last"), await shop.history()) == (good, "1.0", "1.1", before)
+    app = await shop.application()
+    assert (app.get("operation"), app["status"]["operationState"]["phase"], automated(app)) == (None, "Failed", {**AUTOMATED, "enabled": False})
+    assert len(await backout.holds(shop)) == 1
+    await told(backout, shop, "failed")
+
+    plan = await backout.plan(shop)
+    await asked(backout, shop)
+    again = await backout.until_ended(shop)
+    assert (plan["suspect"]["version"], plan["goal"]["version"]) == ("1.1", "1.0")  # not that which is live in part, for Backout brought it there
+    assert again["outcome"] == "recovered", again["says"]
+    assert (await shop.running(), await applied("gate"), await applied("last")) == (good, "1.0", "1.0")
 
 
 async def ending(shop: Shop) -> bool:

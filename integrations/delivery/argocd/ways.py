@@ -61,7 +61,8 @@ def _impossible(why: str) -> Offer:
 
 def _why_no_way(state: TargetState, suspect: Release, goal: Release) -> str:
     live = state.attempted or state.current
-    if live is None or (live.handle, live.key) != (suspect.handle, suspect.key):
+    below = state.current if state.attempted is not None and state.attempted.by.kind == "service" else None  # our own rollback over it ended half done
+    if not any(one is not None and (one.handle, one.key) == (suspect.handle, suspect.key) for one in (live, below)):
         return f"release {suspect.title} is not what Argo CD deployed last ({live.title if live else 'nothing'})"
     if not any((r.handle, r.key) == (goal.handle, goal.key) for r in state.history):
         return f"Argo CD's history does not hold release {goal.title} any more"

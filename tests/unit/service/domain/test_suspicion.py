@@ -140,6 +140,28 @@ def test_promise_10_a_rollback_of_backout_that_failed_half_way_is_never_suspect(
     assert (found.suspect, "was put there by Backout" in found.says) == (None, True)
 
 
+HALF_DONE = replace(THIRD, handle="", by=Actor(kind="service", name="backout"))
+
+
+def test_a_person_may_ask_again_for_a_rollback_of_backout_that_ended_half_done() -> None:
+    found = suspicion(BEFORE, attempted=HALF_DONE, attempted_says=SAYS, began=None)
+    assert (found.suspect, found.goal) == (made.GOAL, THIRD)
+    assert found.says == (
+        f"release {made.GOAL.title} was to be left for release {HALF_DONE.title}, which is live in part: {SAYS}; back to release {THIRD.title}"
+    )
+
+
+def test_promise_10_over_a_rollback_of_backout_that_ended_half_done_nothing_is_blamed_by_an_alert() -> None:
+    found = suspicion(BEFORE, attempted=HALF_DONE, attempted_says=SAYS)
+    assert (found.suspect, found.goal, "was put there by Backout" in found.says) == (None, None, True)
+
+
+@pytest.mark.parametrize(("history", "made_by_backout"), [(BEFORE, ["41"]), ((), [])], ids=["over-an-earlier-one", "over-nothing"])
+def test_promise_10_what_ended_half_done_over_a_release_of_backout_is_for_a_person(history: Sequence[Release], made_by_backout: list[str]) -> None:
+    found = suspicion(history, attempted=HALF_DONE, attempted_says=SAYS, began=None, made_by_backout=made_by_backout)
+    assert (found.suspect, found.goal, "was put there by Backout" in found.says) == (None, None, True)
+
+
 def test_the_same_release_tried_again_is_no_goal_for_itself() -> None:
     assert suspicion((replace(made.GOAL, key="key-failed"), THIRD), attempted=FAILED, attempted_says=SAYS).goal == THIRD
 

@@ -328,6 +328,13 @@ def test_where_the_history_was_trimmed_the_way_is_git_and_every_step_a_persons(l
     assert any(f"--source={gone.revision}" in step.command for step in found.steps)
 
 
+def test_over_a_rollback_of_ours_that_ended_half_done_the_release_beneath_can_be_left_again_and_over_a_persons_deploy_it_cannot() -> None:
+    half = replace(GOOD, handle="", by=Actor(kind="service", name="backout"))
+    assert [step.name for step in offer(replace(STATE, attempted=half)).steps] == ["prove_controller", "roll_back", "mark_hold"]
+    theirs = offer(replace(STATE, attempted=replace(half, by=Actor(kind="human", name="alice"))))
+    assert (theirs.steps, "is not what Argo CD deployed last" in theirs.impossible) == ((), True)
+
+
 def test_a_trimmed_goal_is_no_way_to_leave_what_is_not_live() -> None:
     other = made.release("43", version="", revision="d" * 40, started_at=made.STARTED)
     (found,) = ways.offers(made.world(goal=replace(made.GOAL, handle="")).tell(made.STATE, made.state(current=other, history=(other,))).case())
