@@ -58,6 +58,7 @@ class Clouddriver:
             "destroyServerGroup": lambda body: self._group(body, self.groups.destroy),
             "resizeServerGroup": self._resize,
             "cloneServerGroup": self._clone,
+            "createServerGroup": self._create,
         }
 
     # --- operations --------------------------------------------------------------------------------------------------------
@@ -153,8 +154,24 @@ class Clouddriver:
         source = self.groups.find(str(body["serverGroupName"]), str(body["credentials"]), str(body["region"]))
         if source is None:
             raise GroupError(f"Server group {body['serverGroupName']} not found")
-        made = self.groups.clone(source, str(body["imageId"]))
-        return [{"serverGroupNames": [f"{made.region}:{made.name}"], "serverGroupNameByRegion": {made.region: made.name}}]
+        return [_made(self.groups.clone(source, str(body["imageId"])))]
+
+    def _create(self, body: Json) -> list[Json]:
+        capacity = body["capacity"]
+        return [
+            _made(
+                self.groups.runs(
+                    str(body["application"]),
+                    cluster=str(body["cluster"]),
+                    image=str(body["imageId"]),
+                    account=str(body["credentials"]),
+                    region=str(body["region"]),
+                    provider=str(body["provider"]),
+                    capacity=(int(capacity["min"]), int(capacity["max"]), int(capacity["desired"])),
+                    at_once=False,
+                )
+            )
+        ]
 
     # --- the cache ---------------------------------------------------------------------------------------------------------
 
@@ -213,6 +230,10 @@ def bind(manifest: Json, artifacts: list[Json]) -> None:
 def _uses(manifest: Json, item: Json) -> bool:
     containers = manifest.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
     return any(container.get("image") == item.get("reference") for container in containers)
+
+
+def _made(group: ServerGroup) -> Json:
+    return {"serverGroupNames": [f"{group.region}:{group.name}"], "serverGroupNameByRegion": {group.region: group.name}}
 
 
 def _place(body: Json) -> tuple[str, str, str]:

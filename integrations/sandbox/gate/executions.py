@@ -139,7 +139,7 @@ def task_view(run: Run) -> Json:
     execution = run.execution
     variables: Json = {}
     for stage in run.stages:
-        for name, value in {**stage["context"], **stage["outputs"]}.items():
+        for name, value in stage["context"].items():
             if name not in variables or value not in (None, "", [], {}):
                 variables[name] = value
     view: Json = {name: execution[name] for name in ("application", "buildTime", "startTime", "endTime", "id", "status") if name in execution}

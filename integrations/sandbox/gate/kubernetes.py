@@ -1,12 +1,13 @@
 """The clusters behind a sandbox Spinnaker: Deployments with numbered revisions, ReplicaSets with traffic, other objects (contract 5.4, 7.1).
 
 A revision is a ReplicaSet (a ControllerRevision for the other kinds); undoing makes the old one the newest, under a new number. What Clouddriver makes
-of it is told by `manifest` and `managers`. `readiness(image)` gives seconds until a pod is ready, None for never.
+of it is told by `manifest`, `managers` and `groups`. `images(image)` gives the digest that a pod of the image runs, None for one made of its name.
 """
 
 import copy
 import hashlib
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,7 +28,8 @@ _KINDS: Final = {
     "secret": ("v1", "Secret"),
     "service": ("v1", "Service"),
 }
-Readiness = Callable[[str], float | None]
+ImageDigest = Callable[[str], str | None]
+_SPACE: Final = uuid.UUID("5b6f7a0e-6c1d-5f3a-9f0e-2f1b6d0c9a11")
 
 
 class KubectlError(Exception):
@@ -62,6 +64,7 @@ class Workload:
     replicas: int
     since: datetime
     revisions: list[Revision] = field(default_factory=list)
+    before: Revision | None = None  # what serves while the newest one is not ready
     paused: bool = False
     labels: Json = field(default_factory=dict)
     annotations: Json = field(default_factory=dict)
@@ -99,6 +102,8 @@ class Kubernetes:
         self._ready_after = ready_after
         self._never: set[str] = set()
         self._overdue: set[str] = set()
+        self._version = 1000
+        self.images: ImageDigest = lambda _image: None
         self.workloads: list[Workload] = []
         self.sets: list[VersionedSet] = []
         self.objects: dict[tuple[str, str, str], Json] = {}
@@ -285,15 +290,18 @@ class Kubernetes:
         same = next((one for one in workload.revisions if one.template == template), None)
         if same is not None and same is workload.live:
             return
+        if workload.revisions and self._ready(workload.live.images, workload.since):
+            workload.before = workload.live
         number = max((one.number for one in workload.revisions), default=0) + 1
         if same is not None:
             same.earlier.append(same.number)
             same.number = number
         else:
-            print_ = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
-            workload.revisions.append(Revision(name=f"{workload.name}-{print_}", number=number, template=copy.deepcopy(template), created=self._timeline.now))
+            stamp = _short(json.dumps(template, sort_keys=True), 10)
+            workload.revisions.append(Revision(name=f"{workload.name}-{stamp}", number=number, template=copy.deepcopy(template), created=self._timeline.now))
         workload.revisions = sorted(workload.revisions, key=lambda one: one.number)[-workload.limit - 1 :]
         workload.generation += 1
+        self._version += 1
         workload.since = self._timeline.now
 
     def _tell(self) -> None:
@@ -325,13 +333,25 @@ class Kubernetes:
             raise KubectlError(f"Failed to get history of {name.replace(' ', '/')} from {namespace}: Error from server (NotFound): {kind}s.apps not found")
         return kind, workload
 
-    def serving(self, workload: Workload) -> list[str]:
-        """The images that ready pods of the workload run now; while a new revision is not ready, those of the one before still serve."""
-        revision = workload.live
-        if self._ready(revision.images, workload.since) or len(workload.revisions) == 1:
-            return revision.images if self._ready(revision.images, workload.since) else []
-        others = [one for one in workload.revisions if one is not revision]
-        return max(others, key=lambda one: max([one.number, *one.earlier])).images
+    def spread(self, workload: Workload) -> list[tuple[Revision, int, int]]:
+        """(revision, pods, ready pods) of each revision that has pods: while the newest is not ready, the one before keeps serving beside one new pod."""
+        live = workload.live
+        if self._ready(live.images, workload.since):
+            return [(live, workload.replicas, workload.replicas)]
+        before = workload.before
+        if before is None or before is live or before not in workload.revisions:
+            return [(live, workload.replicas, 0)]
+        return [(live, min(1, workload.replicas), 0), (before, workload.replicas, workload.replicas)]
+
+    def serving(self, workload: Workload) -> list[tuple[str, int]]:
+        """(image, ready pods) of all that serves."""
+        return [(image, ready) for revision, _, ready in self.spread(workload) if ready for image in revision.images]
+
+    def _pods(self, workload: Workload, revision: Revision) -> list[tuple[str, bool]]:
+        """(name, ready) of the pods of a revision."""
+        count, ready = next(((count, ready) for one, count, ready in self.spread(workload) if one is revision), (0, 0))
+        stem = revision.name if workload.kind == "deployment" else workload.name
+        return [(f"{stem}-{_short(f'{stem}/{number}/{revision.number}', 5)}", number < ready) for number in range(count)]
 
     def _ready(self, images: list[str], since: datetime) -> bool:
         if any(image in self._never | self._overdue for image in images):
@@ -350,56 +370,109 @@ class Kubernetes:
         versioned = self._set(account, namespace, name)
         if versioned is not None:
             return self._of_set(versioned)
+        pod = self._pod(account, namespace, name)
+        if pod is not None:
+            return pod
         found = self.objects.get((account, namespace, name.lower()))
         if found is None:
             return None
         kind, _, rest = name.partition(" ")
         version, proper = _KINDS.get(kind.lower(), ("v1", kind[:1].upper() + kind[1:]))
         body = {"apiVersion": version, "kind": proper, **found}
-        body["metadata"] = {"annotations": {}, "name": rest, "namespace": namespace, **body.get("metadata", {})}
+        plain = {"annotations": {}, "creationTimestamp": "2026-01-01T00:00:00Z", "name": rest, "namespace": namespace, "uid": _uid(namespace, proper, rest)}
+        body["metadata"] = {**plain, **body.get("metadata", {})}
         return _read(account, namespace, name, body, {}, [])
+
+    def _pod(self, account: str, namespace: str, name: str) -> Json | None:
+        for workload in self.workloads:
+            if (workload.account, workload.namespace) != (account, namespace):
+                continue
+            for revision, _, _ in self.spread(workload):
+                for pod, ready in self._pods(workload, revision):
+                    if f"pod {pod}" == name.lower():
+                        return self._of_pod(workload, revision, pod, ready=ready)
+        return None
+
+    def _of_pod(self, workload: Workload, revision: Revision, name: str, *, ready: bool) -> Json:
+        owner = ("ReplicaSet", revision.name) if workload.kind == "deployment" else (_KINDS[workload.kind.lower()][1], workload.name)
+        statuses = []
+        for container in revision.template.get("spec", {}).get("containers", []):
+            image = str(container.get("image", ""))
+            head, at, digest = image.partition("@")
+            known = digest if at else self.images(image) or f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+            statuses.append({"image": image, "imageID": f"{head if at else artifact(image)['name']}@{known}", "name": container.get("name"), "ready": ready})
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": self._about(workload.namespace, name, "Pod", workload.since, owner=owner, annotations=_moniker(workload)),
+            "spec": copy.deepcopy(revision.template.get("spec", {})),
+            "status": {
+                "conditions": [{"status": "True" if ready else "False", "type": "Ready"}],
+                "containerStatuses": statuses,
+                "phase": "Running",
+            },
+        }
+        moniker = {"app": workload.application, "cluster": f"{workload.kind} {workload.name}"}
+        return _read(workload.account, workload.namespace, f"pod {name}", body, moniker, revision.images, stable=ready)
+
+    def _about(
+        self, namespace: str, name: str, kind: str, created: datetime, *, owner: tuple[str, str] | None = None, annotations: Json, generation: int = 1
+    ) -> Json:
+        about: Json = {
+            "annotations": annotations,
+            "creationTimestamp": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "generation": generation,
+            "name": name,
+            "namespace": namespace,
+            "resourceVersion": str(self._version + generation),
+            "uid": _uid(namespace, kind, name),
+        }
+        if owner is not None:
+            uid = _uid(namespace, *owner)
+            about["ownerReferences"] = [{"apiVersion": "apps/v1", "controller": True, "kind": owner[0], "name": owner[1], "uid": uid}]
+        return about
 
     def _of_workload(self, workload: Workload) -> Json:
         live = workload.live
         name = f"{workload.kind} {workload.name}"
         version, kind = _KINDS[workload.kind.lower()]
         ready = self._ready(live.images, workload.since)
-        annotations = {
-            **({REVISION: str(live.number)} if workload.kind == "deployment" else {}),
-            "moniker.spinnaker.io/application": workload.application,
-            "moniker.spinnaker.io/cluster": name,
-            **workload.annotations,
-        }
-        metadata: Json = {"annotations": annotations, "generation": workload.generation, "name": workload.name, "namespace": workload.namespace}
+        overdue = any(image in self._overdue for image in live.images)
+        annotations = {**({REVISION: str(live.number)} if workload.kind == "deployment" else {}), **_moniker(workload), **workload.annotations}
+        first = min(one.created for one in workload.revisions)
+        metadata = self._about(workload.namespace, workload.name, kind, first, annotations=annotations, generation=workload.generation)
         metadata |= {"labels": workload.labels} if workload.labels else {}
-        spec = {"paused": workload.paused, "replicas": workload.replicas, "template": live.template}
+        spread = self.spread(workload)
+        count, up = sum(one[1] for one in spread), sum(one[2] for one in spread)
         status: Json = {
+            "availableReplicas": up,
+            "conditions": [_progress(live, ready=ready, overdue=overdue)],
             "observedGeneration": workload.generation,
-            "readyReplicas": workload.replicas if ready or len(workload.revisions) > 1 else 0,
-            "replicas": workload.replicas,
+            "readyReplicas": up,
+            "replicas": count,
+            "updatedReplicas": spread[0][1],
         }
+        spec = {"paused": workload.paused, "replicas": workload.replicas, "revisionHistoryLimit": workload.limit, "template": live.template}
         moniker = {"app": workload.application, "cluster": name}
         body = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec, "status": status}
-        overdue = any(image in self._overdue for image in live.images)
         return _read(workload.account, workload.namespace, name, body, moniker, live.images, stable=ready, overdue=overdue, paused=workload.paused)
 
     def _of_revision(self, workload: Workload, revision: Revision) -> Json:
-        live = revision is workload.live
-        annotations = {REVISION: str(revision.number), **({HISTORY: ",".join(map(str, revision.earlier))} if revision.earlier else {})}
-        annotations |= {"moniker.spinnaker.io/application": workload.application, "moniker.spinnaker.io/cluster": f"{workload.kind} {workload.name}"}
-        replicas = workload.replicas if live else 0
-        owner = {"apiVersion": "apps/v1", "controller": True, "kind": "Deployment", "name": workload.name}
-        metadata = {"annotations": annotations, "generation": 1, "name": revision.name, "namespace": workload.namespace, "ownerReferences": [owner]}
+        annotations = {REVISION: str(revision.number), **({HISTORY: ",".join(map(str, revision.earlier))} if revision.earlier else {}), **_moniker(workload)}
+        pods = self._pods(workload, revision)
+        ready = sum(one[1] for one in pods)
         body = {
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
-            "metadata": metadata,
-            "spec": {"replicas": replicas, "template": revision.template},
-            "status": {"observedGeneration": 1, "readyReplicas": replicas if self._ready(revision.images, workload.since) else 0, "replicas": replicas},
+            "metadata": self._about(
+                workload.namespace, revision.name, "ReplicaSet", revision.created, owner=("Deployment", workload.name), annotations=annotations
+            ),
+            "spec": {"replicas": len(pods), "template": revision.template},
+            "status": {"observedGeneration": 1, "readyReplicas": ready, "replicas": len(pods)},
         }
         moniker = {"app": workload.application, "cluster": f"{workload.kind} {workload.name}", "sequence": revision.number}
-        ready = not live or self._ready(revision.images, workload.since)
-        return _read(workload.account, workload.namespace, f"replicaSet {revision.name}", body, moniker, revision.images, stable=ready)
+        name = f"replicaSet {revision.name}"
+        return _read(workload.account, workload.namespace, name, body, moniker, revision.images, stable=ready == len(pods))
 
     def _of_set(self, versioned: VersionedSet) -> Json:
         images = [str(one["image"]) for one in versioned.template["spec"]["containers"]]
@@ -414,11 +487,8 @@ class Kubernetes:
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
             "metadata": {
-                "annotations": annotations,
-                "generation": 1,
+                **self._about(versioned.namespace, versioned.name, "ReplicaSet", versioned.since, annotations=annotations),
                 "labels": self.traffic_labels(versioned),
-                "name": versioned.name,
-                "namespace": versioned.namespace,
             },
             "spec": {"replicas": versioned.replicas, "template": versioned.template},
             "status": {"observedGeneration": 1, "readyReplicas": versioned.replicas if ready else 0, "replicas": versioned.replicas},
@@ -456,14 +526,14 @@ class Kubernetes:
             if one.application != application or one.kind != "deployment":
                 continue
             for revision in one.revisions:
-                live = revision is one.live
-                count = one.replicas if live else 0
-                up = count if self._ready(revision.images, one.since) else 0
+                pods = self._pods(one, revision)
+                up = sum(ready for _, ready in pods)
                 managers = [{"account": one.account, "location": one.namespace, "name": f"{one.kind} {one.name}"}]
                 moniker = {"app": application, "cluster": f"{one.kind} {one.name}", "sequence": revision.number}
-                found.append(
-                    _group(one, f"replicaSet {revision.name}", revision.images, moniker, count, up, revision.created, disabled=False, managers=managers)
-                )
+                name = f"replicaSet {revision.name}"
+                made = _group(one, name, revision.images, moniker, len(pods), up, revision.created, disabled=False, managers=managers)
+                instances = [{"healthState": "Up" if ready else "Starting", "name": f"pod {pod}", "zone": one.namespace} for pod, ready in pods]
+                found.append({**made, "instances": instances})
         for each in self.sets:
             if each.application == application:
                 images = [str(container["image"]) for container in each.template["spec"]["containers"]]
@@ -472,6 +542,27 @@ class Kubernetes:
                 made = _group(each, f"replicaSet {each.name}", images, moniker, each.replicas, up, each.since, disabled=not each.traffic, managers=[])
                 found.append({**made, "loadBalancers": each.services})
         return found
+
+
+def _short(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _uid(namespace: str, kind: str, name: str) -> str:
+    return str(uuid.uuid5(_SPACE, f"{namespace}/{kind}/{name}"))
+
+
+def _moniker(workload: Workload) -> Json:
+    return {"moniker.spinnaker.io/application": workload.application, "moniker.spinnaker.io/cluster": f"{workload.kind} {workload.name}"}
+
+
+def _progress(live: Revision, *, ready: bool, overdue: bool) -> Json:
+    about = f'ReplicaSet "{live.name}"'
+    if overdue:
+        return {"message": f"{about} has timed out progressing.", "reason": "ProgressDeadlineExceeded", "status": "False", "type": "Progressing"}
+    if ready:
+        return {"message": f"{about} has successfully progressed.", "reason": "NewReplicaSetAvailable", "status": "True", "type": "Progressing"}
+    return {"message": f"{about} is progressing.", "reason": "ReplicaSetUpdated", "status": "True", "type": "Progressing"}
 
 
 def _group(

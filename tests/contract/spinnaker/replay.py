@@ -82,14 +82,17 @@ class Player:
         """A run may say more while its statuses stay the same: look until it is like the recorded one, or has gone on."""
         loop, path, body = asyncio.get_running_loop(), step["request"]["path"], step["response"]["body"]
         end = loop.time() + PATIENCE
+        unlike: list[str] = []
         while True:
             try:
                 await self._once(step)
-            except Differs:
+            except Differs as error:
+                if str(error) not in unlike:
+                    unlike.append(str(error))
                 await asyncio.sleep(LOOK)
                 now = signature(self.gate.run_of(self._named(path.rpartition("/")[2])), short=_is_short(body))
                 if now != signature(body) or loop.time() > end:
-                    raise
+                    raise Differs("\n    then ".join(unlike)) from error
             else:
                 return
 
