@@ -19,10 +19,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as VariableError
 
+from service.domain.conditions import Condition, ConditionError, Sort
 from service.domain.errors import SettingsError
 from service.domain.model import Mode
-from service.domain.policy import AlertMapping, Declarations, Policies, RecoveredWhen, TargetPolicy, VersionSplit, Waiver
+from service.domain.policy import AlertMapping, Declarations, Policies, RecoveredWhen, TargetPolicy, Tightening, VersionSplit, Waiver
+from service.domain.verdict import Answer
 
+OF_POLICY = "policy_can_be_applied"
+"""The rule that tells whether the policy could be applied; no policy speaks about it."""
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -164,6 +168,47 @@ class WaiverSettings(_Model):
     rule: str = Field(description="The rule's name.")
     reason: str = Field(min_length=8, description="Why; shown wherever the waiver counts.")
     expires: Expiry = Field(description="When it ends, e.g. 2027-01-31T00:00:00Z.")
+    when: str | None = Field(default=None, description="A CEL condition (docs/policy.md); it counts only while that holds. Default: none, it always counts.")
+
+    @property
+    def condition(self) -> Condition | None:
+        """What `when` says."""
+        return None if self.when is None else Condition(self.when, Sort.LETS_PASS)
+
+
+class ConditionSettings(_Model):
+    """Makes things stricter while a condition holds; never the other way round."""
+
+    when: str = Field(description="A CEL condition (docs/policy.md).")
+    reason: str = Field(min_length=8, description="Why; shown wherever it counts.")
+    at_most: str | None = Field(
+        default=None,
+        pattern=r"^(observe|suggest|approve)$",
+        description="While it holds, nothing that begins by itself has a higher mode: observe, suggest or approve. People are not held.",
+    )
+    rule: str | None = Field(default=None, description="While it holds, this rule's answer counts as `answer` where it would be better.")
+    answer: str | None = Field(default=None, pattern=r"^(warn|unknown|block)$", description="warn, unknown or block.")
+
+    @model_validator(mode="after")
+    def _one_effect(self) -> Self:
+        if (self.rule is None) != (self.answer is None) or (self.rule is None) == (self.at_most is None):
+            raise ValueError("expected either at_most, or rule and answer together")
+        return self
+
+    @property
+    def condition(self) -> Condition:
+        """What `when` says."""
+        return Condition(self.when, about_rule=self.rule is not None)
+
+    def tightening(self) -> Tightening:
+        """As the domain knows it."""
+        return Tightening(
+            when=self.condition,
+            reason=self.reason,
+            at_most=None if self.at_most is None else Mode.of(self.at_most),
+            rule=self.rule or "",
+            answer=None if self.answer is None else Answer[self.answer.upper()],
+        )
 
 
 class TargetSettings(_Model):
@@ -175,6 +220,7 @@ class TargetSettings(_Model):
     namespaces: tuple[str, ...] = Field(default=(), description="Namespaces whose alerts may speak for the target. Default: the target's own.")
     lets_pass: tuple[str, ...] = Field(default=(), description="Rules whose warning does not stop auto. Default: none.")
     waivers: tuple[WaiverSettings, ...] = Field(default=(), description="Waivers. Default: none.")
+    conditions: tuple[ConditionSettings, ...] = Field(default=(), max_length=50, description="What makes it stricter, and when. Default: none.")
     recovered_when: RecoveredSettings = Field(default_factory=RecoveredSettings, description="When it counts as recovered.")
     version_split: SplitSettings | None = Field(default=None, description="Shows that errors are only on the new version's pods.")
     declares: DeclaresSettings = Field(default_factory=DeclaresSettings, description="What you state about the target.")
@@ -199,7 +245,8 @@ class TargetSettings(_Model):
             mode=Mode.of(self.mode),
             alerts=self.alerts,
             lets_pass=self.lets_pass,
-            waivers=tuple(Waiver(rule=w.rule, reason=w.reason, expires=w.expires) for w in self.waivers),
+            waivers=tuple(Waiver(rule=w.rule, reason=w.reason, expires=w.expires, when=w.condition) for w in self.waivers),
+            conditions=tuple(one.tightening() for one in self.conditions),
             recovered_when=RecoveredWhen(
                 promql=when.promql,
                 below=when.below,
@@ -497,13 +544,32 @@ def _evidence(raw: Any, models: Mapping[str, type[BaseModel]], file: Path, lines
 
 def _rules(settings: Settings, rules: Sequence[str], file: Path, lines: Mapping[Path_, int], faults: list[str]) -> None:
     for number, one in enumerate(settings.targets):
-        named: list[tuple[Path_, str]] = [(("targets", number, "lets_pass", i), rule) for i, rule in enumerate(one.lets_pass)]
-        named += [(("targets", number, "waivers", i, "rule"), waiver.rule) for i, waiver in enumerate(one.waivers)]
+        target: Path_ = ("targets", number)
+        named: list[tuple[Path_, str]] = [((*target, "lets_pass", i), rule) for i, rule in enumerate(one.lets_pass)]
+        named += [((*target, "waivers", i, "rule"), waiver.rule) for i, waiver in enumerate(one.waivers)]
+        named += [((*target, "conditions", i, "rule"), condition.rule) for i, condition in enumerate(one.conditions) if condition.rule is not None]
         for path, rule in named:
+            says = ""
             if rules and rule not in rules:
                 near = difflib.get_close_matches(rule, rules, n=1)
                 meant = f" Did you mean {near[0]}?" if near else f" Expected one of {', '.join(rules)}"
-                faults.append(f"{file.name}:{lines.get(path, lines.get(path[:2], 1))}: targets[{number}].{path[2]}: there is no rule {rule}.{meant}")
+                says = f"there is no rule {rule}.{meant}"
+            elif rule == OF_POLICY:
+                says = f"{rule} is about the policy itself, which cannot answer it"
+            if says:
+                faults.append(f"{file.name}:{_line(path, lines)}: targets[{number}].{path[2]}: {says}")
+        conditions: list[tuple[Path_, Condition]] = [((*target, "conditions", i, "when"), entry.condition) for i, entry in enumerate(one.conditions)]
+        conditions += [((*target, "waivers", i, "when"), waiver.condition) for i, waiver in enumerate(one.waivers) if waiver.condition is not None]
+        for path, condition in conditions:
+            try:
+                condition.check(rules)
+            except ConditionError as error:
+                faults.append(f"{file.name}:{_line(path, lines)}: {_shown(path)}: the condition {error}")
+
+
+def _line(path: Path_, lines: Mapping[Path_, int]) -> int:
+    """Where a setting stands, or the nearest that holds it."""
+    return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 1)
 
 
 def _once(section: str, models: Sequence[Configured], file: Path, lines: Mapping[Path_, int], faults: list[str]) -> None:

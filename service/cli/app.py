@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from service.cli.commands import deciding, here, init, looking, schema
+from service.cli.commands import deciding, here, init, looking, policy, schema
 from service.cli.exit_codes import ExitCode
 from service.cli.failure import CommandFailed
 from service.cli.terminal import Terminal
@@ -48,6 +48,9 @@ def make_app() -> typer.Typer:
     reading = _group("Migrations, read without a service and without executing anything.")
     reading.command("check")(schema.check)
     app.add_typer(reading, name="schema")
+    policies = _group("Policies of the settings, tried without a service.")
+    policies.command("test")(policy.try_cases)
+    app.add_typer(policies, name="policy")
     helping = _group(here.say_help.__doc__ or "", alone=True)
     helping.callback()(here.say_help)
     helping.command("settings")(here.settings)

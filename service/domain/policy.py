@@ -2,21 +2,49 @@
 
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from service.domain.conditions import Condition
 from service.domain.model import Actor, Mode, TargetId
 from service.domain.verdict import Answer, Finding, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
-    """Lets one rule's warn or unknown pass until `expires`, for a reason. A block cannot be waived."""
+    """Lets one rule's warn or unknown pass until `expires`, for a reason, and where there is a condition only while that holds. A block cannot be waived."""
 
     rule: str
     reason: str
     expires: datetime
+    when: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tightening:
+    """While `when` holds: the mode is at most `at_most`, or the answer of `rule` counts as `answer` where it would be better. Never the other way round.
+
+    `at_most` is about what begins by itself; people are not held by it.
+    """
+
+    when: Condition
+    reason: str
+    at_most: Mode | None = None
+    rule: str = ""
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What the policy made of the rules' answers. `held` tells each condition that holds and `faults` each that could not be evaluated; `asked` of so many."""
+
+    findings: tuple[Finding, ...] = ()
+    at_most: Mode | None = None
+    at_most_says: str = ""
+    held: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    asked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +102,7 @@ class TargetPolicy:
     alerts: tuple[str, ...] = ()
     lets_pass: tuple[str, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    conditions: tuple[Tightening, ...] = ()
     recovered_when: RecoveredWhen = field(default_factory=RecoveredWhen)
     version_split: VersionSplit | None = None
     declares: Declarations = field(default_factory=Declarations)
@@ -96,9 +125,10 @@ class TargetPolicy:
             return None
         return within[self.rollbacks - 1] + self.rollback_window
 
-    def waiver(self, rule: str, now: datetime) -> Waiver | None:
-        """The waiver for that rule that has not expired."""
-        return next((w for w in self.waivers if w.rule == rule and w.expires > now), None)
+    @property
+    def conditional(self) -> bool:
+        """Whether anything in it depends on a condition."""
+        return bool(self.conditions) or any(one.when is not None for one in self.waivers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +172,13 @@ class Decision:
 
 
 def decide(mode: Mode, verdict: Verdict, policy: TargetPolicy, *, override: Collection[str] = ()) -> Decision:
-    """The table of docs/architecture.md section 1, and no other. `override` names the rules whose block a person asked to override."""
+    """The table of docs/architecture.md section 1, and no other. `override` names the rules whose block a person asked to override.
+
+    Where a condition of the policy lowers the mode, the table is read for the lower one.
+    """
+    if verdict.at_most is not None and verdict.at_most < mode:
+        lowered = decide(verdict.at_most, replace(verdict, at_most=None), policy, override=override)
+        return replace(lowered, says=f"{verdict.at_most_says}; {lowered.says}")
     worst = verdict.worst
     if mode is Mode.OBSERVE:
         return Decision(do=Do.RECORD, says=f"mode observe: recorded, nothing done ({worst.word})")
@@ -198,11 +234,11 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
-def waive(finding: Finding, policy: TargetPolicy, now: datetime) -> str:
-    """The sentence of the waiver that lets this finding pass, or "". Blocks are never waived."""
+def waive(finding: Finding, policy: TargetPolicy, now: datetime, *, fulfilled: Collection[Waiver] = ()) -> str:
+    """The sentence of the waiver that lets this finding pass, or "". Blocks are never waived. A waiver with a condition counts if it is `fulfilled`."""
     if finding.answer in {Answer.PASS, Answer.BLOCK}:
         return ""
-    waiver = policy.waiver(finding.rule, now)
+    waiver = next((w for w in policy.waivers if w.rule == finding.rule and w.expires > now and (w.when is None or w in fulfilled)), None)
     return f"waived until {waiver.expires:%Y-%m-%d}: {waiver.reason}" if waiver else ""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from service.domain.facts import Facts, Key
 from service.domain.model import Json, Release, TargetId, Way
-from service.domain.policy import TargetPolicy
+from service.domain.policy import Settled, TargetPolicy
 from service.domain.verdict import Finding
 
 
@@ -48,6 +48,7 @@ class Case:
     Forward the release to leave is the one that is live under the hold, and the one to go to is the candidate.
 
     `suspect` and `goal` are None when nobody could say which; `why_none` then says why. `trigger` is None when a person asks without an incident.
+    `settled` is there for the rule that is asked about the policy itself, after all others.
     """
 
     target: TargetId
@@ -59,6 +60,7 @@ class Case:
     trigger: Trigger | None = None
     why_none: str = ""
     context: Mapping[str, Json] = field(default_factory=dict)
+    settled: Settled | None = None
 
     @property
     def direction(self) -> Direction:
@@ -83,6 +85,7 @@ class Rule:
     `needs` names the facts, given those already read (it is asked again until it names nothing new). `gate`: its unknown stops automation.
     `needs_incident`: it is not asked when a person checks without an incident. `for_automatic`: it guards acting without a person and is not asked of one.
     `directions`: it is asked only where the question makes sense; a rule that says nothing is asked in both.
+    `of_policy`: it is asked where the policy has conditions, after all others, once those were applied to the others' answers.
     """
 
     name: str
@@ -93,3 +96,4 @@ class Rule:
     needs_incident: bool = False
     for_automatic: bool = False
     directions: frozenset[Direction] = EITHER
+    of_policy: bool = False

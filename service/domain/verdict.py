@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import IntEnum
 
 from service.domain.facts import Evidence
-from service.domain.model import Way
+from service.domain.model import Mode, Way
 
 
 class Answer(IntEnum):
@@ -64,13 +64,18 @@ def blocks(says: str, *evidence: Evidence, clears: str, instead: Way | None = No
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """All findings for one way, in reading order, and the recommended way with its reason."""
+    """All findings for one way, in reading order, and the recommended way with its reason.
+
+    `at_most` is the highest mode that the policy's conditions leave to what begins by itself now, None where they leave all; `at_most_says` is why.
+    """
 
     way: Way
     findings: tuple[Finding, ...]
     recommended: Way
     because: str
     as_of: datetime
+    at_most: Mode | None = None
+    at_most_says: str = ""
 
     @property
     def worst(self) -> Answer:

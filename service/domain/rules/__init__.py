@@ -14,6 +14,7 @@ from service.domain.rules import (
     no_sync_window_is_in_the_way,
     nobody_else_is_acting,
     permissions_suffice,
+    policy_can_be_applied,
     prune_deletes_no_data,
     recovery_can_be_measured,
     release_differs_where_the_bad_one_did,
@@ -41,6 +42,7 @@ RULES: tuple[Rule, ...] = (
     schema_is_compatible.RULE,
     shared_services_are_untouched.RULE,
     caches_stay_coherent.RULE,
+    policy_can_be_applied.RULE,
 )
 """In the order in which a person reads them: cause, goal, who else acts, whether it can be done, our limits, then state that both releases share.
 

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
@@ -285,6 +286,74 @@ def test_a_rule_with_no_likeness_is_told_which_there_are(file: Path) -> None:
 )
 def test_a_waiver_names_rule_reason_and_end(file: Path, waiver: str) -> None:
     assert ": targets[0].waivers[0]" in fault(file, GOOD + f"targets: [{{match: x, waivers: [{waiver}]}}]")
+
+
+# --- conditions -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        (
+            "conditions: [{when: tru, reason: long enough, at_most: approve}]",
+            "conditions[0].when: the condition asks for tru, and there is no such field",
+        ),
+        (
+            "conditions: [{when: finding.answer == 'warn', reason: long enough, at_most: approve}]",
+            "conditions[0].when: the condition asks for finding.answer, and it names no rule whose finding that could be",
+        ),
+        (
+            "conditions: [{when: answers.caches == 'warn', reason: long enough, at_most: approve}]",
+            "conditions[0].when: the condition asks for answers.caches, and there is no such rule",
+        ),
+        (
+            "waivers: [{rule: caches_stay_coherent, reason: long enough, expires: 2027-01-31, when: alert.known}]",
+            "waivers[0].when: the condition asks for alert.known, which others can write; what lets something pass must not depend on it",
+        ),
+        ("conditions: [{when: 'true', reason: long enough, rule: caches, answer: block}]", "conditions: there is no rule caches."),
+        ("conditions: [{when: 'true', reason: short, at_most: approve}]", "conditions[0].reason: string should have at least 8 characters."),
+        ("conditions: [{when: 'true', reason: long enough, at_most: auto}]", "conditions[0].at_most: string should match pattern"),
+        (
+            "conditions: [{when: 'true', reason: long enough, rule: caches_stay_coherent, answer: pass}]",
+            "conditions[0].answer: string should match pattern",
+        ),
+        ("conditions: [{when: 'true', reason: long enough}]", "conditions[0]: expected either at_most, or rule and answer together."),
+        (
+            "conditions: [{when: 'true', reason: long enough, rule: caches_stay_coherent}]",
+            "conditions[0]: expected either at_most, or rule and answer together.",
+        ),
+        (
+            "conditions: [{when: 'true', reason: long enough, at_most: suggest, rule: caches_stay_coherent, answer: block}]",
+            "conditions[0]: expected either at_most, or rule and answer together.",
+        ),
+    ],
+)
+def test_promise_1_a_condition_that_can_never_be_applied_stops_the_start_with_its_line(file: Path, setting: str, says: str) -> None:
+    assert fault(file, GOOD + f"targets:\n  - match: prod:*\n    {setting}").startswith(f"backout.yaml:5: targets[0].{says}")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "lets_pass: [policy_can_be_applied]",
+        "waivers: [{rule: policy_can_be_applied, reason: long enough, expires: 2027-01-31}]",
+        "conditions: [{when: 'true', reason: long enough, rule: policy_can_be_applied, answer: block}]",
+    ],
+)
+def test_promise_1_no_policy_speaks_about_whether_it_can_be_applied(file: Path, setting: str) -> None:
+    kinds = replace(KINDS, rules=(*KINDS.rules, "policy_can_be_applied"))
+    file.write_text(GOOD + f"targets:\n  - match: prod:*\n    {setting}", encoding="utf-8")
+    with pytest.raises(SettingsError, match="is about the policy itself, which cannot answer it"):
+        load(file, kinds)
+
+
+def test_conditions_are_read_and_belong_to_the_version_that_an_approval_is_bound_to(file: Path) -> None:
+    text = GOOD + "targets:\n  - match: prod:*\n    conditions: [{when: automatic, reason: long enough, at_most: suggest}]"
+    (policy,) = written(file, text).policies.ordered
+    (one,) = policy.conditions
+    assert (one.when.text, one.reason, one.at_most, one.rule, policy.conditional) == ("automatic", "long enough", Mode.SUGGEST, "", True)
+    (other,) = written(file, text.replace("automatic", "suspect.known")).policies.ordered
+    assert policy.version != other.version
 
 
 @pytest.mark.parametrize("when", ["{promql: errors}", "{promql: errors, below: 1, above: 0}", "{below: 1}", "{above: 1}"])

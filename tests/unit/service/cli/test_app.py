@@ -9,7 +9,7 @@ from service.cli.app import make_app
 from tests.unit.service.cli.conftest import Shell
 
 DOCS = Path(__file__).parents[4] / "docs" / "cli.md"
-IN_PROCESS = {"init", "serve", "demo", "help", "version", "token", "doctor", "schema"}
+IN_PROCESS = {"init", "serve", "demo", "help", "version", "token", "doctor", "policy", "schema"}
 
 
 def commands() -> dict[str, set[str]]:
@@ -23,12 +23,12 @@ def commands() -> dict[str, set[str]]:
 
 
 def test_every_promised_command_is_there() -> None:
-    beginning = "init serve doctor demo token help version schema"
+    beginning = "init serve doctor demo policy token help version schema"
     looking = "targets check plan watch operations incidents alerts audit captures holds"
     deciding = "rollback approve override reject cancel stop resume"
     promised = f"{beginning} {looking} {deciding}"
     assert set(promised.split()) == {path.split()[0] for path in commands()}
-    assert {"holds end", "schema check", "token create", "token key", "help settings"} <= set(commands())
+    assert {"holds end", "policy test", "schema check", "token create", "token key", "help settings"} <= set(commands())
 
 
 def test_every_http_command_speaks_json_without_colour_to_any_server() -> None:

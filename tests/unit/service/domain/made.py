@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from service.domain import keys
+from service.domain.conditions import Condition
 from service.domain.difference import Content, Rendered, own
 from service.domain.facts import Absent, Evidence, Fact, Facts, Key, Known
 from service.domain.holding import HeldRelease
-from service.domain.model import Actor, Episode, Image, ObjectRef, Release, ReleaseRecord, Source, TargetId, Way, release_key
-from service.domain.policy import Declarations, TargetPolicy, VersionSplit
+from service.domain.model import Actor, Episode, Image, Mode, ObjectRef, Release, ReleaseRecord, Source, TargetId, Way, release_key
+from service.domain.policy import Declarations, Settled, TargetPolicy, Tightening, VersionSplit
 from service.domain.rule import Case, Rule, Trigger
 
 T = TypeVar("T")
@@ -58,7 +59,9 @@ def release(handle: str, *, version: str, revision: str, started_at: datetime) -
 SUSPECT = release("42", version="v2.5.0", revision="c0ffee0" + "1" * 33, started_at=STARTED)
 GOAL = release("41", version="v2.4.6", revision="beef000" + "2" * 33, started_at=STARTED - timedelta(days=1))
 TRIGGER = Trigger(incident_id="inc-1", alert="HighErrorRate", labels={"alertname": "HighErrorRate", **dict(LABELS)}, began_at=BEGAN, received_at=NOW)
+LATE = Tightening(when=Condition("now.getHours() >= 22", about_rule=False), reason="nobody watches at night", at_most=Mode.APPROVE)
 POLICY = TargetPolicy(version_split=SPLIT, declares=Declarations(shared_services=(), cache="versioned"))
+CONDITIONAL = replace(POLICY, conditions=(LATE,))
 CONFIG_MAP = ObjectRef(group="", kind="ConfigMap", namespace="shop", name="flags")
 
 
@@ -164,6 +167,7 @@ class World:
     way: Way = Way.ROLLBACK
     why_none: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
+    settled: Settled | None = None
 
     def tell(self, key: Key[T], value: T) -> Self:
         self.answers[key] = known(value, what=str(key))
@@ -195,6 +199,7 @@ class World:
             trigger=self.trigger,
             why_none=self.why_none,
             context=self.context,
+            settled=self.settled or (Settled(asked=len(self.policy.conditions)) if self.policy.conditional else None),
         )
 
     def gathered(self, rule: Rule) -> dict[Key[Any], Fact[Any]]:

@@ -51,7 +51,9 @@ WORLDS: tuple[Callable[[], World], ...] = (world, _digest_labels, _onset_by_rule
 
 
 def good(rule: Rule) -> World:
-    """The good world of the direction that the rule is asked in first."""
+    """The good world of the direction that the rule is asked in first; with conditions for the rule about them."""
+    if rule.of_policy:
+        return world(policy=made.CONDITIONAL)
     return world() if Direction.BACK in rule.directions else forward_world()
 
 
@@ -80,7 +82,7 @@ def test_every_rule_file_is_in_the_list_and_every_rule_in_the_list_has_a_file() 
 
 def test_the_fault_matrix_covers_every_rule_that_needs_facts() -> None:
     covered = {cell.values[1].name for cell in _matrix()}
-    assert {rule.name for rule in RULES} - covered == {"caches_stay_coherent"}
+    assert {rule.name for rule in RULES} - covered == {"caches_stay_coherent", "policy_can_be_applied"}
 
 
 def test_no_rule_is_listed_twice() -> None:
@@ -125,14 +127,14 @@ def test_every_rule_says_yes_in_the_good_world_in_one_tidy_sentence(rule: Rule) 
 
 
 def test_the_good_world_has_a_verdict_of_pass_for_the_rollback() -> None:
-    verdict = evaluate(world().case(), RULES, automatic=True)
+    verdict = evaluate(world(policy=made.CONDITIONAL).case(), RULES, automatic=True)
     asked = sum(Direction.BACK in rule.directions for rule in RULES)
     assert (verdict.worst, verdict.recommended, len(verdict.findings)) == (Answer.PASS, Way.ROLLBACK, asked)
 
 
 @pytest.mark.parametrize("make", [forward_world, live_world])
 def test_the_good_world_has_a_verdict_of_pass_for_going_forward(make: Callable[[], World]) -> None:
-    verdict = evaluate(make().case(), RULES, automatic=True)
+    verdict = evaluate(replace(make(), policy=made.CONDITIONAL).case(), RULES, automatic=True)
     asked = sum(Direction.FORWARD in rule.directions for rule in RULES)
     assert [(f.rule, f.says) for f in verdict.findings if f.answer is not Answer.PASS] == []
     assert (verdict.recommended, len(verdict.findings)) == (Way.FORWARD, asked)
@@ -203,7 +205,7 @@ def test_without_a_known_release_the_verdict_is_never_a_pass() -> None:
 
 
 def test_what_guards_automation_is_asked_without_a_person_only() -> None:
-    asked = {finding.rule for finding in evaluate(world().case(), RULES, automatic=False).findings}
+    asked = {finding.rule for finding in evaluate(world(policy=made.CONDITIONAL).case(), RULES, automatic=False).findings}
     assert {rule.name for rule in RULES if Direction.BACK in rule.directions} - asked == {"alert_is_firing", "automation_has_room"}
 
 
