@@ -12,7 +12,7 @@ from tests.real.shop import Shop
 from tests.real.test_owners import by_application_set, spec_of, until_there
 from tests.real.test_stories import AUTOMATED, QUICK, automated, footprint, marker, told
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 ENABLED = {**AUTOMATED, "enabled": True}
 STOPPED = {**AUTOMATED, "enabled": False}
@@ -56,7 +56,7 @@ class Parent:
         async def synced() -> bool:
             return bool((await shop.application())["metadata"].get("labels", {}).get("note") == note)
 
-        await until(synced, 60, what=f"the parent to sync {note}")
+        await until(synced, what=f"the parent to sync {note}")
 
 
 async def test_under_an_application_set_that_only_creates_a_rollback_stays(open_shop: OpenShop, serve: Serve) -> None:
@@ -89,7 +89,7 @@ async def test_a_parent_that_starts_auto_sync_at_its_next_sync_is_a_warning_and_
     assert (stays["answer"], waiting["must_name"]) == ("warn", ["rollback_will_stay"]), stays["says"]
     assert f"pplication {shop.name}-root declares enabled: true in Git: its next sync starts auto-sync again" in stays["says"]
     assert (await backout.approve(waiting, "nobody touches the parent today")).good
-    operation = await backout.until_ended(shop)
+    operation = await backout.until_done(waiting)
     assert operation["outcome"] == "recovered", operation["says"]
     await shop.client.argocd().must("GET", f"/api/v1/applications/{shop.name}-root?refresh=hard")  # it looks, and heals nothing
     assert (automated(await shop.application()), await shop.running()) == (STOPPED, good)

@@ -9,7 +9,7 @@ from tests.real.lab.client import until
 from tests.real.test_stories import AUTOMATED, QUICK, automated, footprint, told
 from tests.real.test_stuck import hook, waits_for_the_hook
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 STOPPED = {**AUTOMATED, "enabled": False}
 
@@ -43,7 +43,7 @@ async def test_a_fix_that_git_has_left_again_when_it_is_verified_does_not_give_a
     async def ended() -> bool:
         return await backout.holds(shop) == []
 
-    await until(ended, 90, what="the hold to end")
+    await until(ended, what="the hold to end")
     app = await shop.application()
     assert (automated(app), app["status"]["sync"]["revision"], await shop.running()) == (AUTOMATED, good, {fix.image})
 

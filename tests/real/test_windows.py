@@ -161,16 +161,16 @@ async def test_a_window_that_closes_while_the_rollback_runs_ends_it_half_done_an
         return bool(message.startswith("waiting for healthy state of /ConfigMap/gate") and await shop.running() == good)
 
     in_between.before("POST", "/rollback", lambda: gate("Progressing"))
-    await asked(backout, shop)
-    await until(waits, 60, what="the rollback to wait for its first wave")
+    _, asked = await backout.ask(shop)
+    await until(waits, what="the rollback to wait for its first wave")
     begun = (now() - timedelta(minutes=1)).replace(second=0, microsecond=0)
     await windows(shop, {"kind": "deny", "schedule": at(begun), "duration": "2h"})
-    stuck = await told(backout, shop, "stuck", 90)
-    await until(lambda: ending(shop), 60, what="the rollback to be told to end")
+    stuck = await told(backout, shop, "stuck")
+    await until(lambda: ending(shop), what="the rollback to be told to end")
     await gate("Healthy")
     await windows(shop)
     await shop.application(refresh="normal")
-    operation = await backout.until_ended(shop)
+    operation = await backout.until_done(asked)
 
     assert f"left alone it would fire when the window opens, at {begun + timedelta(hours=2):%Y-%m-%d %H:%M:%S} UTC; it is withdrawn" in stuck["text"]
     assert (operation["outcome"], "Operation terminated" in operation["says"]) == ("failed", True)
@@ -180,9 +180,8 @@ async def test_a_window_that_closes_while_the_rollback_runs_ends_it_half_done_an
     assert len(await backout.holds(shop)) == 1
     await told(backout, shop, "failed")
 
-    plan = await backout.plan(shop)
-    await asked(backout, shop)
-    again = await backout.until_ended(shop)
+    plan, asked = await backout.ask(shop)
+    again = await backout.until_done(asked)
     assert (plan["suspect"]["version"], plan["goal"]["version"]) == ("1.1", "1.0")  # not that which is live in part, for Backout brought it there
     assert again["outcome"] == "recovered", again["says"]
     assert (await shop.running(), await applied("gate"), await applied("last")) == (good, "1.0", "1.0")
