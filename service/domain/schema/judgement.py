@@ -599,7 +599,7 @@ class Judge:
             return "type_kept", _SAFE, f"says again that {shown} is {to.name}, to which PostgreSQL converts nothing without USING", ""
         if implicit and to.name in _ONLY_KIN_BECOME_IMPLICITLY:
             return "type_widened", _WARN, says, "it was a type of the same family and OLD copes with the values of the new one"
-        if to.name == "citext":
+        if to.name.rpartition(".")[2] == "citext":
             return "charset_changed", _WARN, f"{says}, which compares without case", "OLD writes and compares the same without case"
         wide = to.name.removesuffix("[]") in _WIDE_TYPES or (self._dialect is Dialect.POSTGRES and to.name == "varchar")
         if wide and not to.bounded and not (to.conversion is Conversion.CAST and to.name.startswith("json")):
