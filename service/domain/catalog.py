@@ -44,11 +44,28 @@ class CatalogTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VersionTable:
+    """The table in which a migration tool writes down what it applied, or its lock.
+
+    `names` are the migrations that it holds for applied (for Alembic and golang-migrate the last ones alone), `wrong` ends of sentences about those that
+    failed, `locked` that the tool works right now. `unread` is why no row is known, "" when they are.
+    """
+
+    tool: str
+    table: str
+    names: frozenset[str] = frozenset()
+    wrong: tuple[str, ...] = ()
+    locked: bool = False
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
     """The schemas that were asked for. Names are `schema.name`.
 
     `busy` tells what is being changed right now, as a sentence without its full stop ("public.orders is locked"), "" when nothing is; then nothing else is
     told. `unseen` is what the role may not see (`CHANGES`, `TRIGGERS`, `FUNCTIONS`): nothing can be said about that.
+    `applied` are the version tables of migration tools that stand among the tables.
     """
 
     tables: Mapping[str, CatalogTable]
@@ -56,6 +73,7 @@ class Catalog:
     functions: frozenset[str] = frozenset()
     busy: str = ""
     unseen: tuple[str, ...] = ()
+    applied: tuple[VersionTable, ...] = ()
 
     @property
     def digest(self) -> str:

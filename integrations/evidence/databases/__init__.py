@@ -74,6 +74,10 @@ class Databases:
         if found.unseen:
             says = f"{tables} tables can be read, but not {', '.join(found.unseen)}, so an answer is a warning at best"
             return Checked(what=what, well="warn", says=says, fix="Grant what docs/databases.md names, or let a person look each time.")
+        closed = [one.table for one in found.applied if one.unread]
+        if closed:
+            says = f"{tables} tables can be read, but of the version table {closed[0]} no row, so a migration is never a pass"
+            return Checked(what=what, well="warn", says=says, fix=f"GRANT SELECT ON {closed[0]}, and USAGE on its schema; see docs/databases.md.")
         return Checked(what=what, well="ok", says=f"the schema of {tables} tables can be read")
 
     async def close(self) -> None:

@@ -18,9 +18,10 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from integrations import pacing
+from integrations.evidence.databases import versions
 from integrations.evidence.databases.engine import MOST_COLUMNS, Question, Row, bounded
 from integrations.evidence.databases.settings import Database
-from service.domain.catalog import CHANGES, FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, CatalogTable
+from service.domain.catalog import CHANGES, FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, CatalogTable, VersionTable
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
 
 PORT = 3306
@@ -62,7 +63,20 @@ class MySQL:
         ghosts = sorted(name for name in tables if _GHOST.search(name))
         if ghosts:
             return Catalog(tables={}, busy=f"{', '.join(ghosts)} waits to take a table's place")
-        return Catalog(tables=tables, functions=_functions(routines, parameters), unseen=tuple(unseen))
+        whole = frozenset(schema for schema in database.looked_at if "SELECT" in seen[schema])
+        applied = await self._applied(database, tables, whole)
+        return Catalog(tables=tables, functions=_functions(routines, parameters), unseen=tuple(unseen), applied=applied)
+
+    async def _applied(self, database: Database, tables: Mapping[str, CatalogTable], whole: frozenset[str]) -> tuple[VersionTable, ...]:
+        found = versions.recognised(tables)
+        if not found:
+            return ()
+        (rights,) = await self._ask(database, [(_MAY_READ, ())])
+        may = {str(table) for (table,) in rights}
+        readable = [one for one in found if one.columns and (one.table in may or one.table.partition(".")[0] in whole)]
+        answers = await self._ask(database, [(one.statement(_quoted), ()) for one in readable]) if readable else []
+        rows = {one.table: answer for one, answer in zip(readable, answers, strict=True)}
+        return tuple(versions.told(one, rows.get(one.table)) for one in found)
 
     async def powers(self, database: Database) -> Sequence[str]:
         """See `Engine`."""
@@ -121,6 +135,11 @@ def _limits(timeout: float, *, mariadb: bool) -> tuple[str, ...]:
     """The statements that bind a session before it asks. MySQL counts in milliseconds and under another name."""
     within = f"SET SESSION max_statement_time = {timeout:g}" if mariadb else f"SET SESSION max_execution_time = {int(timeout * 1000)}"
     return (within, "SET SESSION lock_wait_timeout = 1", "SET SESSION TRANSACTION READ ONLY", "START TRANSACTION READ ONLY")
+
+
+def _quoted(identifier: str) -> str:
+    doubled = identifier.replace("`", "``").replace("%", "%%")
+    return f"`{doubled}`"
 
 
 def _is_mariadb(version: Row | None) -> bool:
@@ -246,6 +265,8 @@ _READ_ONLY = "SELECT @@global.read_only"
 
 _RIGHTS = """SELECT privilege_type, NULL FROM information_schema.user_privileges
 UNION ALL SELECT privilege_type, table_schema FROM information_schema.schema_privileges"""
+
+_MAY_READ = "SELECT concat(table_schema, '.', table_name) FROM information_schema.table_privileges WHERE privilege_type = 'SELECT'"
 
 _COLUMNS = f"""SELECT concat(c.table_schema, '.', c.table_name), c.column_name, c.column_type, c.is_nullable, c.column_default, c.extra, c.collation_name
 FROM information_schema.columns c WHERE c.table_schema IN %s ORDER BY 1, c.ordinal_position LIMIT {MOST_COLUMNS + 1}"""  # noqa: S608  a constant of ours

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from integrations import pacing
+from integrations.evidence.databases import versions
 from integrations.evidence.databases.engine import MOST_COLUMNS, Question, Row, bounded
 from integrations.evidence.databases.settings import Database
-from service.domain.catalog import Catalog, CatalogColumn, CatalogTable
+from service.domain.catalog import Catalog, CatalogColumn, CatalogTable, VersionTable
 from service.domain.errors import PermanentError, TemporaryError
 
 
@@ -34,11 +35,24 @@ class PostgreSQL:
         answers = await self._ask(database, [(statement, schemas) for statement in (_COLUMNS, _CONSTRAINTS, _INDEXES, _TRIGGERS, _ENUMS, _FUNCTIONS)])
         columns, constraints, indexes, triggers, enums, functions = answers
         bounded(columns, database)
+        tables = _tables(columns, constraints, indexes, triggers)
         return Catalog(
-            tables=_tables(columns, constraints, indexes, triggers),
+            tables=tables,
+            applied=await self._applied(database, tables),
             enums={str(name): tuple(labels) for name, labels in enums},
             functions=frozenset(str(name) for (name,) in functions),
         )
+
+    async def _applied(self, database: Database, tables: Mapping[str, CatalogTable]) -> tuple[VersionTable, ...]:
+        found = versions.recognised(tables)
+        if not found:
+            return ()
+        (rights,) = await self._ask(database, [(_MAY_READ, ([one.table for one in found],))])
+        may = {str(table) for (table,) in rights}
+        readable = [one for one in found if one.columns and one.table in may]
+        answers = await self._ask(database, [(one.statement(_quoted), ()) for one in readable]) if readable else []
+        rows = {one.table: answer for one, answer in zip(readable, answers, strict=True)}
+        return tuple(versions.told(one, rows.get(one.table)) for one in found)
 
     async def powers(self, database: Database) -> Sequence[str]:
         """See `Engine`."""
@@ -71,6 +85,12 @@ class PostgreSQL:
             raise TemporaryError(f"{where} cannot be read ({_reason(error)})") from error
         except psycopg.Error as error:
             raise PermanentError(f"{where} refused to be read ({_reason(error)})") from error
+
+
+def _quoted(identifier: str) -> str:
+    """Doubled where it means something: to the server, and to the driver, which looks for placeholders."""
+    doubled = identifier.replace('"', '""').replace("%", "%%")
+    return f'"{doubled}"'
 
 
 def _reason(error: Any) -> str:
@@ -144,6 +164,9 @@ WHERE n.nspname = ANY(%s) AND p.prorettype <> 'trigger'::regtype
 _BUSY = """SELECT DISTINCT n.nspname || '.' || c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND n.nspname = ANY(%s) AND l.mode = 'AccessExclusiveLock'
   AND l.pid <> pg_backend_pid() ORDER BY 1"""
+
+_MAY_READ = """SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname || '.' || c.relname = ANY(%s) AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"""
 
 _REPLICA = "SELECT pg_is_in_recovery()"
 

@@ -1,18 +1,19 @@
 """The goal release can run on the schema that the release under suspicion left behind, by lines of evidence that must agree.
 
 One is the text of the migrations between the source revisions of the images, never of the configuration's revision. The other is the databases themselves:
-their schema now against their schema while the goal release lived. Where no database is declared, a migration that reads as harmless is a warning, not a
-pass. Where text and databases disagree, it is unknown; what a database shows to be gone is a no, whatever the text says.
+their schema, and the version tables of migration tools, now and while the goal release lived. Where no database is declared, a migration that reads as
+harmless is a warning, not a pass. Where text and databases disagree, it is unknown; what a database shows to be gone is a no, whatever the text says.
 
 Problem: The new release changed the schema; the old code meets columns that are gone, values it cannot read, inserts that fail. Then going back makes it
 worse.
 
 Read: The source revision of each image (its labels), and every migration between the two in Git; of each declared database the catalogue, now and as
-Backout kept it while the goal release lived alone. Nobody's code is run, and no row is read.
+Backout kept it while the goal release lived alone, with the version tables of migration tools. Nobody's code is run, and no other row is read.
 
 Decides: The same images, or no migration between them: pass. Migrations that read as harmless: pass where every declared database still has all that the goal
 release had, else warn, for no database was asked. One that takes away what the old release may still use: no, with a hotfix instead. A statement, file or
-revision that is not understood: unknown.
+revision that is not understood: unknown. A migration that ran and is not in Git, one that ran in part, a version table that could not be read: unknown. One
+that failed, or runs now: no. None has run yet: warn, for a person has to keep it so.
 
 Fix: Do what the sentence names (put the column back, give the default back), or ship a hotfix on the release that is live. Next time take away in a later
 release than the one that stops using it.
@@ -29,10 +30,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from service.domain import keys
-from service.domain.catalog import Harm, Missed, missed
 from service.domain.derived import doubt, exact_images, goal_images_key, image_keys, listed, live_already, live_keys, together
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
-from service.domain.keys import SourceChange
+from service.domain.keys import FileChange, SourceChange
+from service.domain.live_schema import HOTFIX, LiveSchema, catalog_keys, live_schema
 from service.domain.model import Image, Release, Way
 from service.domain.rule import Case, Direction, Rule
 from service.domain.schema import SchemaVerdict, StatementReading
@@ -46,7 +47,6 @@ SHOWN_EVIDENCE = 20
 
 LABEL_IMAGES = "Build images with the labels org.opencontainers.image.revision and .source, or map their repositories in the settings."
 READ_GIT = "Give Backout read access to that repository with its history."
-HOTFIX = "ship a hotfix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def needs(case: Case) -> Iterable[Key[Any]]:
     configs = [keys.image_config(exact) for exact in (*left, *came)]
     yield from configs
     if left or came:
-        yield from _catalog_keys(case, older)
+        yield from catalog_keys(case, older)
     if all(isinstance(case.facts.read(key), Known) for key in configs):
         yield from (keys.source_change(one.repository, one.old, one.new) for one in _ranges(case, left, came) if isinstance(one, Range))
 
@@ -104,87 +104,25 @@ def ask(case: Case) -> Finding:
         return hidden
     if not left and not came:
         return passes(f"Releases {newer.name} and {older.name} run the same images, so no migration lies between them.", *proof)
-    live = _databases(case, newer, older)
-    parts = [_judge(case, one, newer, older, live) if isinstance(one, Range) else one for one in _ranges(case, left, came)]
+    ranges = tuple(_ranges(case, left, came))
+    live = live_schema(case, newer, older, _files(case, ranges))
+    parts = [part for one in ranges for part in (_judge(case, one, newer, older, live) if isinstance(one, Range) else (one,))]
     parts = _fused(parts, live)
     labels = tuple(fact.evidence for exact in (*left, *came) if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
     finding = together(parts)
     return replace(finding, evidence=tuple(dict.fromkeys((*finding.evidence, *proof, *labels))))
 
 
-@dataclass(frozen=True, slots=True)
-class _Live:
-    """What the declared databases show. `findings` are all that is no pass; `agrees` is that each of them has everything that the older release had.
-
-    `says` tells that for a sentence, and `evidence` is what it rests on. Nothing was asked: no findings, and nothing agrees.
-    """
-
-    asked: bool = False
-    findings: tuple[Finding, ...] = ()
-    agrees: bool = False
-    says: str = ""
-    evidence: tuple[Evidence, ...] = ()
+def _files(case: Case, ranges: Sequence[Range | Finding]) -> tuple[FileChange, ...]:
+    """What differs in Git, of every repository that could be compared."""
+    found = [case.facts.read(keys.source_change(one.repository, one.old, one.new)) for one in ranges if isinstance(one, Range) and one.old != one.new]
+    return tuple(dict.fromkeys(file for change in found if isinstance(change, Known) for file in change.value.files))
 
 
-def _catalog_keys(case: Case, older: Release) -> Iterator[Key[Any]]:
-    for name in case.policy.declares.databases:
-        yield keys.catalog(name)
-        yield keys.catalog_then(case.target, older.key, name)
-
-
-def _databases(case: Case, newer: Release, older: Release) -> _Live:
-    """Each declared database now, against the schema it had while the older release lived.
-
-    Going forward the newer release's migrations have not run yet, so today's schema says nothing of what they will leave behind.
-    """
-    names = case.policy.declares.databases
-    if not names or case.direction is Direction.FORWARD:
-        return _Live()
-    findings: list[Finding] = []
-    evidence: list[Evidence] = []
-    for name in names:
-        now, then = case.facts.read(keys.catalog(name)), case.facts.read(keys.catalog_then(case.target, older.key, name))
-        if isinstance(now, Absent):
-            findings.append(doubt(f"What the schema of database {name} is now is unknown", now, clears="Let Backout's role connect to it."))
-            continue
-        if now.value.busy:
-            says = f"The schema of database {name} is being changed right now: {now.value.busy}."
-            findings.append(blocks(says, now.evidence, clears="Wait until that migration has ended, then ask again."))
-            continue
-        if isinstance(then, Absent):
-            says = f"What release {older.name} needs of database {name} is unknown"
-            findings.append(doubt(says, then, now.evidence, clears="It is read for releases that go live from now on."))
-            continue
-        evidence += [now.evidence, then.evidence]
-        findings += _missed(name, missed(then.value, now.value), (now.evidence, then.evidence), newer, older)
-        if now.value.unseen:
-            says = f"Backout's role may not see {' and '.join(now.value.unseen)} of database {name}."
-            findings.append(warns(says, now.evidence, clears="Grant it the rights that docs/databases.md names, or a person looks."))
-    agrees = not findings
-    says = f"{listed(names)} still {'has' if len(names) == 1 else 'have'} everything that release {older.name} had" if agrees else ""
-    return _Live(asked=True, findings=tuple(findings), agrees=agrees, says=says, evidence=tuple(evidence))
-
-
-def _missed(name: str, found: Sequence[Missed], proof: tuple[Evidence, ...], newer: Release, older: Release) -> Iterator[Finding]:
-    """One finding for what hurts, one for what may."""
-    for harm in (Harm.DOES, Harm.MAY):
-        some = [one for one in found if one.harm is harm]
-        if not some:
-            continue
-        what = "; ".join(one.what for one in some[:SHOWN]) + (f"; and {len(some) - SHOWN} more" if len(some) > SHOWN else "")
-        mend = "; or ".join(dict.fromkeys(one.mend for one in some[:SHOWN]))
-        if harm is Harm.DOES:
-            says = f"In database {name} {what}: release {older.name} was made for it."
-            clears = f"{mend[:1].upper()}{mend[1:]}. Else {HOTFIX} on {newer.name}."
-            yield blocks(says, *proof, clears=clears, instead=Way.HOTFIX, overridable=True)
-        else:
-            yield warns(f"In database {name} {what}; release {older.name} may not expect that.", *proof, clears=f"{mend[:1].upper()}{mend[1:]}.")
-
-
-def _fused(parts: Sequence[Finding], live: _Live) -> list[Finding]:
-    """Text and databases together. Where the text proves that no migration lies between, a database that could not be seen is no doubt."""
+def _fused(parts: Sequence[Finding], live: LiveSchema) -> list[Finding]:
+    """Text and databases together. Where the text proves that no migration lies between, what could not be seen is no doubt; what contradicts it is."""
     proven = all(part.answer is Answer.PASS for part in parts)
-    return [*parts, *(one for one in live.findings if not (proven and one.answer is Answer.UNKNOWN))]
+    return [*parts, *(live.findings if proven else live.all)]
 
 
 def _both(case: Case) -> tuple[Release | None, Release | None]:
@@ -262,23 +200,25 @@ def _ranges(case: Case, left: Sequence[str], came: Sequence[str]) -> Iterator[Ra
             yield from (Range(repository, one, other) for one in sorted(before) for other in sorted(after))
 
 
-def _judge(case: Case, one: Range, suspect: Release, goal: Release, live: _Live) -> Finding:
+def _judge(case: Case, one: Range, suspect: Release, goal: Release, live: LiveSchema) -> Iterator[Finding]:
     if one.old == one.new:
-        return passes(f"Both releases were built from {one.new[:SHORT]} of {one.repository}.")
+        yield passes(f"Both releases were built from {one.new[:SHORT]} of {one.repository}.")
+        return
     change = case.facts.read(keys.source_change(one.repository, one.old, one.new))
     between = f"between {one.old[:SHORT]} and {one.new[:SHORT]}"
     if isinstance(change, Absent):
-        return doubt(f"What differs in {one.repository} {between} is unknown", change, clears=READ_GIT)
-    if not change.value.has_code:
-        return unknown(
+        yield doubt(f"What differs in {one.repository} {between} is unknown", change, clears=READ_GIT)
+    elif not change.value.has_code:
+        yield unknown(
             f"{one.repository} holds only configuration, so it cannot show whether there are migrations {between}.",
             change.evidence,
             clears="Map the image to the repository of its source code.",
         )
-    return together(tuple(_read(change, between, suspect, goal, live)))
+    else:
+        yield from _read(change, between, suspect, goal, live)
 
 
-def _read(change: Known[SourceChange], between: str, suspect: Release, goal: Release, live: _Live) -> Iterator[Finding]:
+def _read(change: Known[SourceChange], between: str, suspect: Release, goal: Release, live: LiveSchema) -> Iterator[Finding]:
     files, repository = change.value.files, change.value.repository
     note = f" Release {suspect.name} is the older source of the two." if change.value.backwards else ""
     found = schema_change(change.value)
@@ -296,7 +236,7 @@ def _read(change: Known[SourceChange], between: str, suspect: Release, goal: Rel
         yield passes(f"No migration {between} ({count}).{note}", change.evidence)
 
 
-def _statements(change: Known[SourceChange], found: SchemaChange, suspect: Release, goal: Release, note: str, live: _Live) -> Iterator[Finding]:
+def _statements(change: Known[SourceChange], found: SchemaChange, suspect: Release, goal: Release, note: str, live: LiveSchema) -> Iterator[Finding]:
     migrations, reading = found.migrations, found.reading
     if found.unclear:
         yield unknown(
@@ -307,7 +247,15 @@ def _statements(change: Known[SourceChange], found: SchemaChange, suspect: Relea
     clears = _named(" ".join(dict.fromkeys(f"Clear when {one.clears.rstrip('.')}." for one in told[:SHOWN] if one.clears)), goal)
     rest = f" And {len(told) - SHOWN} more." if len(told) > SHOWN else ""
     match reading.verdict:
-        case SchemaVerdict.BREAKS if live.agrees:
+        case SchemaVerdict.BREAKS if live.has_all and live.not_run:
+            says = " ".join(_broken(one, suspect, goal) for one in told[:SHOWN])
+            yield warns(
+                f"By their text the migrations would stand in the way: {says[:1].lower()}{says[1:]}{rest} But {live.says}.{note}",
+                *proof,
+                *live.evidence,
+                clears="Keep them from running before you go back, and confirm it.",
+            )
+        case SchemaVerdict.BREAKS if live.has_all:
             says = " ".join(_broken(one, suspect, goal) for one in told[:SHOWN])
             yield unknown(
                 f"Text and database disagree: by the migrations {says[:1].lower()}{says[1:]}{rest} But {live.says}.{note}",
@@ -336,7 +284,7 @@ def _statements(change: Known[SourceChange], found: SchemaChange, suspect: Relea
             yield passes(says, *proof, *live.evidence)
         case SchemaVerdict.SAFE if live.asked:  # what the databases show, or do not, decides
             yield passes(f"By the text of its migrations release {goal.name} can run on the schema of release {suspect.name}.{note}", *proof)
-            yield from live.findings
+            yield from live.all
         case SchemaVerdict.SAFE:
             count = f"{len(migrations)} migration file{'' if len(migrations) == 1 else 's'}"
             yield warns(

@@ -209,6 +209,22 @@ async def test_a_table_that_waits_to_take_anothers_place_is_a_change_under_way(s
     assert (await shop.catalog()).busy == f"{shop.named(table)} waits to take a table's place"
 
 
+async def test_version_tables_are_read_where_the_role_may_and_told_as_unread_where_not(shop: Shop) -> None:
+    shop.run("CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL)", "INSERT INTO schema_migrations VALUES (42, true)")
+    shop.run("CREATE TABLE DATABASECHANGELOGLOCK (ID int, LOCKED bit(1))", "INSERT INTO DATABASECHANGELOGLOCK VALUES (1, b'1')")
+    closed = (await shop.catalog()).applied
+    assert [(one.tool, one.unread) for one in closed] == [("Liquibase", "Backout's role may not read it"), ("golang-migrate", "Backout's role may not read it")]
+    shop.grant("GRANT SELECT ON {database}.schema_migrations TO {role}")
+    lock, read = (await shop.catalog()).applied
+    assert (set(read.names), read.wrong, lock.unread) == ({"42"}, ("version 42 is dirty",), "Backout's role may not read it")
+    shop.grant("GRANT SELECT ON {database}.* TO {role}")
+    lock, _ = (await shop.catalog()).applied
+    assert lock.locked
+    shop.run("UPDATE DATABASECHANGELOGLOCK SET LOCKED = b'0'")
+    lock, _ = (await shop.catalog()).applied
+    assert not lock.locked
+
+
 async def test_promise_1_a_replica_is_no_evidence(shop: Shop) -> None:
     shop.run("SET GLOBAL read_only = 1")
     try:

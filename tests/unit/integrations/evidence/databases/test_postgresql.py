@@ -210,3 +210,27 @@ async def test_promise_1_a_replica_is_no_evidence() -> None:
         server.start()
         with pytest.raises(PermanentError, match="database orders is a replica: what it shows may be of yesterday"):
             await PostgreSQL(60).catalog(Database(name="orders", url=url))
+
+
+async def test_version_tables_are_read_where_the_role_may_and_told_as_unread_where_not(shop: Shop) -> None:
+    shop.run("CREATE TABLE alembic_version (version_num text PRIMARY KEY); INSERT INTO alembic_version VALUES ('ae10')")
+    shop.run(
+        'CREATE SCHEMA "we""ird%"; CREATE TABLE "we""ird%"."__EFMigrationsHistory" ("MigrationId" text); CREATE TABLE "we""ird%".django_migrations (id int)'
+    )
+    shop.run('INSERT INTO "we""ird%"."__EFMigrationsHistory" VALUES (\'20260101_A\')')
+    shop.source = shop.reading(schemas=("public", 'we"ird%'))
+    assert [(one.table, one.unread) for one in (await shop.catalog()).applied] == [
+        ("public.alembic_version", "Backout's role may not read it"),
+        ('we"ird%.__EFMigrationsHistory', "Backout's role may not read it"),
+        ('we"ird%.django_migrations', "its columns are not those of Django"),
+    ]
+    (closed,) = await shop.source.check()
+    assert (closed.well, "of the version table public.alembic_version no row" in closed.says) == ("warn", True)
+    role = sql.Identifier(f"reader_{name_of(shop.admin)}")
+    shop.run(sql.SQL('GRANT SELECT ON alembic_version TO {0}; GRANT SELECT ON "we""ird%"."__EFMigrationsHistory" TO {0}').format(role))
+    assert {one.table: one.names for one in (await shop.catalog()).applied if not one.unread} == {"public.alembic_version": {"ae10"}}
+    shop.run(sql.SQL('GRANT USAGE ON SCHEMA "we""ird%" TO {}').format(role))
+    assert {one.table: one.names for one in (await shop.catalog()).applied if not one.unread} == {
+        "public.alembic_version": {"ae10"},
+        'we"ird%.__EFMigrationsHistory': {"20260101_A"},
+    }

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from service.domain import keys
-from service.domain.catalog import FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, CatalogTable
+from service.domain.catalog import FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, CatalogTable, VersionTable
 from service.domain.facts import Key, Known
 from service.domain.keys import FileChange
 from service.domain.model import Image, Way
@@ -358,6 +358,48 @@ def test_every_database_has_to_agree() -> None:
     assert "In database events column public.orders.legacy_status is gone" in ask(of).says
 
 
+# --- what ran, by the version tables ---
+
+RAILS = VersionTable(tool="Rails or dbmate", table="public.schema_migrations", names=frozenset({"41"}))
+
+
+def versioned(of: World, *names: str, then: Catalog = THEN) -> World:
+    """The declared database, with a version table that held 41 while the old release lived, and these names now."""
+    return asked(of, replace(then, applied=(replace(RAILS, names=frozenset({"41", *names})),)), replace(then, applied=(RAILS,)))
+
+
+def test_migrations_that_ran_as_git_says_pass() -> None:
+    assert ask(versioned(migrated(HARMLESS), "42")).answer is Answer.PASS
+
+
+def test_a_migration_that_would_break_and_has_not_run_is_a_persons_to_keep_away() -> None:
+    finding = ask(versioned(migrated(BREAKING)))
+    assert finding.answer is Answer.WARN
+    assert finding.says == (
+        "By their text the migrations would stand in the way: release 42 dropped column orders.legacy_status, which release 41 may still read. "
+        f"But orders still has everything that release 41 had. By the version tables no migration of release 42 has run yet ({PATH})."
+    )
+
+
+def test_promise_1_a_breaking_migration_that_ran_where_nothing_is_gone_stays_a_disagreement() -> None:
+    finding = ask(versioned(migrated(BREAKING), "42"))
+    assert (finding.answer, finding.says.startswith("Text and database disagree")) == (Answer.UNKNOWN, True)
+
+
+@pytest.mark.parametrize("of", [world(), migrated(HARMLESS)], ids=["no migration in Git", "a harmless one"])
+def test_promise_1_a_migration_that_git_does_not_know_is_unknown_whatever_the_text_says(of: World) -> None:
+    finding = ask(versioned(of, "42", "77") if of.answers[made.DIFFERENCE] != world().answers[made.DIFFERENCE] else versioned(of, "77"))
+    assert finding.answer is Answer.UNKNOWN
+    assert "77 ran after release 41 lived, which is not among the migrations in Git" in finding.says
+
+
+def test_each_sentence_is_said_once() -> None:
+    of = asked(migrated(HARMLESS), None, None)
+    of.policy = replace(of.policy, declares=replace(of.policy.declares, databases=("orders", "events")))
+    says = ask(of.hide(keys.catalog("events"))).says
+    assert says.count("database orders is now") == says.count("database events is now") == 1
+
+
 EXAMPLES: made.Examples = {
     "no migration lies between them": world(),
     "a column was dropped": migrated("ALTER TABLE orders DROP COLUMN legacy_status;"),
@@ -365,6 +407,8 @@ EXAMPLES: made.Examples = {
     "a column was added, and the declared database agrees": asked(migrated(HARMLESS)),
     "the declared database lacks something": asked(world(), GONE),
     "text and database disagree": asked(migrated(BREAKING)),
+    "a column would be dropped, but by the version table that has not run": versioned(migrated(BREAKING)),
+    "the version table has a migration that Git does not know": versioned(migrated(HARMLESS), "42", "77"),
     "a statement that cannot be read": migrated("DO $$ BEGIN EXECUTE 'x'; END $$;"),
     "the image does not name its commit": world().tell(made.LABELS_NEW, labelled("", "")),
     "the repository cannot be read": world().hide(made.DIFFERENCE),
