@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from integrations.alerts import alertmanager
 from integrations.delivery.argocd.adapter import build as build_argocd
 from integrations.delivery.argocd.settings import Settings as ArgoCDSettings
+from integrations.delivery.spinnaker.adapter import build as build_spinnaker
+from integrations.delivery.spinnaker.settings import Settings as SpinnakerSettings
 from integrations.evidence import databases, git, kubernetes, prometheus, registry
 from integrations.notify import webhook
 from integrations.trace import otlp
@@ -42,6 +44,7 @@ class DeliveryEntry:
 
 DELIVERY: Mapping[str, DeliveryEntry] = {
     "argocd": DeliveryEntry(ArgoCDSettings, build_argocd),
+    "spinnaker": DeliveryEntry(SpinnakerSettings, build_spinnaker),
 }
 
 EVIDENCE: Mapping[str, Entry[FactSource]] = {

@@ -248,7 +248,8 @@ class Desk:
         Bad is what differs, not a commit id (promise 7): a newer commit is still bad as long as it has anything that only a held release has, any of them.
         """
         if not state.desired_revision:
-            return "which revision is desired is not known"
+            keeps_none = keys.desired_images(hold.target).kind not in delivery.kinds  # then nothing is deployed by itself, so ending the hold deploys nothing
+            return "" if keeps_none and not state.auto_sync else "which revision is desired is not known"
         comparable = hold.stopped_auto_sync and keys.desired_images(hold.target).kind in delivery.kinds
         releases = await self._holds.releases(hold.id)
         told = ",".join(source.revision for source in state.desired) == state.desired_revision

@@ -7,28 +7,19 @@ nothing at all, not even the last message (tests/contract/argocd/test_logs.py).
 
 import asyncio
 import json
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from integrations.delivery.argocd import reading
 from integrations.delivery.argocd.client import Client
 from integrations.delivery.argocd.facts import Looked, Reader
+from integrations.manifests import shown, shown_text
 from service.domain.errors import BackoutError
-from service.domain.model import Json, TargetId
+from service.domain.model import TargetId
 from service.domain.ports import Basket, Captured
-from service.domain.secrets import REMOVED, clear, without_secrets
 
 PODS = 6
 """So many pods' logs and events at most, those that are not ready first: they are the ones that tell."""
 LINES = 200
-TEXT = 256 * 1024
-"""Characters of one text; of a longer log the end is kept."""
-NOISE = frozenset({"managedFields"})
-_WORDS = r"(?:password|passwd|passphrase|pwd|(?<![a-z])pass|secret|token|credential|(?:api|secret|access|private|encryption|signing|master|account)[-_.]?key)s?"
-SECRET_NAME = re.compile(f"{_WORDS}$", re.IGNORECASE)
-TOLD = re.compile(rf"""({_WORDS}["']?\s{{0,4}}[:=]\s{{0,4}})(?:"[^"\n]+"|'[^'\n]+'|[^\s"',;&}}\]]{{3,}})""", re.IGNORECASE)
-"""A value under such a name inside of a text: the configuration file in a ConfigMap, a line of a log."""
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 async def capture(client: Client, reader: Reader, target: TargetId, into: Basket) -> None:
@@ -52,8 +43,7 @@ async def _manifests(client: Client, looked: Looked, into: Basket) -> None:
     for item in reading.entries((await client.managed_resources(looked.ref)).body.get("items")):
         live = _object(item.get("liveState"))
         if live:
-            shown = json.dumps(without_secrets(_unnamed(_plain(live))), indent=1, sort_keys=True)
-            into.items.append(Captured(kind="manifest", name=str(reading.object_ref(item)), text=shown[:TEXT]))
+            into.items.append(Captured(kind="manifest", name=str(reading.object_ref(item)), text=shown(live)))
 
 
 async def _events(client: Client, looked: Looked, into: Basket) -> None:
@@ -79,7 +69,7 @@ async def _pod(client: Client, looked: Looked, pod: reading.Body, into: Basket) 
         if text or not why:
             into.items.append(_captured("log", f"pod {name}", text))
         if why:
-            into.missing.append(f"log of pod {name}: {_untold(clear(why)[0])}")
+            into.missing.append(f"log of pod {name}: {shown_text(why)}")
 
     await asyncio.gather(_part(into, f"events of pod {name}", events), _part(into, f"log of pod {name}", log))
 
@@ -89,33 +79,7 @@ def _healthy(pod: reading.Body) -> tuple[bool, str]:
 
 
 def _captured(kind: str, name: str, body: str) -> Captured:
-    return Captured(kind=kind, name=name, text=_untold(clear(body)[0])[-TEXT:])
-
-
-def _untold(text: str) -> str:
-    return TOLD.sub(rf"\1{REMOVED}", text)
-
-
-def _plain(manifest: reading.Body) -> reading.Body:
-    """Without what only machines read: it would drown every difference."""
-    metadata = {key: value for key, value in reading.part(manifest, "metadata").items() if key not in NOISE}
-    annotations = {key: value for key, value in reading.part(metadata, "annotations").items() if key != LAST_APPLIED}
-    return {**manifest, "metadata": {**metadata, **({"annotations": annotations} if "annotations" in metadata else {})}}
-
-
-def _unnamed(value: Json) -> Json:
-    """Without the values of what is named like a secret: an environment variable, a key of a ConfigMap, a line in one. References to Secrets are no values."""
-    match value:
-        case {"name": str() as name, "value": str()} if SECRET_NAME.search(name):
-            return {**value, "value": REMOVED}
-        case Mapping():
-            return {name: REMOVED if isinstance(inner, str) and SECRET_NAME.search(name) else _unnamed(inner) for name, inner in value.items()}
-        case list():
-            return [_unnamed(inner) for inner in value]
-        case str():
-            return _untold(value)
-        case _:
-            return value
+    return Captured(kind=kind, name=name, text=shown_text(body))
 
 
 def _event_lines(body: reading.Body) -> str:

@@ -3,11 +3,11 @@
 Argo CD masks the values of Secrets in what it renders; here not even a digest is made of them, in case a server does not.
 """
 
-import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from integrations.delivery.argocd.reading import Body, canonical, object_of, part, text
+from integrations.delivery.argocd.reading import Body, object_of, part
+from integrations.manifests import digest, fields_of
 from service.domain.difference import Rendered
 from service.domain.model import Json, ObjectRef
 
@@ -40,10 +40,10 @@ def _placed(ref: ObjectRef, own: Sequence[ObjectRef], destination: str) -> Objec
 def _rendered(manifest: Body, ref: ObjectRef, names: Sequence[str]) -> Rendered:
     secret = (ref.group, ref.kind) == ("", "Secret")
     body = _plain(manifest, names, secret=secret)
-    fields = dict(_fields(body, ""))
+    fields = dict(fields_of(body))
     if len(fields) > FIELDS_KEPT:
-        fields = {"(all)": _digest(body)[:16]}
-    return Rendered(object=ref, digest=_digest(body), fields=fields, hidden=secret)
+        fields = {"(all)": digest(body)[:16]}
+    return Rendered(object=ref, digest=digest(body), fields=fields, hidden=secret)
 
 
 def _plain(manifest: Body, names: Sequence[str], *, secret: bool) -> Mapping[str, Json]:
@@ -66,23 +66,3 @@ def _without(value: Json, names: Sequence[str]) -> Json:
         for name in names:
             value = value.replace(name, "(revision)")
     return value
-
-
-def _fields(value: Json, path: str) -> Iterator[tuple[str, str]]:
-    """Path and digest of each value; lists of named things (containers, variables, ports) by name, so that an insertion moves nothing."""
-    if isinstance(value, Mapping) and value:
-        for name, inner in value.items():
-            yield from _fields(inner, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, list) and value and all(isinstance(inner, Mapping) for inner in value):
-        called = [text(inner.get("name")) for inner in value]
-        named = all(called) and len(set(called)) == len(called)
-        pods = path.endswith((".containers", ".initContainers"))
-        for place, inner in enumerate(value):
-            kept = {k: v for k, v in inner.items() if not (pods and k == "image")}  # images are compared by what they are, not by how they are named
-            yield from _fields(kept, f"{path}[{called[place] if named else place}]")
-    else:
-        yield path, _digest(value)[:16]
-
-
-def _digest(value: Json) -> str:
-    return hashlib.sha256(canonical(value).encode()).hexdigest()

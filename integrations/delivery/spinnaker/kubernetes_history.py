@@ -4,15 +4,14 @@ The revision number is no identity: an undo gives the restored pod template a ne
 safety/care D18). A release is its pod template. Gate reads `/manifests/...` live; `/serverGroupManagers` comes from a cache and may name what is gone.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from integrations.delivery.spinnaker.executions import images_in
 from integrations.json_shapes import Body, entries, number, part, text, texts
+from integrations.manifests import digest, fields_of
 from service.domain.model import Actor, Image, Json, ObjectRef, Release, Source, TargetId, release_key
 
 REVISION = "deployment.kubernetes.io/revision"
@@ -73,7 +72,10 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One revision that the controller still has. `number` is today's, `earlier` are numbers that it had; `name` is its ReplicaSet's."""
+    """One revision that the controller still has. `number` is today's, `earlier` are numbers that it had; `name` is its ReplicaSet's.
+
+    `fields` is its template told by digests: path -> digest of the value.
+    """
 
     number: int
     name: str
@@ -84,6 +86,7 @@ class Revision:
     version: str = ""
     configs: tuple[Config, ...] = ()
     ready: int = 0
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +110,14 @@ class History:
 
 def template_digest(template: Body) -> str:
     """Identity of a pod template: the same for a Deployment and for the ReplicaSet that it made of it (which alone carries the hash as a label)."""
+    return digest(_kept(template))
+
+
+def _kept(template: Body) -> Json:
+    """What of a pod template a release is."""
     metadata = part(template, "metadata")
     labels = {key: value for key, value in part(metadata, "labels").items() if key != TEMPLATE_HASH}
-    kept = {"labels": labels, "annotations": part(metadata, "annotations"), "spec": part(template, "spec")}
-    return hashlib.sha256(json.dumps(_full(kept), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return _full({"labels": labels, "annotations": part(metadata, "annotations"), "spec": part(template, "spec")})
 
 
 def history_of(manifest: Body, replica_sets: Sequence[Body | None]) -> History:
@@ -203,6 +210,7 @@ def _revision(body: Body) -> Revision | None:
         version=version_of(images),
         configs=configs_in(template),
         ready=number(part(body, "status").get("readyReplicas")) or 0,
+        fields=dict(fields_of(_kept(template))),
     )
 
 

@@ -505,7 +505,7 @@ class Kubernetes:
         """Deployments and their ReplicaSets, as Clouddriver's cache has them."""
         found = []
         for one in self.workloads:
-            if one.application != application or one.kind != "deployment":
+            if one.application != application or one.kind != "deployment" or not one.revisions:
                 continue
             name = f"{one.kind} {one.name}"
             moniker = {"app": application, "cluster": name}

@@ -28,12 +28,14 @@ NEEDED = {
     Way.ROLLBACK: ("get", "sync"),
     Way.FORWARD: ("get", "sync", "update"),
     Way.ABORT: ("get", "sync", "abort"),
+    Way.UNDO: ("get", "sync"),
     Way.PIN: ("get", "update"),
     Way.GIT_REVERT: ("get",),
     Way.HOTFIX: ("get",),
     Way.NONE: ("get",),
 }
-"""Permission words per way; stopping auto-sync asks for `update` as well, promoting a Rollout in full for `promote`."""
+"""Permission words per way: `get` is to read the target, `sync` to have the delivery system act on it, whatever it calls that. Stopping auto-sync asks for
+`update` as well, promoting a Rollout in full for `promote`."""
 
 ENFORCED = "rollback"
 """A permission of its own only on servers that enforce it: needed where the delivery system was asked for it."""

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import pytest
 
+from integrations import manifests
 from integrations.delivery.argocd import capture, reading
 from integrations.delivery.argocd.client import AppRef, Client, Reply
 from integrations.delivery.argocd.facts import Looked, Reader
@@ -186,10 +187,10 @@ async def test_of_many_pods_those_that_are_not_healthy_come_first_and_the_rest_i
 async def test_a_long_log_keeps_its_end() -> None:
     class Talkative(Server):
         async def logs(self, app: AppRef, pod: str, namespace: str, *, lines: int) -> str:
-            return "x" * capture.TEXT + await super().logs(app, pod, namespace, lines=lines)
+            return "x" * manifests.TEXT + await super().logs(app, pod, namespace, lines=lines)
 
     (log,) = [one for one in (await taken(Talkative())).items if one.kind == "log"]
-    assert len(log.text) == capture.TEXT
+    assert len(log.text) == manifests.TEXT
     assert log.text.endswith("a line that is no message")
 
 

@@ -1,0 +1,30 @@
+"""The command lines that a person could type instead of us, quoted for a shell: `curl` against Gate, failing on an error and never following a redirect (D11).
+
+They name no credential: `$GATE_AUTH` is a header such as `X-Spinnaker-Token: …` that the person sets. An empty answer is no success, so it fails too.
+"""
+
+import json
+import shlex
+from urllib.parse import quote
+
+from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
+from service.domain.model import Json
+
+
+def post(url: str, path: str, body: Json) -> str:
+    """A POST of JSON; `grep` fails on a login page and on nothing."""
+    return f'{_curl(url, path)} -H "Content-Type: application/json" -d {shlex.quote(json.dumps(body))} | grep -F \'"ref"\''
+
+
+def get(url: str, path: str) -> str:
+    """A GET; `grep` fails on a login page and on nothing."""
+    return f"{_curl(url, path)} | grep -F '{{'"
+
+
+def manifest_path(address: ManifestAddress) -> str:
+    """Where Gate shows the live manifest."""
+    return "/".join(("/manifests", *(quote(one, safe="") for one in (address.account, address.location, address.spoken))))
+
+
+def _curl(url: str, path: str) -> str:
+    return f'curl -sS --fail --max-redirs 0 -H "$GATE_AUTH" -H "Accept: application/json" {shlex.quote(url + path)}'

@@ -1,0 +1,113 @@
+"""What runs of pipelines and tasks have to do with one manifest: which of them deployed it, brought it back, or may be about to; pure.
+
+A run names what it deploys only once it has: until then a deploy stage may mean any manifest of the application. So "may touch" is wide, "did touch" exact.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from integrations.delivery.spinnaker.executions import DEPLOYING, GOING_BACK, Deployed, Execution, Stage, images_in
+from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress, Revision
+from integrations.json_shapes import Body, entries, part, text
+from service.domain.model import Image
+
+OURS = "backout-"
+"""How the marker of everything begins that Backout starts."""
+NEAR = timedelta(seconds=60)
+"""Orca's and the cluster's clocks, and the time between a stage's start and the ReplicaSet that it makes."""
+MOVING = frozenset({"scaleManifest", "rollingRestartManifest", "pauseRolloutManifest", "resumeRolloutManifest", "deleteManifest"})
+"""Other stage types that change a manifest that lives."""
+LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touch:
+    """One stage of a run that has to do with the manifest. `images` are what it deployed there, `revision` what it went back to, both only if told."""
+
+    run: Execution
+    stage: Stage
+    images: tuple[Image, ...] = ()
+    revision: str = ""
+
+    @property
+    def at(self) -> datetime:
+        """When it began, by Orca's clock."""
+        return self.stage.started_at or self.run.started_at or self.run.built_at or LONG_AGO
+
+
+def touches_of(runs: Iterable[Execution], address: ManifestAddress) -> tuple[Touch, ...]:
+    """What was done to the manifest, newest first: stages that have begun and that name it."""
+    found = [touch for run in runs for stage in run.stages if stage.started_at is not None and (touch := _touch(run, stage, address)) is not None]
+    return tuple(sorted(found, key=lambda touch: touch.at, reverse=True))
+
+
+def acting_on(runs: Sequence[Execution], address: ManifestAddress) -> Execution | None:
+    """The oldest run that has not ended and may still change the manifest; a deploy stage that does not say what it deploys counts."""
+    alive = [run for run in runs if not run.status.ended and any(_may_touch(stage, address) for stage in run.stages)]
+    return min(alive, key=lambda run: run.built_at or LONG_AGO, default=None)
+
+
+def made(touches: Sequence[Touch], revision: Revision) -> Touch | None:
+    """The touch that put the revision live (again): the newest that deployed these images or went back to it, around the time at which it came to be.
+
+    None when no run is known to have done so: kubectl, another tool, or a run that Spinnaker remembers no more.
+    """
+    for touch in touches:
+        if touch.revision and touch.revision in {str(number) for number in revision.earlier}:
+            return touch
+        fits = {image.reference for image in touch.images} == {image.reference for image in revision.images} and bool(touch.images)
+        ended = touch.stage.ended_at or touch.at + NEAR
+        when = revision.created_at
+        if fits and (revision.earlier or (when is not None and touch.at - NEAR <= when <= ended + NEAR)):
+            return touch
+    return None
+
+
+def _touch(run: Execution, stage: Stage, address: ManifestAddress) -> Touch | None:
+    if stage.kind in DEPLOYING:
+        one = next((one for one in run.deployed if one.stage is stage and one.manifests), None)
+        images = _images_for(one, address) if one is not None else None
+        return None if images is None else Touch(run=run, stage=stage, images=images)
+    if stage.kind in GOING_BACK | MOVING and _names(stage, address) is True:
+        revision = stage.context.get("revision")
+        return Touch(run=run, stage=stage, revision=str(revision) if isinstance(revision, int | str) and stage.kind == "undoRolloutManifest" else "")
+    return None
+
+
+def _images_for(made_: Deployed, address: ManifestAddress) -> tuple[Image, ...] | None:
+    """The images that the stage deployed under that address; None when it deployed something else."""
+    if made_.account not in {"", address.account}:
+        return None
+    for manifest in made_.manifests:
+        metadata = part(manifest, "metadata")
+        named = (text(manifest.get("kind")).lower(), text(metadata.get("name")))
+        if named == (address.kind.lower(), address.name) and text(metadata.get("namespace")) in {"", address.location}:
+            return images_in(part(manifest, "spec", "template"))
+    return None
+
+
+def _may_touch(stage: Stage, address: ManifestAddress) -> bool:
+    if stage.status.ended:
+        return False
+    if stage.kind in DEPLOYING:
+        account = text(stage.context.get("account")) or text(stage.context.get("credentials"))
+        manifests = entries(stage.context.get("manifests"))
+        if account not in {"", address.account}:
+            return False
+        return not manifests or any(_is(manifest, address) for manifest in manifests)
+    return stage.kind in GOING_BACK | MOVING and _names(stage, address) is not False
+
+
+def _is(manifest: Body, address: ManifestAddress) -> bool:
+    name, kind = text(part(manifest, "metadata").get("name")), text(manifest.get("kind")).lower()
+    return (kind, name) == (address.kind.lower(), address.name) or "${" in name
+
+
+def _names(stage: Stage, address: ManifestAddress) -> bool | None:
+    """Whether the stage means this manifest; None when it does not say (it finds its target as it runs)."""
+    context = stage.context
+    words, location, account = (text(context.get(key)) for key in ("manifestName", "location", "account"))
+    if (account or address.account, location or address.location) != (address.account, address.location):
+        return False
+    return words.lower() == address.spoken.lower() if words else None

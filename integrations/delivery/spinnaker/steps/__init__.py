@@ -1,0 +1,1 @@
+"""The steps of plans that Spinnaker knows, a file each."""

@@ -1,0 +1,144 @@
+"""What a step of a plan is to Spinnaker, and what all steps share: reading the target again, and finding what we started among what runs.
+
+A step stands in a file of its own with everything about it: its order in words (`plan`), what must hold before (`may`), the one request (`act`), and
+how its effect is recognised afterwards (`see`). A new one costs its file, its test, and its line in `table.py`.
+"""
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from integrations.delivery.spinnaker.client import TASKS_SHOWN, Client
+from integrations.delivery.spinnaker.executions import Execution
+from integrations.delivery.spinnaker.facts import Looked, Reader, acts_of, running_of, spec_digest
+from integrations.delivery.spinnaker.kubernetes_history import release_of
+from integrations.delivery.spinnaker.runs import OURS
+from integrations.delivery.spinnaker.settings import Settings
+from service.domain.errors import RefusedError, TemporaryError
+from service.domain.model import Json, TargetId
+from service.domain.planning.plan import Step
+from service.domain.ports import Clock, Guard, Intention, Observation, Seen
+
+SETTLED_AFTER = timedelta(seconds=30)
+"""One that was accepted and has not begun so long after its intent waits for something outside."""
+ONE_SECOND = timedelta(seconds=1)
+
+Intent = Mapping[str, Json]
+"""What `intend` remembered: plain JSON, all that `see` needs, also after a crash."""
+
+
+class OtherObjectError(RefusedError):
+    """The object that was meant is gone, or replaced by one of the same name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every step works with."""
+
+    settings: Settings
+    client: Client
+    reader: Reader
+    clock: Clock
+
+    async def get(self, intent: Intent) -> Looked:
+        """The target now; OtherObjectError when it is not the one that was meant."""
+        looked = await self.reader.get(TargetId.parse(str(intent["target"])))
+        same_object(looked, str(intent["uid"]))
+        return looked
+
+    def not_seen(self, intent: Intent, says: str) -> Observation:
+        """Nothing of ours is seen; from `certain_at` on that means that it never happened."""
+        return Observation(seen=Seen.NOT_SEEN, says=says, not_seen_until=datetime.fromisoformat(str(intent["certain_at"])))
+
+
+class SpinnakerStep(ABC):
+    """One kind of step. `name` is what plans and intents call it, for ever."""
+
+    name: ClassVar[str]
+
+    def __init__(self, tools: Tools) -> None:
+        self.t = tools
+
+    @abstractmethod
+    async def may(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:
+        """What must hold before; RefusedError in one sentence when it does not. The answer is added to the intent."""
+
+    @abstractmethod
+    async def act(self, intent: Intent, guard: Guard) -> None:
+        """Look whether it happened already, then send once. TemporaryError: nobody knows. RefusedError: it did not and will not happen."""
+
+    @abstractmethod
+    async def see(self, intent: Intent) -> Observation:
+        """What became of it, as seen from the target."""
+
+    async def withdraw(self, intent: Intent, guard: Guard) -> None:
+        """See to it that what waits does not happen any more."""
+        del intent, guard
+
+
+# --- what several steps ask of one look ---
+
+
+def refuse_when(when: bool, says: str) -> None:
+    """RefusedError with that sentence, when it is so."""
+    if when:
+        raise RefusedError(says)
+
+
+def same_object(looked: Looked, uid: str) -> None:
+    """OtherObjectError unless it is the object of that uid, and not on its way out."""
+    metadata = looked.manifest.get("metadata")
+    if looked.uid != uid:
+        raise OtherObjectError(f"{looked.target} is another object of the same name now")
+    if isinstance(metadata, Mapping) and metadata.get("deletionTimestamp"):
+        raise OtherObjectError(f"{looked.target} is being deleted")
+
+
+def unedited(step: Step, looked: Looked) -> None:
+    """The spec is as when the plan was made."""
+    refuse_when(step.parameters.get("spec_digest") != spec_digest(looked.manifest), "somebody edited the spec since the plan was made")
+
+
+def suspect_is_live(looked: Looked, intention: Intention) -> None:
+    """RefusedError when something else was deployed since the plan was made."""
+    live, suspect = looked.live, intention.suspect
+    if live is None or release_of(looked.target, looked.address, live).key != suspect.key:
+        raise RefusedError(f"revision {live.number if live else 'nobody knows which'} was deployed since: it is no longer release {suspect.title} that is live")
+
+
+def nobody_else(looked: Looked, intention: Intention) -> None:
+    """Promise 5: a run that is alive, and an act of a person since the trouble began, mean hands off."""
+    if running := running_of(looked):
+        raise RefusedError(f"{running.by.name} is acting on it: {running.says}")
+    if intention.not_before is None:
+        return
+    for act in acts_of(looked):
+        own_deploy = abs(act.at - intention.suspect.started_at) <= ONE_SECOND
+        if act.by.kind == "user" and not act.ours and act.at + ONE_SECOND > intention.not_before and not own_deploy:
+            raise RefusedError(f"{act.by.name} is acting on it: {act.says}, at {act.at.isoformat()}")
+
+
+def marker_of(intention: Intention, step: str) -> str:
+    """What our request carries and is found by: it names operation, step, target and attempt, for Spinnaker compares it over all applications (07)."""
+    about = hashlib.sha256(f"{intention.target}|{intention.at.isoformat()}".encode()).hexdigest()[:12]
+    operation = re.sub(r"[^A-Za-z0-9]", "-", intention.operation_id)[:60]
+    return f"{OURS}{operation}-{step.replace('_', '-')}-{about}"
+
+
+def own_task(looked: Looked, intent: Intent) -> Execution | None:
+    """The task that carries our marker; the newest, if the impossible happened and there are two.
+
+    TemporaryError where the list is as long as it gets and ends after our intent: ours may be behind its end.
+    """
+    tasks = [run for run in looked.runs if run.is_task]
+    own = [run for run in tasks if run.marker == intent["marker"]]
+    if own:
+        return max(own, key=lambda run: run.id)
+    oldest = min((run.built_at for run in tasks if run.built_at), default=None)
+    if len(tasks) >= TASKS_SHOWN and oldest is not None and oldest > datetime.fromisoformat(str(intent["at"])):
+        raise TemporaryError(f"application {looked.application} ran so many tasks since that ours may be behind the end of the list")
+    return None

@@ -1,0 +1,12 @@
+"""Every step that Spinnaker knows, a file each. A new one gets its line here."""
+
+from collections.abc import Mapping
+
+from integrations.delivery.spinnaker.steps.step import SpinnakerStep
+from integrations.delivery.spinnaker.steps.undo import Undo
+from integrations.delivery.spinnaker.steps.watch import Watch
+
+KINDS: tuple[type[SpinnakerStep], ...] = (Undo, Watch)
+
+STEPS: Mapping[str, type[SpinnakerStep]] = {kind.name: kind for kind in KINDS}
+"""By the name that plans and intents carry."""

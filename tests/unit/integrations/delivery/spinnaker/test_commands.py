@@ -1,0 +1,38 @@
+import json
+import shlex
+import subprocess
+
+from integrations.delivery.spinnaker import commands
+from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
+
+URL = "https://gate.example/api"
+
+
+def test_a_command_follows_no_redirect_and_fails_on_errors_and_on_nothing() -> None:
+    for line in (commands.post(URL, "/tasks", {}), commands.get(URL, "/version")):
+        words = shlex.split(line)
+        assert words[0] == "curl"
+        assert "--fail" in words
+        assert words[words.index("--max-redirs") + 1] == "0"
+        assert not {"-L", "--location"} & set(words)
+        assert words[words.index("|") + 1] == "grep"
+        assert "$GATE_AUTH" in words
+
+
+def test_a_body_is_quoted_for_a_shell() -> None:
+    body = {"description": 'it\'s $HOME `id` "x"', "job": [{"revision": 41}]}
+    words = shlex.split(commands.post(URL, "/tasks", body))
+    assert json.loads(words[words.index("-d") + 1]) == body
+    assert f"{URL}/tasks" in words
+
+
+def test_the_check_at_its_end_lets_a_ref_through_and_a_login_page_not() -> None:
+    line = commands.post(URL, "/tasks", {})
+    words = shlex.split(line)
+    grep = words[words.index("|") + 1 :]
+    for answer, code in ((b'{"ref":"/tasks/01K"}', 0), (b"<html>log in</html>", 1), (b"", 1)):
+        assert subprocess.run(grep, input=answer, stdout=subprocess.DEVNULL, check=False).returncode == code
+
+
+def test_a_manifest_is_addressed_in_two_words() -> None:
+    assert commands.manifest_path(ManifestAddress("k8s", "ns", "deployment", "web")) == "/manifests/k8s/ns/deployment%20web"

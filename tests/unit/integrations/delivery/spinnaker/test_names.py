@@ -1,0 +1,20 @@
+import pytest
+
+from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
+from integrations.delivery.spinnaker.names import address_of, target_of
+from service.domain.errors import RefusedError
+from service.domain.model import TargetId
+
+WEB = ManifestAddress("k8s", "shop", "deployment", "web")
+
+
+def test_a_target_is_named_by_what_every_call_takes_and_read_back() -> None:
+    target = target_of("spin", WEB)
+    assert str(target) == "spin:k8s/shop/deployment/web"
+    assert address_of(target) == WEB
+
+
+@pytest.mark.parametrize("name", ["web", "k8s/shop/deployment", "k8s/shop/deployment/web/more", "k8s//deployment/web", "k8s/shop/deployment/"])
+def test_another_name_is_no_target(name: str) -> None:
+    with pytest.raises(RefusedError, match="<account>/<namespace>/<kind>/<name>"):
+        address_of(TargetId("spin", name))
