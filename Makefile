@@ -27,8 +27,8 @@ test: $(VENV)/.installed ## everything that needs nothing but Python (and Postgr
 test-contract: $(VENV)/.installed ## the contract suites: against the sandbox, and against the real servers where they run
 	@$(BIN)/python -m pytest tests/contract
 
-test-real: $(VENV)/.installed ## the stories on real servers; builds what is missing into a cache outside the tree
-	@$(BIN)/python -m tests.real.lab run -- $(BIN)/python -m pytest tests/real tests/contract $(ARGS)
+test-real: $(VENV)/.installed ## the stories on real servers, in two labs; builds what is missing into a cache outside the tree
+	@$(BIN)/python -m tests.real $(ARGS)
 
 chaos: $(VENV)/.installed ## a thousand schedules of crashes and faults, two hundred on PostgreSQL, a kill at every place; ARGS='--seed 5000' for others
 	@$(BIN)/python -m tests.chaos --schedules 1000 $(ARGS)

@@ -22,13 +22,15 @@ from aiohttp import web
 from service.api.tokens import create_token, new_key
 from service.wiring.parts import SystemClock
 from tests.real.lab.api import Answer, ApiError, HttpApi
-from tests.real.lab.client import Lab, until
+from tests.real.lab.client import WAIT_S, Lab, until
 from tests.real.shop import Shop
 
 INSTANCE = "lab"
 SCOPES = ("targets:read", "operations:read", "plans:write", "operations:create", "operations:approve", "operations:cancel", "holds:end", "stop:write")
 
 Settings = dict[str, Any]
+PATIENCE: Settings = {"timeout_seconds": 30, "refresh_timeout_seconds": 60}
+"""With Argo CD, so that a slow machine is not taken for a dead controller."""
 Fits = Callable[[Mapping[str, Any]], bool]
 
 
@@ -39,7 +41,7 @@ def error_share(app: str, *, by: str = "namespace, app") -> str:
 
 
 def policy(shop: Shop, mode: str = "suggest", *, declared_sli: bool = False, give_up_after: str = "15m", hold_review: str = "7d", **more: Any) -> Settings:
-    """What an operator would write for the shop, with times as short as the lab's (a scrape each second) instead of minutes.
+    """What an operator would write for the shop, with times as short as the lab's (a scrape each second) instead of minutes; no limit is short.
 
     `declared_sli`: the SLI is declared; otherwise it is the firing rule's own expression. `more`: further settings of the target.
     """
@@ -53,6 +55,7 @@ def policy(shop: Shop, mode: str = "suggest", *, declared_sli: bool = False, giv
         "version_split": {"promql": error_share(shop.name, by="version"), "label": "version", "above": 0.01},
         "declares": {"shared_services": [], "cache": "versioned"},
         "minimum_healthy": "1s",
+        "act_within": "10m",
         "hold_review": hold_review,
         **more,
     }
@@ -117,7 +120,7 @@ class Backout:
             "auth": {"keys_file": "keys.json"},
             "alerts": {"alertmanager": [{"name": "main", "token_file": str(self._lab.webhook_token_file), "targets": f"{INSTANCE}:*"}]},
             "notify": [{"kind": "webhook", "name": "on-call", "url": self.told.url}],
-            "delivery": [{"kind": "argocd", "name": INSTANCE, "url": self._lab.argocd_url, "token_file": "argocd.token", **(delivery or {})}],
+            "delivery": [{"kind": "argocd", "name": INSTANCE, "url": self._lab.argocd_url, "token_file": "argocd.token", **PATIENCE, **(delivery or {})}],
             "evidence": {
                 "prometheus": {"url": self._lab.prometheus_url},
                 "registry": {"registries": [{"host": self._lab.registry_host, "url": self._lab.registry_url}]},
@@ -155,7 +158,7 @@ class Backout:
             return
         self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), 15)
+            await asyncio.wait_for(self._process.wait(), WAIT_S)
         except TimeoutError:
             await self.kill()
             raise
@@ -165,7 +168,7 @@ class Backout:
         process = await asyncio.create_subprocess_exec(
             *_program("doctor", "--config", str(self.config), "--json"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
-        output, errors = await asyncio.wait_for(process.communicate(), 60)
+        output, errors = await asyncio.wait_for(process.communicate(), WAIT_S)
         assert output, errors.decode()
         return process.returncode or 0, json.loads(output)["checks"]
 

@@ -42,6 +42,7 @@ async def open_shop(client: LabClient) -> AsyncIterator[OpenShop]:
     shops: list[Shop] = []
 
     async def open_one(*, kind: type[Shop] = Shop, **wishes: Any) -> Shop:
+        await client.until_up()
         shops.append(await kind.open(client, **wishes))
         return shops[-1]
 

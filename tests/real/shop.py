@@ -130,6 +130,17 @@ class Shop:
 
         await until(only_that, what=f"{self.name} to run {shipped.version}")
 
+    async def until_recorded(self, shipped: Shipped) -> tuple[int, str, str]:
+        """Wait until the history's newest entry is that release (its pods may serve before); answers the entry."""
+
+        async def recorded() -> tuple[int, str, str] | None:
+            newest = (await self.history())[-1]
+            return newest if newest[1] == shipped.config else None
+
+        found = await until(recorded, what=f"{shipped.version} in the history of {self.name}")
+        assert found is not None
+        return found
+
     async def deploy_wanted(self) -> None:
         """A person deploys what the Application wants now."""
         before = (await self.history())[-1]

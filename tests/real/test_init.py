@@ -73,13 +73,14 @@ class Newcomer:
             keys = yaml.safe_load((self.folder / file).read_text(encoding="utf-8"))["data"]
             await self.client.kube.must("PATCH", f"{CONFIG_MAPS}/{config_map}", {"data": dict.fromkeys(keys)}, content_type=MERGE)
 
-        async def back() -> bool:
+        async def forgotten() -> bool:
             try:
-                return (await self.client.argocd().call("GET", "/api/v1/applications")).good
-            except aiohttp.ClientError:
+                return (await self.argocd.call("GET", "/api/v1/applications")).status == 401
+            except aiohttp.ClientError:  # it starts itself anew
                 return False
 
-        await until(back, what="Argo CD to serve again")
+        await until(forgotten, what="Argo CD to know the account no more")
+        await self.client.until_up()
 
 
 @pytest.fixture

@@ -111,6 +111,8 @@ async def until_there(shop: Shop) -> None:
     await until(there, what=f"the application {shop.name}")
 
 
+PATIENT = {"read_back_seconds": [0, 1, 2, 4, 8, 16, 30]}
+"""The first look that finds a stop taken back ends the operation; on a slow machine whoever takes it back may be seen later than in the first seconds."""
 IGNORES_AUTO_SYNC = {"ignoreApplicationDifferences": [{"jsonPointers": ["/spec/syncPolicy/automated/enabled"]}]}
 IGNORES_REVISION = {"ignoreApplicationDifferences": [{"jqPathExpressions": [".spec.source.targetRevision"]}]}
 ROLLING = {"strategy": {"type": "RollingSync", "rollingSync": {"steps": [{"matchExpressions": [{"key": "env", "operator": "In", "values": ["prod"]}]}]}}}
@@ -186,7 +188,11 @@ async def test_an_application_set_in_rolling_order_is_never_worked_against_and_d
         return await shop.running() == good
 
     await until(back, what="the set to deploy the revert")
-    assert [who for _, _, who in await shop.history()][-1] == "applicationset-controller"
+
+    async def by_the_set() -> bool:
+        return (await shop.history())[-1][2] == "applicationset-controller" and len(await shop.history()) > len(before["history"])
+
+    await until(by_the_set, what="the revert in the history")
 
 
 async def until_rolled(shop: Shop, revision: str) -> None:
@@ -329,7 +335,7 @@ async def test_a_hand_that_nobody_knew_of_takes_the_stop_back_and_backout_stops_
     client: LabClient, open_shop: OpenShop, serve: Serve
 ) -> None:
     shop = await open_shop()
-    backout = await serve(shop, "auto", delivery=QUICK)
+    backout = await serve(shop, "auto", delivery=PATIENT)
     await shop.release("1.1", errors=0.31)
     bad = await shop.running()
 
@@ -339,7 +345,7 @@ async def test_a_hand_that_nobody_knew_of_takes_the_stop_back_and_backout_stops_
             if (automated(await shop.application()) or {}).get("enabled") is False:
                 back = [{"op": "remove", "path": "/spec/syncPolicy/automated/enabled"}]
                 path = f"{APPLICATIONS}/{shop.name}?fieldManager=argocd-server"
-                await client.kube.must("PATCH", path, json.dumps(back), content_type="application/json-patch+json")
+                await client.kube.call("PATCH", path, json.dumps(back), content_type="application/json-patch+json")  # refused where it is back already
             await asyncio.sleep(0.05)
 
     async with asyncio.TaskGroup() as tasks:

@@ -6,7 +6,8 @@ Each test has a shop and a Backout of its own. People act through Git, Argo CD's
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -120,7 +121,7 @@ async def test_a_real_alert_takes_an_auto_synced_application_back_and_it_stays_b
     assert automated(app) == {**AUTOMATED, "enabled": False}
     assert operation["id"] in marker(app)
     assert [(revision, who) for _, revision, who in await shop.history()] == [(before[0][1], ""), (bad.config, ""), (before[0][1], "backout")]
-    (share,) = await client.query(error_share(shop.name))
+    (share,) = await until(lambda: client.query(error_share(shop.name)), what="samples of the last five seconds")
     assert float(share["value"][1]) < 0.01
     assert [alert for alert in await client.alerts() if alert["labels"].get("app") == shop.name] == []
     assert (await told(backout, shop, "recovered"))["operation"] == operation["id"]
@@ -268,10 +269,8 @@ async def test_a_rollback_that_does_not_help_stays_back_and_calls_a_person(clien
     shop = await open_shop()
     backout = await serve(shop, "auto", delivery=QUICK, give_up_after="12s")
     good = await shop.running()
-    await shop.release("1.1", errors=0.31)
-
-    await auto_sync_stopped(shop)
-    await burn(client, shop)
+    async with stands_before_the_rollback(client, backout, shop):
+        await burn(client, shop)
     operation = await backout.until_ended(shop)
 
     assert operation["outcome"] == "not_recovered", operation["says"]
@@ -288,6 +287,24 @@ async def test_a_rollback_that_does_not_help_stays_back_and_calls_a_person(clien
     assert [one["id"] for one in await backout.operations(shop)] == [operation["id"]]
 
 
+@asynccontextmanager
+async def stands_before_the_rollback(client: LabClient, backout: Backout, shop: Shop) -> AsyncIterator[None]:
+    """A bad release goes live; the block runs once Backout has stopped auto-sync for it, and nothing is rolled back before the block ends.
+
+    Before it rolls back Backout asks the controller for an answer, and that is paused.
+    """
+    controller = "argocd-application-controller"
+    async with client.silenced(shop.name):
+        await shop.release("1.1", errors=0.31)
+        await backout.until_watched(shop, "1.1")
+        client.pause(controller)
+    try:
+        await auto_sync_stopped(shop)
+        yield
+    finally:
+        client.resume(controller)
+
+
 async def burn(client: LabClient, shop: Shop) -> None:
     """From now on release 1.0 fails as well: something that both releases need is broken. A pod that no Deployment owns answers a third of the requests."""
     repository = f"team/{shop.name}-without-its-database"
@@ -297,6 +314,12 @@ async def burn(client: LabClient, shop: Shop) -> None:
         "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": client.image(repository, digest)}]},
     }
     await client.kube.must("POST", f"/api/v1/namespaces/{shop.name}/pods", pod)
+
+    async def burns() -> bool:
+        shares = await client.query(error_share(shop.name, by="version"))
+        return any(one["metric"].get("version") == "1.0" and float(one["value"][1]) > 0.1 for one in shares)
+
+    await until(burns, what="release 1.0 to be seen to fail")
 
 
 async def test_doctor_finds_the_lab_well_and_each_other_line_says_what_to_do(open_shop: OpenShop, serve: Serve) -> None:
@@ -332,7 +355,7 @@ async def test_a_person_ends_the_hold_once_a_fix_is_there_and_auto_sync_is_as_it
     app = await shop.application()
     assert (automated(app), marker(app)) == (AUTOMATED, "")
     await shop.until_running(fix)
-    assert (await shop.history())[-1][1:] == (fix.config, "")
+    assert (await shop.until_recorded(fix))[2] == ""
 
 
 async def test_a_service_killed_between_stopping_auto_sync_and_rolling_back_does_it_once_and_ends_the_story(
@@ -341,19 +364,14 @@ async def test_a_service_killed_between_stopping_auto_sync_and_rolling_back_does
     shop = await open_shop()
     backout = await serve(shop, "auto", delivery=QUICK)
     good = await shop.running()
-    await shop.release("1.1", errors=0.31)
 
     async def recorded() -> bool:
         operation = await backout.operation(shop)
         return any(one["kind"] == "step_done" and one["body"]["step"] == "stop_auto_sync" for one in await backout.events(operation))
 
-    await auto_sync_stopped(shop)
-    client.pause("argocd-application-controller")  # the next step asks it for an answer, so the rollback cannot have begun
-    try:
+    async with stands_before_the_rollback(client, backout, shop):
         await until(recorded, what="the stop to be recorded", every=0.05)
         await backout.kill()
-    finally:
-        client.resume("argocd-application-controller")
     assert [who for _, _, who in await shop.history()] == ["", ""]
     await backout.start()
     operation = await backout.until_ended(shop)

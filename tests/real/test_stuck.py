@@ -78,7 +78,7 @@ async def test_a_rollback_that_nobody_picks_up_is_told_and_is_as_if_it_had_never
 ) -> None:
     """The controller dies between our proof that it lives and our request: nobody can end that through Argo CD, and it would fire hours later."""
     shop = await open_shop()
-    patience = {"denied_for_seconds": 5, "timeout_seconds": 3}  # so long a request may be on its way before it is certain that none is
+    patience = {"denied_for_seconds": 5, "timeout_seconds": 10}  # so long a request may be on its way before it is certain that none is
     backout = await serve(shop, declared_sli=True, delivery={**QUICK, **patience, "url": in_between.url})
     await shop.release("1.1")
     await backout.until_watched(shop, "1.1")

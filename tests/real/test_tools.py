@@ -15,7 +15,7 @@ from tests.real.kustomize_shop import KustomizeShop, updated
 from tests.real.lab.client import ARGOCD_NAMESPACE, LabClient, until
 from tests.real.lab.owners import APPLICATIONS, patch_application
 from tests.real.shop import Shop
-from tests.real.test_owners import spec_of
+from tests.real.test_owners import PATIENT, spec_of
 from tests.real.test_stories import AUTOMATED, QUICK, automated, footprint, marker, told
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
@@ -144,7 +144,11 @@ async def test_a_kargo_promotion_is_taken_back_with_a_warning_and_one_that_bring
 
     assert "live again" in (await told(backout, shop, "hold_held_is_live"))["text"]
     await shop.until_running(bad)
-    assert (await shop.history())[-1][1:] == (bad.config, "kargo-controller")
+
+    async def by_kargo() -> bool:
+        return (await shop.history())[-1][1:] == (bad.config, "kargo-controller")
+
+    await until(by_kargo, what="the promotion in the history")
     assert await shop.told_by("backout") == acts
     assert [hold["operation"] for hold in await backout.holds(shop)] == [operation["id"]]
 
@@ -198,7 +202,7 @@ async def test_an_application_of_a_helm_release_goes_back_and_an_upgrade_that_st
 async def test_an_unknown_operator_is_a_warning_and_its_one_revert_ends_the_operation(client: LabClient, open_shop: OpenShop, serve: Serve) -> None:
     shop = await open_shop()
     await patch_application(client, shop.name, {"spec": {"source": {"targetRevision": "refs/heads/main"}}}, by="shop-operator")
-    backout = await serve(shop, "auto", delivery=QUICK)
+    backout = await serve(shop, "auto", delivery=PATIENT)
     bad = await shop.release("1.1", errors=0.31)
     before = await footprint(shop)
 

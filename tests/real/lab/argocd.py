@@ -74,7 +74,7 @@ async def create_objects(processes: Processes, cache: Cache, kube: HttpApi) -> N
         answer = await kube.call("GET", "/apis/argoproj.io/v1alpha1")
         return answer.good and {resource["name"] for resource in answer.body["resources"]} >= set(_CRDS.values())
 
-    await processes.until_ready("kube-apiserver", known, 30)
+    await processes.until_ready("kube-apiserver", known)
 
 
 def _read(file: Path) -> str:
@@ -105,6 +105,7 @@ def _prepare(cache: Cache, work: Path) -> tuple[Path, dict[str, str]]:
         "ARGOCD_FAKE_IN_CLUSTER": "true",  # https://kubernetes.default.svc is the cluster of the kubeconfig
         "ARGOCD_GPG_ENABLED": "false",
         "HOSTNAME": "testappcontroller-1",
+        "ARGOCD_ASK_PASS_SOCK": str(work / "argocd/ask-pass.sock"),  # else a fixed path in /tmp, and no other lab could start beside this one
         **{variable: str(work / folder) for variable, folder in folders.items()},
     }
 

@@ -11,7 +11,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -356,6 +357,14 @@ class LabClient:
 
         return await until(there, what=f"application {name} {health} {sync} {revision[:8]}".rstrip())
 
+    async def until_up(self) -> None:
+        """Wait until Argo CD answers by name: after what a test did to it, or to the Kubernetes API, it refuses that for a while."""
+
+        async def up() -> bool:
+            return (await self.argocd().call("GET", "/api/v1/projects/default")).good
+
+        await until(up, what="Argo CD to answer")
+
     async def delete_application(self, name: str, *, cascade: bool = True) -> None:
         """Delete an Application, with what it deployed unless told otherwise, and wait until it is gone."""
         await self.argocd().must("DELETE", f"/api/v1/applications/{name}?cascade={str(cascade).lower()}")
@@ -379,6 +388,18 @@ class LabClient:
         found: list[Any] = (await self.prometheus.must("GET", "/api/v1/alerts"))["data"]["alerts"]
         return found
 
+    @asynccontextmanager
+    async def silenced(self, app: str) -> AsyncIterator[None]:
+        """While the block runs Alertmanager tells nobody that the application burns; at its next look (5 s) after the block it does."""
+        starts, ends = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + after)) for after in (0, 3600))
+        matcher = {"name": "app", "value": app, "isRegex": False, "isEqual": True}
+        about = {"startsAt": starts, "endsAt": ends, "createdBy": "a test", "comment": "not yet"}
+        silence = (await self.alertmanager.must("POST", "/api/v2/silences", {"matchers": [matcher], **about}))["silenceID"]
+        try:
+            yield
+        finally:
+            await self.alertmanager.must("DELETE", f"/api/v2/silence/{silence}")
+
     async def set_rules(self, name: str, groups: list[Mapping[str, Any]]) -> None:
         """Put a rules file beside the lab's own (an empty list removes it) and wait until Prometheus evaluates it."""
         _write_rules(self.lab.rules_dir / f"{name}.yml", groups)
@@ -389,7 +410,7 @@ class LabClient:
             known = (await self.prometheus.must("GET", "/api/v1/rules"))["data"]["groups"]
             return {group["name"] for group in known if group["file"].endswith(f"/{name}.yml")} == wanted
 
-        await until(loaded, 10, what=f"the rules of {name}.yml")
+        await until(loaded, what=f"the rules of {name}.yml")
 
     async def trace(self, trace_id: str) -> list[Any]:
         """The spans of a trace in Jaeger as OTLP JSON; empty when Jaeger has none. `trace_id`: 32 hex digits."""
@@ -433,7 +454,7 @@ class LabClient:
         async def started() -> bool:
             return self._pid(server) != before
 
-        await until(started, 20, what=f"{server} to be started again")
+        await until(started, what=f"{server} to be started again")
 
     async def forget(self) -> None:
         """Empty Redis, and give the repo-server another disk: what Argo CD rendered and cloned is gone. Both answer again after it."""

@@ -34,6 +34,11 @@ def inside() -> bool:
     return _MARK in os.environ
 
 
+def private() -> bool:
+    """Whether a lab gets a network of its own here, so that several can run side by side."""
+    return any(_permitted(unshare) for unshare in _UNSHARE.values())
+
+
 def enter(arguments: Sequence[str]) -> None:
     """Replace this process by the same command in a namespace of its own; does not return.
 

@@ -26,8 +26,8 @@ class StartError(Exception):
     """A server ended or did not answer in time; the text names it and holds the end of its log."""
 
 
-def _die_with_the_lab() -> None:
-    """In the child, before exec: be killed when the lab is, even by SIGKILL, so that no server outlives it."""
+def die_with_the_parent() -> None:
+    """In the child, before exec: be killed when the parent is, even by SIGKILL, so that no server outlives its lab."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -60,7 +60,7 @@ class Processes:
                 cwd=self._work,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,  # Ctrl-C at the terminal is the lab's to handle, not theirs
-                preexec_fn=_die_with_the_lab,
+                preexec_fn=die_with_the_parent,
             )
 
     async def start_again(self, name: str) -> None:
@@ -72,7 +72,7 @@ class Processes:
         """The servers that are not running any more although nobody stopped them."""
         return [name for name, process in self._running.items() if process.returncode is not None]
 
-    async def until_ready(self, name: str, check: Check, seconds: float = 90) -> None:
+    async def until_ready(self, name: str, check: Check, seconds: float = 300) -> None:
         """Ask again and again until `check` answers something true; StartError when it does not, or any server ended."""
         end = time.monotonic() + seconds
         answer: object = "nothing yet"
@@ -130,7 +130,7 @@ async def run_command(argv: Sequence[str], *, env: Mapping[str, str], interrupte
     A signal that comes through `interrupted` is passed on to the command's whole group; 15 s later it is killed.
     """
     try:
-        process = await asyncio.create_subprocess_exec(*argv, env={**os.environ, **env}, start_new_session=True, preexec_fn=_die_with_the_lab)
+        process = await asyncio.create_subprocess_exec(*argv, env={**os.environ, **env}, start_new_session=True, preexec_fn=die_with_the_parent)
     except OSError as error:
         say(f"cannot run {argv[0]}: {error}")
         return 127

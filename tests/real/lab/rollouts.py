@@ -59,7 +59,7 @@ async def _start(processes: Processes, cache: Cache, work: Path, kube: HttpApi, 
         answer = await kube.call("GET", "/apis/argoproj.io/v1alpha1")
         return answer.good and {resource["name"] for resource in answer.body["resources"]} >= set(_CRDS.values())
 
-    await processes.until_ready("kube-apiserver", known, 30)
+    await processes.until_ready("kube-apiserver", known)
     await processes.start(
         ROLLOUTS.name,
         [
@@ -78,4 +78,4 @@ async def _start(processes: Processes, cache: Cache, work: Path, kube: HttpApi, 
         async with session.get(f"{Port.ROLLOUTS_HEALTH.url}/healthz") as response:
             return response.status == 200
 
-    await processes.until_ready(ROLLOUTS.name, healthy, 60)
+    await processes.until_ready(ROLLOUTS.name, healthy)

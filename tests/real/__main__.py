@@ -1,0 +1,115 @@
+"""Every story on real servers, and the contract suites against them, in two labs side by side: `python -m tests.real [ARGUMENTS OF PYTEST]`.
+
+Stories wait more than they compute, so two labs take little more than half the time of one, on two cores too. Which file runs where is fixed (`share`), so
+that a run is like the run before. The first lab's output is shown as it comes, that of the others whole once all have ended.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from tests.real.lab import network
+from tests.real.lab.build import build
+from tests.real.lab.cache import Cache, cache_folder
+from tests.real.lab.output import say
+from tests.real.lab.processes import die_with_the_parent
+
+LABS = 2
+IN_A_LAB = (sys.executable, "-m", "tests.real.lab", "run", "--")
+FOLDERS = ("tests/real", "tests/contract")
+NOTHING_TO_RUN = 5
+"""Pytest's exit code where it found no test that was asked for."""
+
+SECONDS: Mapping[str, int] = {}
+"""What a file took when it was last measured (`ARGS=--durations=0`). Only the balance between the labs depends on it."""
+USUAL = 15
+
+
+def share(files: Iterable[str], labs: int) -> list[list[str]]:
+    """Which files run in which lab: the longest first, each where least is to do by then; within a lab by name."""
+    found: list[list[str]] = [[] for _ in range(labs)]
+    busy = [0] * labs
+    for file in sorted(files, key=lambda file: (-SECONDS.get(file, USUAL), file)):
+        lab = busy.index(min(busy))
+        found[lab].append(file)
+        busy[lab] += SECONDS.get(file, USUAL)
+    return [sorted(one) for one in found]
+
+
+def verdict(codes: Sequence[int]) -> int:
+    """One exit code of several: any failure is one; that there was nothing to run is one where it is so in all labs."""
+    return next((code for code in codes if code not in {0, NOTHING_TO_RUN}), min(codes))
+
+
+def files() -> list[str]:
+    """Every file of tests."""
+    return sorted(str(file) for folder in FOLDERS for file in Path(folder).rglob("test_*.py"))
+
+
+async def started(number: int, part: Sequence[str], arguments: Sequence[str], output: IO[bytes] | None) -> asyncio.subprocess.Process:
+    """A lab that runs these files and ends; `output` takes all that is printed, None shows it."""
+    tests = [sys.executable, "-m", "pytest", "-m", "real", "-o", f"cache_dir=.pytest_cache/lab-{number}", *part, *arguments]
+    return await asyncio.create_subprocess_exec(
+        *IN_A_LAB,
+        *tests,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if output else None,
+        start_new_session=True,  # Ctrl-C at the terminal is passed on, once
+        preexec_fn=die_with_the_parent,
+    )
+
+
+async def run(shares: Sequence[Sequence[str]], arguments: Sequence[str]) -> int:
+    """All shares side by side; answers the exit code. A signal ends all of them."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [None, *(_opened(Path(folder) / str(number)) for number in range(1, len(shares)))]
+        labs = [await started(number, part, arguments, output) for number, (part, output) in enumerate(zip(shares, outputs, strict=True))]
+
+        async def ended(number: int) -> int:
+            code = await labs[number].wait()
+            say(f"lab {number + 1} of {len(labs)} ended with {code} after {time.monotonic() - began:.0f} s")
+            return code
+
+        def pass_on(received: signal.Signals) -> None:
+            for lab in labs:
+                if lab.returncode is None:
+                    lab.send_signal(received)
+
+        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(one, pass_on, one)
+        codes = await asyncio.gather(*(ended(number) for number in range(len(labs))))
+        for number, output in enumerate(outputs, start=1):
+            if output is not None:
+                say(f"the output of lab {number} of {len(labs)}:")
+                output.seek(0)
+                shutil.copyfileobj(output, sys.stdout.buffer)
+                sys.stdout.flush()
+                output.close()
+    return verdict(codes)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return path.open("w+b")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code; 1 when something could not be built. Without namespaces there is one network, and so one lab."""
+    if problems := build(Cache(cache_folder(os.environ))):
+        for problem in problems:
+            say(f"not available: {problem}")
+        return 1
+    return asyncio.run(run(share(files(), LABS if network.private() else 1), arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
