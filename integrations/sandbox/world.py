@@ -24,6 +24,7 @@ from integrations.sandbox.notifications import NotificationSink
 from integrations.sandbox.prometheus import SandboxPrometheus
 from integrations.sandbox.registry import SandboxRegistry
 from service.domain.errors import TemporaryError
+from service.domain.model import TargetId
 from service.domain.ports import Clock
 
 REQUESTS = 140.0
@@ -35,6 +36,7 @@ BY_VERSION = (
     'sum by (argocd_app, version) (rate(http_requests_total{{argocd_app="{app}",code=~"5.."}}[10s]))'
     ' / sum by (argocd_app, version) (rate(http_requests_total{{argocd_app="{app}"}}[10s]))'
 )
+SUMMARY = "{{ $value | humanizePercentage }} of {{ $labels.argocd_app }}'s requests fail, limit 1 %"
 LIMIT = 0.01
 
 
@@ -74,7 +76,12 @@ class _Shop:
 
 
 class World:
-    """Start it, add shops, ship releases. `webhook` is Backout's intake; `folder` holds repositories and credential files."""
+    """Start it, add shops, ship releases. `webhook` is Backout's intake; `folder` holds repositories and credential files.
+
+    `label` names the shop in series and alerts. Another delivery system is played by a world that overrides what stands under "the delivery system".
+    """
+
+    label = "argocd_app"
 
     def __init__(self, *, folder: Path, clock: Clock, webhook: str, fast: bool = False) -> None:
         self.folder = folder
@@ -84,11 +91,12 @@ class World:
         self.git = GitServer(root=folder / "git")
         self.registry = SandboxRegistry(clock=clock)
         self.argocd = SandboxArgoCD(clock=clock.now, timings=Timings.fast() if fast else Timings(resync=3.0))
+        self.request_rate, self.error_share, self.by_version = (text.replace("argocd_app", self.label) for text in (REQUEST_RATE, ERROR_SHARE, BY_VERSION))
         self.prometheus = SandboxPrometheus(clock=clock, interval=timedelta(milliseconds=200))
         self.sink = NotificationSink(clock=clock)
         self.collector = TraceCollector()
         route = Route(
-            group_by=("alertname", "namespace", "argocd_app"),
+            group_by=("alertname", "namespace", self.label),
             group_wait=timedelta(milliseconds=200),
             group_interval=timedelta(seconds=1),
             repeat_interval=timedelta(seconds=30),
@@ -110,32 +118,20 @@ class World:
         self._selector("up", lambda _at: [({"__name__": "up", "job": "shops"}, 1.0)])
         self._selector("http_requests_total", self._counters)
         self._selector('http_requests_total{code=~"5.."}', self._counters)
-        self.prometheus.register(REQUEST_RATE, lambda _at: [(self._labels(app), self._rate(app)) for app in self._shops])
-        self.prometheus.register(ERROR_SHARE, lambda _at: [(self._labels(app), self._share(app)) for app in self._shops if self._rate(app)])
+        self.prometheus.register(self.request_rate, lambda _at: [(self._labels(app), self._rate(app)) for app in self._shops])
+        self.prometheus.register(self.error_share, lambda _at: [(self._labels(app), self._share(app)) for app in self._shops if self._rate(app)])
         self.prometheus.add_rule(
             "HighErrorRate",
-            ERROR_SHARE,
+            self.error_share,
             ">",
             LIMIT,
             for_=timedelta(seconds=2),
             labels={"severity": "critical"},
-            annotations={"summary": "{{ $value | humanizePercentage }} of {{ $labels.argocd_app }}'s requests fail, limit 1 %"},
+            annotations={"summary": SUMMARY.replace("argocd_app", self.label)},
         )
         for one in (self.git, self.registry, self.prometheus, self.sink, self.collector):
             await one.start()
-        await self.argocd.start()
-        everything = "*/*, allow"
-        self._token = self.argocd.add_account(
-            "backout",
-            [
-                *(f"p, backout, applications, {verb}, {everything}" for verb in ("get", "sync", "update")),
-                "p, backout, projects, get, *, allow",
-                f"p, backout, applicationsets, get, {everything}",
-                f"p, backout, logs, get, {everything}",
-            ],
-        )
-        self._human = self.argocd.add_account("alice", [f"p, alice, *, *, {everything}", "p, alice, projects, *, *, allow"])
-        self._write("argocd-token", self._token)
+        await self._open_delivery()
         await self.alertmanager.start()
         self.alertmanager.follow(self.prometheus, every=timedelta(milliseconds=200))
         self._session = aiohttp.ClientSession()
@@ -147,7 +143,7 @@ class World:
             await self._session.close()
             self._session = None
         await self.alertmanager.stop()
-        await self.argocd.stop()
+        await self._close_delivery()
         for one in (self.collector, self.sink, self.prometheus, self.registry, self.git):
             await one.stop()
 
@@ -157,35 +153,23 @@ class World:
         """A new application with its first release; answers once it is healthy."""
         self.git.create(f"shop/{app}")
         self._shops[app] = _Shop(namespace=app)
-        self._selector(f'http_requests_total{{argocd_app="{app}"}}', lambda at: self._counters(at, app))
-        self._selector(f'http_requests_total{{argocd_app="{app}",code=~"5.."}}', lambda at: self._counters(at, app))
-        query = BY_VERSION.format(app=app)
-        self.prometheus.register(query, lambda _at: [({"argocd_app": app, "version": v}, share) for v, share in self._by_version(app).items()])
+        self._selector(f'http_requests_total{{{self.label}="{app}"}}', lambda at: self._counters(at, app))
+        self._selector(f'http_requests_total{{{self.label}="{app}",code=~"5.."}}', lambda at: self._counters(at, app))
+        query = self.by_version.format(app=app)
+        self.prometheus.register(query, lambda _at: [({self.label: app, "version": v}, share) for v, share in self._by_version(app).items()])
         source = {"src/app.py": f"VERSION = {version!r}\n", **(files or {})}
         shipped = self._ship(app, version, 0.0, source, replicas)
-        policy: dict[str, Any] = {"automated": {"prune": False, "selfHeal": True}} if auto_sync else {}
-        body = {
-            "metadata": {"name": app, "namespace": "argocd"},
-            "spec": {
-                "project": "default",
-                "source": {"repoURL": self.git.file_url("config"), "path": app, "targetRevision": "main"},
-                "destination": {"server": "https://kubernetes.default.svc", "namespace": app},
-                "syncPolicy": {**policy, "syncOptions": ["CreateNamespace=true"]},
-            },
-        }
-        await self.call("POST", "/api/v1/applications", body)
-        if not auto_sync:
-            await self.call("POST", f"/api/v1/applications/{app}/sync", {"name": app})
+        await self._deploy_first(app, shipped, replicas, auto_sync=auto_sync)
         await self.until_live(app, shipped)
         return shipped
 
     async def release(self, app: str, version: str, *, errors: float = 0.0, files: Mapping[str, str | None] | None = None) -> Shipped:
         """Ship the next release: source commit, image, configuration commit, and a refresh as a Git webhook would cause; answers before it is live."""
         shop = self._shops[app]
-        replicas = int(self._manifest(app)["spec"]["replicas"])
+        replicas = self._replicas(app)
         shipped = self._ship(app, version, errors, {"src/app.py": f"VERSION = {version!r}\n", **(files or {})}, replicas)
         shop.shipped.append(shipped)
-        await self.call("GET", f"/api/v1/applications/{app}?refresh=normal")
+        await self._deploy_next(app, shipped)
         return shipped
 
     def _ship(self, app: str, version: str, errors: float, files: Mapping[str, str | None], replicas: int) -> Shipped:
@@ -217,7 +201,7 @@ class World:
 
     def webhook_about(self, app: str) -> bytes | None:
         """The webhook that Alertmanager would send about the shop's firing alert now; None while nothing fires."""
-        alert = next((one for one in self.prometheus.outgoing_alerts() if one.labels.get("argocd_app") == app), None)
+        alert = next((one for one in self.prometheus.outgoing_alerts() if one.labels.get(self.label) == app), None)
         if alert is None:
             return None
         group = {name: alert.labels[name] for name in self._route.group_by or () if name in alert.labels}
@@ -238,6 +222,59 @@ class World:
             if answer.status >= 300:
                 raise TemporaryError(f"Argo CD answered {answer.status}: {text[:200]}")
             return json.loads(text) if text else None
+
+    # --- the delivery system -----------------------------------------------------------------------------------------------
+
+    def target(self, app: str) -> TargetId:
+        """The shop as Backout calls it."""
+        return TargetId("sandbox", app)
+
+    def _delivery(self) -> Mapping[str, Any]:
+        """Backout's settings for it."""
+        return {"kind": "argocd", "name": "sandbox", "url": self.argocd.url, "token_file": str(self.folder / "argocd-token")}
+
+    async def _open_delivery(self) -> None:
+        await self.argocd.start()
+        everything = "*/*, allow"
+        self._token = self.argocd.add_account(
+            "backout",
+            [
+                *(f"p, backout, applications, {verb}, {everything}" for verb in ("get", "sync", "update")),
+                "p, backout, projects, get, *, allow",
+                f"p, backout, applicationsets, get, {everything}",
+                f"p, backout, logs, get, {everything}",
+            ],
+        )
+        self._human = self.argocd.add_account("alice", [f"p, alice, *, *, {everything}", "p, alice, projects, *, *, allow"])
+        self._write("argocd-token", self._token)
+
+    async def _close_delivery(self) -> None:
+        await self.argocd.stop()
+
+    async def _deploy_first(self, app: str, shipped: Shipped, replicas: int, *, auto_sync: bool) -> None:
+        """The first release of a shop that is not there yet."""
+        del shipped, replicas  # it is in Git
+        policy: dict[str, Any] = {"automated": {"prune": False, "selfHeal": True}} if auto_sync else {}
+        body = {
+            "metadata": {"name": app, "namespace": "argocd"},
+            "spec": {
+                "project": "default",
+                "source": {"repoURL": self.git.file_url("config"), "path": app, "targetRevision": "main"},
+                "destination": {"server": "https://kubernetes.default.svc", "namespace": app},
+                "syncPolicy": {**policy, "syncOptions": ["CreateNamespace=true"]},
+            },
+        }
+        await self.call("POST", "/api/v1/applications", body)
+        if not auto_sync:
+            await self.call("POST", f"/api/v1/applications/{app}/sync", {"name": app})
+
+    async def _deploy_next(self, app: str, shipped: Shipped) -> None:
+        """A release that was just shipped begins to go live."""
+        del shipped  # it is in Git
+        await self.call("GET", f"/api/v1/applications/{app}?refresh=normal")
+
+    def _replicas(self, app: str) -> int:
+        return int(self._manifest(app)["spec"]["replicas"])
 
     # --- what runs ---------------------------------------------------------------------------------------------------------
 
@@ -275,7 +312,7 @@ class World:
         return [({"__name__": "http_requests_total", **self._labels(app), "code": "500"}, at.timestamp()) for app in apps]
 
     def _labels(self, app: str) -> dict[str, str]:
-        return {"namespace": self._shops[app].namespace, "argocd_app": app}
+        return {"namespace": self._shops[app].namespace, self.label: app}
 
     def _rate(self, app: str) -> float:
         return REQUESTS if self._serving(app) else 0.0
@@ -299,7 +336,7 @@ class World:
         """
         targets = [
             {
-                "match": f"sandbox:{app}",
+                "match": str(self.target(app)),
                 "mode": (modes or {}).get(app, "auto"),
                 "alerts": ["HighErrorRate"],
                 "recovered_when": {  # no SLI of its own: the firing rule's expression is the SLI
@@ -307,7 +344,7 @@ class World:
                     "scrape_interval": "400ms",
                     "passes": 3,
                 },
-                "version_split": {"promql": BY_VERSION.format(app=app), "label": "version", "above": LIMIT},
+                "version_split": {"promql": self.by_version.format(app=app), "label": "version", "above": LIMIT},
                 "declares": {"shared_services": [], "cache": "versioned"},
                 "minimum_healthy": "1s",
             }
@@ -321,7 +358,7 @@ class World:
             "auth": {"keys_file": str(self.folder / "keys.json")},
             "alerts": {"alertmanager": [{"name": one.name, "token_file": str(self.folder / one.token_file), "targets": "sandbox:*"} for one in SENDERS]},
             "notify": [{"kind": "webhook", "name": "on-call", "url": f"{self.sink.url}/hook", "token_file": str(self.folder / "notify-token")}],
-            "delivery": [{"kind": "argocd", "name": "sandbox", "url": self.argocd.url, "token_file": str(self.folder / "argocd-token")}],
+            "delivery": [self._delivery()],
             "evidence": {
                 "prometheus": {"url": self.prometheus.url},
                 "registry": {"registries": [{"host": self.registry_host, "url": self.registry.url}]},

@@ -15,7 +15,6 @@ import aiohttp
 from integrations.sandbox.world import World
 from service.api.tokens import create_token, new_key
 from service.domain.errors import TemporaryError
-from service.domain.model import TargetId
 from service.domain.ports import Clock
 
 SCOPES = ("targets:read", "operations:read", "plans:write", "operations:create", "operations:approve", "operations:cancel", "holds:end", "stop:write")
@@ -27,12 +26,12 @@ PATIENCE = 120.0
 class Playground:
     """Start it, play, stop it. `folder` holds everything: store, settings, token (0600), log."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, *, world: type[World] = World) -> None:
         self.folder = folder
         self._clock = clock
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self.world = World(folder=folder, clock=clock, webhook=f"{self.url}/v1/alerts/alertmanager")
+        self.world = world(folder=folder, clock=clock, webhook=f"{self.url}/v1/alerts/alertmanager")
         self.config = folder / "backout.yaml"
         self.token_file = folder / "token"
         self._token = ""
@@ -126,7 +125,7 @@ class Playground:
 
     async def operation_of(self, app: str) -> Mapping[str, Any] | None:
         """The newest operation of a shop."""
-        found = (await self.get(f"/v1/operations?target={TargetId('sandbox', app)}&limit=1"))["operations"]
+        found = (await self.get(f"/v1/operations?target={self.world.target(app)}&limit=1"))["operations"]
         return found[0] if found else None
 
     async def _ready(self) -> bool:
