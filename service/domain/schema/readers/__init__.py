@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from service.domain.schema.layouts import Tool
 from service.domain.schema.readers.alembic import AlembicReader
 from service.domain.schema.readers.django import DjangoReader
+from service.domain.schema.readers.entity_framework import EntityFrameworkReader
 from service.domain.schema.readers.javascript import JavaScriptReader
 from service.domain.schema.readers.liquibase import LiquibaseReader
 from service.domain.schema.readers.rails import RailsReader
@@ -19,6 +20,7 @@ READERS: Mapping[Tool, type[Reader]] = {
     Tool.DJANGO: DjangoReader,
     Tool.RAILS: RailsReader,
     Tool.LIQUIBASE: LiquibaseReader,
+    Tool.ENTITY_FRAMEWORK: EntityFrameworkReader,
     Tool.TYPEORM: JavaScriptReader,
     Tool.KNEX: JavaScriptReader,
     Tool.SEQUELIZE: JavaScriptReader,

@@ -56,7 +56,6 @@ def test_undo_files_are_named_and_never_read_forward(path: str, change: Change) 
 @pytest.mark.parametrize(
     ("path", "tool"),
     [
-        ("Migrations/20260101_X.cs", "Entity Framework"),
         ("db/migration/V2__X.java", "Flyway"),
     ],
 )
