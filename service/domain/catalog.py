@@ -90,11 +90,15 @@ class Harm(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missed:
-    """One thing that the older release had and does not have any more, or that stands in its way: a sentence's end, and what would mend it."""
+    """One thing that the older release had and does not have any more, or that stands in its way: a sentence's end, and what would mend it.
+
+    `about` is the column or type whose values may be more than they were, where rows can tell whether any is; else "".
+    """
 
     harm: Harm
     what: str
     mend: str
+    about: str = ""
 
 
 def missed(before: Catalog, now: Catalog) -> tuple[Missed, ...]:
@@ -128,7 +132,8 @@ def _columns(table: str, old: CatalogTable, new: CatalogTable) -> Iterator[Misse
         if today.type != column.type:
             wider = _wider(column.type, today.type)
             says = f"column {where} was {column.type} and is {today.type}"
-            yield Missed(harm=Harm.MAY if wider else Harm.DOES, what=says, mend=f"a person who knows the old code says that it can live with {today.type}")
+            mend = f"a person who knows the old code says that it can live with {today.type}"
+            yield Missed(harm=Harm.MAY if wider else Harm.DOES, what=says, mend=mend, about=where if wider else "")
         if today.generated and not column.generated:
             yield Missed(harm=Harm.DOES, what=f"column {where} is computed by the database now, which refuses values for it", mend=f"make {where} plain again")
         elif today.required and not today.given and (not column.required or column.given):
@@ -151,6 +156,9 @@ def _around(table: str, old: CatalogTable, new: CatalogTable) -> Iterator[Missed
         yield Missed(harm=Harm.MAY, what=f"table {table} is {definition} now, which may refuse a row", mend="a person says that the old code keeps to it")
     for definition in sorted(new.rules - old.rules):
         yield Missed(harm=Harm.MAY, what=f"table {table} has a new rule: {definition}", mend="a person says that the old code keeps to it")
+    for definition in sorted(old.rules - new.rules):
+        what = f"table {table} no longer has the rule {definition}, which rows may break"
+        yield Missed(harm=Harm.MAY, what=what, mend=f"make the rule again, or a person says that rows of {table} keep to it")
     for definition in sorted(old.triggers ^ new.triggers):
         word = "has a new trigger" if definition in new.triggers else "lost a trigger"
         yield Missed(harm=Harm.MAY, what=f"table {table} {word}: {definition}", mend="a person says what the old code relied on")
@@ -169,7 +177,7 @@ def _labels(name: str, labels: Iterable[str], now: Catalog) -> Iterator[Missed]:
     new = [label for label in today if label not in set(labels)]
     if new:
         what = f"type {name} has the new label {', '.join(new)}, which the old code may not know when it reads one"
-        yield Missed(harm=Harm.MAY, what=what, mend="a person says that the old code can read rows with that label")
+        yield Missed(harm=Harm.MAY, what=what, mend="a person says that the old code can read rows with that label", about=name)
 
 
 _SIZED = re.compile(r"(character varying|varchar|varbinary)\((\d+)\)(.*)")
@@ -181,7 +189,7 @@ _WIDER = {
     ("real", "double precision"),
     ("float", "double"),
 }
-_MYSQL_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")
+MYSQL_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")
 """From the smallest; a sign is part of the type."""
 
 
@@ -190,8 +198,8 @@ def _wider(old: str, new: str) -> bool:
     if (old, new) in _WIDER:
         return True
     (size, _, sign), (wide, _, also) = old.partition(" "), new.partition(" ")
-    if size in _MYSQL_INTEGERS and wide in _MYSQL_INTEGERS:
-        return _MYSQL_INTEGERS.index(wide) > _MYSQL_INTEGERS.index(size) and sign == also
+    if size in MYSQL_INTEGERS and wide in MYSQL_INTEGERS:
+        return MYSQL_INTEGERS.index(wide) > MYSQL_INTEGERS.index(size) and sign == also
     sized, wider = _SIZED.fullmatch(old), _SIZED.fullmatch(new)
     if sized and wider:
         return int(wider[2]) >= int(sized[2]) and sized.group(1, 3) == wider.group(1, 3)

@@ -12,6 +12,7 @@ from service.domain.difference import Content, Rendered
 from service.domain.facts import Key
 from service.domain.holding import HeldRelease
 from service.domain.model import Actor, Image, Json, ObjectRef, Release, ReleaseRecord, Source, TargetId, Way, release_key
+from service.domain.relaxed import Looked, Relaxed
 
 # --- delivery system (volatile) ---------------------------------------------------------------------------------------
 
@@ -452,6 +453,11 @@ def catalog(database: str) -> Key[Catalog]:
 def catalog_then(target: TargetId, release: str, database: str) -> Key[Catalog]:
     """The schema of that database as it was while the release lived alone, before anything newer was deployed."""
     return Key("database catalog then", (target, release, database))
+
+
+def left_rows(database: str, questions: tuple[Relaxed, ...]) -> Key[tuple[Looked, ...]]:
+    """Whether that database holds a row beyond any of these limits, which are looser than they were."""
+    return Key("database rows", (database, questions))
 
 
 def source_change(repository: str, old: str, new: str) -> Key[SourceChange]:

@@ -15,6 +15,7 @@ from service.domain.derived import doubt, listed
 from service.domain.facts import Absent, Evidence, Key, Known
 from service.domain.keys import FileChange
 from service.domain.model import Release, Way
+from service.domain.relaxed import MOST, Relaxed, relaxed
 from service.domain.rule import Case, Direction
 from service.domain.verdict import Finding, blocks, unknown, warns
 
@@ -55,7 +56,13 @@ def catalog_keys(case: Case, older: Release) -> Iterator[Key[Any]]:
     """The facts that `live_schema` reads."""
     for name in case.policy.declares.databases:
         yield keys.catalog(name)
-        yield keys.catalog_then(case.target, older.key, name)
+        then_key = keys.catalog_then(case.target, older.key, name)
+        yield then_key
+        now, then = case.facts.read(keys.catalog(name)), case.facts.read(then_key)
+        if isinstance(now, Known) and isinstance(then, Known) and not now.value.busy:
+            loose = relaxed(then.value, now.value)
+            if 0 < len(loose) <= MOST:
+                yield keys.left_rows(name, loose)
 
 
 def live_schema(case: Case, newer: Release, older: Release, files: Sequence[FileChange]) -> LiveSchema:
@@ -82,7 +89,11 @@ def live_schema(case: Case, newer: Release, older: Release, files: Sequence[File
         else:
             pairs.append((name, now, then))
     for name, now, then in pairs:
-        findings += _missed(name, missed(then.value, now.value), (now.evidence, then.evidence), newer, older)
+        rows = _rows(case, name, relaxed(then.value, now.value), newer, older)
+        findings += rows.findings
+        unseen += rows.unseen
+        shape = [one for one in missed(then.value, now.value) if one.about not in rows.settled]
+        findings += _missed(name, shape, (now.evidence, then.evidence), newer, older)
         if now.value.unseen:
             says = f"Backout's role may not see {' and '.join(now.value.unseen)} of database {name}."
             findings.append(warns(says, now.evidence, clears="Grant it the rights that docs/databases.md names, or a person looks."))
@@ -110,6 +121,41 @@ def _missed(name: str, found: Sequence[Missed], proof: tuple[Evidence, ...], new
             yield blocks(says, *proof, clears=clears, instead=Way.HOTFIX, overridable=True)
         else:
             yield warns(f"In database {name} {what}; release {older.name} may not expect that.", *proof, clears=f"{mend[:1].upper()}{mend[1:]}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    findings: tuple[Finding, ...] = ()
+    unseen: tuple[Finding, ...] = ()
+    settled: frozenset[str] = frozenset()
+
+
+def _rows(case: Case, name: str, loose: Sequence[Relaxed], newer: Release, older: Release) -> _Rows:
+    """What the rows say of each limit that is looser than it was. `settled` are the things of which a comparison of shapes need not speak any more."""
+    if not loose:
+        return _Rows()
+    clears = f"Let Backout's role read {listed(dict.fromkeys(f'{one.table} ({one.column})' for one in loose), limit=SHOWN)}, or a person looks."
+    if len(loose) > MOST:
+        says = f"In database {name} {len(loose)} limits are looser than they were, more than the {MOST} that are asked after in rows."
+        return _Rows(unseen=(unknown(says, clears="A person looks whether rows break them."),))
+    fact = case.facts.read(keys.left_rows(name, tuple(loose)))
+    if isinstance(fact, Absent):
+        says = f"Whether rows of database {name} are more than release {older.name} can read is unknown"
+        return _Rows(unseen=(doubt(says, fact, clears=clears),))
+    broken = [one.relaxed for one in fact.value if one.found]
+    hidden = [one for one in fact.value if one.found is None]
+    findings: list[Finding] = []
+    unseen: list[Finding] = []
+    if broken:
+        what = listed(broken, limit=SHOWN)
+        says = f"In database {name} {what}: release {older.name} was made for rows without."
+        mend = f"Change those rows back. Else {HOTFIX} on {newer.name}."
+        findings.append(blocks(says, fact.evidence, clears=mend, instead=Way.HOTFIX, overridable=True))
+    if hidden:
+        what = "; ".join(f"{one.relaxed} ({one.why})" for one in hidden[:SHOWN])
+        unseen.append(unknown(f"Nobody can say whether in database {name} {what}.", fact.evidence, clears=clears))
+    loud = {one.relaxed.about for one in fact.value if one.found is None}
+    return _Rows(findings=tuple(findings), unseen=tuple(unseen), settled=frozenset(one.about for one in loose) - loud)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

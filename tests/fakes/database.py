@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from integrations.evidence.databases.settings import Database
 from service.domain.catalog import Catalog
 from service.domain.errors import BackoutError
+from service.domain.relaxed import Relaxed
 
 
 class FakeEngine:
@@ -13,6 +14,7 @@ class FakeEngine:
     def __init__(self, told: Catalog | BackoutError, *, powers: Sequence[str] = ()) -> None:
         self.told = told
         self.may = powers
+        self.rows: dict[Relaxed, bool | BackoutError] = {}
         self.asked: list[str] = []
         self.closed = False
 
@@ -22,6 +24,14 @@ class FakeEngine:
         if isinstance(self.told, BackoutError):
             raise self.told
         return self.told
+
+    async def beyond(self, database: Database, limit: Relaxed) -> bool:
+        """What was given for that limit; a `BackoutError` there is raised."""
+        self.asked.append(f"{database.name}: {limit}")
+        told = self.rows[limit]
+        if isinstance(told, BackoutError):
+            raise told
+        return told
 
     async def powers(self, database: Database) -> Sequence[str]:
         """What was given."""

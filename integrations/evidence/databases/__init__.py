@@ -1,7 +1,11 @@
-"""Asks databases for their own schema: read-only, in one short session, from the system catalogue. No row of a user's table is ever read."""
+"""Asks databases for their own schema: read-only, in one short session, from the system catalogue.
 
+Of a user's rows no value is ever read: where it is granted, one is asked whether any row is beyond a limit that is looser than it was.
+"""
+
+import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from integrations.evidence.databases.engine import Engine
@@ -11,6 +15,7 @@ from integrations.evidence.databases.settings import Database, Settings
 from service.domain.errors import BackoutError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.ports import Checked, Clock
+from service.domain.relaxed import Looked
 
 __all__ = ["Database", "Databases", "Settings", "build"]
 
@@ -21,9 +26,9 @@ def build(settings: Settings, clock: Clock) -> "Databases":
 
 
 class Databases:
-    """A `FactSource` for "database catalog"."""
+    """A `FactSource` for "database catalog" and "database rows"."""
 
-    kinds = frozenset({"database catalog"})
+    kinds = frozenset({"database catalog", "database rows"})
 
     def __init__(self, settings: Settings, clock: Clock, *, postgresql: Engine, mysql: Engine) -> None:
         self._settings = settings
@@ -37,10 +42,13 @@ class Databases:
 
     async def read(self, key: Key[Any]) -> Fact[Any]:
         """The catalogue now, or why nobody could find out."""
-        database = self._by_name.get(str(key.subject))
+        name = key.subject[0] if isinstance(key.subject, tuple) else key.subject
+        database = self._by_name.get(str(name))
         if key.kind not in self.kinds or database is None:
-            return Absent(f"no database {key.subject} is configured", clears="Name it in evidence.databases, with a role that may connect.")
+            return Absent(f"no database {name} is configured", clears="Name it in evidence.databases, with a role that may connect.")
         at = self._clock.now()
+        if key.kind == "database rows":
+            return await self._rows(database, key, at)
         try:
             found = await self._engine(database).catalog(database)
         except BackoutError as error:
@@ -51,6 +59,20 @@ class Databases:
             return Absent(f"database {database.name} has no table in schema {', '.join(missing)}", clears="Correct url or schemas of that database.")
         evidence = Evidence(source=f"database {database.name}", what=f"catalogue of {looked_at}", read_at=at, digest=found.digest)
         return Known(value=found, evidence=evidence, good_for=timedelta(seconds=self._settings.good_for_s))
+
+    async def _rows(self, database: Database, key: Key[Any], at: datetime) -> Fact[Any]:
+        """Each limit by itself, so that one table that is too large, or closed to the role, hides no other."""
+        subject: Any = key.subject
+        looked: list[Looked] = []
+        for limit in subject[1]:
+            try:
+                looked.append(Looked(relaxed=limit, found=await self._engine(database).beyond(database, limit)))
+            except BackoutError as error:
+                looked.append(Looked(relaxed=limit, found=None, why=str(error)))
+        what = f"whether {'; '.join(str(one) for one in subject[1])}"
+        digest = "sha256:" + hashlib.sha256(repr([one.found for one in looked]).encode()).hexdigest()
+        evidence = Evidence(source=f"database {database.name}", what=what, read_at=at, digest=digest)
+        return Known(value=tuple(looked), evidence=evidence, good_for=timedelta(seconds=self._settings.good_for_s))
 
     async def check(self) -> Sequence[Checked]:
         """Whether each can be read, and whether the role may do more, or sees less, than it needs."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from integrations.evidence.databases.settings import Database
 from service.domain.catalog import Catalog
 from service.domain.errors import PermanentError
+from service.domain.relaxed import Relaxed
 
 MOST_COLUMNS = 50_000
 """Columns of one catalogue; a larger one is not read."""
@@ -26,6 +27,10 @@ class Engine(Protocol):
 
     async def catalog(self, database: Database) -> Catalog:
         """The schema now. A replica is refused: what it shows may be of yesterday."""
+        ...
+
+    async def beyond(self, database: Database, limit: Relaxed) -> bool:
+        """Whether any row is beyond that limit: one EXISTS, which the time limit of statements bounds. Needs SELECT on that one column."""
         ...
 
     async def powers(self, database: Database) -> Sequence[str]:

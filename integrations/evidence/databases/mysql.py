@@ -23,6 +23,7 @@ from integrations.evidence.databases.engine import MOST_COLUMNS, Question, Row, 
 from integrations.evidence.databases.settings import Database
 from service.domain.catalog import CHANGES, FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, CatalogTable, VersionTable
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
+from service.domain.relaxed import Kind, Relaxed
 
 PORT = 3306
 AT_ONCE = 4
@@ -77,6 +78,14 @@ class MySQL:
         answers = await self._ask(database, [(one.statement(_quoted), ()) for one in readable]) if readable else []
         rows = {one.table: answer for one, answer in zip(readable, answers, strict=True)}
         return tuple(versions.told(one, rows.get(one.table)) for one in found)
+
+    async def beyond(self, database: Database, limit: Relaxed) -> bool:
+        """See `Engine`."""
+        schema, _, table = limit.table.partition(".")
+        condition, values = _beyond(limit)
+        statement = f"SELECT EXISTS (SELECT 1 FROM {_quoted(schema)}.{_quoted(table)} WHERE {condition})"  # noqa: S608  identifiers of the catalogue, quoted
+        (rows,) = await self._ask(database, [(statement, values)])
+        return bool(rows[0][0])
 
     async def powers(self, database: Database) -> Sequence[str]:
         """See `Engine`."""
@@ -140,6 +149,19 @@ def _limits(timeout: float, *, mariadb: bool) -> tuple[str, ...]:
 def _quoted(identifier: str) -> str:
     doubled = identifier.replace("`", "``").replace("%", "%%")
     return f"`{doubled}`"
+
+
+def _beyond(limit: Relaxed) -> Question:
+    column = _quoted(limit.column)
+    match limit.kind:
+        case Kind.NULL:
+            return f"{column} IS NULL", ()
+        case Kind.LONGER:
+            return f"char_length({column}) > %s", (int(limit.limit[0]),)
+        case Kind.BEYOND:
+            return f"{column} NOT BETWEEN %s AND %s", tuple(map(int, limit.limit))
+        case Kind.LABEL:
+            return f"{column} IN %s", (limit.limit,)
 
 
 def _is_mariadb(version: Row | None) -> bool:

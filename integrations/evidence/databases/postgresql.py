@@ -16,6 +16,7 @@ from integrations.evidence.databases.engine import MOST_COLUMNS, Question, Row, 
 from integrations.evidence.databases.settings import Database
 from service.domain.catalog import Catalog, CatalogColumn, CatalogTable, VersionTable
 from service.domain.errors import PermanentError, TemporaryError
+from service.domain.relaxed import Kind, Relaxed
 
 
 class PostgreSQL:
@@ -54,6 +55,14 @@ class PostgreSQL:
         rows = {one.table: answer for one, answer in zip(readable, answers, strict=True)}
         return tuple(versions.told(one, rows.get(one.table)) for one in found)
 
+    async def beyond(self, database: Database, limit: Relaxed) -> bool:
+        """See `Engine`."""
+        schema, _, table = limit.table.partition(".")
+        condition, values = _beyond(limit)
+        statement = f"SELECT EXISTS (SELECT FROM {_quoted(schema)}.{_quoted(table)} WHERE {condition})"  # noqa: S608  identifiers of the catalogue, quoted
+        (rows,) = await self._ask(database, [(statement, values)])
+        return bool(rows[0][0])
+
     async def powers(self, database: Database) -> Sequence[str]:
         """See `Engine`."""
         (much,) = await self._ask(database, [(_POWERS, (list(database.looked_at),))])
@@ -91,6 +100,19 @@ def _quoted(identifier: str) -> str:
     """Doubled where it means something: to the server, and to the driver, which looks for placeholders."""
     doubled = identifier.replace('"', '""').replace("%", "%%")
     return f'"{doubled}"'
+
+
+def _beyond(limit: Relaxed) -> Question:
+    column = _quoted(limit.column)
+    match limit.kind:
+        case Kind.NULL:
+            return f"{column} IS NULL", ()
+        case Kind.LONGER:
+            return f"length({column}::text) > %s", (int(limit.limit[0]),)
+        case Kind.BEYOND:
+            return f"{column} NOT BETWEEN %s AND %s", tuple(map(int, limit.limit))
+        case Kind.LABEL:
+            return f"{column}::text = ANY(%s)", (list(limit.limit),)
 
 
 def _reason(error: Any) -> str:

@@ -7,13 +7,15 @@ harmless is a warning, not a pass. Where text and databases disagree, it is unkn
 Problem: The new release changed the schema; the old code meets columns that are gone, values it cannot read, inserts that fail. Then going back makes it
 worse.
 
-Read: The source revision of each image (its labels), and every migration between the two in Git; of each declared database the catalogue, now and as
-Backout kept it while the goal release lived alone, with the version tables of migration tools. Nobody's code is run, and no other row is read.
+Read: The source revision of each image (its labels), and every migration between the two in Git; of each declared database the catalogue, now and as Backout
+kept it while the goal release lived alone, with the version tables of migration tools. Nobody's code is run. Of other rows one thing is asked: whether any is
+beyond a limit that is looser than it was (NULL, longer, larger, a new label).
 
 Decides: The same images, or no migration between them: pass. Migrations that read as harmless: pass where every declared database still has all that the goal
 release had, else warn, for no database was asked. One that takes away what the old release may still use: no, with a hotfix instead. A statement, file or
 revision that is not understood: unknown. A migration that ran and is not in Git, one that ran in part, a version table that could not be read: unknown. One
-that failed, or runs now: no. None has run yet: warn, for a person has to keep it so.
+that failed, or runs now: no. A row that the goal release was not made for: no; where nobody may look: unknown. None has run yet: warn, for a person has to
+keep it so.
 
 Fix: Do what the sentence names (put the column back, give the default back), or ship a hotfix on the release that is live. Next time take away in a later
 release than the one that stops using it.

@@ -83,9 +83,12 @@ def test_each_thing_that_the_old_release_would_miss(now: Catalog, harm: Harm, wh
     assert (found, what in says) == (harm, True), says
 
 
-def test_a_rule_that_went_away_is_no_harm_and_a_trigger_is() -> None:
+def test_a_rule_or_a_trigger_that_went_away_may_hurt() -> None:
     before = orders(rules=frozenset({"CHECK ((total > 0))"}), triggers=frozenset({"AFTER UPDATE"}))
-    assert [one.what for one in missed(before, orders())] == ["table public.orders lost a trigger: AFTER UPDATE"]
+    assert [(one.harm, one.what) for one in missed(before, orders())] == [
+        (Harm.MAY, "table public.orders no longer has the rule CHECK ((total > 0)), which rows may break"),
+        (Harm.MAY, "table public.orders lost a trigger: AFTER UPDATE"),
+    ]
 
 
 def test_a_column_that_was_required_all_along_is_nothing_new() -> None:

@@ -8,6 +8,7 @@ from service.domain.catalog import TRIGGERS, Catalog, CatalogColumn, CatalogTabl
 from service.domain.keys import FileChange
 from service.domain.live_schema import LiveSchema, catalog_keys, live_schema
 from service.domain.model import Way
+from service.domain.relaxed import Kind, Looked, Relaxed
 from service.domain.verdict import Answer
 from tests.unit.service.domain import made
 from tests.unit.service.domain.made import World, world
@@ -166,6 +167,48 @@ def test_promise_1_a_version_table_that_was_not_seen_is_a_doubt_and_no_proof(now
 def test_without_migrations_in_git_a_version_table_that_stayed_as_it_was_agrees() -> None:
     assert seen(THEN, files=()).agrees
     assert not seen(with_table(BOTH), files=()).agrees
+
+
+SHORT = replace(ORDERS, columns={**ORDERS.columns, "status": CatalogColumn(type="character varying(20)")})
+LIMIT = Relaxed(table="public.orders", column="status", kind=Kind.LONGER, limit=("20",), about="public.orders.status")
+
+
+def loosened(looked: Looked | None) -> LiveSchema:
+    """A text that was at most 20 long may be longer now, and this is what the rows say of it."""
+    of = declared()
+    of.tell(keys.catalog("orders"), with_table(BOTH))
+    of.tell(keys.catalog_then(made.TARGET, made.GOAL.key, "orders"), replace(THEN, tables={"public.orders": SHORT}))
+    assert list(catalog_keys(of.case(), made.GOAL))[2:] == [keys.left_rows("orders", (LIMIT,))]
+    of.hide(keys.left_rows("orders", (LIMIT,))) if looked is None else of.tell(keys.left_rows("orders", (LIMIT,)), (looked,))
+    return live_schema(of.case(), made.SUSPECT, made.GOAL, FILES)
+
+
+def test_rows_that_the_old_release_cannot_read_block() -> None:
+    live = loosened(Looked(relaxed=LIMIT, found=True))
+    assert sentences(live) == [(Answer.BLOCK, "In database orders public.orders.status holds a text longer than 20: release 41 was made for rows without.")]
+    assert (live.findings[0].instead, live.findings[0].overridable) == (Way.HOTFIX, True)
+
+
+def test_a_looser_limit_that_no_row_has_used_is_no_harm() -> None:
+    assert loosened(Looked(relaxed=LIMIT, found=False)).agrees
+
+
+@pytest.mark.parametrize("looked", [None, Looked(relaxed=LIMIT, found=None, why="database orders refused to be read (42501)")])
+def test_promise_1_rows_that_nobody_could_look_at_are_a_doubt_beside_the_shape(looked: Looked | None) -> None:
+    live = loosened(looked)
+    (shape,), (doubt,) = live.findings, live.unseen
+    assert (shape.answer, doubt.answer, live.agrees) == (Answer.WARN, Answer.UNKNOWN, False)
+    assert "was character varying(20) and is text" in shape.says
+    assert doubt.clears.startswith("Let Backout's role read public.orders (status)" if looked else "")
+
+
+def test_more_looser_limits_than_are_asked_after_are_a_doubt() -> None:
+    then, now = (
+        Catalog(tables={"t": CatalogTable(columns={f"c{number}": CatalogColumn(type="text", required=required) for number in range(21)})})
+        for required in (True, False)
+    )
+    live = seen(now, then, files=())
+    assert "21 limits are looser than they were, more than the 20" in live.unseen[0].says
 
 
 def test_forward_todays_schema_says_nothing() -> None:

@@ -7,6 +7,7 @@ from service.domain import keys
 from service.domain.catalog import TRIGGERS, Catalog, CatalogColumn, CatalogTable
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
 from service.domain.facts import Absent, Key, Known
+from service.domain.relaxed import Kind, Looked, Relaxed
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.database import FakeEngine
 
@@ -58,7 +59,27 @@ async def test_what_is_being_changed_is_known_to_be_so_though_no_table_is_told()
     assert isinstance(await databases.read(keys.catalog("orders")), Known)
 
 
-@pytest.mark.parametrize("key", [keys.catalog("payments"), Key("database rows", "orders")])
+LONG, NULL, LABEL = (
+    Relaxed(table="public.orders", column="code", kind=Kind.LONGER, limit=("20",)),
+    Relaxed(table="public.orders", column="note", kind=Kind.NULL),
+    Relaxed(table="public.orders", column="state", kind=Kind.LABEL, limit=("void",)),
+)
+
+
+async def test_rows_are_asked_after_limit_by_limit_and_one_that_is_closed_hides_no_other() -> None:
+    databases, postgresql, _ = source()
+    postgresql.rows = {LONG: True, NULL: PermanentError("database orders refused to be read (42501)"), LABEL: False}
+    fact = await databases.read(keys.left_rows("orders", (LONG, NULL, LABEL)))
+    assert isinstance(fact, Known)
+    assert fact.value == (
+        Looked(relaxed=LONG, found=True),
+        Looked(relaxed=NULL, found=None, why="database orders refused to be read (42501)"),
+        Looked(relaxed=LABEL, found=False),
+    )
+    assert fact.evidence.what.startswith("whether public.orders.code holds a text longer than 20; public.orders.note holds NULL")
+
+
+@pytest.mark.parametrize("key", [keys.catalog("payments"), keys.left_rows("payments", ()), Key("database guess", "orders")])
 async def test_what_nobody_configured_or_asks_for_is_unknown(key: Key[object]) -> None:
     databases, postgresql, _ = source()
     assert isinstance(await databases.read(key), Absent)

@@ -16,6 +16,7 @@ from integrations.evidence.databases.mysql import MySQL
 from service.domain import keys
 from service.domain.catalog import CHANGES, FUNCTIONS, TRIGGERS, Catalog, Harm, missed
 from service.domain.facts import Absent, Known
+from service.domain.relaxed import Kind, relaxed
 from tests.fakes.clock import FakeClock
 from tests.mariadb import MariaDB
 from tests.unhurried import follow_the_wall
@@ -223,6 +224,27 @@ async def test_version_tables_are_read_where_the_role_may_and_told_as_unread_whe
     shop.run("UPDATE DATABASECHANGELOGLOCK SET LOCKED = b'0'")
     lock, _ = (await shop.catalog()).applied
     assert not lock.locked
+
+
+async def test_rows_beyond_a_limit_are_found_where_that_one_column_may_be_read(shop: Shop) -> None:
+    before = await shop.catalog()
+    shop.run("DROP TRIGGER touch", "INSERT INTO customer (email) VALUES ('a')")
+    shop.run("INSERT INTO orders (customer, code, cents, status) VALUES (1, repeat('x', 20), 1, 'paid')")
+    shop.run("ALTER TABLE orders DROP COLUMN euros, MODIFY cents bigint unsigned NOT NULL, MODIFY code varchar(40), MODIFY made datetime NULL")
+    shop.run("ALTER TABLE orders MODIFY status enum('new','paid','void') NOT NULL DEFAULT 'new'")
+    loose = relaxed(before, await shop.catalog())
+    assert [one.kind for one in loose] == [Kind.BEYOND, Kind.LONGER, Kind.NULL, Kind.LABEL]
+    closed = await shop.source.read(keys.left_rows("orders", loose))
+    assert isinstance(closed, Known)
+    assert [(one.found, one.why) for one in closed.value] == [(None, "database orders refused to be read (1142)")] * 4
+    shop.grant("GRANT SELECT (cents, code, made, status) ON {database}.orders TO {role}")
+    nothing = await shop.source.read(keys.left_rows("orders", loose))
+    assert isinstance(nothing, Known)
+    assert [one.found for one in nothing.value] == [False] * 4
+    shop.run("INSERT INTO orders (customer, code, cents, status, made) VALUES (1, repeat('y', 21), 4294967296, 'void', NULL)")
+    broken = await shop.source.read(keys.left_rows("orders", loose))
+    assert isinstance(broken, Known)
+    assert [one.found for one in broken.value] == [True] * 4
 
 
 async def test_promise_1_a_replica_is_no_evidence(shop: Shop) -> None:

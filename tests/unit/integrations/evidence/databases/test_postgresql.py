@@ -13,6 +13,7 @@ from service.domain import keys
 from service.domain.catalog import Catalog, Harm, missed
 from service.domain.errors import PermanentError
 from service.domain.facts import Absent, Known
+from service.domain.relaxed import Kind, relaxed
 from tests.fakes.clock import START, FakeClock
 from tests.postgres import MISSING, Postgres, binaries, name_of
 from tests.unhurried import follow_the_wall
@@ -234,3 +235,24 @@ async def test_version_tables_are_read_where_the_role_may_and_told_as_unread_whe
         "public.alembic_version": {"ae10"},
         'we"ird%.__EFMigrationsHistory': {"20260101_A"},
     }
+
+
+async def test_rows_beyond_a_limit_are_found_where_that_one_column_may_be_read(shop: Shop) -> None:
+    before = await shop.catalog()
+    shop.run("INSERT INTO customer (email) VALUES ('a'); INSERT INTO orders (customer, code, cents, status) VALUES (1, 'short', 2147483647, 'paid')")
+    shop.run("DROP VIEW open_orders; ALTER TABLE orders DROP COLUMN euros, ALTER COLUMN cents TYPE bigint, ALTER COLUMN customer DROP NOT NULL")
+    shop.run("ALTER TABLE orders ALTER COLUMN code TYPE text; ALTER TYPE state ADD VALUE 'void'")
+    loose = relaxed(before, await shop.catalog())
+    assert [one.kind for one in loose] == [Kind.BEYOND, Kind.LONGER, Kind.NULL, Kind.LABEL]
+    closed = await shop.source.read(keys.left_rows("orders", loose))
+    assert isinstance(closed, Known)
+    assert [(one.found, one.why) for one in closed.value] == [(None, "database orders refused to be read (42501)")] * 4
+    role = sql.Identifier(f"reader_{name_of(shop.admin)}")
+    shop.run(sql.SQL("GRANT SELECT (cents, code, customer, status) ON orders TO {}").format(role))
+    nothing = await shop.source.read(keys.left_rows("orders", loose))
+    assert isinstance(nothing, Known)
+    assert [one.found for one in nothing.value] == [False] * 4
+    shop.run("INSERT INTO orders (customer, code, cents, status) VALUES (NULL, repeat('x', 21), 2147483648, 'void')")
+    broken = await shop.source.read(keys.left_rows("orders", loose))
+    assert isinstance(broken, Known)
+    assert [one.found for one in broken.value] == [True] * 4

@@ -8,6 +8,7 @@ from service.domain.catalog import FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, 
 from service.domain.facts import Key, Known
 from service.domain.keys import FileChange
 from service.domain.model import Image, Way
+from service.domain.relaxed import Kind, Looked, Relaxed
 from service.domain.rules.schema_is_compatible import RULE
 from service.domain.verdict import Answer, Finding
 from tests.unit.service.domain import made
@@ -393,6 +394,36 @@ def test_promise_1_a_migration_that_git_does_not_know_is_unknown_whatever_the_te
     assert "77 ran after release 41 lived, which is not among the migrations in Git" in finding.says
 
 
+# --- what rows the new release left ---
+
+WIDE = Catalog(tables={"public.orders": replace(ORDERS, columns={**ORDERS.columns, "id": CatalogColumn(type="bigint", given=True)})})
+NULLED = Relaxed(table="public.orders", column="id", kind=Kind.NULL, about="public.orders.id NULL")
+LOOSENING = "ALTER TABLE orders ALTER COLUMN id DROP NOT NULL;"
+
+
+def with_rows(found: bool | None) -> World:
+    of = asked(migrated(LOOSENING), WIDE)
+    return of.tell(keys.left_rows("orders", (NULLED,)), (Looked(relaxed=NULLED, found=found, why="" if found is not None else "no right to read it"),))
+
+
+def test_a_row_that_the_old_release_cannot_read_is_a_no_with_a_hotfix() -> None:
+    finding = ask(with_rows(found=True))
+    assert (finding.answer, finding.instead, finding.overridable) == (Answer.BLOCK, Way.HOTFIX, True)
+    assert finding.says == "In database orders public.orders.id holds NULL: release 41 was made for rows without."
+
+
+def test_promise_1_rows_that_nobody_could_look_at_are_unknown() -> None:
+    finding = ask(with_rows(found=None))
+    assert finding.answer is Answer.UNKNOWN
+    assert "Nobody can say whether in database orders public.orders.id holds NULL (no right to read it)." in finding.says
+
+
+def test_rows_that_keep_to_the_old_limit_leave_the_text_to_speak() -> None:
+    finding = ask(with_rows(found=False))
+    assert finding.answer is Answer.WARN
+    assert "database" not in finding.says
+
+
 def test_each_sentence_is_said_once() -> None:
     of = asked(migrated(HARMLESS), None, None)
     of.policy = replace(of.policy, declares=replace(of.policy.declares, databases=("orders", "events")))
@@ -408,6 +439,7 @@ EXAMPLES: made.Examples = {
     "the declared database lacks something": asked(world(), GONE),
     "text and database disagree": asked(migrated(BREAKING)),
     "a column would be dropped, but by the version table that has not run": versioned(migrated(BREAKING)),
+    "a row holds what the old release cannot read": with_rows(found=True),
     "the version table has a migration that Git does not know": versioned(migrated(HARMLESS), "42", "77"),
     "a statement that cannot be read": migrated("DO $$ BEGIN EXECUTE 'x'; END $$;"),
     "the image does not name its commit": world().tell(made.LABELS_NEW, labelled("", "")),
