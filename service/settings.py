@@ -119,6 +119,9 @@ class ReadinessSettings(_Model):
     per_second: float = Field(
         default=10.0, gt=0, le=1000, description="Requests a second to each outside system, at most, that keeping it may cause. Default: 10."
     )
+    messages: int = Field(
+        default=10, ge=0, le=1000, description="Messages an hour, at most, of targets that could go back and no longer can; 0 sends none. Default: 10."
+    )
 
 
 class RecoveredSettings(_Model):

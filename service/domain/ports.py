@@ -603,8 +603,8 @@ class Readinesses(Protocol):
 
     async def of(self, targets: Sequence[TargetId]) -> Mapping[TargetId, Standing]: ...
     async def ages(self) -> Sequence[Age]: ...
-    async def keep(self, standing: Standing, turn: Turn | None) -> bool:
-        """False, and nothing written, where one with later facts is there already, or the target is gone."""
+    async def keep(self, standing: Standing, turn: Turn | None, messages: Sequence[Message] = ()) -> bool:
+        """With its turn and what is told of it, at once; False, and nothing written, where one with later facts is there already, or the target is gone."""
         ...
 
     async def turns(self, target: TargetId, *, limit: int) -> Sequence[Turn]:

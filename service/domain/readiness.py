@@ -3,6 +3,7 @@
 A standing verdict says how old it is and how long it may be believed. Past that it is unknown, whatever it said: unknown is never safe.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -36,6 +37,7 @@ class Age:
 class Standing(Age):
     """What the rules last said about going back from what is live (`suspect`) to the last good release (`goal`); None where nobody could say which.
 
+    `told` is the release over which there was no way back any more when that was last noticed, "" while there is one; it outlives an unknown.
     `as_of` is when its facts were read; it may be believed for `good_for` after that. `since` is when the answer became what it is. `says` is one
     sentence: what stands in the way, or why these releases; `because` why that way is recommended. `policy` is the version of the policy it was judged by.
     """
@@ -48,6 +50,7 @@ class Standing(Age):
     goal: Release | None
     findings: tuple[Finding, ...]
     since: datetime
+    told: str = ""
 
     @property
     def against(self) -> tuple[Finding, ...]:
@@ -80,6 +83,20 @@ def renewed(before: Standing | None, now: Standing) -> tuple[Standing, Turn | No
     was = before.answer if before is not None else None
     release = now.suspect.title if now.suspect is not None else ""
     return now, Turn(target=now.target, at=now.as_of, was=was, answer=now.answer, says=now.says, release=release, rules=_rules(now))
+
+
+def closing(before: Standing | None, now: Standing, momentary: Collection[str]) -> tuple[Standing, tuple[Finding, ...]]:
+    """The new standing verdict with its `told`, and the findings by which a target that could go back no longer can: () unless it turned so right now.
+
+    Only what is about the two releases closes a door: a block of the `momentary` rules, or one while a release is not known, comes and goes. An unknown
+    neither opens nor closes it. The first verdict of a target tells nobody: whether there ever was a way back, nobody knows.
+    """
+    told = before.told if before is not None else ""
+    blocks = tuple(one for one in now.findings if one.answer is Answer.BLOCK and one.rule not in momentary)
+    if now.suspect is not None and now.goal is not None and blocks:
+        return replace(now, told=told or now.suspect.key), blocks if before is not None and not told else ()
+    opened = now.answer in {Answer.PASS, Answer.WARN}
+    return replace(now, told="" if opened else told), ()
 
 
 def _key(release: Release | None) -> str:

@@ -85,6 +85,7 @@ class Rule:
     `needs` names the facts, given those already read (it is asked again until it names nothing new). `gate`: its unknown stops automation.
     `needs_incident`: it is not asked when a person checks without an incident. `for_automatic`: it guards acting without a person and is not asked of one.
     `directions`: it is asked only where the question makes sense; a rule that says nothing is asked in both.
+    `momentary`: its block is about this moment (a window, somebody else's hand), not about the releases: nobody is told that there is no way back any more.
     `of_policy`: it is asked where the policy has conditions, after all others, once those were applied to the others' answers.
     """
 
@@ -97,3 +98,4 @@ class Rule:
     for_automatic: bool = False
     directions: frozenset[Direction] = EITHER
     of_policy: bool = False
+    momentary: bool = False

@@ -9,9 +9,11 @@ from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.domain.model import TargetId
+from service.domain.ports import Message
 from service.domain.readiness import Age, Standing, Turn
 from service.domain.secrets import clear
 from service.domain.verdict import Answer
+from service.store import outbox
 from service.store import tables as t
 from service.store.database import Database
 
@@ -56,8 +58,8 @@ class ReadinessStore:
                 for row in rows
             )
 
-    async def keep(self, standing: Standing, turn: Turn | None) -> bool:
-        """Write it down with its turn; False, and nothing written, where one with later facts is there already or the target is gone."""
+    async def keep(self, standing: Standing, turn: Turn | None, messages: Sequence[Message] = ()) -> bool:
+        """Write it down with its turn and its messages; False, and nothing written, where one with later facts is there already or the target is gone."""
         async with self._database.write() as connection:
             here = t.readiness.c.target == str(standing.target)
             there = (await connection.execute(sa.select(t.readiness.c.as_of).where(here))).scalar()
@@ -68,6 +70,7 @@ class ReadinessStore:
             await connection.execute(t.readiness.insert().values(**_row(standing)))
             if turn is not None:
                 await _turned(connection, turn)
+            await outbox.put(connection, messages, standing.as_of)
         return True
 
     async def turns(self, target: TargetId, *, limit: int) -> Sequence[Turn]:

@@ -47,7 +47,7 @@ from service.workflow.gather import Gatherer
 from service.workflow.keeper import Keeper
 from service.workflow.messages import Told
 from service.workflow.own_facts import OwnFacts
-from service.workflow.readiness import Readiness
+from service.workflow.readiness import Doors, Readiness
 from service.workflow.rollback import Ports, RollbackStory
 from service.workflow.snapshots import Snapshots
 from service.workflow.watch import Freshness, Watcher
@@ -140,6 +140,8 @@ class Service:
             max_age=settings.readiness.max_age,
             snapshots=Snapshots(catalogs=self.catalogs, gatherer=patient, clock=clock),
             entering=unhurried(settings.readiness.per_second, clock),
+            alive=self.operations.alive_for,
+            doors=Doors(self.told, momentary=[rule.name for rule in RULES if rule.momentary], most=settings.readiness.messages),
         )
         self.watcher = Watcher(
             deliveries=self.outside.deliveries,

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.domain.model import Episode, Json, Operation, Outcome, TargetId
+from service.domain.model import Episode, Json, Operation, Outcome, TargetId, Way
 from service.domain.planning.plan import Plan
 from service.domain.ports import Message
+from service.domain.readiness import Standing
 from service.domain.secrets import without_secrets
-from service.domain.verdict import Answer, Verdict
+from service.domain.verdict import Answer, Finding, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,22 @@ def stumbled(told: Told, operation: Operation, says: str, at: datetime) -> tuple
     return message(
         told, key=f"{operation.id}/stumbled", title=f"{operation.target}: Backout cannot go on", text=text, at=at, event="stumbled", operation=operation
     )
+
+
+def no_way_back(told: Told, standing: Standing, because: Sequence[Finding], *, more: bool = False) -> tuple[Message, ...]:
+    """A target that could go back no longer can, and nothing burns: said on the day it happens, while there is time. `more`: it is the last for a while."""
+    live = standing.suspect.title if standing.suspect else "what is live"
+    goal = standing.goal.title if standing.goal else "an earlier release"
+    words = standing.recommended.value.replace("_", " ")
+    text = (
+        f"Live is {live}; it can no longer go back to {goal}. Nothing burns, and nothing was touched.",
+        *(f"{one.answer.word}: {one.says}" + (f" → {one.clears}" if one.clears else "") for one in because[:4]),
+        f"If {live} turns out bad: {words}." if standing.recommended is not Way.NONE else "",
+        "Should more targets turn within the hour, they are not told one by one: backout check lists them." if more else "",
+    )
+    extra = {"target": str(standing.target), "rules": [one.rule for one in because]}
+    key = f"readiness/{standing.target}/{standing.as_of.isoformat()}"
+    return message(told, key=key, title=f"{standing.target} can no longer go back", text=text, at=standing.as_of, event="no_way_back", extra=extra)
 
 
 def _links(told: Told, operation: Operation) -> Mapping[str, str]:

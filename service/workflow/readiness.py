@@ -4,15 +4,17 @@ It reads at a pace of its own (so many requests a second to each outside system)
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.domain.errors import BackoutError
 from service.domain.model import Actor, Mode, TargetId
-from service.domain.ports import Clock, Readinesses, Targets
-from service.domain.readiness import Age, Standing, renewed
-from service.domain.verdict import Answer, Verdict
+from service.domain.ports import Clock, Message, Readinesses, Targets
+from service.domain.readiness import Age, Standing, closing, renewed
+from service.domain.verdict import Answer, Finding, Verdict
+from service.workflow import messages
 from service.workflow.examine import Examination, Examiner
 from service.workflow.snapshots import Snapshots
 
@@ -32,6 +34,38 @@ ROUND = 32
 """Targets of one round, so that a target that changed waits behind no more than these."""
 
 
+TELLING = timedelta(hours=1)
+"""The time within which no more than so many messages of targets that can no longer go back are sent."""
+
+
+async def nobody(_: TargetId) -> object | None:
+    """No operation is alive."""
+    return None
+
+
+class Doors:
+    """Tells a person of targets that could go back and no longer can: `most` an hour, 0 = none. The last one says that it is."""
+
+    def __init__(self, told: messages.Told, *, momentary: Collection[str], most: int) -> None:
+        self._told = told
+        self._momentary = frozenset(momentary)
+        self._most = most
+        self._sent: deque[datetime] = deque()
+
+    def closing(self, before: Standing | None, now: Standing) -> tuple[Standing, tuple[Finding, ...]]:
+        """As `readiness.closing`."""
+        return closing(before, now, self._momentary)
+
+    def messages(self, standing: Standing, because: Sequence[Finding]) -> tuple[Message, ...]:
+        """What is sent of it, which counts as sent; () where nothing closed, or enough was said lately."""
+        while self._sent and not timedelta(0) <= standing.as_of - self._sent[0] < TELLING:
+            self._sent.popleft()
+        if not because or len(self._sent) >= self._most:
+            return ()
+        self._sent.append(standing.as_of)
+        return messages.no_way_back(self._told, standing, because, more=len(self._sent) == self._most)
+
+
 @dataclass(slots=True)
 class _Place:
     """When a target is due, and when it was last read (None: never)."""
@@ -43,7 +77,8 @@ class _Place:
 class Readiness:
     """One `round` a second in the process that leads, `learn` in every other; `changed` is told what the watcher saw.
 
-    `ages` are the standing verdicts as they were last written down, without their findings.
+    `ages` are the standing verdicts as they were last written down, without their findings. While an operation of ours is `alive` on a target, it is left
+    alone: what is seen then is our own doing, half done. It is looked at soon after the end. `doors` tells of targets that can no longer go back.
     """
 
     def __init__(
@@ -56,6 +91,8 @@ class Readiness:
         max_age: timedelta,
         snapshots: Snapshots | None = None,
         entering: Callable[[], None] = lambda: None,
+        alive: Callable[[TargetId], Awaitable[object | None]] = nobody,
+        doors: Doors | None = None,
     ) -> None:
         self._examiner = examiner
         self._targets = targets
@@ -64,6 +101,8 @@ class Readiness:
         self._max_age = max_age
         self._snapshots = snapshots
         self._entering = entering
+        self._alive = alive
+        self._doors = doors
         self._places: dict[TargetId, _Place] = {}
         self._learnt: datetime | None = None
         self.ages: dict[TargetId, Age] = {}
@@ -119,23 +158,34 @@ class Readiness:
         place.due = began + AGAIN  # until it went well; what changes meanwhile may only make it sooner
         try:
             standing = await self.look(target)
+            if standing is None:
+                place.due = began + SETTLE
+                return
         except BackoutError:  # the store or the list is away: it says so itself, and the verdict that stands grows old and then unknown
             return
         place.as_of = standing.as_of
         if place.due == began + AGAIN:
             place.due = self._next(standing.as_of)
 
-    async def look(self, target: TargetId) -> Standing:
-        """Read everything anew, write the verdict down and answer it."""
+    async def look(self, target: TargetId) -> Standing | None:
+        """Read everything anew, write the verdict down and answer it; None, and nothing written, while an operation of ours is alive on the target."""
+        if await self._alive(target) is not None:
+            return None
         policy = self._examiner.policy(target)
         found = await self._examiner.examine(
             target, trigger=None, automatic=False, mode=Mode.OBSERVE, requested_by=BACKOUT, plan_id="", deadline=policy.approve_within
         )
         if self._snapshots is not None and found.state is not None:
             await self._snapshots.take(found.state, policy.declares.databases)
+        if await self._alive(target) is not None:  # it began while we looked
+            return None
         before = (await self._kept.of([target])).get(target)
         standing, turn = renewed(before, standing_of(found, self._max_age))
-        if await self._kept.keep(standing, turn):
+        closed: tuple[Finding, ...] = ()
+        if self._doors is not None:
+            standing, closed = self._doors.closing(before, standing)
+        told = self._doors.messages(standing, closed) if self._doors is not None else ()
+        if await self._kept.keep(standing, turn, told):
             self.ages[target] = standing
         return standing
 

@@ -1,8 +1,13 @@
-"""Scene 2: the same alert, but there is no way back."""
+"""Scene 2: the same alert, but there is no way back: the three lines of evidence, and which shops could not go back without any alert.
+
+No database is started for the demo, so that it needs nothing but Python. The line of the live catalogue then says unknown, as it would for any target whose
+database nobody declared; the text alone is enough for a no, and would not be for a yes.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
+from service.cli import render
 from service.cli.demo.telling import Story, follow
 from service.wiring.playground import Playground
 
@@ -12,6 +17,8 @@ MIGRATION = "db/migrations/0042_drop_legacy.sql"
 async def play(story: Story, ground: Playground) -> Mapping[str, Any]:
     """Play it; the operation as it ended."""
     story.scene("Scene 2  The same alert, but there is no way back")
+    fine = await ground.world.release("catalog", "v1.9.0")
+    await ground.world.until_live("catalog", fine)
     before = await ground.world.call("GET", "/api/v1/applications/orders")
     files = {MIGRATION: "-- v3.1 reads status from order_state\nALTER TABLE orders\n  DROP COLUMN legacy_status;\n"}
     shipped = await ground.world.release("orders", "v3.1.0", errors=0.31, files=files)
@@ -20,15 +27,49 @@ async def play(story: Story, ground: Playground) -> Mapping[str, Any]:
     operation = await follow(story, ground, "orders")
     detail = await ground.get(f"/v1/operations/{operation['id']}")
     schema = next(one for one in detail["plan"]["verdict"]["findings"] if one["rule"] == "schema_is_compatible")
-    for evidence in schema["evidence"]:
-        if MIGRATION in evidence["what"]:
-            story.more(f"seen in   {evidence['what']}")
+    for line in lines(schema):
+        story.more(line)
     story.more(f"clears    {schema['clears']}")
     story.more(f"instead   {detail['plan']['verdict']['recommended']['way'].replace('_', ' ')}")
     after = await ground.world.call("GET", "/api/v1/applications/orders")
     check(story, operation, schema, before, after)
     story.more("nothing was touched; the person on call was told why", "bold yellow")
+    listed = await ground.until(lambda: _looked_at(ground), 180, "a standing verdict of every shop")
+    story.tell("readiness", "which shops could go back right now, alert or not, as `backout check --all` shows it:")
+    story.show(render.standings(listed, story.clock.now(), everything=True))
+    check_standing(story, listed)
     return operation
+
+
+def check_standing(story: Story, listed: Mapping[str, Any]) -> None:
+    """What has to be so of the list of targets with their standing verdicts."""
+    standing = {one["id"].partition(":")[2]: one["readiness"] or {} for one in listed["targets"]}
+    orders = standing.get("orders", {})
+    story.check("it is known without any alert that orders cannot go back", orders.get("verdict") == "block" and "legacy_status" in orders["says"])
+    story.check("and that catalog could", standing.get("catalog", {}).get("verdict") == "pass")
+    story.check("each shop has a standing verdict", all(standing.values()))
+
+
+def lines(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """The three lines of evidence behind the schema rule's answer; a line that nobody could read is unknown, and says so."""
+    read: dict[str, list[str]] = {"text": [], "catalogue": []}
+    for one in schema["evidence"]:
+        if ".sql:" in one["what"]:
+            read["text"].append(f"{one['what']}, read from {one['source']}")
+        elif one["source"].startswith("database "):
+            read["catalogue"].append(f"{one['what']}, read from {one['source']}")
+    nobody = {"text": "unknown: no migration could be read", "catalogue": "unknown: no database of orders is declared, so none was asked (evidence.databases)"}
+    told = [f"{name:<10}{line}" for name, found in read.items() for line in (found or [nobody[name]])]
+    return (*told, "declared  unknown: nobody declared which schema the releases are made for")
+
+
+async def _looked_at(ground: Playground) -> Mapping[str, Any] | None:
+    """The list of targets, once each has a standing verdict, and those of orders and catalog are about the releases that went live last."""
+    listed: Mapping[str, Any] = await ground.get("/v1/targets")
+    standing = {one["id"]: one.get("readiness") or {} for one in listed["targets"]}
+    catalog, orders = standing.get("sandbox:catalog", {}), standing.get("sandbox:orders", {})
+    last = catalog.get("verdict") == "pass" and "legacy_status" in str(orders.get("says"))
+    return listed if last and all(standing.values()) else None
 
 
 def check(story: Story, operation: Mapping[str, Any], schema: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

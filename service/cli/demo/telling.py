@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from service.domain.errors import TemporaryError
@@ -13,6 +14,8 @@ from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 
 PAUSE = 0.15
+WIDE = 150
+"""Columns of a table where no window says how many there are."""
 PATIENCE = timedelta(seconds=60)
 """How long a service that does not answer is waited for."""
 
@@ -40,6 +43,12 @@ class Story:
     def more(self, says: str, style: str = "") -> None:
         """A line that belongs to the one above."""
         self.console.print(Text(f"            {'':<10} {says}", style=style))
+
+    def show(self, part: RenderableType) -> None:
+        """What a command would print, set in as what belongs to the line above."""
+        here = self.console
+        page = here if here.is_terminal else Console(file=here.file, width=WIDE, highlight=False, quiet=here.quiet)
+        page.print(Padding(part, (0, 0, 0, 12), expand=False))
 
     def check(self, name: str, held: object) -> None:
         """Something that has to be so for the demo to count."""

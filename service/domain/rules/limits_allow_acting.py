@@ -62,4 +62,4 @@ def ask(case: Case) -> Finding:
     return together(parts) if parts else passes("No held release, no rollback of a rollback, and no other operation speaks against it.", limits.evidence)
 
 
-RULE = Rule(name="limits_allow_acting", question="Do Backout's own limits allow it?", ask=ask, needs=needs)
+RULE = Rule(name="limits_allow_acting", question="Do Backout's own limits allow it?", ask=ask, needs=needs, momentary=True)

@@ -100,4 +100,5 @@ RULE = Rule(
     ask=ask,
     needs=needs,
     directions=frozenset({Direction.BACK}),
+    momentary=True,
 )

@@ -96,4 +96,4 @@ def _in_git(case: Case, fact: Known[Window], *, is_open: bool, until: datetime |
     )
 
 
-RULE = Rule(name="no_sync_window_is_in_the_way", question="Would the delivery system run our operation now?", ask=ask, needs=needs)
+RULE = Rule(name="no_sync_window_is_in_the_way", question="Would the delivery system run our operation now?", ask=ask, needs=needs, momentary=True)

@@ -180,4 +180,4 @@ def _who(name: str) -> str:
     return name or "Somebody"
 
 
-RULE = Rule(name="nobody_else_is_acting", question="Is everybody else's hand off the target?", ask=ask, needs=needs)
+RULE = Rule(name="nobody_else_is_acting", question="Is everybody else's hand off the target?", ask=ask, needs=needs, momentary=True)

@@ -1,12 +1,14 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from service.domain.model import TargetId
-from service.domain.ports import Listing
+from service.domain.ports import Listing, Message
 from service.domain.readiness import Standing, Turn, renewed
 from service.domain.verdict import Answer, warns
 from service.store.database import Database
+from service.store.outbox import OutboxStore
 from service.store.readiness import TURNS, ReadinessStore
 from service.store.targets import TargetStore
 from tests.unit.service.domain import made
@@ -49,6 +51,14 @@ async def test_a_verdict_from_older_facts_never_replaces_a_newer_one(kept: Readi
     assert not await kept.keep(standing(Answer.BLOCK), Turn(target=made.TARGET, at=made.NOW, was=None, answer=Answer.BLOCK, says="Late.", release=""))
     assert (await kept.of([made.TARGET]))[made.TARGET].as_of == made.NOW + HOUR
     assert await kept.turns(made.TARGET, limit=5) == ()
+
+
+async def test_promise_2_a_message_is_kept_with_the_verdict_it_is_about_or_not_at_all(kept: ReadinessStore, database: Database) -> None:
+    outbox = OutboxStore(database)
+    message = Message(channel="notify:on-call", key="readiness/1", body={"event": "no_way_back"})
+    assert await kept.keep(later(1), None, (message,))
+    assert not await kept.keep(later(0), None, (replace(message, key="readiness/0"),))
+    assert [body for _, body, _ in await outbox.due("notify:on-call", later(2).as_of, 9)] == [b'{"event": "no_way_back"}']
 
 
 async def test_a_target_that_is_gone_gets_no_verdict(kept: ReadinessStore) -> None:

@@ -6,12 +6,13 @@ import pytest
 
 from service.domain import keys
 from service.domain.errors import TemporaryError, UnavailableError
-from service.domain.facts import Fact, Key
+from service.domain.facts import Absent, Fact, Key
 from service.domain.model import TargetId
 from service.domain.readiness import Standing
+from service.domain.rules import RULES
 from service.domain.verdict import Answer
 from service.store.readiness import ReadinessStore
-from service.workflow.readiness import AGAIN, LEARN, SETTLE, Readiness
+from service.workflow.readiness import AGAIN, LEARN, SETTLE, Doors, Readiness
 from tests.fakes.delivery import FakeDelivery
 from tests.unit.service.domain import made
 from tests.unit.service.workflow.stage import TARGET, Stage
@@ -96,10 +97,10 @@ async def test_a_store_that_is_away_leaves_the_old_verdict_and_it_is_tried_again
     class Away(ReadinessStore):
         away = True
 
-        async def keep(self, standing: Standing, turn: object) -> bool:
+        async def keep(self, standing: Standing, turn: object, messages: object = ()) -> bool:
             if self.away:
                 raise UnavailableError("the store is away")
-            return await super().keep(standing, turn)  # type: ignore[arg-type]
+            return await super().keep(standing, turn, messages)  # type: ignore[arg-type]
 
     away = Away(stage.database)
     readiness = made_for(stage, away)
@@ -152,3 +153,142 @@ async def test_a_process_that_does_not_lead_only_learns(stage: Stage, readiness:
     stage.clock.pass_(seconds=LEARN.total_seconds())
     await readiness.learn()
     assert readiness.ages[TARGET].answer is Answer.PASS
+
+
+# --- while an operation of ours is alive ------------------------------------------------------------------------------------
+
+
+async def test_no_verdict_is_taken_while_an_operation_of_ours_is_alive_and_one_right_after_its_end(stage: Stage, kept: ReadinessStore) -> None:
+    readiness = Readiness(examiner=stage.examiner, targets=stage.targets, kept=kept, clock=stage.clock, max_age=HOUR, alive=stage.operations.alive_for)
+    await readiness.round()
+    before = await stood(kept)
+    await stage.begin()
+    await stage.drive(until="act_send")
+    readiness.changed(TARGET)
+    for _ in range(3):
+        stage.clock.pass_(seconds=SETTLE.total_seconds())
+        await readiness.round()
+    assert await stood(kept) == before
+    row = await stage.drive()
+    assert row.done_at is not None
+    stage.clock.pass_(seconds=SETTLE.total_seconds())
+    await readiness.round()
+    assert (await stood(kept)).as_of > before.as_of
+
+
+async def test_a_look_during_which_an_operation_began_is_not_written_down(stage: Stage, kept: ReadinessStore) -> None:
+    answers = iter([None, "op_1"])
+
+    async def alive(_: TargetId) -> object | None:
+        return next(answers)
+
+    await Readiness(examiner=stage.examiner, targets=stage.targets, kept=kept, clock=stage.clock, max_age=HOUR, alive=alive).round()
+    assert await kept.ages() == ()
+
+
+# --- a target that can no longer go back -------------------------------------------------------------------------------------
+
+MOMENTARY = tuple(rule.name for rule in RULES if rule.momentary)
+
+
+def telling(stage: Stage, kept: ReadinessStore, most: int = 10) -> Readiness:
+    doors = Doors(stage.told, momentary=MOMENTARY, most=most)
+    return Readiness(examiner=stage.examiner, targets=stage.targets, kept=kept, clock=stage.clock, max_age=HOUR, doors=doors)
+
+
+async def again(stage: Stage, readiness: Readiness) -> None:
+    """It is looked at again, after what was read before has become too old to be believed."""
+    stage.clock.pass_(minutes=2)
+    readiness.changed(TARGET)
+    stage.clock.pass_(seconds=SETTLE.total_seconds())
+    await readiness.round()
+
+
+def gone(stage: Stage) -> None:
+    stage.facts.tell(made.MANIFEST, keys.Manifest(digest=None))
+
+
+def back(stage: Stage) -> None:
+    stage.facts.tell(made.MANIFEST, keys.Manifest(digest=made.OLD_DIGEST))
+
+
+def away(stage: Stage) -> None:
+    stage.facts.tell(made.MANIFEST, Absent("the registry is away"))
+
+
+async def test_promise_13_a_target_that_can_no_longer_go_back_is_told_once_with_why_and_what_to_do(stage: Stage, kept: ReadinessStore) -> None:
+    readiness = telling(stage, kept)
+    await readiness.round()
+    assert await stage.messages() == []
+    gone(stage)
+    await again(stage, readiness)
+    await again(stage, readiness)
+    (told,) = await stage.messages()
+    assert (told["event"], told["title"], told["target"]) == ("no_way_back", "prod:checkout can no longer go back", "prod:checkout")
+    assert told["rules"] == ["goal_images_exist"]
+    assert "is no longer in the registry: its pods could not start." in told["text"]
+    assert f"Live is {made.SUSPECT.title}; it can no longer go back to {made.GOAL.title}. Nothing burns, and nothing was touched." in told["text"]
+
+
+async def test_a_door_that_was_open_again_is_told_again(stage: Stage, kept: ReadinessStore) -> None:
+    readiness = telling(stage, kept)
+    await readiness.round()
+    for change in (gone, back, gone):
+        change(stage)
+        await again(stage, readiness)
+    assert len(await stage.messages()) == 2
+
+
+async def test_an_unknown_neither_closes_a_door_nor_opens_one(stage: Stage, kept: ReadinessStore) -> None:
+    readiness = telling(stage, kept)
+    await readiness.round()
+    away(stage)
+    await again(stage, readiness)
+    assert ((await stood(kept)).answer, await stage.messages()) == (Answer.UNKNOWN, [])
+    for change in (gone, away, gone):
+        change(stage)
+        await again(stage, readiness)
+    assert len(await stage.messages()) == 1
+
+
+async def test_the_first_verdict_of_a_target_tells_nobody(stage: Stage, kept: ReadinessStore) -> None:
+    readiness = telling(stage, kept)
+    gone(stage)
+    await readiness.round()
+    await again(stage, readiness)
+    assert ((await stood(kept)).answer, await stage.messages()) == (Answer.BLOCK, [])
+
+
+async def test_what_passes_is_told_to_nobody(stage: Stage, kept: ReadinessStore) -> None:
+    readiness = telling(stage, kept)
+    await readiness.round()
+    await stage.begin()  # nothing but Backout's own limits stands in the way
+    await again(stage, readiness)
+    assert [(one.rule, one.answer) for one in (await stood(kept)).against] == [("limits_allow_acting", Answer.BLOCK)]
+    stage.delivery.trouble["read"] = TemporaryError("the connection was refused")
+    await again(stage, readiness)
+    assert (await stood(kept)).suspect is None
+    assert await stage.messages() == []
+
+
+async def test_no_more_than_so_many_are_told_within_an_hour_and_the_last_says_so(stage: Stage, kept: ReadinessStore) -> None:
+    readiness = telling(stage, kept, most=2)
+    await readiness.round()
+    for change in (gone, back, gone, back, gone, back):
+        change(stage)
+        await again(stage, readiness)
+    first, last = await stage.messages()
+    assert "not told one by one" not in first["text"]
+    assert "Should more targets turn within the hour, they are not told one by one: backout check lists them." in last["text"]
+    stage.clock.pass_(minutes=61)
+    gone(stage)
+    await again(stage, readiness)
+    assert len(await stage.messages()) == 3
+
+
+async def test_none_is_told_where_none_is_wanted(stage: Stage, kept: ReadinessStore) -> None:
+    readiness = telling(stage, kept, most=0)
+    await readiness.round()
+    gone(stage)
+    await again(stage, readiness)
+    assert ((await stood(kept)).answer, await stage.messages()) == (Answer.BLOCK, [])

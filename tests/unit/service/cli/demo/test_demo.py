@@ -30,7 +30,7 @@ def test_the_demo_plays_with_the_real_service_and_everything_that_it_checks_is_s
     ran = subprocess.run([sys.executable, "-m", "service", "demo", "--json"], capture_output=True, text=True, check=False, timeout=280)
     document = json.loads(ran.stdout)
     assert (ran.returncode, document["ok"], ran.stderr) == (0, True, "")
-    assert len(document["checks"]) >= 18
+    assert len(document["checks"]) >= 21
     assert set(document["checks"].values()) == {True}
     assert [(one["target"], one["outcome"]) for one in document["scenes"]] == [
         ("sandbox:checkout", "recovered"),

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from service.cli.demo.no_way_back import MIGRATION, check
+from service.cli.demo.no_way_back import MIGRATION, check, check_standing, lines
 from tests.unit.service.cli.demo.told import Told
 
 SCHEMA = {"answer": "block", "says": "Release 1 dropped column orders.legacy_status.", "evidence": [{"what": f"{MIGRATION}:2"}]}
@@ -31,3 +31,48 @@ def test_whatever_is_not_so_is_seen(name: str, given: dict[str, Any]) -> None:
     case: dict[str, Any] = {"operation": {"outcome": "refused"}, "schema": SCHEMA, "after": AFTER, **given}
     check(story, case["operation"], case["schema"], BEFORE, case["after"])
     assert [one for one, held in story.checks.items() if not held] == [name]
+
+
+# --- the three lines of evidence ------------------------------------------------------------------------------------------
+
+TEXT = {"source": "git shop/orders", "what": f"{MIGRATION}:2"}
+CATALOGUE = {"source": "database orders", "what": "catalogue of public"}
+
+
+def test_each_line_is_told_by_where_it_was_read() -> None:
+    told = lines({"evidence": [TEXT, {"source": "git shop/orders", "what": "difference of shop/orders"}, CATALOGUE]})
+    assert told == (
+        f"text      {MIGRATION}:2, read from git shop/orders",
+        "catalogue catalogue of public, read from database orders",
+        "declared  unknown: nobody declared which schema the releases are made for",
+    )
+
+
+def test_promise_1_a_line_that_nobody_read_is_told_as_unknown() -> None:
+    assert [one.split()[:2] for one in lines({"evidence": []})] == [["text", "unknown:"], ["catalogue", "unknown:"], ["declared", "unknown:"]]
+
+
+# --- the readiness table --------------------------------------------------------------------------------------------------
+
+
+def shop(name: str, verdict: str, says: str = "") -> dict[str, Any]:
+    return {"id": f"sandbox:{name}", "readiness": {"verdict": verdict, "says": says}}
+
+
+ORDERS, CATALOG = shop("orders", "block", "Release 1 dropped column orders.legacy_status."), shop("catalog", "pass")
+
+
+@pytest.mark.parametrize(
+    ("targets", "failed"),
+    [
+        ([ORDERS, CATALOG], []),
+        ([shop("orders", "pass"), CATALOG], ["it is known without any alert that orders cannot go back"]),
+        ([shop("orders", "block", "No earlier release is known."), CATALOG], ["it is known without any alert that orders cannot go back"]),
+        ([ORDERS, shop("catalog", "unknown")], ["and that catalog could"]),
+        ([ORDERS, CATALOG, {"id": "sandbox:payments", "readiness": None}], ["each shop has a standing verdict"]),
+    ],
+)
+def test_whatever_does_not_stand_is_seen(targets: list[dict[str, Any]], failed: list[str]) -> None:
+    story = Told()
+    check_standing(story, {"targets": targets})
+    assert [name for name, held in story.checks.items() if not held] == failed
