@@ -140,8 +140,9 @@ class CloudCalls:
 
     async def _manifest(self, call: Call) -> Reply:
         account, place, name = call.parts["account"], call.parts["location"], call.parts["name"]
-        self._asked(f"/manifests/{account}/{place}/{quote(name)}", call.query)
-        found = self._tools.clouddriver.kubernetes.manifest(account, place, name)
+        path = f"/manifests/{account}/{place}/{quote(name)}" + (f"?{urlencode(call.query)}" if call.query else "")
+        with heard("GET", f"{CLOUDDRIVER}{path}"):
+            found = self._tools.clouddriver.manifest(account, place, name)
         if found is None:
             raise RefusedError(404, f"Unable to find {name} in {account}/{place}", _NO_MANIFEST)
         app = str(found["moniker"].get("app") or "")

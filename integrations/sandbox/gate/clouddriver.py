@@ -35,6 +35,8 @@ class Clouddriver:
         self._tasks: dict[str, Json] = {}
         self._requests: dict[str, str] = {}
         self._kept: Json = {}
+        self.tries: dict[str, int] = {}
+        """How often an operation was posted, by its `clientRequestId`."""
         self._refreshing = False
         self.caching = False  # from the start of the server on
         self.posted: list[Json] = []
@@ -70,7 +72,9 @@ class Clouddriver:
     def operate(self, name: str, body: Json, *, user: str, request: str) -> str:
         """Take an operation; answers the id of its task. BackendError: refused, nothing will happen."""
         self.posted.append({"name": name, "body": copy.deepcopy(body), "user": user, "taken": False})
+        self.tries[request] = self.tries.get(request, 0) + 1
         self.check()
+        answer_of(self._faults.operations)
         if request in self._requests:
             return self._requests[request]
         account = str(body.get("account") or body.get("credentials") or "")
@@ -97,6 +101,12 @@ class Clouddriver:
 
     def _fail(self, task_id: str, name: str, why: str) -> None:
         self._tasks[task_id] = _task(task_id, completed=True, failed={"cause": name, "message": why, "operation": name, "type": "EXCEPTION"})
+
+    def manifest(self, account: str, namespace: str, name: str) -> Json | None:
+        """A manifest, live; None when there is no such thing. BackendError where it cannot be read."""
+        self.check()
+        answer_of(self._faults.manifests)
+        return self.kubernetes.manifest(account, namespace, name)
 
     def task(self, task_id: str) -> Json:
         """How the operation of that task went. BackendError 404 for an unknown one."""

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import unquote
 
+import yaml
 from aiohttp import web
 
 from integrations.sandbox.gate.access import PUBLIC, Access, TurnedAwayError, http_date
@@ -20,6 +21,9 @@ from integrations.sandbox.gate.settings import Faults, Json, Profile
 from integrations.sandbox.gate.timeline import Timeline
 
 JSON: Final = "application/json;charset=UTF-8"
+YAML: Final = "application/x-yaml"
+PLAIN_JSON: Final = "application/json"
+"""Of the health endpoint alone, whose answers bear no request id either."""
 _EPOCH: Final = "Thu, 01 Jan 1970 00:00:10 GMT"
 
 
@@ -98,14 +102,17 @@ class Edge:
             return self._hang_up(request)
         self.served.append(Served(method=request.method, path=raw, query=request.rel_url.raw_query_string, user=user, status=reply.status))
         headers = dict(reply.headers)
-        if known:
+        if known and reply.content_type != PLAIN_JSON:
             headers["X-SPINNAKER-REQUEST-ID"] = request.headers.get("X-SPINNAKER-REQUEST-ID") or self._ids.uuid()
         if reply.body is None:
             headers["Content-Length"] = "0"
-            return _bare(reply.status, b"", headers)
+            return _Untyped(status=reply.status, headers=headers)
         if reply.content_type:
             headers["Content-Type"] = reply.content_type
-        return _bare(reply.status, _encoded(reply.body), headers)
+        if reply.content_type == JSON and request.headers.get("Accept", "") == YAML:
+            headers["Content-Type"] = f"{YAML};charset=UTF-8"
+            return _Untyped(status=reply.status, body=as_yaml(reply.body), headers=headers)
+        return _Untyped(status=reply.status, body=_encoded(reply.body), headers=headers)
 
     async def _answer(self, request: web.Request, raw: str) -> tuple[str, Reply, bool]:
         """Who called, the answer, and whether it bears a request id."""
@@ -116,13 +123,17 @@ class Edge:
             user = self._access.authenticate(path, headers)
             limits, too_many = self._access.count(user)
             if too_many:
-                return user, Reply(status=429, body={"message": "Rate capacity exceeded"}, content_type="", headers=limits), True
+                return user, Reply(status=429, body={"message": "Rate capacity exceeded"}, content_type="", headers=limits), False
             if self._faults.low_priority_refused and headers.get("X-Spinnaker-Priority", "low").lower() == "low" and path not in PUBLIC:
                 retry = {**limits, "Retry-After": http_date(self._timeline.now + timedelta(seconds=60))}
-                return user, Reply(status=503, body={"message": "Low priority requests are not currently being accepted"}, content_type="", headers=retry), True
+                return (
+                    user,
+                    Reply(status=503, body={"message": "Low priority requests are not currently being accepted"}, content_type="", headers=retry),
+                    False,
+                )
             reply = await self._route(request, raw, user)
         except TurnedAwayError as away:
-            return user, Reply(status=away.status, headers=away.headers), away.status != 401
+            return user, Reply(status=away.status, headers=away.headers), False
         except RefusedError as refused:
             more = {}
             if refused.status == 429 and self._profile.capacity is not None:
@@ -133,7 +144,8 @@ class Edge:
             reply = Reply(status=told.status, body=told.body(self._stamp()))
         except ProblemError as problem:
             allow = {"Allow": problem.allow} if problem.allow else {}
-            reply = Reply(status=problem.status, body=problem.body(raw), content_type="application/problem+json", headers=allow)
+            reply = Reply(status=problem.status, body=problem.body(raw), content_type="application/problem+json", headers={**limits, **allow})
+            return user, reply, not problem.allow
         return user, Reply(status=reply.status, body=reply.body, content_type=reply.content_type, headers={**limits, **reply.headers}), True
 
     async def _route(self, request: web.Request, raw: str, user: str) -> Reply:
@@ -193,8 +205,37 @@ def _private(value: object) -> str:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _bare(status: int, body: bytes, headers: Mapping[str, str]) -> web.Response:
-    response = web.Response(status=status, body=body or None, headers=headers)
-    if "Content-Type" not in headers:
-        response.headers.popall("Content-Type", None)
-    return response
+class _Text(str):
+    """A value that is written in quotation marks."""
+
+    __slots__ = ()
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"'))
+
+
+def as_yaml(body: Any) -> bytes:
+    """What Gate answers to those who ask for YAML."""
+
+    def marked(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: marked(value[key]) for key in sorted(value)}
+        if isinstance(value, list):
+            return [marked(one) for one in value]
+        return _Text(value) if isinstance(value, str) else value
+
+    return yaml.dump(marked(body), Dumper=_Dumper, explicit_start=True, sort_keys=False).encode()
+
+
+class _Untyped(web.Response):
+    """A response whose headers are its own: aiohttp would name a content type where Gate names none."""
+
+    async def _prepare_headers(self) -> None:
+        typed = "Content-Type" in self.headers
+        await super()._prepare_headers()
+        if not typed:
+            self.headers.popall("Content-Type", None)

@@ -21,6 +21,8 @@ SUPERSEDED: Final = (
     " This pipeline is configured to automatically cancel waiting executions."
 )
 EXPIRED: Final = "Could not begin execution before start time expiry"
+_WRECKED: Final = 1.0
+_WRECKED_SQL: Final = 0.3
 Listener = Callable[[Run], None]
 Rights = Callable[[str], list[str]]
 
@@ -53,6 +55,7 @@ class Engine:
         self._catalogue = catalogue
         self._held: list[Callable[[], None]] = []
         self.dead = False
+        self._died = 0
         self.ended: list[Listener] = []
 
     # --- Orca's own life ---------------------------------------------------------------------------------------------------
@@ -60,13 +63,15 @@ class Engine:
     def die(self) -> None:
         """SIGKILL: nothing moves until `live_again`."""
         self.dead = True
+        self._died = self._tools.timeline.millis
 
     def live_again(self) -> None:
         """Started again: what was in flight is delivered anew when its acknowledgement is ten minutes late (recording 09e)."""
         self.dead = False
         held, self._held = self._held, []
+        passed = (self._tools.timeline.millis - self._died) / 1000
         for act in held:
-            self._tools.timeline.after(self._tools.timings.queue, act)
+            self._tools.timeline.after(max(0.0, self._tools.timings.queue - passed), act)
 
     def _later(self, run: Run, seconds: float, act: Callable[[], None]) -> None:
         epoch = run.epoch
@@ -88,15 +93,26 @@ class Engine:
 
     def wreck(self, run: Run) -> None:
         """The id of a run that goes on was posted again: the new one ends TERMINAL within two seconds, its stage CANCELED later (recordings 01d, 20c)."""
+        run.wrecked = True
         self.start(run)
-        self._later(run, 1.0, lambda: self._fail_under_way(run))
+        self._later(run, _WRECKED_SQL if self._tools.profile.sql else _WRECKED, lambda: self._fail_under_way(run, at_once=False))
 
-    def _fail_under_way(self, run: Run) -> None:
+    def disturb(self, run: Run) -> None:
+        """On SQL the run after a wreck is disturbed by what was left in the queue: TERMINAL, its stage CANCELED (recording 20c)."""
+        self.start(run)
+        self._later(run, _WRECKED_SQL, lambda: self._fail_under_way(run, at_once=True))
+
+    def _fail_under_way(self, run: Run, *, at_once: bool) -> None:
         if run.complete:
             return
-        run.execution.setdefault("startTime", self._tools.timeline.millis)
-        run.execution |= {"status": "TERMINAL", "endTime": self._tools.timeline.millis}
+        now = self._tools.timeline.millis
+        run.execution.setdefault("startTime", now)
+        run.execution |= {"status": "TERMINAL", "endTime": now}
         run.epoch += 1
+        if at_once:
+            self._stop_stages(run)
+        elif self._tools.profile.sql:
+            self._stop_tasks(run)
         self._over(run)
         self._later(run, 2.0, lambda: self._stop_stages(run))
 
@@ -313,13 +329,16 @@ class Engine:
         self._over(run)
 
     def _stop_stages(self, run: Run) -> None:
-        now = self._tools.timeline.millis
+        self._stop_tasks(run)
         for stage in run.stages:
             if stage["status"] in {"RUNNING", "PAUSED"}:
-                stage |= {"status": "CANCELED", "endTime": now}
-                for task in stage["tasks"]:
-                    if task["status"] in {"RUNNING", "PAUSED"}:
-                        task |= {"status": "CANCELED", "endTime": now}
+                stage |= {"status": "CANCELED", "endTime": self._tools.timeline.millis}
+
+    def _stop_tasks(self, run: Run) -> None:
+        for stage in run.stages:
+            for task in stage["tasks"]:
+                if task["status"] in {"RUNNING", "PAUSED"}:
+                    task |= {"status": "CANCELED", "endTime": self._tools.timeline.millis}
 
     # --- tasks -------------------------------------------------------------------------------------------------------------
 

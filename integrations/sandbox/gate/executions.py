@@ -33,6 +33,7 @@ class Run:
     execution: Json
     epoch: int = 0
     queued: bool = False
+    wrecked: bool = False
     specs: dict[str, list[Task]] = field(default_factory=dict)
     asked: dict[tuple[str, str], int] = field(default_factory=dict)  # (stage, task) -> when first asked, in ms
     answered: set[tuple[str, str]] = field(default_factory=set)  # (stage, task) whose answer was final and is about to be written

@@ -128,14 +128,16 @@ class Kubernetes:
         """A workload runs this image from now on, as if applied by a deploy; `at_once`: its pods are ready already. `template` replaces the pod template."""
         body = template or {"spec": {"containers": [{"image": image, "name": name}]}}
         workload = self._workload(account, namespace, kind, name)
+        new = workload is None
         if workload is None:
             workload = Workload(
                 account=account, namespace=namespace, kind=kind, name=name, application=application, replicas=replicas, since=self._timeline.now
             )
-            self.workloads.append(workload)
         workload.replicas = replicas
         workload.annotations |= annotations or {}
         self._roll(workload, body)
+        if new:
+            self.workloads.append(workload)
         if at_once:
             workload.since = self._timeline.now - timedelta(days=1)
         return workload
@@ -207,14 +209,16 @@ class Kubernetes:
             return
         spec = manifest.get("spec", {})
         workload = self._workload(account, place, low, name)
+        new = workload is None
         if workload is None:
             workload = Workload(account=account, namespace=place, kind=low, name=name, application=application, replicas=1, since=self._timeline.now)
-            self.workloads.append(workload)
         workload.labels |= about.get("labels") or {}
         workload.annotations |= about.get("annotations") or {}
         workload.replicas = int(spec.get("replicas", workload.replicas))
-        if spec.get("template"):
-            self._roll(workload, copy.deepcopy(spec["template"]))
+        if spec.get("template") or new:
+            self._roll(workload, copy.deepcopy(spec.get("template") or {}))
+        if new:
+            self.workloads.append(workload)
 
     def undo(self, account: str, namespace: str, name: str, *, revision: str | None, back: int | None) -> None:
         """`kubectl rollout undo`: `back` wins over `revision`, as in Clouddriver."""

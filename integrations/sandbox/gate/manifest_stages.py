@@ -18,19 +18,15 @@ def post(work: Work, name: str, body: Json, provider: str) -> Outcome | None:
     """Post an operation; None once Clouddriver took it. A 5xx is tried three times, one second apart, with the same `clientRequestId` (recording 11l)."""
     digest = hashlib.sha256(json.dumps([work.stage["id"], work.stage["startTime"], name, body], sort_keys=True, default=str).encode()).hexdigest()
     url = f"{CLOUDDRIVER}/{provider}/ops?clientRequestId={digest}"
-    tries = work.stage.setdefault("_tries", {})
     try:
         task_id = work.tools.clouddriver.operate(name, body, user=work.user, request=digest)
     except BackendError as error:
-        tries[name] = tries.get(name, 0) + 1
-        if error.status >= 500 and tries[name] < TRIES:
+        if error.status >= 500 and work.tools.clouddriver.tries[digest] < TRIES:
             return Outcome(status="RUNNING", again=work.tools.timings.retry)
-        del work.stage["_tries"]
         message = f"Status: {error.status}, Method: POST, URL: {url}, Message: {error.message}"
         http = {"kind": "HTTP", "method": "POST", "status": error.status, "url": url}
         codes = error.message.split("; ") if error.status == 400 else [message]
         raise StageError("SpinnakerHttpException", message, error=phrase(error.status), http=http, errors=codes) from error
-    work.stage.pop("_tries", None)
     work.context["kato.last.task.id"] = {"id": task_id}
     return None
 
@@ -100,10 +96,9 @@ def wait_until_stable(work: Work) -> Outcome:
         for name in each:
             about = f"'{name}' in '{place}' for account {account}"
             try:
-                work.tools.clouddriver.check()
-                found = work.tools.clouddriver.kubernetes.manifest(account, place, name)
+                found = work.tools.clouddriver.manifest(account, place, name)
             except BackendError:
-                found = None
+                return Outcome(status="RUNNING")
             status = found["status"] if found else {"stable": {"state": False}, "failed": {"state": False}}
             if status["failed"]["state"]:
                 failed.append({"location": place, "manifestName": name})

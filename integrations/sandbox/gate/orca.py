@@ -10,6 +10,7 @@ from integrations.sandbox.gate.artifacts import resolve
 from integrations.sandbox.gate.clouddriver import answer_of
 from integrations.sandbox.gate.engine import Engine, Tools
 from integrations.sandbox.gate.executions import ORCHESTRATION, PIPELINE, Run, stage_of, trigger_of
+from integrations.sandbox.gate.expressions import evaluate
 from integrations.sandbox.gate.refusals import NETWORK, BackendError, nested
 from integrations.sandbox.gate.settings import FRONT50, ORCA, Json
 
@@ -85,6 +86,10 @@ class Orca:
             stage_of({"type": "", **one}, self._ulid(), str(one.get("refId", at)), list(map(str, one.get("requisiteStageRefIds") or [])))
             for at, one in enumerate(stages)
         ]
+        given["parameters"] = evaluate(given["parameters"], {"trigger": given, "execution": execution})
+        roots = {"trigger": given, "parameters": given["parameters"], "execution": execution}
+        for stage in execution["stages"]:
+            stage["context"] = evaluate(stage["context"], roots)
         try:
             execution["trigger"] = resolve(pipeline, given, self._prior(config_id))
         except BackendError as error:
@@ -102,13 +107,14 @@ class Orca:
     def _put(self, run: Run) -> None:
         before = self._tools.executions.get(run.kind, run.id)
         if before is not None:
-            for name in ("startTime",) if self._tools.profile.sql else ("startTime", "endTime"):
-                if name in before.execution and not self._tools.profile.sql:
-                    run.execution[name] = before.execution[name]
             run.epoch = before.epoch
+            if not self._tools.profile.sql:
+                run.execution |= {name: before.execution[name] for name in ("startTime", "endTime") if name in before.execution}
         self._tools.executions.put(run)
         if before is not None and not before.complete:
             self._engine.wreck(run)
+        elif before is not None and before.wrecked and self._tools.profile.sql:
+            self._engine.disturb(run)
         else:
             self._engine.start(run)
 
@@ -173,8 +179,8 @@ class Orca:
             "trigger": trigger,
             "type": kind,
         }
-        if self._tools.profile.sql:
-            execution["rootId"] = execution_id
+        if self._tools.profile.sql and kind == PIPELINE:
+            execution |= {"rootId": execution_id, "templateVariables": {}}
         return Run(execution=execution)
 
 

@@ -1,7 +1,7 @@
 """Gate's calls about itself: health, version, who am I, API tokens, the quiet period (contract 1, 5.4)."""
 
 from integrations.sandbox.gate.access import Access
-from integrations.sandbox.gate.edge import Call, Reply, Route
+from integrations.sandbox.gate.edge import PLAIN_JSON, Call, Reply, Route
 from integrations.sandbox.gate.engine import Engine, Tools
 from integrations.sandbox.gate.settings import Json
 
@@ -30,7 +30,7 @@ class OtherCalls:
         faults = self._tools.faults
         away = self._engine.dead or faults.echo_down or faults.front50_hangs or any((faults.orca, faults.front50, faults.clouddriver))
         down = away and self._tools.profile.caches and call.query.get("downstreamServices") == "true"
-        return Reply(status=503 if down else 200, body={"status": "DOWN" if down else "UP"}, content_type="application/json")
+        return Reply(status=503 if down else 200, body={"status": "DOWN" if down else "UP"}, content_type=PLAIN_JSON)
 
     async def _version(self, _call: Call) -> Reply:
         return Reply(body={"version": self._tools.profile.version})

@@ -51,12 +51,13 @@ class Queries:
         ]
         return [task_view(one) for one in runs[(page - 1) * limit : page * limit]]
 
-    def by_ids(self, ids: list[str]) -> list[Json]:
+    def by_ids(self, ids: list[str], *, expand: bool) -> list[Json]:
         """`/pipelines?executionIds`: one unknown id fails them all (trap 9)."""
         runs = [self._tools.executions.get(PIPELINE, one) for one in ids]
         if None in runs:
             raise BackendError(500, "The iterator returned a null value")
-        return [one.execution for one in runs if one is not None]
+        found = [one.execution for one in runs if one is not None]
+        return found if expand else [collapsed(one) for one in found]
 
     def by_configs(self, configs: list[str], *, limit: int, statuses: str, expand: bool) -> list[Json]:
         """`/pipelines?pipelineConfigIds`: so many per configuration, newest first."""
@@ -68,8 +69,11 @@ class Queries:
         ordered = sorted(found, key=lambda one: str(one["id"]), reverse=True)
         return ordered if expand else [collapsed(one) for one in ordered]
 
-    def search(self, application: str, query: Mapping[str, str]) -> list[Json]:
-        """`/applications/{app}/pipelines/search`: newest first; bounds are exclusive, paging loses results, Redis repeats a lonely match."""
+    def search(self, application: str, query: Mapping[str, str]) -> list[Json] | None:
+        """`/applications/{app}/pipelines/search`: newest first; bounds are exclusive, paging loses results, Redis repeats a lonely match.
+
+        None where Orca never answers: on Redis, where nothing matches and the window holds twice the size.
+        """
         start, end = int(query.get("triggerTimeStartBoundary", "0")), int(query.get("triggerTimeEndBoundary", str(FOREVER)))
         size, skip = int(query.get("size", "10")), int(query.get("startIndex", "0"))
         if start < 0:
@@ -89,12 +93,20 @@ class Queries:
         name = query.get("pipelineName", "") if application != "*" else ""
         saved = {one["id"] for one in self._tools.front50.pipelines(None if application == "*" else application) if not name or one["name"] == name}
         window = [one for one in self._newest_first(PIPELINE) if one.execution.get("pipelineConfigId") in saved and start < one.execution["buildTime"] < end]
-        found = [one for one in window if self._fits(one, wanted, matcher, types, query.get("eventId", ""))]
         if query.get("reverse") == "true":
-            found.reverse()
-        if not self._tools.profile.sql and len(window) >= 2 * size:
-            found = [one for one in found for _ in range(size)][:size]  # the same page is read again and again (recording 08b)
-        collected = found[: max(size, 1)] if skip else found
+            window.reverse()
+        collected: list[Run] = []
+        at, batch = 0, 2 * size
+        while len(collected) < size:  # batch by batch, until there are enough or no more: what a later page would show is never collected
+            read = window[at : at + batch]
+            fits = [one for one in read if self._fits(one, wanted, matcher, types, query.get("eventId", ""))]
+            collected += fits
+            if len(read) < batch:
+                break
+            if self._tools.profile.sql:
+                at += batch
+            elif not fits:
+                return None  # Redis reads the same batch again and again (recording 08b)
         page = [one.execution for one in collected[skip : skip + size]]
         return page if query.get("expand") == "true" else [collapsed(one) for one in page]
 

@@ -305,7 +305,11 @@ class RunCalls:
             self._orca.check()
             if app != "*":
                 self._access.demand(call.user, "READ", app)
-            return Reply(body=self._queries.search(app, query))
+            found = self._queries.search(app, query)
+        if found is None:
+            await self._tools.timeline.wait(self._tools.timings.backend)
+            raise RefusedError(500, "java.net.SocketTimeoutException: timeout", NETWORK)
+        return Reply(body=found)
 
     async def _executions(self, call: Call) -> Reply:
         query = call.query
@@ -321,7 +325,7 @@ class RunCalls:
                 raise BackendError(400, "Only pipelineConfigIds OR executionIds can be specified")
             expand = query.get("expand", "true") != "false"
             if ids:
-                found = self._queries.by_ids(ids)
+                found = self._queries.by_ids(ids, expand=expand)
             else:
                 found = self._queries.by_configs(configs, limit=int(query.get("limit") or 1), statuses=query.get("statuses", ""), expand=expand)
         return Reply(body=[one for one in found if self._access.may(call.user, "READ", str(one["application"]))])

@@ -76,7 +76,9 @@ class Faults:
     start_elsewhere: int = 0  # so many events start a run that failed under another id
     orca: Outage | None = None
     front50: Outage | None = None
-    clouddriver: Outage | None = None
+    clouddriver: Outage | None = None  # all of it; the two below are parts
+    operations: Outage | None = None  # operations are refused, reads work
+    manifests: Outage | None = None  # no manifest can be read, all else works
     echo_down: bool = False
     front50_hangs: bool = False  # slower than Gate waits
     low_priority_refused: bool = False  # request shedding
