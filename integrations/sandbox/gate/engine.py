@@ -13,7 +13,7 @@ from integrations.sandbox.gate.expressions import evaluate
 from integrations.sandbox.gate.front50 import Front50
 from integrations.sandbox.gate.ids import Ids
 from integrations.sandbox.gate.settings import Faults, Json, Profile, Timings
-from integrations.sandbox.gate.stage import COMPLETE, GOES_ON, Definition, Outcome, StageError, Synthetic, Task, Work
+from integrations.sandbox.gate.stage import COMPLETE, DONE, GOES_ON, Definition, Outcome, StageError, Synthetic, Task, Work
 from integrations.sandbox.gate.timeline import Timeline
 
 SUPERSEDED: Final = (
@@ -368,7 +368,7 @@ class Engine:
         spec = run.specs[stage["id"]][int(task["id"]) - 1]
         try:
             self._check_time(stage, spec, now, first)
-            outcome = spec.work(self._work(run, stage, (now - first) / 1000))
+            outcome = DONE if self._is_dry(run) else spec.work(self._work(run, stage, (now - first) / 1000))
         except StageError as error:
             exception = error.exception(spec.name, now)
             stage["context"]["exception"] = exception
@@ -391,6 +391,10 @@ class Engine:
             self._advance(run, stage)
         else:
             self._end_stage(run, stage, status)
+
+    def _is_dry(self, run: Run) -> bool:
+        """Whether nothing is really done: only where Orca has `dryrun.enabled` (trap 8)."""
+        return self._tools.profile.dry_run and run.execution["trigger"].get("dryRun") is True
 
     def _check_time(self, stage: Json, spec: Task, now: int, first: int) -> None:
         limit = stage["context"].get("stageTimeoutMs")
