@@ -1,8 +1,9 @@
 """The goal release can run on the schema that the release under suspicion left behind, by lines of evidence that must agree.
 
 One is the text of the migrations between the source revisions of the images, never of the configuration's revision. The other is the databases themselves:
-their schema, and the version tables of migration tools, now and while the goal release lived. Where no database is declared, a migration that reads as
-harmless is a warning, not a pass. Where text and databases disagree, it is unknown; what a database shows to be gone is a no, whatever the text says.
+their schema, and the version tables of migration tools, now and while the goal release lived. The third is what the release itself declares. Where no
+database is declared, a migration that reads as harmless is a warning, not a pass. Where text and databases disagree, it is unknown; what a database shows to
+be gone is a no, whatever the text says.
 
 Problem: The new release changed the schema; the old code meets columns that are gone, values it cannot read, inserts that fail. Then going back makes it
 worse.
@@ -20,7 +21,9 @@ keep it so.
 Fix: Do what the sentence names (put the column back, give the default back), or ship a hotfix on the release that is live. Next time take away in a later
 release than the one that stops using it.
 
-Declare: `declares.databases`: the databases of `evidence.databases` that the target uses. A person who knows the code ticks a warning; a block needs two
+Declare: `declares.databases`: the databases of `evidence.databases` that the target uses. In labels of the images: `backout.dev/schema-version` and
+`backout.dev/min-compatible-schema`, `backout.dev/phase` (none, expand, migrate, contract), `backout.dev/data-change` (none, append, rewrite),
+`backout.dev/never-rollback`. A declaration may say no by itself; it never makes a yes. A person who knows the code ticks a warning; a block needs two
 (`--override`).
 
 Elsewhere: Decided for everything that is built from Git, wherever it runs.
@@ -32,9 +35,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from service.domain import keys
+from service.domain.declared import declared
 from service.domain.derived import doubt, exact_images, goal_images_key, image_keys, listed, live_already, live_keys, together
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
-from service.domain.keys import FileChange, SourceChange
+from service.domain.keys import FileChange, ImageConfig, SourceChange
 from service.domain.live_schema import HOTFIX, LiveSchema, catalog_keys, live_schema
 from service.domain.model import Image, Release, Way
 from service.domain.rule import Case, Direction, Rule
@@ -109,9 +113,14 @@ def ask(case: Case) -> Finding:
     ranges = tuple(_ranges(case, left, came))
     live = live_schema(case, newer, older, _files(case, ranges))
     parts = [part for one in ranges for part in (_judge(case, one, newer, older, live) if isinstance(one, Range) else (one,))]
-    parts = _fused(parts, live)
+    said = declared(_labels(case, left), _labels(case, came), newer, older)
+    proven = all(part.answer is Answer.PASS for part in parts)
+    # Where the text proves that no migration lies between, what could not be seen is no doubt; what contradicts it is.
+    shown = live.findings if proven else live.all
     labels = tuple(fact.evidence for exact in (*left, *came) if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
-    finding = together(parts)
+    finding = together([*parts, *shown, *said])
+    if finding.answer is not Answer.PASS and (live.asked or said):
+        finding = replace(finding, says=f"{finding.says} {_lines([part for part in parts if part not in live.all], live, said)}")
     return replace(finding, evidence=tuple(dict.fromkeys((*finding.evidence, *proof, *labels))))
 
 
@@ -121,10 +130,15 @@ def _files(case: Case, ranges: Sequence[Range | Finding]) -> tuple[FileChange, .
     return tuple(dict.fromkeys(file for change in found if isinstance(change, Known) for file in change.value.files))
 
 
-def _fused(parts: Sequence[Finding], live: LiveSchema) -> list[Finding]:
-    """Text and databases together. Where the text proves that no migration lies between, what could not be seen is no doubt; what contradicts it is."""
-    proven = all(part.answer is Answer.PASS for part in parts)
-    return [*parts, *(live.findings if proven else live.all)]
+def _labels(case: Case, exacts: Sequence[str]) -> tuple[Known[ImageConfig], ...]:
+    return tuple(fact for exact in exacts if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
+
+
+def _lines(text: Sequence[Finding], live: LiveSchema, said: Sequence[Finding]) -> str:
+    """What each of the three lines of evidence says by itself."""
+    by_databases = f"the databases {together(live.all).answer.word if live.all else Answer.PASS.word}" if live.asked else "no database is asked"
+    by_release = f"the release itself {together(said).answer.word}" if said else "nothing is declared"
+    return f"Three lines of evidence: the text of the migrations says {together(text).answer.word}, {by_databases}, {by_release}."
 
 
 def _both(case: Case) -> tuple[Release | None, Release | None]:

@@ -273,6 +273,15 @@ HARMLESS, BREAKING = "ALTER TABLE orders ADD COLUMN note text;", "ALTER TABLE or
 NOW, BEFORE = keys.catalog("orders"), keys.catalog_then(made.TARGET, made.GOAL.key, "orders")
 
 
+def story(finding: Finding) -> str:
+    """What the finding says before it says what each line of evidence says."""
+    return finding.says.partition(" Three lines of evidence: ")[0]
+
+
+def lines(finding: Finding) -> str:
+    return finding.says.partition(" Three lines of evidence: ")[2]
+
+
 def asked(of: World, now: Catalog | None = THEN, then: Catalog | None = THEN) -> World:
     """The same world with a database that is declared, its dialect too; None is what nobody could read."""
     of.policy = replace(of.policy, declares=replace(of.policy.declares, databases=("orders",)))
@@ -287,7 +296,7 @@ def asked(of: World, now: Catalog | None = THEN, then: Catalog | None = THEN) ->
 def test_text_and_database_that_agree_pass_with_the_evidence_of_both() -> None:
     finding = ask(asked(migrated(HARMLESS)))
     assert finding.answer is Answer.PASS
-    assert finding.says == (
+    assert story(finding) == (
         "Release 42 came with 1 migration file; by their text release 41 can run on that schema, and orders still has everything that release 41 had."
     )
     assert {str(NOW), str(BEFORE), str(made.DIFFERENCE)} <= {one.what for one in finding.evidence}
@@ -304,7 +313,7 @@ def test_what_the_database_shows_to_be_gone_is_a_no_whatever_the_text_says() -> 
 def test_promise_1_text_and_database_that_disagree_are_unknown() -> None:
     finding = ask(asked(migrated(BREAKING)))
     assert finding.answer is Answer.UNKNOWN
-    assert finding.says == (
+    assert story(finding) == (
         "Text and database disagree: by the migrations release 42 dropped column orders.legacy_status, which release 41 may still read. "
         "But orders still has everything that release 41 had."
     )
@@ -319,14 +328,14 @@ def test_promise_1_a_database_that_agrees_makes_no_sense_of_a_text_that_nobody_u
 def test_what_may_refuse_the_old_release_is_a_warning() -> None:
     finding = ask(asked(migrated(HARMLESS), TIGHTER))
     assert finding.answer is Answer.WARN
-    assert finding.says == "In database orders table public.orders has a new rule: CHECK ((id > 0)); release 41 may not expect that."
+    assert story(finding) == "In database orders table public.orders has a new rule: CHECK ((id > 0)); release 41 may not expect that."
 
 
 def test_what_the_role_may_not_see_of_a_database_is_a_warning() -> None:
     for of in (migrated(HARMLESS), world()):
         finding = ask(asked(of, replace(THEN, unseen=(TRIGGERS, FUNCTIONS))))
         assert finding.answer is Answer.WARN
-        assert finding.says == "Backout's role may not see triggers and routines of database orders."
+        assert story(finding) == "Backout's role may not see triggers and routines of database orders."
         assert "docs/databases.md" in finding.clears
 
 
@@ -344,7 +353,7 @@ def test_where_the_text_proves_that_there_is_no_migration_an_unseen_database_is_
 def test_a_migration_that_runs_right_now_is_a_no() -> None:
     finding = ask(asked(world(), Catalog(tables={}, busy="public.orders is locked")))
     assert finding.answer is Answer.BLOCK
-    assert finding.says.endswith("The schema of database orders is being changed right now: public.orders is locked.")
+    assert story(finding).endswith("The schema of database orders is being changed right now: public.orders is locked.")
 
 
 def test_forward_todays_schema_says_nothing_of_what_the_new_release_will_leave() -> None:
@@ -376,7 +385,7 @@ def test_migrations_that_ran_as_git_says_pass() -> None:
 def test_a_migration_that_would_break_and_has_not_run_is_a_persons_to_keep_away() -> None:
     finding = ask(versioned(migrated(BREAKING)))
     assert finding.answer is Answer.WARN
-    assert finding.says == (
+    assert story(finding) == (
         "By their text the migrations would stand in the way: release 42 dropped column orders.legacy_status, which release 41 may still read. "
         f"But orders still has everything that release 41 had. By the version tables no migration of release 42 has run yet ({PATH})."
     )
@@ -409,7 +418,7 @@ def with_rows(found: bool | None) -> World:
 def test_a_row_that_the_old_release_cannot_read_is_a_no_with_a_hotfix() -> None:
     finding = ask(with_rows(found=True))
     assert (finding.answer, finding.instead, finding.overridable) == (Answer.BLOCK, Way.HOTFIX, True)
-    assert finding.says == "In database orders public.orders.id holds NULL: release 41 was made for rows without."
+    assert story(finding) == "In database orders public.orders.id holds NULL: release 41 was made for rows without."
 
 
 def test_promise_1_rows_that_nobody_could_look_at_are_unknown() -> None:
@@ -421,7 +430,56 @@ def test_promise_1_rows_that_nobody_could_look_at_are_unknown() -> None:
 def test_rows_that_keep_to_the_old_limit_leave_the_text_to_speak() -> None:
     finding = ask(with_rows(found=False))
     assert finding.answer is Answer.WARN
-    assert "database" not in finding.says
+    assert "database" not in story(finding)
+
+
+# --- what the release declares, and the three lines together ---
+
+
+def declaring(of: World, new: dict[str, str], old: dict[str, str] | None = None) -> World:
+    of.tell(made.LABELS_NEW, replace(labelled(made.NEW_REVISION), labels=new))
+    return of.tell(made.LABELS_OLD, replace(labelled(made.OLD_REVISION), labels=old or {}))
+
+
+CONTRACT, EXPAND = {"backout.dev/phase": "contract"}, {"backout.dev/phase": "expand"}
+
+
+def test_a_declaration_says_no_at_once_even_where_text_and_databases_say_yes() -> None:
+    for of in (world(), asked(migrated(HARMLESS))):
+        finding = ask(declaring(of, CONTRACT))
+        assert (finding.answer, finding.instead, finding.overridable) == (Answer.BLOCK, Way.HOTFIX, True)
+        assert story(finding) == "Release 42 declares the phase contract: it takes away what older releases use."
+
+
+def test_promise_1_a_declaration_never_makes_a_yes_of_what_text_or_databases_say() -> None:
+    for of, answer in (
+        (migrated(BREAKING), Answer.BLOCK),
+        (asked(world(), GONE), Answer.BLOCK),
+        (asked(migrated(BREAKING)), Answer.UNKNOWN),
+        (migrated(HARMLESS), Answer.WARN),
+    ):
+        assert ask(declaring(of, EXPAND)).answer is answer
+
+
+def test_a_harmless_declaration_stands_in_no_yes_way() -> None:
+    assert ask(declaring(world(), EXPAND)).answer is Answer.PASS
+
+
+@pytest.mark.parametrize(
+    ("of", "says"),
+    [
+        (asked(migrated(BREAKING), GONE), "the text of the migrations says block, the databases block, nothing is declared."),
+        (asked(migrated(HARMLESS), GONE), "the text of the migrations says pass, the databases block, nothing is declared."),
+        (asked(migrated(BREAKING)), "the text of the migrations says unknown, the databases pass, nothing is declared."),
+        (asked(migrated(HARMLESS), None), "the text of the migrations says pass, the databases unknown, nothing is declared."),
+        (declaring(asked(migrated(HARMLESS)), CONTRACT), "the text of the migrations says pass, the databases pass, the release itself block."),
+        (declaring(migrated(BREAKING), EXPAND), "the text of the migrations says block, no database is asked, the release itself pass."),
+        (migrated(BREAKING), ""),
+        (asked(migrated(HARMLESS)), ""),
+    ],
+)
+def test_what_is_no_yes_tells_what_each_line_of_evidence_says(of: World, says: str) -> None:
+    assert lines(ask(of)) == says
 
 
 def test_each_sentence_is_said_once() -> None:
@@ -439,6 +497,7 @@ EXAMPLES: made.Examples = {
     "the declared database lacks something": asked(world(), GONE),
     "text and database disagree": asked(migrated(BREAKING)),
     "a column would be dropped, but by the version table that has not run": versioned(migrated(BREAKING)),
+    "the release declares that it takes away what older ones use": declaring(asked(migrated(HARMLESS)), CONTRACT),
     "a row holds what the old release cannot read": with_rows(found=True),
     "the version table has a migration that Git does not know": versioned(migrated(HARMLESS), "42", "77"),
     "a statement that cannot be read": migrated("DO $$ BEGIN EXECUTE 'x'; END $$;"),

@@ -1,0 +1,108 @@
+"""What a release declares of itself, in the labels of its images, about going back over its changes of the schema. Pure.
+
+A declaration can be stale or wrong: it may say no by itself, and it never makes a yes of what text and databases say. Nothing declared says nothing.
+
+- `backout.dev/schema-version` is the schema that an image was made for, `backout.dev/min-compatible-schema` the oldest one whose code may run on what it
+  leaves behind: numbers, with dots where they have several parts.
+- `backout.dev/phase` is none, expand, migrate or contract; `backout.dev/data-change` is none, append or rewrite.
+- `backout.dev/never-rollback` holds the reason.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from service.domain.facts import Known
+from service.domain.keys import ImageConfig
+from service.domain.model import Release, Way
+from service.domain.secrets import clear
+from service.domain.verdict import Finding, blocks, passes, unknown, warns
+
+VERSION, FLOOR, PHASE, DATA, NEVER = (f"backout.dev/{name}" for name in ("schema-version", "min-compatible-schema", "phase", "data-change", "never-rollback"))
+LONGEST = 200
+"""Characters of a label that are repeated."""
+
+Labels = Sequence[Known[ImageConfig]]
+
+
+def declared(new: Labels, old: Labels, newer: Release, older: Release) -> tuple[Finding, ...]:
+    """What the images of the newer release that the older one does not have declare; a pass where that is nothing but harmless. () when nothing is declared."""
+    return tuple(finding for image in new for finding in _of(image, old, newer, older))
+
+
+def _of(image: Known[ImageConfig], old: Labels, newer: Release, older: Release) -> Iterator[Finding]:
+    said = {name: value.strip() for name, value in image.value.labels.items() if name in {FLOOR, PHASE, DATA, NEVER}}
+    proof = image.evidence
+    hotfix = f"Ship a hotfix on {newer.name}, or correct the label where it is wrong."
+    if NEVER in said:
+        says = f"Release {newer.name} declares that nobody goes back over it: {_shown(said[NEVER])}."
+        yield blocks(says, proof, clears=hotfix, instead=Way.HOTFIX, overridable=True)
+    if FLOOR in said:
+        yield from _floor(said[FLOOR], image, old, newer, older)
+    match said.get(PHASE):
+        case None:
+            pass
+        case "contract":
+            says = f"Release {newer.name} declares the phase contract: it takes away what older releases use."
+            yield blocks(says, proof, clears=hotfix, instead=Way.HOTFIX, overridable=True)
+        case "migrate":
+            says = f"Release {newer.name} declares the phase migrate: data is on its way from the old shape to the new one."
+            yield warns(says, proof, clears=f"A person says that release {older.name} finds its data where it looks.")
+        case "none" | "expand":
+            yield passes(f"Release {newer.name} declares the phase {said[PHASE]}.", proof)
+        case other:
+            yield _strange(PHASE, other, image, newer)
+    match said.get(DATA):
+        case None:
+            pass
+        case "rewrite":
+            says = f"Release {newer.name} declares that it rewrites data, which going back does not undo."
+            yield blocks(says, proof, clears=hotfix, instead=Way.HOTFIX, overridable=True)
+        case "none" | "append":
+            yield passes(f"Release {newer.name} declares {'no change of data' if said[DATA] == 'none' else 'that it only adds data'}.", proof)
+        case other:
+            yield _strange(DATA, other, image, newer)
+
+
+def _floor(text: str, image: Known[ImageConfig], old: Labels, newer: Release, older: Release) -> Iterator[Finding]:
+    floor = _number(text)
+    if floor is None:
+        yield _strange(FLOOR, text, image, newer)
+        return
+    versions = [(one, one.value.labels[VERSION].strip()) for one in old if VERSION in one.value.labels and _same_source(one, image)]
+    if not versions:
+        says = f"Release {newer.name} declares that code for schema {text} or newer may run on what it leaves; release {older.name} does not say its schema."
+        yield unknown(says, image.evidence, clears=f"Build images with the label {VERSION}.")
+    for one, told in versions:
+        version = _number(told)
+        if version is None:
+            yield _strange(VERSION, told, one, older)
+        elif version < floor:
+            says = f"Release {newer.name} declares that code older than schema {text} may not run any more, and release {older.name} was made for {told}."
+            clears = f"Ship a hotfix on {newer.name}, or correct the label where it is wrong."
+            yield blocks(says, image.evidence, one.evidence, clears=clears, instead=Way.HOTFIX, overridable=True)
+        else:
+            yield passes(f"Release {newer.name} declares that schema {told} of release {older.name} is new enough.", image.evidence, one.evidence)
+
+
+def _same_source(one: Known[ImageConfig], other: Known[ImageConfig]) -> bool:
+    return one.value.repository == other.value.repository
+
+
+def _strange(label: str, text: str, image: Known[ImageConfig], release: Release) -> Finding:
+    says = f"Release {release.name} declares {label} as {_shown(text) or 'nothing'}, which is not understood."
+    return unknown(says, image.evidence, clears="Correct that label; docs/databases.md lists what it may say.")
+
+
+def _shown(text: str) -> str:
+    """A label is written by others: bounded, without secrets, and nothing in it that a terminal obeys."""
+    return "".join(letter for letter in clear(text[:LONGEST])[0] if letter.isprintable()).rstrip(".")
+
+
+def _number(text: str) -> tuple[int, ...] | None:
+    """`84`, `1.12`; parts that end in zeros are alike."""
+    if not re.fullmatch(r"\d{1,18}(\.\d{1,18}){0,3}", text, re.ASCII):
+        return None
+    parts = [int(one) for one in text.split(".")]
+    while len(parts) > 1 and parts[-1] == 0:
+        parts.pop()
+    return tuple(parts)
