@@ -19,6 +19,8 @@ async def test_a_recording_replays_clean(name: str) -> None:
     gate = build(scene.profile, scene.timings)
     scene.prepare(gate)
     await gate.start()
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        await Player(gate=gate, session=session, name=name, between=scene.between, skip=scene.skip).play()
-    await gate.stop()
+    try:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            await Player(gate=gate, session=session, name=name, between=scene.between, skip=scene.skip).play()
+    finally:
+        await gate.stop()
