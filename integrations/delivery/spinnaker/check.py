@@ -19,7 +19,10 @@ PROVEN = "2026.2."
 SKEW = timedelta(seconds=5)
 NAMED = 5
 """So many are named in one line."""
-WAYS = "way back: undo of a Deployment's roll-out; machines (server groups), a pipeline of your own and aborting a running deploy are not offered yet"
+WAYS = (
+    "way back: undo of a Deployment's roll-out, after an automated run that still deploys the bad release was cancelled;"
+    " machines (server groups) and a pipeline of your own are not offered yet"
+)
 
 
 async def check(settings: Settings, client: Client, reader: Reader, clock: Clock) -> Sequence[Checked]:

@@ -17,6 +17,7 @@ from integrations import pacing
 from integrations.delivery.spinnaker import runs
 from integrations.delivery.spinnaker.answers import GoneError, Reply
 from integrations.delivery.spinnaker.client import Client
+from integrations.delivery.spinnaker.doors import doors_to
 from integrations.delivery.spinnaker.executions import Execution, executions_of, images_in
 from integrations.delivery.spinnaker.kubernetes_history import (
     History,
@@ -29,6 +30,7 @@ from integrations.delivery.spinnaker.kubernetes_history import (
     warnings_of,
 )
 from integrations.delivery.spinnaker.names import address_of, target_of
+from integrations.delivery.spinnaker.pipelines import Pipeline, pipeline_of
 from integrations.delivery.spinnaker.runs import OURS, Touch
 from integrations.delivery.spinnaker.settings import Settings
 from integrations.json_shapes import Body, entries, number, part, text
@@ -64,6 +66,7 @@ class Looked:
     body: Body
     history: History
     runs: tuple[Execution, ...]
+    pipelines: tuple[Pipeline, ...]
     reply: Reply
 
     @property
@@ -175,8 +178,11 @@ class Reader:
             raise RefusedError(f"{target} {owner}, which Backout does not look after here")
         if not text(part(body, "manifest", "metadata").get("uid")):
             raise PermanentError(f"{reply.what} answered no object of Kubernetes")
-        history, found = await asyncio.gather(self._history(address, application, part(body, "manifest")), self.runs(application))
-        return Looked(target=target, address=address, application=application, body=body, history=history, runs=found, reply=reply)
+        history, found, saved = await asyncio.gather(
+            self._history(address, application, part(body, "manifest")), self.runs(application), self._client.pipeline_configs(application)
+        )
+        pipelines = tuple(one for config in entries(saved.body) if (one := pipeline_of(config)) is not None)
+        return Looked(target=target, address=address, application=application, body=body, history=history, runs=found, pipelines=pipelines, reply=reply)
 
     async def _history(self, address: ManifestAddress, application: str, manifest: Body) -> History:
         """The revisions that the controller has. The newest ReplicaSet is found by what the Deployment says of itself, whatever the cache knows.
@@ -243,7 +249,7 @@ class Reader:
             desired_revision="",
             auto_sync=False,
             remembered={},
-            owner=Owner(kind="nobody"),
+            owner=owner_of(looked),
             running=running_of(looked),
             health=health,
             spec_digest=spec_digest(manifest),
@@ -376,6 +382,16 @@ def _by(touch: Touch | None) -> Actor:
     if touch is None:
         return Actor(kind="automation", name="nobody that Spinnaker remembers")
     return Actor(kind="service", name="backout") if touch.run.marker.startswith(OURS) else touch.run.by
+
+
+def owner_of(looked: Looked) -> Owner:
+    """Who may deploy over a rollback by itself: a trigger of a saved pipeline. It leaves an undo alone until it fires, and then deploys what it finds."""
+    doors = doors_to(looked.address, looked.pipelines)
+    if not doors:
+        return Owner(kind="nobody")
+    first, more = doors[0], f", and {len(doors) - 1} more trigger{'s' if len(doors) > 2 else ''}" if len(doors) > 1 else ""  # noqa: PLR2004  more than one more
+    fix = "Switch the trigger off (not the pipeline: the fix needs it) for as long as the bad release is held away."
+    return Owner(kind="pipeline", name=first.pipeline.name, later=True, says=f"{first.says}{more}", fix=fix)
 
 
 def running_of(looked: Looked) -> Running | None:

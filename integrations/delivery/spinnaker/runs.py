@@ -42,10 +42,15 @@ def touches_of(runs: Iterable[Execution], address: ManifestAddress) -> tuple[Tou
     return tuple(sorted(found, key=lambda touch: touch.at, reverse=True))
 
 
-def acting_on(runs: Sequence[Execution], address: ManifestAddress) -> Execution | None:
-    """The oldest run that has not ended and may still change the manifest; a deploy stage that does not say what it deploys counts."""
+def all_acting_on(runs: Iterable[Execution], address: ManifestAddress) -> tuple[Execution, ...]:
+    """The runs that have not ended and may still change the manifest, oldest first; a deploy stage that does not say what it deploys counts."""
     alive = [run for run in runs if not run.status.ended and any(_may_touch(stage, address) for stage in run.stages)]
-    return min(alive, key=lambda run: run.built_at or LONG_AGO, default=None)
+    return tuple(sorted(alive, key=lambda run: run.built_at or LONG_AGO))
+
+
+def acting_on(runs: Iterable[Execution], address: ManifestAddress) -> Execution | None:
+    """The oldest of them."""
+    return next(iter(all_acting_on(runs, address)), None)
 
 
 def made(touches: Sequence[Touch], revision: Revision) -> Touch | None:

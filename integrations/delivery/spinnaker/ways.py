@@ -5,12 +5,12 @@ The steps stand in `steps/`; they are carried out by `hands.py`, which reads the
 
 from integrations.delivery.spinnaker import commands
 from integrations.delivery.spinnaker.names import address_of
-from integrations.delivery.spinnaker.steps import undo, watch
+from integrations.delivery.spinnaker.steps import stop_deploy, undo, watch
 from service.domain import keys
 from service.domain.facts import Absent
 from service.domain.keys import TargetState
 from service.domain.model import Release, Way
-from service.domain.planning.plan import Offer
+from service.domain.planning.plan import Offer, Step
 from service.domain.rule import Case, Direction
 
 BECAUSE = "the cluster still has the revision: its controller brings the pod template back within seconds, and no pipeline runs"
@@ -39,8 +39,11 @@ def offers(case: Case, url: str) -> tuple[Offer, ...]:
         "revision": int(case.goal.handle),
     }
     body = {"application": state.project, "description": f"Undo {address.spoken} to revision {case.goal.handle}", "job": [job]}
-    step = undo.plan(state, case.goal, commands.post(url, "/tasks", body))
-    return (Offer(way=Way.UNDO, steps=(step,), because=BECAUSE, permissions=("get", "sync")),)
+    steps: tuple[Step, ...] = (undo.plan(state, case.goal, commands.post(url, "/tasks", body)),)
+    if state.running is not None and state.running.automated:
+        running = commands.get(url, f"/applications/{state.project}/pipelines?statuses=RUNNING,NOT_STARTED,BUFFERED&expand=false")
+        steps = (stop_deploy.plan(state.running, case.suspect, running), *steps)
+    return (Offer(way=Way.UNDO, steps=steps, because=BECAUSE, permissions=("get", "sync")),)
 
 
 def _impossible(why: str, way: Way = Way.UNDO, because: str = BECAUSE) -> Offer:

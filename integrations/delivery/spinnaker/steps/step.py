@@ -114,6 +114,11 @@ def nobody_else(looked: Looked, intention: Intention) -> None:
     """Promise 5: a run that is alive, and an act of a person since the trouble began, mean hands off."""
     if running := running_of(looked):
         raise RefusedError(f"{running.by.name} is acting on it: {running.says}")
+    nobody_acted(looked, intention)
+
+
+def nobody_acted(looked: Looked, intention: Intention) -> None:
+    """The second half of that: what a person did since the trouble began."""
     if intention.not_before is None:
         return
     for act in acts_of(looked):

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from integrations.delivery.spinnaker.steps.step import SpinnakerStep
+from integrations.delivery.spinnaker.steps.stop_deploy import StopDeploy
 from integrations.delivery.spinnaker.steps.undo import Undo
 from integrations.delivery.spinnaker.steps.watch import Watch
 
-KINDS: tuple[type[SpinnakerStep], ...] = (Undo, Watch)
+KINDS: tuple[type[SpinnakerStep], ...] = (StopDeploy, Undo, Watch)
 
 STEPS: Mapping[str, type[SpinnakerStep]] = {kind.name: kind for kind in KINDS}
 """By the name that plans and intents carry."""

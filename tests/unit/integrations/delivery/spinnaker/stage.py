@@ -1,6 +1,6 @@
 """A Spinnaker of one's own with one Deployment in it, and the adapter that looks at it, on a clock that moves when somebody sleeps."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -124,7 +124,7 @@ class Stage:
     async def ready(self, **more: Any) -> tuple[Step, Intention]:
         """The step of the undo, and what it is for."""
         case = await self.case()
-        (step,) = self.spinnaker.offers(case)[0].steps
+        step = self.spinnaker.offers(case)[0].steps[-1]
         assert case.suspect is not None
         assert case.goal is not None
         now = self.clock.now()
@@ -139,6 +139,31 @@ class Stage:
             at=now,
         )
         return step, replace(made, **more)
+
+    async def deploys(self, image: str, *, trigger: str = "docker", more: Sequence[dict[str, Any]] = (), **config: Any) -> str:
+        """A saved pipeline deploys the image, started by a trigger of that type; answers the run's id as soon as it runs."""
+        container = {"name": "web", "image": image}
+        named: dict[str, Any] = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}}
+        manifest = {**named, "spec": {"replicas": 2, "template": {"spec": {"containers": [container]}}}}
+        stage: dict[str, Any] = {
+            "refId": "1",
+            "requisiteStageRefIds": [],
+            "type": "deployManifest",
+            "name": "deploy",
+            "account": "k8s",
+            "cloudProvider": "kubernetes",
+        }
+        stage |= {"source": "text", "moniker": {"app": "shop"}, "manifests": [manifest], **config.pop("about", {})}
+        self.gate.save_pipeline({"application": "shop", "name": "deploy", "stages": [stage, *more], "triggers": [], **config})
+        return await self.starts("deploy", trigger)
+
+    async def starts(self, pipeline: str, trigger: str = "manual") -> str:
+        """A saved pipeline is started by a trigger of that type."""
+        async with self.gate_session() as session, session.post(f"/pipelines/shop/{pipeline}", json={"type": trigger, "user": "alice"}) as answer:
+            ref: str = (await answer.json())["ref"]
+        for _ in range(10):
+            self.pass_(seconds=5)
+        return ref.rpartition("/")[2]
 
     def posted(self) -> int:
         """How many undos Clouddriver was asked for."""

@@ -221,6 +221,23 @@ async def test_one_that_cannot_get_ready_is_degraded_and_settled(stage: Stage) -
     assert state.current.version == "3.0"
 
 
+async def test_a_trigger_that_would_deploy_again_is_an_owner_that_may_undo_it_later(stage: Stage) -> None:
+    trigger = {"type": "docker", "enabled": True, "account": "registry", "repository": "web", "registry": "registry.example"}
+    stage.gate.save_pipeline({"application": "shop", "name": "deploy", "stages": [deploy_stage(NEW)], "triggers": [trigger]})
+    owner = (await stage.state()).owner
+    assert (owner.kind, owner.name, owner.later, owner.reverts) == ("pipeline", "deploy", True, False)
+    assert "deploys the target when started by" in owner.says
+    assert "not the pipeline" in owner.fix
+    stage.gate.save_pipeline({"application": "shop", "name": "again", "stages": [deploy_stage(NEW)], "triggers": [trigger, trigger]})
+    assert "and 2 more triggers" in (await stage.state()).owner.says
+
+
+async def test_without_an_enabled_trigger_nobody_else_writes_it(stage: Stage) -> None:
+    trigger = {"type": "docker", "enabled": False, "repository": "web"}
+    stage.gate.save_pipeline({"application": "shop", "name": "deploy", "stages": [deploy_stage(NEW)], "triggers": [trigger]})
+    assert (await stage.state()).owner.kind == "nobody"
+
+
 def test_the_digest_of_the_spec_covers_what_a_person_edits_and_not_what_a_release_or_a_scaler_does() -> None:
     spec = {"replicas": 2, "paused": False, "strategy": {"type": "RollingUpdate"}, "template": {"spec": {}}}
     assert spec_digest({"spec": spec}) == spec_digest({"spec": spec | {"replicas": 5, "template": {"spec": {"x": 1}}}})

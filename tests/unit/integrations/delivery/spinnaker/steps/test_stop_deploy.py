@@ -1,0 +1,156 @@
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from integrations.sandbox.gate.settings import Outage
+from service.domain.errors import RefusedError, TemporaryError
+from service.domain.planning.plan import Step
+from service.domain.ports import Intention, Observation, Seen
+from tests.unit.integrations.delivery.argocd.stage import CountingGuard
+from tests.unit.integrations.delivery.spinnaker.stage import Stage
+
+BAD = "registry.example/web:3.0"
+
+
+async def half_way(stage: Stage, **more: Any) -> str:
+    """A trigger's deploy of a version that never gets ready: its run waits for it."""
+    stage.gate.kubernetes.never_becomes_ready(BAD)
+    return await stage.deploys(BAD, **more)
+
+
+async def steps(stage: Stage) -> tuple[tuple[Step, ...], Intention]:
+    _, intention = await stage.ready()
+    return (await stage.offer()).steps, replace(intention, not_before=stage.clock.now() - timedelta(seconds=10))
+
+
+async def seen(stage: Stage, step: Step, intent: Any, **later: float) -> Observation:
+    stage.pass_(**later)
+    return await stage.spinnaker.observe(step, intent)
+
+
+async def test_the_run_that_deploys_the_bad_release_is_told_as_automated_and_ended_before_the_undo(stage: Stage) -> None:
+    run = await half_way(stage)
+    running = (await stage.state()).running
+    assert running is not None
+    assert (running.automated, running.ours) == (True, False)
+    (stop, undo), intention = await steps(stage)
+    assert (stop.name, undo.name) == ("stop_deploy", "undo")
+    assert run in stop.says
+    assert running.revision == intention.suspect.revision
+    intent = await stage.spinnaker.intend(stop, intention)
+    guard = CountingGuard()
+    await stage.spinnaker.act(stop, intent, guard)
+    await stage.spinnaker.act(stop, intent, guard)
+    assert guard.asked == 1
+    assert (await seen(stage, stop, intent, seconds=10)).seen is Seen.DONE
+    ended = stage.gate.run_of(run)
+    assert (ended["status"], ended["cancellationReason"]) == ("CANCELED", "Backout op_1")
+    back = await stage.spinnaker.intend(undo, intention)
+    await stage.spinnaker.act(undo, back, CountingGuard())
+    assert (await seen(stage, undo, back, seconds=60)).seen is Seen.DONE
+    current = (await stage.state()).current
+    assert current is not None
+    assert current.key == intention.goal.key
+
+
+async def test_before_the_cancellation_nothing_is_seen_and_after_it_the_end_is_waited_for(stage: Stage) -> None:
+    await half_way(stage)
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    assert (await seen(stage, stop, intent)).seen is Seen.NOT_SEEN
+    await stage.spinnaker.act(stop, intent, CountingGuard())
+    told = await seen(stage, stop, intent)
+    assert (told.seen, "told to end" in told.says) == (Seen.RUNNING, True)
+
+
+async def test_promise_5_a_persons_run_is_left_alone(stage: Stage) -> None:
+    await half_way(stage, trigger="manual")
+    running = (await stage.state()).running
+    assert running is not None
+    assert not running.automated
+    offered, intention = await steps(stage)
+    assert [step.name for step in offered] == ["undo"]
+    with pytest.raises(RefusedError, match="is acting on it"):
+        await stage.spinnaker.intend(offered[0], intention)
+
+
+CANARY = {"refId": "2", "requisiteStageRefIds": [], "type": "kayentaCanary", "name": "canary"}
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"about": {"rollback": {"onFailure": True}}}, "a rollback of its own"),
+        ({"more": [CANARY]}, "canary"),
+    ],
+    ids=["own rollback", "canary"],
+)
+async def test_a_run_whose_end_would_do_something_is_left_alone(stage: Stage, more: Any, why: str) -> None:
+    await half_way(stage, **more)
+    (stop, _), intention = await steps(stage)
+    with pytest.raises(RefusedError, match=why):
+        await stage.spinnaker.intend(stop, intention)
+
+
+@pytest.mark.parametrize("status", ["canceled", "failed"])
+async def test_a_run_whose_end_starts_another_pipeline_is_left_alone(stage: Stage, status: str) -> None:
+    await half_way(stage)
+    upstream = next(config for config in await stage.get("/applications/shop/pipelineConfigs") if config["name"] == "deploy")
+    trigger = {"type": "pipeline", "enabled": True, "application": "shop", "pipeline": upstream["id"], "status": [status]}
+    stage.gate.save_pipeline({"application": "shop", "name": "cleanup", "stages": [], "triggers": [trigger]})
+    (stop, _), intention = await steps(stage)
+    with pytest.raises(RefusedError, match="its end starts pipeline cleanup"):
+        await stage.spinnaker.intend(stop, intention)
+
+
+async def test_a_run_that_waits_behind_it_would_begin_at_once_so_both_are_left_alone(stage: Stage) -> None:
+    await half_way(stage, limitConcurrent=True, keepWaitingPipelines=True)
+    await stage.starts("deploy", "docker")
+    (stop, _), intention = await steps(stage)
+    with pytest.raises(RefusedError, match="waits behind it"):
+        await stage.spinnaker.intend(stop, intention)
+
+
+async def test_a_run_that_ended_by_itself_is_nothing_to_cancel(stage: Stage) -> None:
+    run = await half_way(stage)
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    stage.gate.somebody_cancels(run, reason="alice was faster")
+    stage.pass_(seconds=10)
+    guard = CountingGuard()
+    await stage.spinnaker.act(stop, intent, guard)
+    assert (guard.asked, (await seen(stage, stop, intent)).seen) == (0, Seen.DONE)
+
+
+async def test_another_deploy_meanwhile_stops_the_act(stage: Stage) -> None:
+    await half_way(stage)
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    stage.runs("registry.example/web:4.0")
+    assert (await seen(stage, stop, intent)).seen is Seen.FOREIGN
+    with pytest.raises(RefusedError, match="deployed meanwhile"):
+        await stage.spinnaker.act(stop, intent, CountingGuard())
+
+
+async def test_a_lost_answer_is_found_in_the_runs_own_words(stage: Stage) -> None:
+    run = await half_way(stage)
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    stage.gate.faults.lose_answers = 1
+    with pytest.raises(TemporaryError):
+        await stage.spinnaker.act(stop, intent, CountingGuard())
+    guard = CountingGuard()
+    await stage.spinnaker.act(stop, intent, guard)
+    assert (guard.asked, (await seen(stage, stop, intent, seconds=10)).seen) == (0, Seen.DONE)
+    assert stage.gate.run_of(run)["status"] == "CANCELED"
+
+
+async def test_while_a_run_cannot_be_read_nobody_knows(stage: Stage) -> None:
+    await half_way(stage)
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    stage.gate.faults.orca = Outage(status=503)
+    with pytest.raises(TemporaryError):
+        await seen(stage, stop, intent)
