@@ -14,6 +14,7 @@ from service.cli import findings, rows
 from service.cli.exit_codes import ExitCode
 from service.cli.failure import CommandFailed
 from service.cli.migrations import STDIN, read_paths
+from service.cli.reports import FORMS, Report, summary
 from service.cli.terminal import Terminal, as_json_text
 from service.domain.schema import Dialect, SchemaReading, SchemaVerdict, read_range
 from service.domain.schema.reading import worst
@@ -27,7 +28,7 @@ _CODES: Final[Mapping[SchemaVerdict, ExitCode]] = {
 
 
 def run(terminal: Terminal, paths: Sequence[str], dialect: str, form: str, *, strict: bool) -> ExitCode:
-    """Answer about these paths in a form (text, json, jsonl, sarif, github); the exit code is the verdict, but for jsonl 0 when all was answered."""
+    """Answer about these paths in a form (text, json, jsonl, sarif, junit, github); the exit code is the verdict, but for jsonl 0 when all was answered."""
     if dialect and dialect.lower() not in rows.DIALECTS:
         raise CommandFailed(f"--dialect {dialect} is none that is read", f"one of {', '.join(rows.DIALECTS)}", ExitCode.USAGE)
     chosen = rows.DIALECTS.get(dialect.lower(), Dialect.UNKNOWN)
@@ -38,28 +39,24 @@ def run(terminal: Terminal, paths: Sequence[str], dialect: str, form: str, *, st
             return ExitCode.DONE
         files = read_paths(paths, _bytes_of(terminal))
         reading = read_range(files, chosen)
-        _tell(terminal, reading, len(files), form)
-    if form == "jsonl":
-        return ExitCode.DONE
-    return ExitCode.BLOCKED if strict and reading.verdict is SchemaVerdict.WARN else _CODES[reading.verdict]
+        code = ExitCode.BLOCKED if strict and reading.verdict is SchemaVerdict.WARN else _CODES[reading.verdict]
+        _tell(terminal, reading, findings.report(reading, len(files), int(code)), form)
+    return ExitCode.DONE if form == "jsonl" else code
 
 
-def _tell(terminal: Terminal, reading: SchemaReading, files: int, form: str) -> None:
+def _tell(terminal: Terminal, reading: SchemaReading, report: Report, form: str) -> None:
     match form:
         case "json":
-            terminal.write(as_json_text(findings.document(reading, files)))
+            terminal.write(as_json_text(findings.document(reading, int(report.about["files"]))))
         case "jsonl":
             for path in dict.fromkeys(one.path for one in reading.statements):
                 own = tuple(one for one in reading.statements if one.path == path)
                 part = SchemaReading(dialect=reading.dialect, statements=own, verdict=worst(own))
                 terminal.line({"id": path, "verdict": part.verdict.value, "reasons": findings.reasons(part)})
-        case "sarif":
-            from importlib.metadata import version  # noqa: PLC0415  seldom needed, and slow to load
-
-            terminal.write(as_json_text(findings.sarif(reading, version("backout"))))
-        case "github":
-            terminal.write("\n".join(findings.github(reading)))
-            _write_summary(terminal, findings.github_summary(reading))
+        case "sarif" | "github" | "junit":
+            terminal.write(FORMS[form](report))
+            if form == "github":
+                _write_summary(terminal, summary(report))
         case _:
             terminal.write("\n".join(findings.lines(reading)))
 

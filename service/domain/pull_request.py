@@ -168,7 +168,7 @@ def _waiver(given: Any) -> Waiver:
 def judge(change: SourceChange, *, old: str, new: str, waivers: Sequence[Waiver] = (), today: date, remarks: Sequence[str] = ()) -> Judged:
     """Judge a difference. `old` and `new` are how a person named the revisions."""
     sorted_out = schema_change(change)
-    found = [*_dependencies(sorted_out.carriers), *_unclear(sorted_out), *(_told(one, old) for one in sorted_out.reading.statements)]
+    found = [*_dependencies(sorted_out.carriers), *_unclear(sorted_out), *(told(one, old) for one in sorted_out.reading.statements)]
     harmless = sum(1 for one in found if one.answer is Answer.PASS)
     notes = list(remarks)
     if not change.has_code:
@@ -186,11 +186,12 @@ def judge(change: SourceChange, *, old: str, new: str, waivers: Sequence[Waiver]
     kept.sort(key=lambda one: (bool(one.waived), -one.answer))
     if kept and not kept[0].waived:
         entry = f'{{rule: {kept[0].rule}, path: "{kept[0].path}", reason: "..."}}'
-        notes.append(f"Who knows better accepts a finding by a waiver in {FILE} of {old}, for example {entry}.")
+        notes.append(f"Whoever knows better can accept a finding by a waiver in {FILE}. It counts once it is part of {old}, so merge it there first: {entry}")
     return Judged(old=old, new=new, found=tuple(kept), harmless=harmless, files=len(change.files), remarks=tuple(dict.fromkeys(notes)))
 
 
-def _told(one: StatementReading, old: str) -> Found:
+def told(one: StatementReading, old: str) -> Found:
+    """One statement's reading in the words of somebody who calls the code that would run again `old`."""
     advice = advice_of(one.rule)
     found = recognise(one.path)
     what = _without_old(one.says.rstrip("."), old)

@@ -15,6 +15,7 @@ class Format(StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     SARIF = "sarif"
+    JUNIT = "junit"
     GITHUB = "github"
 
 

@@ -56,7 +56,7 @@ def _result(one: Entry, names: list[str]) -> dict[str, Any]:
     }
     if one.path:
         place: dict[str, Any] = {"artifactLocation": {"uri": quote(one.path), "uriBaseId": "SRCROOT"}}
-        place["region"] = {"startLine": max(one.line, 1)}
+        place["region"] = {"startLine": max(one.line, 1), **({"snippet": {"text": _plain(one.statement)}} if one.statement and one.line else {})}
         result["locations"] = [{"physicalLocation": place}]
     if one.waived:
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _plain(one.waived)}]

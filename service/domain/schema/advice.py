@@ -243,7 +243,7 @@ ADVICE: Mapping[str, Advice] = {
     "python_code": Advice(
         "runs Python code",
         _UNKNOWN,
-        "Nobody's code is executed to read it, so what it does to the rows is not known.",
+        "What it does to the rows shows only when it runs; reading its text does not tell.",
         "Read the code: does the earlier release still work with the rows that it leaves? Then a waiver with your reason lets the next run pass.",
         {Tool.DJANGO: "In Django it helps to have RunPython in a migration of its own, without changes of the schema."},
     ),

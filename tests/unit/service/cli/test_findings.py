@@ -1,6 +1,7 @@
 import pytest
 
-from service.cli.findings import GITHUB_ANNOTATIONS, document, github, github_summary, lines, reasons, said, sarif
+from service.cli.findings import document, lines, reasons, report, said
+from service.cli.reports import FORMS, as_sarif, summary
 from service.domain.schema import Change, Dialect, MigrationFile, SchemaReading, read_range
 
 MIXED = "ALTER TABLE a ADD b int;\nALTER TABLE a ALTER c SET NOT NULL;\nDO $$ x $$;\nDROP TABLE a"
@@ -35,46 +36,45 @@ def test_reasons_leave_out_what_is_safe_unless_all_of_it_is() -> None:
 
 def test_the_readers_word_for_the_old_release_is_not_shown() -> None:
     assert said("OLD's rows; OLDER; THRESHOLD, OLD") == "the old release's rows; OLDER; THRESHOLD, the old release"
-    assert "OLD" not in "".join([*lines(reading(MIXED)), *github(reading(MIXED)), github_summary(reading(MIXED))])
+    assert "OLD" not in "".join([*lines(reading(MIXED)), summary(report(reading(MIXED), 1, 3))])
 
 
-def test_sarif_has_one_result_for_each_finding_and_its_rule() -> None:
-    log = sarif(reading(MIXED, "a b/1_x,y.sql"), "1.0")
-    (run,) = log["runs"]
+def test_the_report_has_an_entry_for_each_finding_worst_first_with_why_and_what_to_do() -> None:
+    found = report(reading(MIXED), 1, 3)
+    assert [(one.answer, one.rule, one.line) for one in found.entries] == [
+        ("block", "table_dropped", 4),
+        ("unknown", "dynamic_sql", 3),
+        ("warn", "not_null_set", 2),
+    ]
+    first = found.entries[0]
+    assert (first.says, first.statement) == ("Drops table a.", "DROP TABLE a")
+    assert first.why
+    assert first.do.endswith("It is fine when the code of the old release is shown never to use it.")
+    assert (found.answer, found.code, found.harmless, found.about) == ("block", 3, 1, {"dialect": "postgres", "files": "1"})
+    assert found.says.startswith("breaks: ")
+
+
+def test_a_safe_reading_is_a_report_that_passes() -> None:
+    found = report(reading("SELECT 1"), 1, 0)
+    assert (found.answer, found.entries, found.harmless) == ("pass", (), 1)
+    assert found.says.startswith("safe: ")
+    assert "1 statement leaves the schema usable for the earlier code." in summary(found)
+
+
+def test_every_form_of_a_report_can_tell_a_reading() -> None:
+    found = report(reading(MIXED, "a b/1_x,y.sql"), 1, 3)
+    (run,) = as_sarif(found)["runs"]
     assert [(one["level"], one["ruleId"]) for one in run["results"]] == [("error", "table_dropped"), ("error", "dynamic_sql"), ("warning", "not_null_set")]
-    for one in run["results"]:
-        assert run["tool"]["driver"]["rules"][one["ruleIndex"]]["id"] == one["ruleId"]
-        assert one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a%20b/1_x%2Cy.sql"
-    assert run["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"] == 4
-    assert log["version"] == "2.1.0"
-
-
-def test_annotations_stand_at_the_line() -> None:
-    first, *_, last = github(reading(MIXED))
-    assert first == (
-        "::error file=migrations/1_a.up.sql,line=4,title=table_dropped::"
-        "Breaks the old release: drops table a. Clear when the old release is shown never to use it."
-    )
-    assert last.startswith("breaks: ")
-
-
-def test_what_github_would_not_show_is_counted_and_in_the_summary() -> None:
-    many = reading("".join(f"DROP TABLE t{number};" for number in range(GITHUB_ANNOTATIONS + 3)))
-    told = github(many)
-    assert len(told) == GITHUB_ANNOTATIONS + 1
-    assert "3 findings more than GitHub shows" in told[-1]
-    assert github_summary(many).count("| breaks |") == GITHUB_ANNOTATIONS + 3
-
-
-def test_a_safe_reading_has_a_summary_too() -> None:
-    assert "Every statement is safe." in github_summary(reading("SELECT 1"))
-    assert len(github(reading("SELECT 1"))) == 1
+    place = run["results"][0]["locations"][0]["physicalLocation"]
+    assert (place["artifactLocation"]["uri"], place["region"]) == ("a%20b/1_x%2Cy.sql", {"startLine": 4, "snippet": {"text": "DROP TABLE a"}})
+    assert FORMS["github"](found).count("::error file=a b/1_x%2Cy.sql,line=") == 2
+    assert FORMS["junit"](found).count("<failure") == 1
 
 
 @pytest.mark.parametrize("path", ["1_a\n::error::x.sql", "1_a::warning file=b.sql", "a,line=9,title=b.sql", "\x1b[31m1_a.sql", "%0A1.sql"])
 def test_a_path_commands_neither_runner_nor_terminal(path: str) -> None:
     found = reading("DROP TABLE a", path)
-    (annotation, sentence) = github(found)
+    sentence, annotation = FORMS["github"](report(found, 1, 3)).split("\n")
     head = annotation.split("title=")[0]
     assert head.count("::") == 1
     assert head.count(",") <= 2
@@ -83,7 +83,7 @@ def test_a_path_commands_neither_runner_nor_terminal(path: str) -> None:
 
 
 def test_a_statement_cannot_close_the_cell_of_the_summary() -> None:
-    told = github_summary(reading('DROP TABLE "a | b` <img src=x>"'))
-    row = next(line for line in told.splitlines() if line.startswith("| breaks"))
-    assert "\\|" in row
-    assert "\\<img" in row
+    told = summary(report(reading('DROP TABLE "a | b` <img src=x>"'), 1, 3))
+    row = next(line for line in told.splitlines() if line.startswith("| block"))
+    assert "a \\| b" in row
+    assert "<img" not in row

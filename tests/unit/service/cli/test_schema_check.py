@@ -29,7 +29,7 @@ def backout(*arguments: str, stdin: bytes = b"", **environment: str) -> Ran:
         (b"SELECT '\xff'", 5, 5),
     ],
 )
-@pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "junit", "github"])
 def test_the_exit_code_is_the_verdict_in_every_form(sql: bytes, code: int, strict: int, form: str) -> None:
     options = ("--dialect", "postgres", "--format", form, "-")
     assert (backout(*options, stdin=sql).code, backout("--strict", *options, stdin=sql).code) == (code, strict)
@@ -65,9 +65,9 @@ def test_github_gets_annotations_and_the_jobs_summary(tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n", encoding="utf-8")
     ran = backout("--format", "github", "-", stdin=b"DROP TABLE a", GITHUB_STEP_SUMMARY=str(summary))
-    assert ran.out.startswith("::error file=stdin.sql,line=1,title=table_dropped::")
-    assert summary.read_text(encoding="utf-8").startswith("before\n### ")
-    assert "drops table a" in summary.read_text(encoding="utf-8")
+    assert ran.out.splitlines()[1].startswith("::error file=stdin.sql,line=1,title=table_dropped::Drops table a.")
+    assert summary.read_text(encoding="utf-8").startswith("before\n## backout schema check\n")
+    assert "Drops table a" in summary.read_text(encoding="utf-8")
     broken = backout("--format", "github", "-", stdin=b"SELECT 1", GITHUB_STEP_SUMMARY=str(tmp_path / "none" / "x"))
     assert (broken.code, "summary cannot be written" in broken.err) == (1, True)
 

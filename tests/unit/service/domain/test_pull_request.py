@@ -97,7 +97,7 @@ def test_a_waiver_that_ran_out_is_said_and_one_that_ends_today_holds() -> None:
 
 def test_a_finding_says_how_to_accept_it_and_that_is_what_is_read() -> None:
     found = judged(sql(DROP))
-    entry = found.remarks[-1].partition("for example ")[2].rstrip(".")
+    entry = found.remarks[-1].partition("merge it there first: ")[2]
     waivers = declared(f"waivers: [{entry}]").waivers
     again = judged(sql(DROP), waivers=waivers)
     assert again.answer is Answer.PASS

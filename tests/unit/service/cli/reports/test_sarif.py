@@ -12,7 +12,8 @@ def test_each_finding_is_a_result_with_its_rule_place_and_level() -> None:
     assert [one["level"] for one in results] == ["error", "error", "warning", "error"]
     assert all(rules[one["ruleIndex"]] == one["ruleId"] for one in results)
     place = results[0]["locations"][0]["physicalLocation"]
-    assert place == {"artifactLocation": {"uri": "db/a%20b%2Cc%3Ad.sql", "uriBaseId": "SRCROOT"}, "region": {"startLine": 3}}
+    assert place["artifactLocation"] == {"uri": "db/a%20b%2Cc%3Ad.sql", "uriBaseId": "SRCROOT"}
+    assert place["region"] == {"startLine": 3, "snippet": {"text": BLOCK.statement}}
     assert results[1]["locations"][0]["physicalLocation"]["region"] == {"startLine": 1}
     assert [one.get("suppressions") for one in results[:3]] == [None] * 3
     assert results[3]["suppressions"] == [{"kind": "external", "status": "accepted", "justification": "unused | since 2.3"}]
