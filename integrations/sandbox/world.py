@@ -158,27 +158,33 @@ class World:
         query = self.by_version.format(app=app)
         self.prometheus.register(query, lambda _at: [({self.label: app, "version": v}, share) for v, share in self._by_version(app).items()])
         source = {"src/app.py": f"VERSION = {version!r}\n", **(files or {})}
-        shipped = self._ship(app, version, 0.0, source, replicas)
+        shipped = self._ship(app, version, 0.0, source, replicas, {})
         await self._deploy_first(app, shipped, replicas, auto_sync=auto_sync)
         await self.until_live(app, shipped)
         return shipped
 
-    async def release(self, app: str, version: str, *, errors: float = 0.0, files: Mapping[str, str | None] | None = None) -> Shipped:
-        """Ship the next release: source commit, image, configuration commit, and a refresh as a Git webhook would cause; answers before it is live."""
+    async def release(
+        self, app: str, version: str, *, errors: float = 0.0, files: Mapping[str, str | None] | None = None, labels: Mapping[str, str] | None = None
+    ) -> Shipped:
+        """Ship the next release: source commit, image, configuration commit, and a refresh as a Git webhook would cause; answers before it is live.
+
+        `labels` are further labels of the image.
+        """
         shop = self._shops[app]
         replicas = self._replicas(app)
-        shipped = self._ship(app, version, errors, {"src/app.py": f"VERSION = {version!r}\n", **(files or {})}, replicas)
+        shipped = self._ship(app, version, errors, {"src/app.py": f"VERSION = {version!r}\n", **(files or {})}, replicas, labels or {})
         shop.shipped.append(shipped)
         await self._deploy_next(app, shipped)
         return shipped
 
-    def _ship(self, app: str, version: str, errors: float, files: Mapping[str, str | None], replicas: int) -> Shipped:
+    def _ship(self, app: str, version: str, errors: float, files: Mapping[str, str | None], replicas: int, declared: Mapping[str, str]) -> Shipped:
         now = self._clock.now()
         source = self.git.commit(f"shop/{app}", files, f"{app} {version}", now)
         labels = {
             "org.opencontainers.image.revision": source,
             "org.opencontainers.image.source": self.git.http_url(f"shop/{app}"),
             "org.opencontainers.image.version": version,
+            **declared,
         }
         digest = self.registry.push(f"shop/{app}", version, labels)
         self._images[digest] = _Image(version=version, errors=errors)

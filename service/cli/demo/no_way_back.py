@@ -4,6 +4,7 @@ No database is started for the demo, so that it needs nothing but Python. The li
 database nobody declared; the text alone is enough for a no, and would not be for a yes.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ async def play(story: Story, ground: Playground) -> Mapping[str, Any]:
     await ground.world.until_live("catalog", fine)
     before = await ground.world.call("GET", "/api/v1/applications/orders")
     files = {MIGRATION: "-- v3.1 reads status from order_state\nALTER TABLE orders\n  DROP COLUMN legacy_status;\n"}
-    shipped = await ground.world.release("orders", "v3.1.0", errors=0.31, files=files)
+    shipped = await ground.world.release("orders", "v3.1.0", errors=0.31, files=files, labels={"backout.dev/phase": "contract"})
     await ground.world.until_live("orders", shipped)
     story.tell("orders", f"release v3.1.0 · {shipped.config[:7]} goes live, with a migration")
     operation = await follow(story, ground, "orders")
@@ -51,16 +52,19 @@ def check_standing(story: Story, listed: Mapping[str, Any]) -> None:
 
 
 def lines(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """The three lines of evidence behind the schema rule's answer; a line that nobody could read is unknown, and says so."""
-    read: dict[str, list[str]] = {"text": [], "catalogue": []}
+    """The three lines of evidence behind the schema rule's answer, each with where it was read; a line that nobody could read says so."""
+    read: dict[str, list[str]] = {"text": [], "catalogue": [], "declared": re.findall(r"Release \S+ declares [^.]*", schema["says"])}
     for one in schema["evidence"]:
         if ".sql:" in one["what"]:
             read["text"].append(f"{one['what']}, read from {one['source']}")
         elif one["source"].startswith("database "):
             read["catalogue"].append(f"{one['what']}, read from {one['source']}")
-    nobody = {"text": "unknown: no migration could be read", "catalogue": "unknown: no database of orders is declared, so none was asked (evidence.databases)"}
-    told = [f"{name:<10}{line}" for name, found in read.items() for line in (found or [nobody[name]])]
-    return (*told, "declared  unknown: nobody declared which schema the releases are made for")
+    nobody = {
+        "text": "unknown: no migration could be read",
+        "catalogue": "unknown: no database of orders is declared, so none was asked (evidence.databases)",
+        "declared": "nothing: the images say nothing of themselves",
+    }
+    return tuple(f"{name:<10}{line}" for name, found in read.items() for line in (found or [nobody[name]]))
 
 
 async def _looked_at(ground: Playground) -> Mapping[str, Any] | None:
