@@ -1,5 +1,6 @@
 """What is kept of a target around a rollback, as real servers tell it: manifests, events, logs, and what could not be had."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,43 @@ from service.domain.model import TargetId
 from service.domain.ports import Basket
 from service.wiring.parts import SystemClock
 from tests.real.backout import INSTANCE, OpenShop, Serve
-from tests.real.lab.client import Lab, until
+from tests.real.lab.client import Lab, LabClient, until
+from tests.real.lab.logs import served
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+
+
+LINES = ["2026-05-04T14:00:00.1Z starting", "2026-05-04T14:00:01.2Z connecting with password=hunter2-of-the-log", "2026-05-04T14:00:02.3Z out of memory"]
+
+
+async def test_what_containers_wrote_is_kept_before_and_after_a_rollback_and_told_without_what_is_secret(
+    client: LabClient, open_shop: OpenShop, serve: Serve, tmp_path: Path
+) -> None:
+    shop = await open_shop(auto_sync=False)
+    backout = await serve(shop, declared_sli=True, account="admin")  # who may read logs
+    bad = await shop.release("1.1")
+    await backout.until_watched(shop, "1.1")
+    pods = {pod["metadata"]["name"] for pod in await client.pods(shop.name)}
+
+    async def captured() -> Any:
+        found = await backout.api.must("GET", f"/v1/operations/{operation['id']}/captures?texts=true")
+        return found["captures"] if len(found["captures"]) == 2 else None
+
+    async with served(client, LINES, tmp_path) as read:
+        _, asked = await backout.ask(shop, "1.1 is broken")
+        operation = await backout.until_done(asked)
+        before, after = await until(captured, what="both captures")
+
+    assert operation["outcome"] == "recovered", operation["says"]
+    logs = {(one["moment"], item["name"]): item["text"] for one in (before, after) for item in one["items"] if item["kind"] == "log"}
+    assert {name for moment, name in logs if moment == "before"} == {f"pod {pod}" for pod in pods}
+    assert bad.image in "".join(item["text"] for item in before["items"] if item["kind"] == "manifest")
+    assert {moment for moment, _ in logs} == {"before", "after"}
+    told = "\n".join((LINES[0], "2026-05-04T14:00:01.2Z connecting with [removed]", LINES[2]))
+    assert set(logs.values()) == {told}
+    assert "hunter2" not in json.dumps((before, after))
+    assert {path.split("/")[2] for path in read} == {shop.name}
+    assert not [why for why in before["missing"] if why.startswith("log")]
 
 
 async def test_manifests_and_events_are_kept_before_and_after_a_rollback_and_logs_that_could_not_be_had_are_named(

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+from collections.abc import Sequence
+from datetime import datetime
 
 from integrations.sandbox.argocd import comparison, windows
 from integrations.sandbox.argocd.access import Access, Caller
@@ -28,6 +30,7 @@ class ReadCalls:
         self._controller = controller
         self._versions = versions
         self._lost: dict[str, str] = {}
+        self._lines: Sequence[str] | None = None
 
     def _find(self, call: Call, *, cached: bool = False) -> Json:
         asked = [*call.query.get("project", []), *call.query.get("projects", [])]
@@ -189,16 +192,27 @@ class ReadCalls:
         return {"metadata": {"resourceVersion": self._versions.latest}, "items": found or None}
 
     def log_of(self, call: Call) -> list[Json]:
-        """GET …/pods/{pod}/logs as messages: the node has no kubelet, which Argo CD tells where a line would stand; nothing of a pod that is not there."""
+        """GET …/pods/{pod}/logs as messages; nothing of a pod that is not there.
+
+        Without lines the node has no kubelet, which Argo CD tells where a line would stand.
+        """
         app = self._find(call)
         name = app["metadata"]["name"]
         self._access.demand(call.caller, "logs", "get", f"{app['spec']['project']}/{name}")
         if comparison.find_in_tree(self._tools.cluster, name, Key("", "Pod", call.one("namespace"), call.parts["pod"])) is None:
             return []
         now = self._tools.clock()
-        error = {"content": "no preferred addresses found; known addresses: []", "timeStamp": None, "last": False, "timeStampStr": "0001-01-01T00:00:00Z"}
-        last = {"content": "", "timeStamp": stamp(now), "last": True, "timeStampStr": stamp(now)}
-        return [{"result": {**one, "podName": ""}} for one in (error, last)]
+        last = {"content": "", "timeStamp": stamp(now), "last": True, "timeStampStr": stamp(now), "podName": ""}
+        if self._lines is None:
+            words = "no preferred addresses found; known addresses: []"
+            told = [{"content": words, "timeStamp": None, "last": False, "timeStampStr": "0001-01-01T00:00:00Z", "podName": ""}]
+        else:
+            told = [_line(line, call.parts["pod"]) for line in self._lines[-int(call.one("tailLines") or len(self._lines)) :]]
+        return [{"result": one} for one in (*told, last)]
+
+    def containers_wrote(self, lines: Sequence[str] | None) -> None:
+        """What every container's log is from now on."""
+        self._lines = lines
 
     async def revision_metadata(self, call: Call) -> Json:
         """GET …/revisions/{rev}/metadata: the commit's author, date and message."""
@@ -211,6 +225,11 @@ class ReadCalls:
             return self._tools.repositories.metadata(parts[int(place)]["repoURL"], call.parts["revision"])
         except RenderError as error:
             raise error.refusal() from error
+
+
+def _line(line: str, pod: str) -> Json:
+    at, _, content = line.partition(" ")
+    return {"content": content, "timeStamp": stamp(datetime.fromisoformat(at)), "last": False, "timeStampStr": at, "podName": pod}
 
 
 def selects(selector: str, labels: Json) -> bool:

@@ -158,6 +158,10 @@ class SandboxArgoCD:
         """Redis was started again with nothing in it: nobody tells an application's tree until the tree changes."""
         self._reads.lose_redis()
 
+    def containers_wrote(self, lines: Sequence[str] | None) -> None:
+        """From now on every container's log is these lines (a time in RFC 3339, a space, a text); None: no log can be read, as at first."""
+        self._reads.containers_wrote(lines)
+
     async def stop(self) -> None:
         """End watches, listener and controllers. Raises what a controller's task died of."""
         self._streams.stop()

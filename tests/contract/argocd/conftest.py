@@ -13,6 +13,7 @@ from integrations.sandbox.argocd.server import SandboxArgoCD
 from integrations.sandbox.argocd.settings import Timings
 from tests.contract.argocd.hands import RealHands, SandboxHands
 from tests.contract.argocd.images import RealImages, SandboxImages
+from tests.contract.argocd.logs import RealLogs, SandboxLogs
 from tests.contract.argocd.outages import RealOutages, SandboxOutages
 from tests.contract.argocd.server import ArgoCDServer
 from tests.real.lab.client import LabClient, load_lab
@@ -56,6 +57,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
                     outages=RealOutages(client),
                     hands=RealHands(client),
                     images=RealImages(client),
+                    logs=RealLogs(client, tmp_path),
                     lab_work=lab.work,
                 )
                 yield real
@@ -74,7 +76,16 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             tokens[name] = sandbox.add_account(name, [line.format(name) for line in lines])
         outages, hands = SandboxOutages(sandbox), SandboxHands(sandbox)
         yield ArgoCDServer(
-            kind="sandbox", url=url, tokens=tokens, git_root=tmp_path, session=session, outages=outages, hands=hands, images=images, now=_loop_time
+            kind="sandbox",
+            url=url,
+            tokens=tokens,
+            git_root=tmp_path,
+            session=session,
+            outages=outages,
+            hands=hands,
+            images=images,
+            logs=SandboxLogs(sandbox),
+            now=_loop_time,
         )
         await session.close()
         await sandbox.stop()

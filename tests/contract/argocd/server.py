@@ -23,6 +23,7 @@ from dulwich.repo import Repo
 
 from tests.contract.argocd.hands import Hands
 from tests.contract.argocd.images import Images, SandboxImages
+from tests.contract.argocd.logs import Logs
 from tests.contract.argocd.outages import Outages
 from tests.real.lab.rollouts import answered, asked_for
 
@@ -116,6 +117,7 @@ class ArgoCDServer:
     outages: Outages
     hands: Hands
     images: Images = field(default_factory=SandboxImages)
+    logs: Logs | None = None
     apps: list[str] = field(default_factory=list)
     lab_work: Path | None = None
     now: Callable[[], datetime] = wall_time

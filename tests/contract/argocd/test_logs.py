@@ -1,4 +1,4 @@
-"""The logs of a pod: a right of their own, and how Argo CD tells that there are none (seen on 3.2.11; no node here has a kubelet that serves logs)."""
+"""The logs of a pod: a right of their own, and how Argo CD tells that there are none (seen on 3.2.11; a node has a kubelet only while a test serves it)."""
 
 import json
 from typing import Any
@@ -57,3 +57,22 @@ async def test_of_a_pod_that_is_not_there_comes_nothing_not_even_the_last_messag
     name, pod = await pod_of(server)
 
     assert await asked(server, name, f"{pod}-gone", by="human") == (200, "application/json", "")
+
+
+LINES = ["2026-05-04T14:00:00.123456789Z starting", "2026-05-04T14:00:01.5Z listening on :8080", "2026-05-04T14:00:02Z ERROR  two  spaces"]
+
+
+async def test_each_line_of_a_log_is_a_message_with_its_time_and_its_pod_and_the_last_one_is_empty(server: ArgoCDServer) -> None:
+    name, pod = await pod_of(server)
+    assert server.logs is not None
+
+    async with server.logs.written(LINES):
+        status, kind, text = await asked(server, name, pod, by="human")
+
+    messages: list[Any] = [json.loads(line)["result"] for line in text.splitlines()]
+    assert (status, kind) == (200, "application/json")
+    assert [(one["timeStampStr"], one["content"], one["podName"], one["last"]) for one in messages[:-1]] == [
+        (*line.split(" ", 1), pod, False) for line in LINES
+    ]
+    assert [one["timeStamp"] for one in messages[:-1]] == ["2026-05-04T14:00:00Z", "2026-05-04T14:00:01Z", "2026-05-04T14:00:02Z"]
+    assert (messages[-1]["content"], messages[-1]["last"]) == ("", True)
