@@ -25,7 +25,7 @@ from service.workflow.record import Rollback
 from tests.chaos.play import Story
 from tests.chaos.virtual import BEGINS
 from tests.chaos.wire import Sent
-from tests.chaos.world import ALERT, HOLDS_FOR, INSTANCE, NOBODY, READ_ME, REVISION_FREE, SECRET, SET, at, since
+from tests.chaos.world import ALERT, APPLIED_EVERY, APPLIER, HOLDS_FOR, INSTANCE, NOBODY, READ_ME, REVISION_FREE, SECRET, SET, at, since
 
 ANY_MOMENT = 5.0
 """Seconds between Backout's last look and its request that nobody can close: what somebody does in them may cross it."""
@@ -409,8 +409,14 @@ def _leaves_owners_alone(case: Case) -> Iterator[Violation]:
     owned = {shop.app: shop.owner for shop in case.story.schedule.shops}
     for one in case.diary.sent:
         owner = owned.get(one.application, NOBODY)
-        if owner == SET or (owner == REVISION_FREE and not one.pins):
+        if owner == SET or (owner == REVISION_FREE and not one.pins) or (owner == APPLIER and _would_be_put_back(case, one)):
             yield Violation(7, f"{one} was sent at {one.at:.1f}, which {owner} takes back")
+
+
+def _would_be_put_back(case: Case, one: Sent) -> bool:
+    """By who applies `enabled`: where auto-sync was on. Not right after a person's edit, which takes the field out of what is recorded as applied."""
+    on = at(case.diary.auto_sync.get(one.application, ()), one.at, default=False)
+    return bool(on) and not any(d.app == one.application and 0.0 <= one.at - d.at <= 2 * APPLIED_EVERY for d in case.diary.deeds)
 
 
 def recovered_means_measured(case: Case) -> Iterator[Violation]:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
+from integrations.delivery.argocd.owners import tools
 from integrations.delivery.argocd.steps import judging
 from integrations.delivery.argocd.steps.prove_controller import ProveController
 from integrations.delivery.argocd.steps.restore_auto_sync import RestoreAutoSync
@@ -43,7 +44,7 @@ from service.workflow.own_facts import OwnFacts
 from service.workflow.watch import Stream, Watcher
 from tests.chaos.fate import Trouble
 from tests.chaos.schedule import WARM, Event, Schedule
-from tests.chaos.world import NOBODY, READ_ME, REVISION_FREE, SET
+from tests.chaos.world import APPLIER, NOBODY, READ_ME, REVISION_FREE, SET
 
 Patch = tuple[Any, str, Any]
 
@@ -223,6 +224,13 @@ def _asks_nobody_who_owns() -> Sequence[Patch]:
         del self, way
 
     return [(Owner, "undoing", nobody)]
+
+
+def _does_not_see_who_applies() -> Sequence[Patch]:
+    def harmless(_app: Any, _entry: Any, *, kind: str, name: str, **_more: str) -> Owner:
+        return Owner(kind=kind, name=name, says="it applies this application")
+
+    return [(tools, "_applies", harmless)]
 
 
 def _believes_the_watch_alone() -> Sequence[Patch]:
@@ -474,6 +482,14 @@ MUTANTS = (
         patches=_asks_nobody_who_owns,
         rates=CALM,
         owner=SET,
+    ),
+    Mutant(
+        name="does not see who applies",
+        promise=7,
+        says="takes who applies the spec on the server's side for harmless",
+        patches=_does_not_see_who_applies,
+        rates=CALM,
+        owner=APPLIER,
     ),
     Mutant(
         name="believes the watch alone",

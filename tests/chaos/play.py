@@ -53,7 +53,7 @@ from tests.chaos.process import Killed, Process
 from tests.chaos.schedule import ENDS, Schedule, Shop
 from tests.chaos.virtual import OWNER, VirtualClock, VirtualLoop
 from tests.chaos.wire import ADDRESS, Wire
-from tests.chaos.world import ALERT, INSTANCE, SECRET, Knocking, Receiver, Sources, World, at
+from tests.chaos.world import ALERT, APPLIED_EVERY, INSTANCE, SECRET, Knocking, Receiver, Sources, World, at
 
 QUIET_FOR = 2.0 * 3600
 """World seconds after the last trouble within which everything must have come to its end."""
@@ -183,6 +183,7 @@ class Play:
         for replica in self.replicas:
             self._go(self._run_process(replica))
         self._go(self._alertmanager())
+        self._go(self._appliers())
         self._loop.call_at(loop.time() + 55.0, self._trouble)
         begins = loop.time()
         for event in self.schedule.events:
@@ -395,6 +396,13 @@ class Play:
                     del self._told[app]
                     self._go(self._post("main", [_alert(app, told, self.world.now(), secret=self.schedule.secret)]))
             await asyncio.sleep(5.0)
+
+    async def _appliers(self) -> None:
+        """Apply again and again what they declare."""
+        while self.world.appliers:
+            for app in self.world.appliers:
+                self.world.apply(app)
+            await asyncio.sleep(APPLIED_EVERY)
 
     async def _post(self, sender: str, alerts: list[Mapping[str, Any]]) -> None:
         body = json.dumps({"version": "4", "status": "firing", "groupKey": "{}", "truncatedAlerts": 0, "receiver": "backout", "alerts": alerts}).encode()

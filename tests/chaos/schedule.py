@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tests.chaos.fate import Trouble, rates
-from tests.chaos.world import APPS, NOBODY, READ_ME, REVISION_FREE, SET
+from tests.chaos.world import APPLIER, APPS, NOBODY, QUIET_APPLIER, READ_ME, REVISION_FREE, SET
 
 WARM = 60.0
 """Until then all is well and Backout watches: it must have seen the good releases live."""
@@ -84,7 +84,14 @@ def draw(seed: int) -> Schedule:
     events += _standing_still(chance, replicas)
     watch = chance.random() < 0.5
     shops = tuple(replace(shop, auto_sync=True, owner=chance.choice((SET, REVISION_FREE))) if chance.random() < 0.15 else shop for shop in shops)
+    shops = tuple(_applied(chance, shop) for shop in shops)
     return Schedule(seed=seed, shops=shops, rates=troubles, events=tuple(sorted(events)), secret=secret, replicas=replicas, watch=watch)
+
+
+def _applied(chance: random.Random, shop: Shop) -> Shop:
+    """Some shops that are nobody's belong to somebody who applies them on the server's side."""
+    owner = chance.choice((APPLIER, QUIET_APPLIER))
+    return replace(shop, auto_sync=True, owner=owner) if chance.random() < 0.12 and shop.owner == NOBODY else shop
 
 
 def quiet_day() -> Schedule:

@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.mutants import MUTANTS, Mutant
 from tests.chaos.schedule import draw, quiet_day
 from tests.chaos.stores import PostgresStores, SqliteStores, Stores, judged, told
-from tests.chaos.world import REVISION_FREE
+from tests.chaos.world import APPLIER, QUIET_APPLIER, REVISION_FREE
 from tests.fakes import store
 
 PROMISES = range(14)
@@ -65,6 +65,16 @@ def test_a_quiet_day_with_a_pin_ends_in_a_recovery_under_auto_sync(sqlite: Sqlit
     assert [row["outcome"] for row in story.rows["operation"]] == ["recovered"]
     (pin,) = story.world.diary.sent
     assert (pin.what, story.world.follows(pin.application), story.world.automated(pin.application)) == ("patch", pin.pins, True)
+
+
+@pytest.mark.parametrize(("owner", "outcome", "sent"), [(APPLIER, "suggested", []), (QUIET_APPLIER, "recovered", ["patch", "rollback"])])
+def test_on_a_quiet_day_it_is_known_what_who_applies_the_spec_puts_back(owner: str, outcome: str, sent: list[str], sqlite: SqliteStores) -> None:
+    quiet = quiet_day()
+    story, violations = judged(replace(quiet, shops=tuple(replace(shop, owner=owner) for shop in quiet.shops)), sqlite)
+    assert not violations, told(story, violations, sqlite.name)
+    assert [row["outcome"] for row in story.rows["operation"]] == [outcome]
+    assert [one.what for one in story.world.diary.sent] == sent
+    assert [story.world.automated(app) for app in story.world.apps] == [outcome == "suggested"]
 
 
 def test_wherever_an_operation_is_killed_it_comes_to_its_end(sqlite: SqliteStores) -> None:

@@ -27,6 +27,8 @@ from tests.chaos.fate import Fate, Trouble
 from tests.chaos.virtual import BEGINS
 from tests.chaos.wire import Sent, Server
 
+Json = Any
+
 INSTANCE = "prod"
 ALERT = "HighErrorRate"
 LIMIT = 0.01
@@ -35,8 +37,6 @@ HOLDS_FOR = timedelta(seconds=30)
 BRANCH = "main"
 SECRET = "hunter2-correct-horse"
 """Planted in what senders and servers say; it must come out nowhere."""
-
-Json = Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,12 @@ READ_ME = "+docs"
 """After a version: a later commit of the configuration that deploys the very same thing."""
 
 NOBODY, SET, REVISION_FREE = "", "an ApplicationSet", "an ApplicationSet that leaves the revision alone"
+APPLIER, QUIET_APPLIER = "Flux, which declares enabled", "Flux, which leaves enabled out"
 """Who may own an application."""
+APPLIES: Mapping[str, Json] = {APPLIER: {"enabled": True}, QUIET_APPLIER: {}}
+"""Who applies its spec again and again on the server's side, and what of auto-sync beside the usual; only the fields that Kubernetes records tell of it."""
+APPLIED_EVERY = 20.0
+FLUX = "kustomize-controller"
 
 APPS = ("cart", "checkout", "search", "billing", "mail")
 
@@ -200,6 +205,7 @@ class World:
         self.other_cause: dict[str, bool] = {}
         self.traffic: dict[str, float] = {}
         self.since: dict[str, float | None] = {}
+        self.appliers: dict[str, Json] = {}
         applications = self.argocd._calls._tools.applications  # noqa: SLF001  the diary reads what Kubernetes stores
         applications.listeners.append(self._heard)
         self.applications = applications
@@ -234,8 +240,12 @@ class World:
                 "syncPolicy": {**policy, "syncOptions": ["CreateNamespace=true"]},
             },
         }
-        if owner == NOBODY:
+        if owner in APPLIES:
+            declared = {"spec": {**body["spec"], "syncPolicy": {"automated": {**policy.get("automated", {}), **APPLIES[owner]}}}}
+            self.appliers[app] = {"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}, **declared}
+        if owner == NOBODY or owner in APPLIES:
             await self.call("POST", "/api/v1/applications", body)
+            self.apply(app)
         else:
             await self.call("POST", "/api/v1/applicationsets", _set_of(app, body, leaves_revision=owner == REVISION_FREE))
             await asyncio.sleep(1.0)
@@ -243,6 +253,11 @@ class World:
             self.fleet.point(app, version)
             await self.deploy(app, auto_sync=auto_sync)
             await asyncio.sleep(5.0)
+
+    def apply(self, app: str) -> None:
+        """Its applier puts back what it declares, whoever changed that; nothing, where there is none."""
+        if app in self.appliers:
+            self.argocd.apply_by_kubernetes(app, json.loads(json.dumps(self.appliers[app])), by=FLUX)
 
     async def deploy(self, app: str, *, auto_sync: bool) -> None:
         """What a pipeline does after it wrote the configuration: a refresh; and a sync where nothing else would."""
