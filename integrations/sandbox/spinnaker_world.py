@@ -17,13 +17,14 @@ PACE = 0.1
 
 
 class SpinnakerWorld(World):
-    """As `World`; the shop's namespace, application and Deployment bear its name."""
+    """As `World`; the shop's namespace, application and Deployment bear its name. Shops in `pushed` are deployed by a trigger, whose run goes on."""
 
     label = "spinnaker_app"
 
     def __init__(self, *, folder: Path, clock: Clock, webhook: str, fast: bool = False) -> None:
         super().__init__(folder=folder, clock=clock, webhook=webhook, fast=fast)
         self.gate = SandboxGate(clock=clock, timings=Timings(pace=PACE))
+        self.pushed: set[str] = set()
 
     def target(self, app: str) -> TargetId:
         """The shop's Deployment."""
@@ -48,7 +49,7 @@ class SpinnakerWorld(World):
         )
 
     async def _deploy_next(self, app: str, shipped: Shipped) -> None:
-        """A person runs the deploy pipeline, which was saved with the new image."""
+        """The deploy pipeline, which was saved with the new image, is run: by a person, or by a push (`pushed`) and then it has more to do after it."""
         manifest = {**self._deployment(app, self._image(shipped), self._replicas(app)), "metadata": {"name": app, "namespace": app}}
         stage = {
             "type": "deployManifest",
@@ -61,11 +62,13 @@ class SpinnakerWorld(World):
             "moniker": {"app": app},
             "manifests": [manifest],
         }
-        self.gate.save_pipeline({"application": app, "name": f"deploy {app} {shipped.version}", "stages": [stage]})
+        again = {**stage, "refId": "3", "requisiteStageRefIds": ["2"], "name": "deploy again"}
+        after = [{"type": "wait", "waitTime": 3600, "refId": "2", "requisiteStageRefIds": ["1"]}, again] if app in self.pushed else []
+        self.gate.save_pipeline({"application": app, "name": f"deploy {app} {shipped.version}", "stages": [stage, *after]})
         if self._session is None:
             raise TemporaryError("the world is not started")
         path = f"{self.gate.url}/pipelines/{app}/deploy%20{app}%20{shipped.version}"
-        async with self._session.post(path, json={"type": "manual", "user": "alice"}) as answer:
+        async with self._session.post(path, json={"type": "docker" if app in self.pushed else "manual", "user": "alice"}) as answer:
             if answer.status >= 300:
                 raise TemporaryError(f"Gate answered {answer.status}: {(await answer.text())[:200]}")
 

@@ -14,7 +14,7 @@ from service.wiring.playground import Playground
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
-SHOPS = {"checkout": "v2.4.6", "quiet": "v1.0.0"}
+SHOPS = {"checkout": "v2.4.6", "pushed": "v3.1.0", "quiet": "v1.0.0"}
 PATIENCE = 120.0
 """Seconds after which something that should have happened is given up; nothing is measured by it."""
 
@@ -69,6 +69,20 @@ async def test_an_alert_leads_to_the_deploy_that_caused_it_and_one_undo_takes_it
     assert done["body"]["before"]["images"] != done["body"]["after"]["images"]
     held = (await ground.get(f"/v1/holds?target={ground.world.target('checkout')}"))["holds"]
     assert len(held) == 1
+
+
+async def test_the_run_of_a_trigger_that_would_deploy_the_bad_release_again_is_cancelled_first(ground: Ground) -> None:
+    ground.world.pushed.add("pushed")
+    good = await ground.world.live("pushed")
+    shipped = await ground.world.release("pushed", "v3.2.0", errors=0.4)
+    await ground.world.until_live("pushed", shipped)
+    operation = await ended(ground, "pushed")
+    assert operation["outcome"] == "recovered", operation["says"]
+    assert (len(undos(ground, "pushed")), await ground.world.live("pushed")) == (1, good)
+    (run,) = [one.execution for one in ground.world.gate.executions if one.execution["application"] == "pushed" and one.kind == "PIPELINE"]
+    assert (run["status"], run["cancellationReason"]) == ("CANCELED", f"Backout {operation['id']}")
+    deploys = [one for one in ground.world.gate.clouddriver.posted if one["name"] == "deployManifest" and one["body"]["moniker"]["app"] == "pushed"]
+    assert len(deploys) == 1
 
 
 async def test_a_shop_that_nobody_complained_about_was_left_alone(ground: Ground) -> None:

@@ -14,7 +14,7 @@ Fix: Give the Rollout a `rollbackWindow`, allow `promote_full`, or stand by to p
 
 Declare: `promote_full: true` for the target.
 
-Elsewhere: Argo Rollouts only; Deployments roll at once.
+Elsewhere: Argo Rollouts only; Deployments roll at once, whoever deploys them.
 """
 
 from collections.abc import Iterable

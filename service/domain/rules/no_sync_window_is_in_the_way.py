@@ -14,7 +14,7 @@ Fix: Wait until it opens, or open the window in the AppProject.
 
 Declare: Nothing; `act_within` is part of how long it has to stay open.
 
-Elsewhere: Argo CD's sync windows are decided; execution windows of other systems have a form of their own there.
+Elsewhere: Argo CD's sync windows are decided. Spinnaker's execution windows hold stages of pipelines, and Backout's undo runs in none.
 """
 
 from collections.abc import Iterable

@@ -10,7 +10,7 @@ Fix: Add the line that it names to the role of Backout's account; `backout init`
 
 Declare: Nothing.
 
-Elsewhere: Decided where the delivery system can be asked.
+Elsewhere: Decided where the delivery system can be asked. Of Spinnaker it is worked out from roles, accounts and the application's permissions.
 """
 
 from collections.abc import Iterable

@@ -11,7 +11,7 @@ Fix: Keep these objects (`Prune=false`), suspend what should not work beside the
 
 Declare: On the object itself: `argocd.argoproj.io/sync-options: Prune=false`.
 
-Elsewhere: Kubernetes objects are decided; what a way elsewhere would delete is unknown.
+Elsewhere: Kubernetes objects are decided; Spinnaker's undo deletes nothing; what a way elsewhere would delete is unknown.
 """
 
 from collections.abc import Iterable

@@ -12,7 +12,7 @@ Fix: Let the owner ignore differences of this application, pause it for as long 
 
 Declare: Nothing: owners are read from what they leave on the target.
 
-Elsewhere: Decided for Argo CD; what else writes to a system without such marks is unknown.
+Elsewhere: Decided for Argo CD. Spinnaker takes nothing back by itself; its triggers that would deploy again are a warning.
 """
 
 import re
