@@ -209,7 +209,7 @@ def _tool_of_code(folders: list[str], stem: str, ending: str, migration_at: int)
         return Tool.ENTITY_FRAMEWORK
     if ending == "go" and re.match(r"^\d+_", stem):
         return Tool.GOOSE
-    if ending in {"ts", "js", "cjs", "mjs", "mts", "cts"} and migration_at == len(folders) - 1:
+    if ending in {"ts", "js", "cjs", "mjs", "mts", "cts"} and migration_at >= len(folders) - 2:  # or one folder a database below it
         if re.match(r"^\d{13}-", stem):
             return Tool.TYPEORM
         if re.match(r"^\d{14}-", stem):

@@ -50,12 +50,12 @@ def tokens_of(text: str) -> list[Code]:
 def body_of(tokens: Sequence[Code], method: str, parameter: str) -> tuple[str, Sequence[Code]] | None:
     """The name of the parameter and what stands between the braces of the one method `void method(parameter name)`."""
     found = [
-        (tokens[at + 4].text, inside)
+        at
         for at in range(len(tokens) - 6)
         if [one.text for one in tokens[at : at + 4]] == ["void", method, "(", parameter] and tokens[at + 5].text == ")" and tokens[at + 6].text == "{"
-        if (inside := _inside(tokens, at + 6)) is not None
     ]
-    return found[0] if len(found) == 1 else None
+    inside = _inside(tokens, found[0] + 6) if len(found) == 1 else None
+    return None if inside is None else (tokens[found[0] + 4].text, inside)
 
 
 def _inside(tokens: Sequence[Code], at: int) -> Sequence[Code] | None:

@@ -27,6 +27,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _RUNS = ("query", "raw")
+_MAX_UPS = 20
 
 
 class JavaScriptReader:
@@ -56,12 +57,16 @@ class JavaScriptReader:
 def _body_of_up(tokens: Sequence[Token]) -> Sequence[Token] | None:
     """What stands between the braces of the one function named up."""
     found: list[Sequence[Token]] = []
+    looked = 0
     for index, (kind, word, _) in enumerate(tokens):
         before = tokens[index - 1][1] if index else ""
         if kind != "word" or word != "up" or (before == "." and tokens[index - 2][1] not in {"exports", "module.exports"}):
             continue
         if index + 1 >= len(tokens) or tokens[index + 1][1] not in {"(", "=", ":"}:
             continue
+        looked += 1
+        if looked > _MAX_UPS:  # each is looked at up to its end
+            return None
         at, round_brackets = index + 1, 0
         while at < len(tokens) and not (tokens[at][1] == "{" and not round_brackets):
             round_brackets += (tokens[at][1] == "(") - (tokens[at][1] == ")")

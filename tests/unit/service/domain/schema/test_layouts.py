@@ -45,6 +45,7 @@ from service.domain.schema import Role, Tool, is_migration, may_carry_migrations
         ("src/Shop/Migrations/20260101120000_RemoveStatus.cs", Tool.ENTITY_FRAMEWORK, Role.FORWARD),
         ("src/Shop/Migrations/ShopContextModelSnapshot.cs", Tool.ENTITY_FRAMEWORK, Role.SNAPSHOT),
         ("src/migrations/1767268800000-RemoveStatus.ts", Tool.TYPEORM, Role.FORWARD),
+        ("src/migrations/mysql/1767268800000-RemoveStatus.ts", Tool.TYPEORM, Role.FORWARD),
         ("migrations/20260101120000-remove-status.js", Tool.SEQUELIZE, Role.FORWARD),
         ("migrations/20260101120000_remove_status.js", Tool.KNEX, Role.FORWARD),
         ("database/migrations/2026_01_01_000000_remove_status.php", Tool.GENERIC, Role.FORWARD),
