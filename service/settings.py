@@ -163,6 +163,9 @@ class DeclaresSettings(_Model):
     databases: tuple[str, ...] = Field(
         default=(), description="Databases of evidence.databases whose schema it uses, all of them. Default: none is asked, so a migration is never a pass."
     )
+    migrates_at_start: bool | None = Field(
+        default=None, description="Whether its pods migrate when they start (an init container, an entry point). Default: not stated."
+    )
 
 
 class WaiverSettings(_Model):
@@ -267,6 +270,7 @@ class TargetSettings(_Model):
                 shared_services=self.declares.shared_services,
                 cache=self.declares.cache,
                 databases=self.declares.databases,
+                migrates_at_start=self.declares.migrates_at_start,
                 says=f"settings, targets: {self.match}",
             ),
             immutable_tags=self.immutable_tags,

@@ -30,7 +30,7 @@ class LiveSchema:
 
     `asked`: a database is declared, and the direction is back. `has_all`: each has everything that the older release had. `not_run`: by their version tables
     none of the range's migrations has run, and it is known of each. `findings` are all that is no pass, `unseen` what could not be seen. `says` tells `has_all`
-    and what ran for a sentence, and `evidence` is what it rests on.
+    and what ran for a sentence, and `evidence` is what it rests on. `ran_by` are the tools by whose tables migrations of the range ran.
     """
 
     asked: bool = False
@@ -40,6 +40,7 @@ class LiveSchema:
     unseen: tuple[Finding, ...] = ()
     says: str = ""
     evidence: tuple[Evidence, ...] = ()
+    ran_by: frozenset[str] = frozenset()
 
     @property
     def agrees(self) -> bool:
@@ -104,7 +105,7 @@ def live_schema(case: Case, newer: Release, older: Release, files: Sequence[File
     says = f"{listed(names)} still {'has' if len(names) == 1 else 'have'} everything that release {older.name} had" if has_all else ""
     evidence = tuple(fact.evidence for _, now, then in pairs for fact in (now, then))
     told = tuple(findings), tuple(unseen)
-    return LiveSchema(asked=True, has_all=has_all, not_run=ran.not_run, findings=told[0], unseen=told[1], says=says, evidence=evidence)
+    return LiveSchema(asked=True, has_all=has_all, not_run=ran.not_run, findings=told[0], unseen=told[1], says=says, evidence=evidence, ran_by=ran.by)
 
 
 def _missed(name: str, found: Sequence[Missed], proof: tuple[Evidence, ...], newer: Release, older: Release) -> Iterator[Finding]:
@@ -163,6 +164,7 @@ class _Ran:
     findings: tuple[Finding, ...]
     unseen: tuple[Finding, ...]
     not_run: bool
+    by: frozenset[str] = frozenset()
 
 
 def _versions(pairs: Sequence[tuple[str, Known[Catalog], Known[Catalog]]], newer: Release, older: Release, files: Sequence[FileChange]) -> _Ran:
@@ -170,6 +172,7 @@ def _versions(pairs: Sequence[tuple[str, Known[Catalog], Known[Catalog]]], newer
     findings: list[Finding] = []
     unseen: list[Finding] = []
     told: list[Progress] = []
+    by: set[str] = set()
     tables = [(name, table, now, then) for name, now, then in pairs for table in now.value.applied]
     for name, table, now, then in tables:
         was = before(then.value, table)
@@ -183,6 +186,7 @@ def _versions(pairs: Sequence[tuple[str, Known[Catalog], Known[Catalog]]], newer
         else:
             one = progress(was, table, files)
             told.append(one)
+            by |= {table.tool} if one.ran else set()
             findings += _contradictions(one, where, older, (now.evidence, then.evidence))
     together_ = together(told, [table for _, table, _, _ in tables], files)
     proof = tuple(dict.fromkeys(now.evidence for _, now, _ in pairs))
@@ -197,7 +201,7 @@ def _versions(pairs: Sequence[tuple[str, Known[Catalog], Known[Catalog]]], newer
     elif not_run:
         says = f"By the version tables no migration of release {newer.name} has run yet ({listed(sorted(paths), limit=SHOWN)})."
         findings.append(warns(says, *proof, clears="Keep them from running before you go back, and confirm it."))
-    return _Ran(findings=tuple(findings), unseen=tuple(unseen), not_run=not_run)
+    return _Ran(findings=tuple(findings), unseen=tuple(unseen), not_run=not_run, by=frozenset(by))
 
 
 def _trouble(name: str, table: VersionTable, was: VersionTable | None, evidence: Evidence) -> Iterator[Finding]:

@@ -79,11 +79,13 @@ class Declarations:
 
     `shared_services` names services, databases or queues that other targets use too. `cache` is one of none, versioned (each release has its own
     keys), compatible (releases read each other's values) or incompatible. `databases` are those of the settings whose schema the target uses; all of them.
+    `migrates_at_start`: its pods migrate when they start (an init container, an entry point).
     """
 
     shared_services: tuple[str, ...] | None = None
     cache: str | None = None
     databases: tuple[str, ...] = ()
+    migrates_at_start: bool | None = None
     says: str = "settings"
 
 

@@ -15,16 +15,16 @@ beyond a limit that is looser than it was (NULL, longer, larger, a new label).
 Decides: The same images, or no migration between them: pass. Migrations that read as harmless: pass where every declared database still has all that the goal
 release had, else warn, for no database was asked. One that takes away what the old release may still use: no, with a hotfix instead. A statement, file or
 revision that is not understood: unknown. A migration that ran and is not in Git, one that ran in part, a version table that could not be read: unknown. One
-that failed, or runs now: no. A row that the goal release was not made for: no; where nobody may look: unknown. None has run yet: warn, for a person has to
-keep it so.
+that failed, or runs now: no. A row that the goal release was not made for: no; where nobody may look: unknown. A release that migrates when it starts, with a
+tool that ends at what it does not know (Alembic, golang-migrate, sqitch): no. None has run yet: warn, for a person has to keep it so.
 
 Fix: Do what the sentence names (put the column back, give the default back), or ship a hotfix on the release that is live. Next time take away in a later
 release than the one that stops using it.
 
-Declare: `declares.databases`: the databases of `evidence.databases` that the target uses. In labels of the images: `backout.dev/schema-version` and
-`backout.dev/min-compatible-schema`, `backout.dev/phase` (none, expand, migrate, contract), `backout.dev/data-change` (none, append, rewrite),
-`backout.dev/never-rollback`. A declaration may say no by itself; it never makes a yes. A person who knows the code ticks a warning; a block needs two
-(`--override`).
+Declare: `declares.databases`: the databases of `evidence.databases` that the target uses. `declares.migrates_at_start`: whether its pods migrate when they
+start. In labels of the images: `backout.dev/schema-version` and `backout.dev/min-compatible-schema`, `backout.dev/phase` (none, expand, migrate, contract),
+`backout.dev/data-change` (none, append, rewrite), `backout.dev/never-rollback`. A declaration may say no by itself; it never makes a yes. A person who knows
+the code ticks a warning; a block needs two (`--override`).
 
 Elsewhere: Decided for everything that is built from Git, wherever it runs.
 """
@@ -35,6 +35,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from service.domain import keys
+from service.domain.applied import forward
 from service.domain.declared import declared
 from service.domain.derived import doubt, exact_images, goal_images_key, image_keys, listed, live_already, live_keys, together
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
@@ -44,6 +45,7 @@ from service.domain.model import Image, Release, Way
 from service.domain.rule import Case, Direction, Rule
 from service.domain.schema import SchemaVerdict, StatementReading
 from service.domain.schema_change import SchemaChange, schema_change
+from service.domain.start_up import start_up, tools_of
 from service.domain.verdict import Answer, Finding, blocks, passes, unknown, warns
 
 SHORT = 7
@@ -111,14 +113,16 @@ def ask(case: Case) -> Finding:
     if not left and not came:
         return passes(f"Releases {newer.name} and {older.name} run the same images, so no migration lies between them.", *proof)
     ranges = tuple(_ranges(case, left, came))
-    live = live_schema(case, newer, older, _files(case, ranges))
+    files = _files(case, ranges)
+    live = live_schema(case, newer, older, files)
     parts = [part for one in ranges for part in (_judge(case, one, newer, older, live) if isinstance(one, Range) else (one,))]
+    starting = _starting(case, live, files, newer, older)
     said = declared(_labels(case, left), _labels(case, came), newer, older)
     proven = all(part.answer is Answer.PASS for part in parts)
     # Where the text proves that no migration lies between, what could not be seen is no doubt; what contradicts it is.
     shown = live.findings if proven else live.all
     labels = tuple(fact.evidence for exact in (*left, *came) if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
-    finding = together([*parts, *shown, *said])
+    finding = together([*parts, *shown, *said, *starting])
     if finding.answer is not Answer.PASS and (live.asked or said):
         finding = replace(finding, says=f"{finding.says} {_lines([part for part in parts if part not in live.all], live, said)}")
     return replace(finding, evidence=tuple(dict.fromkeys((*finding.evidence, *proof, *labels))))
@@ -128,6 +132,15 @@ def _files(case: Case, ranges: Sequence[Range | Finding]) -> tuple[FileChange, .
     """What differs in Git, of every repository that could be compared."""
     found = [case.facts.read(keys.source_change(one.repository, one.old, one.new)) for one in ranges if isinstance(one, Range) and one.old != one.new]
     return tuple(dict.fromkeys(file for change in found if isinstance(change, Known) for file in change.value.files))
+
+
+def _starting(case: Case, live: LiveSchema, files: Sequence[FileChange], newer: Release, older: Release) -> tuple[Finding, ...]:
+    """Whether the older release can start at all; what has not run stops nobody."""
+    brought = forward(files)
+    if not brought or live.not_run:
+        return ()
+    found = start_up(live.ran_by | tools_of(brought), case.policy.declares.migrates_at_start, newer, older, live.evidence)
+    return () if found is None else (found,)
 
 
 def _labels(case: Case, exacts: Sequence[str]) -> tuple[Known[ImageConfig], ...]:

@@ -482,6 +482,36 @@ def test_what_is_no_yes_tells_what_each_line_of_evidence_says(of: World, says: s
     assert lines(ask(of)) == says
 
 
+# --- whether the old release starts ---
+
+REVISION = """import sqlalchemy as sa
+from alembic import op
+revision = "42"
+down_revision = "41"
+def upgrade():
+    op.add_column("orders", sa.Column("note", sa.Text(), nullable=True))
+"""
+ALEMBIC = VersionTable(tool="Alembic", table="public.alembic_version", names=frozenset({"41"}))
+
+
+def starting(migrates: bool | None, head: str = "42") -> World:
+    of = migrated(REVISION, path="alembic/versions/0042_note.py")
+    of = asked(of, replace(THEN, applied=(replace(ALEMBIC, names=frozenset({head})),)), replace(THEN, applied=(ALEMBIC,)))
+    of.policy = replace(of.policy, declares=replace(of.policy.declares, migrates_at_start=migrates))
+    return of
+
+
+@pytest.mark.parametrize(("migrates", "answer"), [(True, Answer.BLOCK), (None, Answer.WARN), (False, Answer.PASS)])
+def test_a_tool_that_does_not_know_what_ran_stops_a_release_that_migrates_when_it_starts(migrates: bool | None, answer: Answer) -> None:
+    finding = ask(starting(migrates))
+    assert finding.answer is answer
+    assert ("Alembic stops it there, for it does not know the migrations of release 42." in finding.says) is (answer is not Answer.PASS)
+
+
+def test_what_has_not_run_stops_nobody() -> None:
+    assert "stops it there" not in ask(starting(True, head="41")).says
+
+
 def test_each_sentence_is_said_once() -> None:
     of = asked(migrated(HARMLESS), None, None)
     of.policy = replace(of.policy, declares=replace(of.policy.declares, databases=("orders", "events")))
@@ -497,6 +527,7 @@ EXAMPLES: made.Examples = {
     "the declared database lacks something": asked(world(), GONE),
     "text and database disagree": asked(migrated(BREAKING)),
     "a column would be dropped, but by the version table that has not run": versioned(migrated(BREAKING)),
+    "the old release migrates when it starts, with a tool that does not know what ran": starting(True),
     "the release declares that it takes away what older ones use": declaring(asked(migrated(HARMLESS)), CONTRACT),
     "a row holds what the old release cannot read": with_rows(found=True),
     "the version table has a migration that Git does not know": versioned(migrated(HARMLESS), "42", "77"),
