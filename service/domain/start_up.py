@@ -1,7 +1,7 @@
 """Whether an older release that migrates when it starts is stopped by migrations that it does not know. Pure.
 
-Alembic and Django are tried in the tests; of the others the documentation says so, and no version of theirs was run here. Who migrates by a hook of the delivery system is
-not meant: a rollback there runs no hooks.
+Alembic and Django are tried in the tests; of the others the documentation says so, and no version of theirs was run here. Who migrates by a hook of the
+delivery system is not meant: a rollback there runs no hooks.
 """
 
 from collections.abc import Collection, Iterable
