@@ -1,5 +1,8 @@
 """On a real PostgreSQL, as a role that may connect and nothing else."""
 
+import contextlib
+import socket
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -256,3 +259,27 @@ async def test_rows_beyond_a_limit_are_found_where_that_one_column_may_be_read(s
     broken = await shop.source.read(keys.left_rows("orders", loose))
     assert isinstance(broken, Known)
     assert [one.found for one in broken.value] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    "says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"N", b"R\xff\xff\xff\xff"], ids=["nothing", "another protocol", "no TLS", "a bad length"]
+)
+async def test_a_server_that_lies_or_hangs_is_unknown_within_the_time_that_it_has(says: bytes) -> None:
+    follow_the_wall()
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as liar:
+
+        def answer() -> None:
+            caller, _ = liar.accept()
+            with caller, contextlib.suppress(OSError):  # who gave up is gone
+                caller.sendall(says)
+                ended.wait(120)
+
+        server = threading.Thread(target=answer, daemon=True)
+        server.start()
+        one = Database(name="orders", url=f"postgresql://role@127.0.0.1:{liar.getsockname()[1]}/shop")
+        fact = await build(Settings(databases=(one,), timeout_s=1), FakeClock()).read(keys.catalog("orders"))
+        ended.set()
+        server.join()
+    assert isinstance(fact, Absent)
+    assert fact.why.startswith(("database orders cannot be read (", "database orders did not answer in time", "database orders refused to be read ("))
