@@ -53,12 +53,29 @@ Address = Annotated[str, AfterValidator(address)]
 
 
 def credential(file: Path) -> str:
-    """The credential in a file, read now; PermanentError when it cannot be read, is empty or holds what no header may hold."""
+    """The credential in a file as it is now; PermanentError when it cannot be read, is empty or holds what no header may hold.
+
+    It is read again when it is another file (Kubernetes turns a link) or was written since: one look tells, at a tenth of the price of reading it.
+    """
+    try:
+        about = file.stat()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    stamp = (about.st_dev, about.st_ino, about.st_mtime_ns, about.st_ctime_ns, about.st_size)
+    known = _CREDENTIALS.get(file)
+    if known is None or known[0] != stamp:
+        known = _CREDENTIALS[file] = (stamp, _read(file))
+    return known[1]
+
+
+_CREDENTIALS: dict[Path, tuple[tuple[int, ...], str]] = {}
+
+
+def _read(file: Path) -> str:
     try:
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        says = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-        raise PermanentError(f"the credential file {file.name} cannot be read ({says})") from error
+        raise _unreadable(file, error) from error
     if not text or not text.isprintable():
         raise PermanentError(f"the credential file {file.name} is empty or holds more than one line")
     return text
@@ -77,6 +94,11 @@ class Certificate:
             return " ".join(f"{one.stat().st_mtime_ns}:{one.stat().st_ino}" for one in (self.file, self.key_file))
         except OSError as error:
             raise PermanentError(f"the client certificate {self.file.name} or its key cannot be read ({error.strerror})") from error
+
+
+def _unreadable(file: Path, error: OSError | UnicodeDecodeError) -> PermanentError:
+    says = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+    return PermanentError(f"the credential file {file.name} cannot be read ({says})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

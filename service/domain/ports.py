@@ -612,6 +612,24 @@ class Readinesses(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What Backout did and has open around a target, all of one moment.
+
+    `rollbacks`: automatic ones with an effect since a time; `failed_forwards`: automatic ones that went forward since then and did not end well.
+    `held`: keys of the releases that its open hold keeps away. `made`: handles of the releases that Backout put live, oldest first. `alive`: the
+    operation that has not ended, or "". `burning`: how many different targets had an incident opened since another time, of `targets` in all.
+    """
+
+    rollbacks: int
+    failed_forwards: int
+    held: tuple[str, ...]
+    made: tuple[str, ...]
+    alive: str
+    burning: int
+    targets: int
+
+
 class Holds(Protocol):
     """Open and ended holds, and Backout's own acts around a target."""
 
@@ -637,12 +655,7 @@ class Holds(Protocol):
         """The next review; False if another replica was faster."""
         ...
 
-    async def rollbacks_since(self, target: TargetId, since: datetime) -> int: ...
-    async def failed_forwards_since(self, target: TargetId, since: datetime) -> int:
-        """Automatic operations that went forward since then and did not end well."""
-        ...
-
-    async def targets_with_incidents_since(self, since: datetime) -> int: ...
+    async def around(self, target: TargetId, *, since: datetime, burning_since: datetime) -> Around: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

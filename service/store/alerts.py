@@ -52,6 +52,10 @@ class _Kept:
         return self.starts_at > self.received_at + CLOCKS_DIFFER
 
 
+FEW = 8
+"""Alerts of deliveries that are kept together whose rows are few."""
+
+
 class AlertStore:
     """Implements `service.domain.ports.Alerts`."""
 
@@ -70,7 +74,7 @@ class AlertStore:
     async def _accept(self, deliveries: Sequence[RawDelivery]) -> Sequence[str]:
         """All of them in one transaction, as if one after the other, with one statement of a kind for all."""
         identities = [f"dlv_{uuid.uuid4().hex}" for _ in deliveries]
-        async with self._database.write(patience=self._patience) as connection:
+        async with self._database.write(patience=self._patience, few=sum(len(one.notices) for one in deliveries) <= FEW) as connection:
             await _keep_raw(connection, identities, deliveries)
             known = await _known(connection, {(one.source, notice.fingerprint) for one in deliveries for notice in one.notices})
             changes = _Changes()
@@ -81,7 +85,7 @@ class AlertStore:
 
     async def undecided(self, delivery_id: str) -> Sequence[Episode]:
         """The delivery's episodes without a disposition."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             rows = await connection.execute(
                 sa.select(t.episode)
                 .where(t.episode.c.delivery_id == delivery_id, t.episode.c.disposition == "")
@@ -107,7 +111,7 @@ class AlertStore:
             return await self._place(placements, at)
 
     async def _place(self, placements: Sequence[Placement], at: datetime) -> Sequence[Incident]:
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             undecided = await _undecided(connection, [one.episode.id for one in placements])
             by_target: dict[TargetId, list[Placement]] = {}
             written: list[Mapping[str, Any]] = []
@@ -130,7 +134,7 @@ class AlertStore:
 
     async def incident(self, incident_id: str) -> Incident | None:
         """The incident with its episodes, oldest first."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             found = await _incident(connection, incident_id)
             return None if found is None else (await _with_others(connection, (found,)))[0]
 

@@ -55,7 +55,7 @@ class CaptureStore:
 
         before = sa.select(op.id, op.target, op.first_effect_at).where(op.done_at.is_(None), lacks(BEFORE)).order_by(op.created_at)
         after = sa.select(op.id, op.target).where(op.done_at >= at - AFTER_WITHIN, op.first_effect_at.is_not(None), lacks(AFTER)).order_by(op.created_at)
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             found = [
                 Wanted(operation_id=row.id, target=TargetId.parse(row.target), moment=BEFORE, late=row.first_effect_at is not None)
                 for row in await connection.execute(before)

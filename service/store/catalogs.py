@@ -26,7 +26,7 @@ class CatalogStore:
         """Those of the databases whose catalogue is kept for that release."""
         c = t.release_catalog.c
         query = sa.select(c.database).where(c.target == str(target), c.release_key == release, c.database.in_(databases))
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             return frozenset((await connection.execute(query)).scalars())
 
     async def keep(self, target: TargetId, release: str, database: str, catalog: Catalog, at: datetime) -> None:
@@ -51,6 +51,6 @@ class CatalogStore:
             .join(t.blob, t.blob.c.digest == c.digest)
             .where(c.target == str(target), c.release_key == release, c.database == database)
         )
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else KeptCatalog(catalog=_CATALOG.validate_json(bytes(row.body)), at=row.at, digest=row.digest)

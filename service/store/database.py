@@ -67,6 +67,18 @@ class Database:
         else:
             raise SettingsError(_EXPECTED)
 
+    @property
+    def engine(self) -> AsyncEngine:
+        """The connections."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: AsyncEngine) -> None:
+        """With its views, which say what a transaction is for: said of each connection anew, that would cost more than the statement."""
+        reads = {_READS: True} if self.sqlite else _READS_POSTGRES
+        self._engine, self._few_writes = engine, engine.execution_options(**{_FEW: True})
+        self._reads, self._few_reads = engine.execution_options(**reads), engine.execution_options(**reads, **{_FEW: True})
+
     def lock(self) -> None:
         """Hold the file for this process; SettingsError if another process holds it."""
         if not self.sqlite:
@@ -92,15 +104,16 @@ class Database:
             self._lock = None
 
     @contextlib.asynccontextmanager
-    async def write(self, *, patience: float | None = None) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, patience: float | None = None, few: bool = False) -> AsyncIterator[AsyncConnection]:
         """One transaction that takes the write lock at once, so that it sees all that others wrote; commits at the end of the block, rolls back on any error.
 
-        `patience`: seconds after which UnavailableError is raised instead of waiting on.
+        `patience`: seconds after which UnavailableError is raised instead of waiting on. `few`: each statement is about a few rows, found by an index; on
+        SQLite they are done without a switch of threads, and only the lock and the commit are waited for in one.
         """
         with mapped():
             async with asyncio.timeout(patience or self._patience), contextlib.AsyncExitStack() as stack:
                 await stack.enter_async_context(self._writing)  # those who wait hold no connection that a reader could use
-                connection = await self._begun(stack)
+                connection = await self._begun(stack, self._few_writes if few else self.engine)
                 if not self.sqlite:
                     await connection.execute(_WAIT_FOR_THE_LOCK)
                 yield connection
@@ -111,21 +124,21 @@ class Database:
         """Call this after each commit of this process; it must be quick and must not fail."""
         self._told.append(one)
 
-    async def _begun(self, stack: contextlib.AsyncExitStack) -> AsyncConnection:
+    async def _begun(self, stack: contextlib.AsyncExitStack, engine: AsyncEngine) -> AsyncConnection:
         while True:
             try:
-                return await stack.enter_async_context(self.engine.begin())
+                return await stack.enter_async_context(engine.begin())
             except sa.exc.OperationalError as error:
                 if not self.sqlite or "locked" not in str(error.orig):
                     raise
                 await asyncio.sleep(BUSY_PAUSE)
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A read of one moment; never waits for a writer."""
+    async def read(self, *, few: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A read of one moment; never waits for a writer. `few`: see `write`."""
         with mapped():
-            async with asyncio.timeout(self._patience), self.engine.connect() as connection:
-                yield await connection.execution_options(**(_READS_SQLITE if self.sqlite else _READS_POSTGRES))
+            async with asyncio.timeout(self._patience), (self._few_reads if few else self._reads).connect() as connection:
+                yield connection
 
 
 @contextlib.contextmanager
@@ -150,7 +163,7 @@ def _reason(error: BaseException) -> str:
 
 
 _WAIT_FOR_THE_LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.literal(WRITING, sa.BigInteger)))
-_READS_SQLITE = {"backout_read": True}
+_READS, _FEW = "backout_read", "backout_few"
 _READS_POSTGRES = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
@@ -205,5 +218,11 @@ def _begins_itself(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        reads = connection.get_execution_options().get("backout_read", False)
-        connection.exec_driver_sql(sqlite.BEGIN_READING if reads else "BEGIN IMMEDIATE")  # immediate: two writers wait instead of failing at their first write
+        options, driver = connection.get_execution_options(), connection.connection.driver_connection
+        few = bool(options.get(_FEW, False))
+        if options.get(_READS, False) and isinstance(driver, sqlite.Connection):
+            driver.begins_with_the_next(few=few)
+            return
+        connection.exec_driver_sql(sqlite.BEGIN_WRITING)
+        if isinstance(driver, sqlite.Connection):
+            driver.has_begun(few=few)

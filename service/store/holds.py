@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.domain.difference import Own
 from service.domain.holding import HeldRelease
 from service.domain.model import Hold, Operation, OperationKind, Outcome, Release, TargetId, Watch
-from service.domain.ports import AuditEvent, HoldChange, Message
+from service.domain.ports import Around, AuditEvent, HoldChange, Message
 from service.store import tables as t
 from service.store.database import Database
 from service.store.events import append
@@ -31,7 +31,7 @@ class HoldStore:
 
     async def open_for(self, target: TargetId) -> Hold | None:
         """The target's open hold."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             row = (await connection.execute(sa.select(t.hold).where(t.hold.c.target == str(target), t.hold.c.closed_at.is_(None)))).mappings().first()
             return None if row is None else await _hold(connection, row)
 
@@ -43,7 +43,7 @@ class HoldStore:
 
     async def load(self, hold_id: str) -> Hold | None:
         """One hold, open or ended."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             row = (await connection.execute(sa.select(t.hold).where(t.hold.c.id == hold_id))).mappings().first()
             return None if row is None else await _hold(connection, row)
 
@@ -79,7 +79,7 @@ class HoldStore:
         here = sa.and_(t.held_content.c.hold_id == t.held_release.c.hold_id, t.held_content.c.key == t.held_release.c.key)
         query = sa.select(t.held_release.c.key, t.held_release.c.since, t.held_content.c.operation_id, t.held_content.c.release)
         query = query.add_columns(t.held_content.c.against, t.held_content.c.bad).select_from(t.held_release.outerjoin(t.held_content, here))
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             rows = await connection.execute(query.where(t.held_release.c.hold_id == hold_id).order_by(t.held_release.c.since, t.held_release.c.key))
             return tuple(
                 HeldRelease(
@@ -96,12 +96,12 @@ class HoldStore:
     async def tell_bad(self, hold_id: str, key: str, bad: Own) -> None:
         """Write down what only the held release has, once."""
         here = sa.and_(t.held_content.c.hold_id == hold_id, t.held_content.c.key == key, _json_null(t.held_content.c.bad))
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             await connection.execute(t.held_content.update().where(here).values(bad=_OWN.dump_python(bad, mode="json")))
 
     async def see(self, hold: Hold, watch: Watch, events: Sequence[AuditEvent], messages: Sequence[Message], at: datetime) -> bool:
         """Write down what was seen, with its audit rows and messages; False if another replica was faster, or the hold has ended."""
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             if not await _still_open(connection, hold) or not await _write_watch(connection, hold, {"watch": _WATCH.dump_python(watch, mode="json")}):
                 return False
             await append(connection, hold.id, events)
@@ -119,10 +119,6 @@ class HoldStore:
             await put(connection, messages, at)
             return True
 
-    async def rollbacks_since(self, target: TargetId, since: datetime) -> int:
-        """Automatic rollbacks with an effect on the target since then."""
-        return await self._automatic(target, since, OperationKind.ROLLBACK)
-
     async def rollbacks_at(self, since: datetime) -> Mapping[TargetId, Sequence[datetime]]:
         """When automatic rollbacks began to act since then, by target."""
         op = t.operation.c
@@ -133,26 +129,46 @@ class HoldStore:
                 found.setdefault(TargetId.parse(row.target), []).append(row.first_effect_at)
         return found
 
-    async def failed_forwards_since(self, target: TargetId, since: datetime) -> int:
-        """Automatic operations that went forward since then and did not end well."""
-        return await self._automatic(target, since, OperationKind.FORWARD, sa.func.coalesce(t.operation.c.outcome, "") != Outcome.RECOVERED.value)
-
-    async def _automatic(self, target: TargetId, since: datetime, kind: OperationKind, *more: sa.ColumnElement[bool]) -> int:
-        here = sa.and_(
-            t.operation.c.target == str(target),
-            t.operation.c.kind == kind.value,
-            t.operation.c.automatic == sa.true(),
-            t.operation.c.first_effect_at >= since,
-            *more,
+    async def around(self, target: TargetId, *, since: datetime, burning_since: datetime) -> Around:
+        """What Backout did and has open around the target, in one read."""
+        async with self._database.read(few=True) as connection:
+            counts = (await connection.execute(_AROUND, {"about": str(target), "since": since, "burning_since": burning_since})).one()
+            held = (await connection.execute(_HELD, {"about": str(target)})).scalars().all()
+            made = (await connection.execute(_MADE, {"about": str(target)})).scalars().all()
+        return Around(
+            rollbacks=counts.rollbacks,
+            failed_forwards=counts.forwards,
+            held=tuple(held),
+            made=tuple(made),
+            alive=counts.alive or "",
+            burning=counts.burning,
+            targets=counts.targets,
         )
-        async with self._database.read() as connection:
-            return int((await connection.execute(sa.select(sa.func.count()).select_from(t.operation).where(here))).scalar_one())
 
-    async def targets_with_incidents_since(self, since: datetime) -> int:
-        """How many different targets had an incident opened since then."""
-        async with self._database.read() as connection:
-            query = sa.select(sa.func.count(sa.distinct(t.incident.c.target))).where(t.incident.c.opened_at >= since)
-            return int((await connection.execute(query)).scalar_one())
+
+def _automatic(kind: OperationKind, *more: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    """How many automatic operations of the kind began to act on the target since then."""
+    op = t.operation.c
+    here = (op.target == sa.bindparam("about"), op.kind == sa.literal(kind.value, literal_execute=True), op.automatic == sa.true())
+    return sa.select(sa.func.count()).select_from(t.operation).where(*here, op.first_effect_at >= sa.bindparam("since"), *more).scalar_subquery()
+
+
+_ALIVE = sa.select(t.operation.c.id).where(t.operation.c.target == sa.bindparam("about"), t.operation.c.done_at.is_(None))
+_BURNING = sa.select(sa.func.count(sa.distinct(t.incident.c.target))).where(t.incident.c.opened_at >= sa.bindparam("burning_since"))
+_AROUND = sa.select(
+    _automatic(OperationKind.ROLLBACK).label("rollbacks"),
+    _automatic(OperationKind.FORWARD, sa.func.coalesce(t.operation.c.outcome, "") != Outcome.RECOVERED.value).label("forwards"),
+    _ALIVE.scalar_subquery().label("alive"),
+    _BURNING.scalar_subquery().label("burning"),
+    sa.select(sa.func.count()).select_from(t.target).scalar_subquery().label("targets"),
+)
+_HELD = (
+    sa.select(t.held_release.c.key)
+    .join(t.hold, t.hold.c.id == t.held_release.c.hold_id)
+    .where(t.hold.c.target == sa.bindparam("about"), t.hold.c.closed_at.is_(None))
+    .order_by(t.held_release.c.since, t.held_release.c.key)
+)
+_MADE = sa.select(t.effect.c.handle).where(t.effect.c.target == sa.bindparam("about")).order_by(t.effect.c.at, t.effect.c.handle)
 
 
 def _json_null(column: sa.Column[Any]) -> sa.ColumnElement[bool]:

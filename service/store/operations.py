@@ -38,7 +38,7 @@ class OperationStore:
     async def begin(self, operation: Operation, events: Sequence[AuditEvent], spans: Sequence[SpanDraft], covers: Sequence[Episode] = ()) -> Operation:
         """Insert the row with its first audit rows and the episodes it covers; ConflictError with the id of the one that is alive for the target."""
         try:
-            async with self._database.write() as connection:
+            async with self._database.write(few=True) as connection:
                 await connection.execute(t.operation.insert().values(**_values(operation)))
                 await _cover(connection, operation.id, covers)
                 await self._append(connection, operation, events, spans, (), operation.created_at)
@@ -50,7 +50,7 @@ class OperationStore:
 
     async def load(self, operation_id: str) -> Operation | None:
         """The row now."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             row = (await connection.execute(sa.select(t.operation).where(t.operation.c.id == operation_id))).mappings().first()
             return None if row is None else _operation(row)
 
@@ -82,7 +82,7 @@ class OperationStore:
 
     async def alive_for(self, target: TargetId) -> Operation | None:
         """The one operation of the target that has not ended."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             query = sa.select(t.operation).where(t.operation.c.target == str(target), t.operation.c.done_at.is_(None))
             row = (await connection.execute(query)).mappings().first()
             return None if row is None else _operation(row)
@@ -130,7 +130,7 @@ class OperationStore:
         if transition.done is not None:
             values |= {"done_at": at, "outcome": transition.done.value, "wake_at": None}
         try:
-            async with self._database.write() as connection:
+            async with self._database.write(few=True) as connection:
                 swapped = await connection.execute(
                     t.operation.update()
                     .where(
@@ -187,7 +187,7 @@ class OperationStore:
 
     async def decide(self, operation_id: str, *, seq: int, actor: Actor, approve: bool, at: datetime, body: Mapping[str, Json]) -> bool:
         """Record the first decision on a waiting operation and wake it under a new seq; False if it no longer waits at `seq`."""
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             woken = await connection.execute(
                 t.operation.update()
                 .where(t.operation.c.id == operation_id, t.operation.c.phase == WAITING, t.operation.c.seq == seq, t.operation.c.done_at.is_(None))
@@ -214,7 +214,7 @@ class OperationStore:
         One that is moving keeps its `seq`: a second segment beside the first could send the effect that the first is just sending.
         """
         says = f"cancelled by {actor}: {reason}"
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             now = (await connection.execute(sa.select(t.operation.c.wake_at).where(t.operation.c.id == operation_id).with_for_update())).first()
             waits = now is not None and now.wake_at is not None and now.wake_at > at
             woken: dict[str, Any] = {"seq": t.operation.c.seq + 1, "rev": t.operation.c.rev + 1, "wake_at": None} if waits else {}
@@ -231,7 +231,7 @@ class OperationStore:
 
     async def approval(self, operation_id: str) -> Mapping[str, Json] | None:
         """The newest decision: actor_kind, actor_name, approve, at (RFC 3339), body."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             row = (
                 (await connection.execute(sa.select(t.approval).where(t.approval.c.operation_id == operation_id).order_by(t.approval.c.seq.desc()).limit(1)))
                 .mappings()
@@ -277,7 +277,7 @@ class OperationStore:
         covers: Sequence[Episode] = (),
     ) -> None:
         """Add rows to an operation outside of a transition (joined alerts, the end of its hold)."""
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             operation = await _reload(connection, operation_id)
             if covers and operation.done_at is not None:
                 raise ConflictError(f"operation {operation_id} has ended and answers no further alert")

@@ -48,7 +48,7 @@ class OutboxStore:
 
     async def due(self, channel: str, at: datetime, limit: int) -> Sequence[tuple[int, bytes, int]]:
         """(position, body, tries) of messages that are due, oldest first; those that were tried often come last."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             rows = await connection.execute(
                 sa.select(t.outbox.c.position, t.outbox.c.body, t.outbox.c.tries)
                 .where(t.outbox.c.channel == channel, t.outbox.c.delivered_at.is_(None), t.outbox.c.parked == "", t.outbox.c.due_at <= at)
@@ -59,7 +59,7 @@ class OutboxStore:
 
     async def delivered(self, positions: Sequence[int], at: datetime) -> None:
         """Mark as sent."""
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             await connection.execute(t.outbox.update().where(t.outbox.c.position.in_(positions)).values(delivered_at=at))
 
     async def put_off(self, positions: Sequence[int], until: datetime) -> None:

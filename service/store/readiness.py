@@ -35,7 +35,7 @@ class ReadinessStore:
     async def of(self, targets: Sequence[TargetId]) -> Mapping[TargetId, Standing]:
         """The standing verdicts of these targets; those that have none are left out."""
         found: dict[TargetId, Standing] = {}
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             for start in range(0, len(targets), AT_ONCE):
                 names = [str(one) for one in targets[start : start + AT_ONCE]]
                 rows = await connection.execute(sa.select(t.readiness.c.body).where(t.readiness.c.target.in_(names)))
@@ -60,7 +60,7 @@ class ReadinessStore:
 
     async def keep(self, standing: Standing, turn: Turn | None, messages: Sequence[Message] = ()) -> bool:
         """Write it down with its turn and its messages; False, and nothing written, where one with later facts is there already or the target is gone."""
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             here = t.readiness.c.target == str(standing.target)
             there = (await connection.execute(sa.select(t.readiness.c.as_of).where(here))).scalar()
             known = (await connection.execute(sa.select(t.target.c.id).where(t.target.c.id == str(standing.target)))).scalar()

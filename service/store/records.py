@@ -97,7 +97,7 @@ class StopStore:
         """Why everything is stopped, or "". UnavailableError while the store is away and no file says it."""
         if self._file is not None and (told := _stop_file_says(self._file)):
             return told
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             row = (await connection.execute(sa.select(t.stop).order_by(t.stop.c.id.desc()).limit(1))).first()
         return "" if row is None else f"stopped by {row.by}: {row.reason}"
 

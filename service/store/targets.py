@@ -50,12 +50,12 @@ class TargetStore:
 
     async def count(self) -> int:
         """How many targets there are."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             return int((await connection.execute(sa.select(sa.func.count()).select_from(t.target))).scalar_one())
 
     async def listed(self, target: TargetId) -> ListedTarget | None:
         """The target as it was last listed."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             row = (await connection.execute(sa.select(t.target.c.listed).where(t.target.c.id == str(target)))).first()
             return None if row is None else _LISTED.validate_python(row.listed)
 
@@ -67,7 +67,7 @@ class TargetStore:
 
     async def seen(self, target: TargetId) -> tuple[ListedTarget, datetime] | None:
         """The target as it was last listed, with the time of that list."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             row = (await connection.execute(sa.select(t.target.c.listed, t.target.c.seen_at).where(t.target.c.id == str(target)))).first()
             return None if row is None else (_LISTED.validate_python(row.listed), row.seen_at)
 
@@ -125,7 +125,7 @@ class TargetStore:
 
     async def looked(self, target: TargetId, stamp: str) -> None:
         """Note that the target was read closely at that stamp."""
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             await connection.execute(t.target.update().where(t.target.c.id == str(target)).values(looked_stamp=stamp))
 
     async def remember_state(
@@ -136,7 +136,7 @@ class TargetStore:
         False, and nothing is stored, if the records are no longer those `seen` before the look: another process looked meanwhile, and saw later.
         """
         name = str(state.target)
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             if seen is not None and await _records(connection, state.target) != seen:
                 return False
             last = (
@@ -161,7 +161,7 @@ class TargetStore:
 
     async def remember_state_record(self, record: ReleaseRecord, *, seen: ReleaseRecord | None = None) -> bool:
         """Store one record that lived on; False if it is no longer the one that was `seen`."""
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             if seen is not None and (await _records(connection, record.target)).get(record.key) != seen:
                 return False
             await _keep_record(connection, record)
@@ -169,7 +169,7 @@ class TargetStore:
 
     async def records(self, target: TargetId) -> Mapping[str, ReleaseRecord]:
         """Release key -> what Backout saw of it."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             return await _records(connection, target)
 
     async def live(self, targets: Sequence[TargetId]) -> Mapping[TargetId, ReleaseRecord]:
@@ -216,7 +216,7 @@ class TargetStore:
 
     async def spec_before(self, target: TargetId, at: datetime) -> tuple[str, datetime] | None:
         """The spec digest that was last seen before `at`, and when it was last seen so."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             row = (
                 await connection.execute(
                     sa.select(t.spec_seen).where(t.spec_seen.c.target == str(target), t.spec_seen.c.since <= at).order_by(t.spec_seen.c.since.desc()).limit(1)
@@ -227,13 +227,13 @@ class TargetStore:
     async def troubles(self, target: TargetId) -> Sequence[Trouble]:
         """When alerts fired on the target, by their senders' word, newest first; the newest hundred tell enough of releases that are still remembered."""
         query = sa.select(t.episode.c.starts_at, t.episode.c.ends_at).where(t.episode.c.target == str(target))
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             rows = await connection.execute(query.order_by(t.episode.c.starts_at.desc()).limit(TROUBLES))
             return tuple(Trouble(since=row.starts_at, until=row.ends_at) for row in rows)
 
     async def handles_made_by_backout(self, target: TargetId) -> Sequence[str]:
         """Handles of releases that Backout itself put live."""
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             return tuple(
                 (
                     await connection.execute(sa.select(t.effect.c.handle).where(t.effect.c.target == str(target)).order_by(t.effect.c.at, t.effect.c.handle))
@@ -242,7 +242,7 @@ class TargetStore:
 
     async def note_made(self, target: TargetId, operation_id: str, handle: str, at: datetime) -> None:
         """Note that the operation put the release `handle` live."""
-        async with self._database.write() as connection:
+        async with self._database.write(few=True) as connection:
             known = await connection.execute(
                 sa.select(t.effect.c.handle).where(t.effect.c.operation_id == operation_id, t.effect.c.target == str(target), t.effect.c.handle == handle)
             )
@@ -252,7 +252,7 @@ class TargetStore:
     async def shared(self, target: TargetId) -> tuple[Mapping[ObjectRef, tuple[TargetId, ...]], int]:
         """Objects of the target that others hold too, and how many targets the index compares."""
         mine, other = t.target_object.alias("mine"), t.target_object.alias("other")
-        async with self._database.read() as connection:
+        async with self._database.read(few=True) as connection:
             rows = await connection.execute(
                 sa.select(mine.c.kind, mine.c.namespace, mine.c.name, other.c.target)
                 .join(other, sa.and_(mine.c.kind == other.c.kind, mine.c.namespace == other.c.namespace, mine.c.name == other.c.name))

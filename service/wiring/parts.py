@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from integrations import catalogue, pacing
+from integrations import catalogue, moment, pacing
 from service.domain.model import Operation
 from service.domain.ports import Clock, Delivery, FactSource, Sender, SpanDraft, SpanEncoder
 from service.domain.rules import RULES
@@ -39,6 +39,11 @@ def unhurried(per_second: float, clock: Clock) -> Callable[[], None]:
         pacing.PACE.set(pace)
 
     return enter
+
+
+def new_moment(clock: Clock) -> None:
+    """From now on this task reads everything anew, and once (see `integrations.moment`)."""
+    moment.MOMENT.set(moment.Moment(clock))
 
 
 class LateEncoder:

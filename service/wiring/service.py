@@ -34,7 +34,7 @@ from service.store.outbox import OutboxStore
 from service.store.readiness import ReadinessStore
 from service.store.records import AnswerStore, PlanStore, StopStore
 from service.store.targets import TargetStore
-from service.wiring.parts import TRACE, LateEncoder, Outside, outside, unhurried
+from service.wiring.parts import TRACE, LateEncoder, Outside, new_moment, outside, unhurried
 from service.workflow import messages
 from service.workflow.capture import Capturer
 from service.workflow.chapters.chapter import BEGIN
@@ -111,7 +111,6 @@ class Service:
         own = OwnFacts(
             targets=self.targets,
             holds=self.holds,
-            journal=self.operations,
             policies=self.policies,
             freshness=freshness,
             clock=clock,
@@ -288,7 +287,7 @@ class Service:
         """Before each transition. An operation's first act may come sooner than the next round of the capture's loop, so its *before* is taken now."""
         if operation.phase == BEGIN and self.lease.leads:
             self.tasks.begin("capture", self.capturer.round)
-        _entering(operation)
+        _entering(operation, self.clock)
 
     async def _stand(self) -> None:
         await (self.readiness.round() if self.lease.leads else self.readiness.learn())
@@ -310,9 +309,10 @@ def _lease(database: Database, clock: Clock, settings: Settings) -> Lease | Alon
     return Lease(name=name, executors=ExecutorStore(database), clock=clock, grace=settings.takeover_after.total_seconds())
 
 
-def _entering(operation: Operation) -> None:
-    """Argo CD's spans of what we ask now stand under the operation's root."""
+def _entering(operation: Operation, clock: Clock) -> None:
+    """Argo CD's spans of what we ask now stand under the operation's root, and what was read for an earlier transition serves no more."""
     TRACE.set(spans.traceparent(operation.id))
+    new_moment(clock)
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import Limits, Sharing
 from service.domain.model import TargetId
 from service.domain.policy import Policies
-from service.domain.ports import Catalogs, Clock, Holds, Journal, Targets
+from service.domain.ports import Catalogs, Clock, Holds, Targets
 from service.workflow.watch import Freshness
 
 OUTAGE_WINDOW = timedelta(minutes=10)
@@ -30,7 +30,6 @@ class OwnFacts:
         *,
         targets: Targets,
         holds: Holds,
-        journal: Journal,
         policies: Policies,
         freshness: Mapping[str, Freshness],
         clock: Clock,
@@ -40,7 +39,6 @@ class OwnFacts:
         self._freshness = freshness
         self._targets = targets
         self._holds = holds
-        self._journal = journal
         self._policies = policies
         self._clock = clock
 
@@ -106,25 +104,21 @@ class OwnFacts:
 
     async def _limits(self, target: TargetId) -> Fact[Any]:
         now, policy = self._clock.now(), self._policies.of(target)
-        rollbacks = await self._holds.rollbacks_since(target, now - policy.rollback_window)
-        hold = await self._holds.open_for(target)
-        forwards = await self._holds.failed_forwards_since(target, now - policy.rollback_window)
-        made = await self._targets.handles_made_by_backout(target)
-        burning = await self._holds.targets_with_incidents_since(now - OUTAGE_WINDOW)
-        total = await self._targets.count()
+        around = await self._holds.around(target, since=now - policy.rollback_window, burning_since=now - OUTAGE_WINDOW)
+        burning, total = around.burning, around.targets
         limit = max(OUTAGE_FLOOR, int(total * OUTAGE_SHARE))
         outage = f"{burning} of {total} targets had incidents within 10 minutes (limit {limit}): this is wider than one release" if burning > limit else ""
-        alive = await self._journal.alive_for(target)
-        disarmed = f"{rollbacks} automatic rollback within {policy.rollback_window.total_seconds() / 3600:g} h" if rollbacks >= policy.rollbacks else ""
+        within = policy.rollback_window.total_seconds() / 3600
+        disarmed = f"{around.rollbacks} automatic rollback within {within:g} h" if around.rollbacks >= policy.rollbacks else ""
         limits = Limits(
-            automatic_rollbacks=rollbacks,
+            automatic_rollbacks=around.rollbacks,
             within=policy.rollback_window,
-            held=hold.held if hold else (),
-            made_by_backout=tuple(made),
-            alive=(alive.id,) if alive else (),
+            held=around.held,
+            made_by_backout=around.made,
+            alive=(around.alive,) if around.alive else (),
             wide_outage=outage,
             disarmed=disarmed,
-            failed_forwards=forwards,
+            failed_forwards=around.failed_forwards,
         )
         return self._known(limits, f"operations, holds and incidents around {target}", timedelta(seconds=5))
 

@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+from integrations import moment
 from integrations.delivery.argocd.settings import Settings
 from integrations.http import Answer, Http, Stream, UnreachedError
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
@@ -400,6 +401,7 @@ class Client:
         until = self._clock.now() + self._denied_for
         while True:
             await guard()
+            moment.sending()
             try:
                 return judge(await send(), what)
             except UnreachedError:
@@ -410,6 +412,8 @@ class Client:
                 if self._clock.now() >= until:
                     raise RefusedError(f"{error}; asked again for {int(self._denied_for.total_seconds())} s") from error
                 pause = DENIED_PAUSE
+            finally:
+                moment.sending()
             await self._clock.sleep(pause)
 
 

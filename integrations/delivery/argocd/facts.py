@@ -15,6 +15,7 @@ from integrations.delivery.argocd.client import ROLLOUT, AppRef, Client, DeniedE
 from integrations.delivery.argocd.owners import application_set, parent, tools
 from integrations.delivery.argocd.rendering import rendered_of
 from integrations.delivery.argocd.settings import Settings
+from integrations.moment import MOMENT
 from integrations.pods import pod_of
 from service.domain.difference import Rendered
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
@@ -141,8 +142,23 @@ class Reader:
         """The application now, with its owner. Raises what reading raises; RefusedError when it is gone."""
         return await self.state(await self.get(target))
 
-    async def get(self, target: TargetId, project: str = "") -> Looked:
-        """One live read, with `project` whenever it is known: only then a missing application can be told from a forbidden one."""
+    async def get(self, target: TargetId, project: str = "", *, anew: bool = False) -> Looked:
+        """One live read, with `project` whenever it is known: only then a missing application can be told from a forbidden one.
+
+        Within one moment (`integrations.moment`) the read before serves as well, unless it has to be `anew`.
+        """
+        moment = MOMENT.get()
+        if moment is None:
+            return await self._get(target, project)
+        seen: Looked | None = None if anew else moment.recall(target)
+        if seen is not None and project in {"", seen.ref.project}:
+            return seen
+        begun = moment.begin()
+        looked = await self._get(target, project)
+        moment.keep(target, looked, begun)
+        return looked
+
+    async def _get(self, target: TargetId, project: str) -> Looked:
         known = project or self._projects.get(target.name, "") or (self._settings.projects[0] if len(self._settings.projects) == 1 else "")
         try:
             reply = await self._client.application(reading.app_ref(target, known))

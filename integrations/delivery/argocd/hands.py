@@ -34,7 +34,7 @@ class ArgoHands:
         self._reader = reader
         self._clock = clock
         patient = client.patiently()
-        tools, acting = Tools(settings, client, reader, clock), Tools(settings, patient, Reader(settings, patient, clock), clock)
+        tools, acting = Tools(settings, client, reader, clock), Tools(settings, patient, Reader(settings, patient, clock), clock, acting=True)
         self._kinds = {name: kind(tools) for name, kind in STEPS.items()}
         self._acting = {name: kind(acting) for name, kind in STEPS.items()}
 

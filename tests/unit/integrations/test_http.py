@@ -128,10 +128,15 @@ async def test_the_credential_is_read_again_for_each_request(lab: Lab) -> None:
     file = lab.folder / "token"
     client = lab.client(token_file=file, scheme="Token")
     seen = []
-    for token in ("one\n", "two"):
+    for token in ("one\n", "second"):
         file.write_text(token)
         seen.append((await client.request("GET", "/x")).json()["auth"])
-    assert seen == ["Token one", "Token two"]
+    for name in ("third", "forth"):  # Kubernetes turns a link to a file that is as long
+        (lab.folder / name).write_text(name)
+        (lab.folder / "link").symlink_to(name)
+        (lab.folder / "link").replace(file)
+        seen += [(await client.request("GET", "/x")).json()["auth"] for _ in range(2)]
+    assert seen == ["Token one", "Token second", "Token third", "Token third", "Token forth", "Token forth"]
 
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"two\nlines", b"\xff\xfe", b"nul\0", None])

@@ -99,7 +99,7 @@ class RollBack(ArgoStep):
         observation, again_in = self._rollback_seen(looked, intent, certain=False)
         if again_in:
             await self.t.clock.sleep(again_in)
-            looked = await self.t.get(intent)
+            looked = await self.t.get(intent, anew=True)
             observation, _ = self._rollback_seen(looked, intent, certain=True)
             if observation.seen is Seen.STUCK and reading.BLOCKED in observation.says:
                 return replace(observation, says=f"{observation.says}{await self._opens(looked)}"), looked
@@ -111,7 +111,7 @@ class RollBack(ArgoStep):
 
     async def withdraw(self, intent: Intent, guard: Guard) -> None:
         """Argo CD ends it only when the window opens, but then it ends it, instead of running it (recording 08)."""
-        looked = await self.t.get(intent)
+        looked = await self.t.get(intent, anew=True)
         operation, state = reading.part(looked.app, "operation"), reading.part(looked.app, "status", "operationState")
         waits = bool(operation) and self.is_own(operation, intent) and reading.BLOCKED in reading.said(state.get("message"))
         if waits and reading.text(state.get("phase")) == "Running":

@@ -47,10 +47,11 @@ class Tools:
     client: Client
     reader: Reader
     clock: Clock
+    acting: bool = False
 
-    async def get(self, intent: Intent) -> Looked:
-        """The application now; OtherApplicationError when it is not the one that was meant."""
-        looked = await self.reader.get(TargetId.parse(str(intent["target"])), project=str(intent["project"]))
+    async def get(self, intent: Intent, *, anew: bool = False) -> Looked:
+        """The application now, read `anew` by whoever acts; OtherApplicationError when it is not the one that was meant."""
+        looked = await self.reader.get(TargetId.parse(str(intent["target"])), project=str(intent["project"]), anew=anew or self.acting)
         judging.same_application(looked.app, str(intent["uid"]), str(intent["target"]))
         return looked
 

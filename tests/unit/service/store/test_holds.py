@@ -1,12 +1,14 @@
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
-from service.domain.model import Outcome, TargetId
-from service.domain.ports import Placement, Transition
+from service.domain.model import OperationKind, Outcome, TargetId
+from service.domain.ports import Around, ListedTarget, Listing, Placement, Transition
 from service.store import tables as t
 from service.store.alerts import AlertStore
 from service.store.database import Database
 from service.store.holds import HoldStore
 from service.store.operations import OperationStore
+from service.store.targets import TargetStore
 from tests.fakes.clock import START
 from tests.fakes.store import TARGET, delivery, notice, operation
 
@@ -75,9 +77,13 @@ async def test_promise_10_only_automatic_operations_with_an_effect_count_against
         row = await operations.begin(operation(f"op_{number}", automatic=automatic), (), ())
         ended = Transition(phase="ended", data={}, first_effect=effect, suspect_key=f"k{number}", done=Outcome.FAILED)
         await operations.commit(row, ended, START + number * HOUR)
-    assert await holds.rollbacks_since(TARGET, START) == 1
-    assert await holds.rollbacks_since(TARGET, START + timedelta(seconds=1)) == 0
-    assert await holds.rollbacks_since(CART, START) == 0
+
+    async def rollbacks(target: TargetId, since: datetime) -> int:
+        return (await holds.around(target, since=since, burning_since=START)).rollbacks
+
+    assert await rollbacks(TARGET, START) == 1
+    assert await rollbacks(TARGET, START + timedelta(seconds=1)) == 0
+    assert await rollbacks(CART, START) == 0
 
 
 async def test_promise_10_targets_with_incidents_are_counted_once_each(database: Database) -> None:
@@ -86,5 +92,33 @@ async def test_promise_10_targets_with_incidents_are_counted_once_each(database:
         (one,) = await alerts.undecided(await alerts.accept(delivery(notice(str(number)))))
         (incident,) = await alerts.place((Placement(episode=one, disposition="placed", says="", target=target, rung="label"),), START + number * HOUR)
         await alerts.close_incident(incident.id, outcome="resolved", at=START)
-    assert await holds.targets_with_incidents_since(START) == 2
-    assert await holds.targets_with_incidents_since(START + 2 * HOUR) == 1
+    assert (await holds.around(TARGET, since=START, burning_since=START)).burning == 2
+    assert (await holds.around(TARGET, since=START, burning_since=START + 2 * HOUR)).burning == 1
+
+
+async def test_what_is_around_a_target_is_told_in_one_read(database: Database, operations: OperationStore) -> None:
+    holds, targets = HoldStore(database), TargetStore(database)
+    nothing = Around(rollbacks=0, failed_forwards=0, held=(), made=(), alive="", burning=0, targets=0)
+    assert await holds.around(TARGET, since=START, burning_since=START) == nothing
+    await targets.remember(
+        Listing(
+            targets=(ListedTarget(target=TARGET, project="p", namespace="n", health="Healthy", desired_revision="", stamp="1", objects=()),), complete=True
+        ),
+        "prod",
+        START,
+    )
+    await put(database, "hld_0", TARGET, -2, "ended")
+    await holds.end("hld_0", by="user:jane", because="fixed", at=START)
+    await put(database, "hld_1", TARGET, -1, "z-first", "a-second")
+    await put(database, "hld_2", CART, 0, "another")
+    for number, outcome in enumerate([Outcome.FAILED, Outcome.RECOVERED]):
+        row = await operations.begin(replace(operation(f"op_{number}", automatic=True), kind=OperationKind.FORWARD), (), ())
+        ended = Transition(phase="ended", data={}, first_effect=True, goal_key=f"g{number}", done=outcome)
+        await operations.commit(row, ended, START + number * HOUR)
+    for handle, hours in (("44", 2), ("43", 1)):
+        await targets.note_made(TARGET, "op_0", handle, START + hours * HOUR)
+    await targets.note_made(CART, "op_0", "7", START)
+    await operations.begin(operation("op_2"), (), ())
+    expected = replace(nothing, failed_forwards=1, held=("z-first", "a-second"), made=("43", "44"), alive="op_2", targets=1)
+    assert await holds.around(TARGET, since=START, burning_since=START) == expected
+    assert (await holds.around(TARGET, since=START + HOUR, burning_since=START)).failed_forwards == 0

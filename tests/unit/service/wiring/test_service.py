@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 import structlog
 
+from integrations.moment import MOMENT
 from integrations.sandbox.world import World
 from service.domain import spans
 from service.domain.errors import BackoutError, SettingsError
@@ -154,13 +155,17 @@ async def test_what_a_dead_process_left_is_taken_up_by_the_next_service_on_the_s
 
 
 async def test_the_operation_that_is_entered_is_the_trace_at_work() -> None:
+    moments = set()
+
     async def enter(identity: str) -> str:
-        _entering(store.operation(identity))
+        _entering(store.operation(identity), SystemClock())
+        moments.add(MOMENT.get())
         await asyncio.sleep(0)
         return TRACE.get()
 
     both: list[str] = list(await asyncio.gather(enter("op_1"), enter("op_2")))
     assert both == [spans.traceparent("op_1"), spans.traceparent("op_2")]
+    assert len(moments - {None}) == 2
     assert TRACE.get() == ""
 
 

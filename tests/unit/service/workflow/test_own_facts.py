@@ -141,7 +141,7 @@ async def test_a_kind_that_is_not_ours_is_absent(stage: Stage) -> None:
 
 
 def watched_by(stage: Stage, **freshness: Freshness) -> OwnFacts:
-    return OwnFacts(targets=stage.targets, holds=stage.holds, journal=stage.operations, policies=stage.policies, freshness=freshness, clock=stage.clock)
+    return OwnFacts(targets=stage.targets, holds=stage.holds, policies=stage.policies, freshness=freshness, clock=stage.clock)
 
 
 def seen(stage: Stage, *, ago: timedelta = timedelta(0), complete: bool = True, trouble: str = "") -> Freshness:

@@ -17,7 +17,7 @@ from service.domain.facts import Absent
 from service.domain.keys import Act, Owner
 from service.domain.model import Actor, Json, Mode, ObjectRef, Operation, Outcome, TargetId, Way
 from service.domain.planning.plan import Offer, Step
-from service.domain.ports import Clock, Guard, Intention, Observation, Placement, Seen, Transition
+from service.domain.ports import Around, Clock, Guard, Intention, Observation, Placement, Seen, Transition
 from service.domain.rule import Case
 from service.store.holds import HoldStore
 from service.workflow import record
@@ -1449,8 +1449,8 @@ async def test_promise_10_a_wide_outage_that_appears_after_the_verdict_stops_bef
 class Dark(HoldStore):
     """Holds that can be read, and counts that cannot."""
 
-    async def rollbacks_since(self, target: TargetId, since: datetime) -> int:
-        del target, since
+    async def around(self, target: TargetId, *, since: datetime, burning_since: datetime) -> Around:
+        del target, since, burning_since
         raise UnavailableError("the store is away")
 
 

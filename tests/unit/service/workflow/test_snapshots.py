@@ -88,9 +88,7 @@ async def test_readiness_takes_it_for_the_databases_that_are_declared(stage: Sta
 
 
 async def test_the_store_answers_what_was_kept_and_says_when_nothing_was(stage: Stage, snapshots: Snapshots, catalogs: CatalogStore) -> None:
-    own = OwnFacts(
-        targets=stage.targets, holds=stage.holds, journal=stage.operations, policies=stage.policies, freshness={}, clock=stage.clock, catalogs=catalogs
-    )
+    own = OwnFacts(targets=stage.targets, holds=stage.holds, policies=stage.policies, freshness={}, clock=stage.clock, catalogs=catalogs)
     await taken(snapshots, catalogs)
     fact = await own.read(keys.catalog_then(TARGET, LIVE.key, "orders"))
     assert isinstance(fact, Known)

@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import pytest
 
+from integrations.moment import MOMENT, Moment
 from service.domain.errors import RefusedError, StoppedError
 from service.domain.model import Json
 from service.domain.planning.plan import Step
 from service.domain.ports import Seen
+from tests.fakes.clock import FakeClock
 from tests.unit.integrations.delivery.argocd.stage import CountingGuard, Stage
 from tests.unit.integrations.delivery.argocd.steps.carrying_out import AUTO, HOLD, automated, carry_out
 
@@ -96,3 +98,40 @@ async def test_a_raising_guard_leaves_auto_sync_alone(about_to_stop: tuple[Stage
     with pytest.raises(StoppedError):
         await stage.argo.act(step, intent, CountingGuard(StoppedError("stopped")))
     assert automated(await stage.raw("web")) == AUTO
+
+
+def looks(stage: Stage) -> int:
+    """How often the application itself was read so far, by us or by the stage."""
+    return sum((one.method, one.path) == ("GET", "/api/v1/applications/web") for one in stage.sandbox.served)
+
+
+async def test_what_an_act_left_is_looked_at_once_for_what_became_of_it_and_for_the_next_intent(auto: Stage) -> None:
+    offer, state = await auto.offer("web")
+    intention = auto.intention(state)
+    stop, prove = offer.steps[0], offer.steps[1]
+    intent = await auto.argo.intend(stop, intention)
+    token = MOMENT.set(Moment(FakeClock()))
+    try:
+        await auto.argo.act(stop, intent, CountingGuard())
+        after = looks(auto)
+        assert (await auto.argo.observe(stop, intent)).seen is Seen.DONE
+        more = await auto.argo.intend(prove, replace(intention, ours=(intent,), at=auto.clock.now()))
+        assert looks(auto) == after  # the act's own last look showed it all
+        with pytest.raises(StoppedError):
+            await auto.argo.act(prove, more, CountingGuard(StoppedError("stopped")))
+        assert looks(auto) == after + 1  # but whoever is about to send looks for himself
+    finally:
+        MOMENT.reset(token)
+
+
+async def test_promise_4_an_act_rests_on_a_look_of_its_own_whatever_was_seen_in_the_same_moment(auto: Stage) -> None:
+    offer, state = await auto.offer("web")
+    token = MOMENT.set(Moment(FakeClock()))
+    try:
+        intent = await auto.argo.intend(offer.steps[0], auto.intention(state))
+        before = looks(auto)
+        with pytest.raises(StoppedError):
+            await auto.argo.act(offer.steps[0], intent, CountingGuard(StoppedError("stopped")))
+        assert looks(auto) == before + 1
+    finally:
+        MOMENT.reset(token)
