@@ -199,7 +199,7 @@ class GitEvidence:
 
     async def _in_thread(self, mirror: "_Mirror", work: Callable[[Deadline], Any]) -> Any:
         """What the work answers, or Absent. A thread that does not end in time is left to its own deadline."""
-        await pacing.turn(mirror.shown)
+        await pacing.turn(mirror.server, EXCHANGES)
         deadline = Deadline(self._settings.timeout_s)
         try:
             async with asyncio.timeout(self._settings.timeout_s + 1):
@@ -237,6 +237,10 @@ class GitEvidence:
         )
 
 
+EXCHANGES = 4
+"""Requests to the server that one look may cause: its refs and the pack, and both once more where it gives no commit by name."""
+
+
 class _Mirror:
     """One repository's bare copy: fetched into, read from."""
 
@@ -246,6 +250,7 @@ class _Mirror:
         self._lock = threading.Lock()
         self.shown = normalised(repository.repository)
         self._where = repository.path or repository.url or repository.repository
+        self.server = str(self._where).partition("://")[2].partition("/")[0].rpartition("@")[2] or self.shown
         self._folder = settings.cache_dir / f"{hashlib.sha256(str(self._where).encode()).hexdigest()[:24]}.git"
 
     def guarded(self, work: Callable[[Deadline], Any], deadline: Deadline) -> Any:

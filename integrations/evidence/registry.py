@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from integrations import pacing
 from integrations.http import Address, Answer, Http, credential
 from service.domain.errors import BackoutError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
@@ -102,6 +103,9 @@ class Settings(BaseModel):
         if len({registry.host for registry in value}) != len(value):
             raise ValueError("each host may be configured once")
         return value
+
+
+MINUTE, SOON = timedelta(minutes=1), timedelta(milliseconds=50)
 
 
 class _UnknownError(Exception):
@@ -327,14 +331,23 @@ class _Client:
         return await self._send(self._http, method, path, {"Accept": ACCEPT, **self._authorization(scope)})
 
     async def _send(self, http: Http, method: str, path: str, headers: Mapping[str, str]) -> Answer:
-        now = self._clock.now()
-        while self._sent and now - self._sent[0] >= timedelta(minutes=1):
-            self._sent.popleft()
+        now = self._forget()
+        while pacing.PACE.get() is not None and len(self._sent) >= max(1, self._settings.requests_per_minute // 2):
+            # What nobody waits for leaves half of the minute to an alert, and waits for its own.
+            await self._clock.sleep(max(MINUTE - (now - self._sent[0]), SOON).total_seconds())
+            now = self._forget()
         if len(self._sent) >= self._settings.requests_per_minute:
             why = f"the registry {self.registry.host} was asked {len(self._sent)} times within a minute, which is our own limit"
             raise _UnknownError(why, "waiting a minute, or a higher `requests_per_minute`")
         self._sent.append(now)
         return await http.request(method, path, headers=headers)
+
+    def _forget(self) -> datetime:
+        """What was sent more than a minute ago counts no more; answers now."""
+        now = self._clock.now()
+        while self._sent and not timedelta(0) <= now - self._sent[0] < MINUTE:
+            self._sent.popleft()
+        return now
 
     # -- credentials
 

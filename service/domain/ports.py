@@ -540,8 +540,11 @@ class Targets(Protocol):
         """Store what one close look showed. False, and nothing stored, if the records are no longer those `seen` before it: another process was faster."""
         ...
 
-    async def live_records(self, targets: Sequence[TargetId]) -> Sequence[ReleaseRecord]:
-        """Every record of these targets that is not over; more than one of a target where nobody could tell which release is live."""
+    async def lives(self, targets: Sequence[TargetId]) -> Sequence[ReleaseRecord]:
+        """Every record of these targets that is not over, without what the release is made of (images, sources, objects).
+
+        There is more than one of a target where nobody could tell which release is live.
+        """
         ...
 
     async def lived_on(self, records: Sequence[tuple[ReleaseRecord, ReleaseRecord]]) -> None:

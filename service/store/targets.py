@@ -114,7 +114,11 @@ class TargetStore:
                 )
             if other:
                 await connection.execute(_LISTED_ANEW, [{"which": str(one.target), **_row(one, at)} for one in other])
-            if same:
+            others = [*before, *later, *(str(one.target) for one in (*fresh, *other))]
+            if same and len(others) <= TOGETHER:  # nearly always: nothing changed
+                here = sa.and_(t.target.c.instance == instance, t.target.c.id.not_in(others))
+                await connection.execute(t.target.update().where(here).values(seen_at=at))
+            elif same:
                 await connection.execute(_SEEN_AGAIN, [{"which": name, "seen_at": at} for name in same])
             await _index(connection, {str(one.target): one.objects for one in (*fresh, *other)}, known={str(one.target) for one in other})
             if listing.complete and (gone := [{"which": name} for name in before.keys() - later]):
@@ -184,6 +188,16 @@ class TargetStore:
             query = sa.select(t.release).where(t.release.c.target.in_(names[start : start + TOGETHER]), t.release.c.live_until.is_(None))
             async with self._database.read() as connection:
                 found += [_record(row) for row in (await connection.execute(query.order_by(t.release.c.watched_from))).mappings()]
+        return found
+
+    async def lives(self, targets: Sequence[TargetId]) -> Sequence[ReleaseRecord]:
+        """As `live_records`, without what the releases are made of: what is asked of every target, time and again, and lives on in most."""
+        found: list[ReleaseRecord] = []
+        names = [str(one) for one in targets]
+        for start in range(0, len(names), TOGETHER):
+            query = _LIVES.where(t.release.c.target.in_(names[start : start + TOGETHER]), t.release.c.live_until.is_(None))
+            async with self._database.read() as connection:
+                found += [_life(row) for row in await connection.execute(query.order_by(t.release.c.watched_from))]
         return found
 
     async def lived_on(self, records: Sequence[tuple[ReleaseRecord, ReleaseRecord]]) -> None:
@@ -306,6 +320,27 @@ async def _keep_record(connection: AsyncConnection, record: ReleaseRecord) -> No
     if not updated.rowcount:
         await connection.execute(t.release.insert().values(target=name, key=record.key, **values))
 
+
+def _life(row: Any) -> ReleaseRecord:
+    return ReleaseRecord(
+        target=TargetId.parse(row.target),
+        key=row.key,
+        handle=row.handle,
+        version=row.version,
+        images=None,
+        watched_from=row.watched_from,
+        watched_until=row.watched_until,
+        healthy_for=timedelta(seconds=row.healthy_seconds),
+        last_health=row.last_health,
+        made_by_backout=row.made_by_backout,
+        vouched=row.vouched,
+    )
+
+
+_LIVES = sa.select(
+    *(t.release.c[name] for name in ("target", "key", "handle", "version", "watched_from", "watched_until", "healthy_seconds")),
+    *(t.release.c[name] for name in ("last_health", "made_by_backout", "vouched")),
+)
 
 _THIS_TARGET = t.target.update().where(t.target.c.id == sa.bindparam("which"))
 _LISTED_ANEW = _THIS_TARGET.values(listed=sa.bindparam("listed"), stamp=sa.bindparam("stamp"), seen_at=sa.bindparam("seen_at"))

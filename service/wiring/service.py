@@ -290,7 +290,10 @@ class Service:
         _entering(operation, self.clock)
 
     async def _stand(self) -> None:
-        await (self.readiness.round() if self.lease.leads else self.readiness.learn())
+        while self.lease.leads and await self.readiness.round():
+            pass  # its own pace holds it back
+        if not self.lease.leads:
+            await self.readiness.learn()
 
     async def _sweep(self) -> None:
         if isinstance(self.lease, Lease) and await self.lease.sweep(self.engine):

@@ -1,6 +1,7 @@
 """`backout serve`: the service with its HTTP edge, from start to a graceful end."""
 
 import asyncio
+import collections
 import gc
 import importlib
 import logging
@@ -207,6 +208,7 @@ class _Gauges:
             ("target",),
             registry=registry,
         )
+        self._shown: Mapping[TargetId, Answer] = {}
         self._oldest_verdict = Gauge("backout_readiness_oldest_age_seconds", "Age of the oldest standing verdict that is still believed.", registry=registry)
         Gauge("backout_build_info", "The version.", ("version",), registry=registry).labels(VERSION).set(1)
 
@@ -236,11 +238,15 @@ class _Gauges:
         """By the ages alone, which every process reads: findings of ten thousand targets are not needed to count them."""
         ages = self._service.readiness.ages
         answers = {target: Answer.UNKNOWN if (age := ages.get(target)) is None else age.at(now) for target in known}
-        self._readiness.clear()
+        for gone in self._shown.keys() - answers.keys():
+            self._readiness.remove(str(gone))
         for target, answer in answers.items():
-            self._readiness.labels(str(target)).set(int(answer))
+            if self._shown.get(target) is not answer:  # to set all of ten thousand each time was the half of what an idle service did
+                self._readiness.labels(str(target)).set(int(answer))
+        self._shown = answers
+        counts = collections.Counter(answers.values())
         for answer in Answer:
-            self._could.labels(answer.word).set(sum(one is answer for one in answers.values()))
+            self._could.labels(answer.word).set(counts[answer])
         self._oldest_verdict.set(max(((now - age.as_of).total_seconds() for age in ages.values() if not age.stale(now)), default=0))
 
 

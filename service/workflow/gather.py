@@ -7,6 +7,7 @@ import asyncio
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from service.domain.errors import BackoutError
@@ -26,6 +27,10 @@ STABLE = frozenset({"image labels", "source change", "image manifest", "rendered
 """Kinds that are kept between verdicts while they hold; everything else is read again for each."""
 
 
+ROOM, MOST = 20_000, 200_000
+"""Facts that are kept before those that hold no more are dropped; and at most: more than 10,000 targets with some releases each have."""
+
+
 class Gatherer:
     """Reads facts from the delivery instance that owns the target, and from all other sources by kind."""
 
@@ -35,6 +40,7 @@ class Gatherer:
         self._clock = clock
         self._read_seconds = read_seconds
         self._kept: dict[Key[Any], Known[Any]] = {}
+        self._room = ROOM
 
     def patient(self, read_seconds: float) -> "Gatherer":
         """One that waits longer for each source, and shares what is kept: what it reads ahead of time need not be read again at night."""
@@ -68,9 +74,18 @@ class Gatherer:
         fact = await self._ask(target, key)
         if key.kind in STABLE and isinstance(fact, Known):
             self._kept[key] = fact
-            if len(self._kept) > 20_000:  # noqa: PLR2004  a bound on memory, far above what 10,000 targets need in a quiet hour
-                self._kept.clear()
+            if len(self._kept) > self._room:
+                self._drop()
         return fact
+
+    def _drop(self) -> None:
+        """What holds no more, first of all; what is kept belongs to the patient one too, so it stays the same dictionary."""
+        now = self._clock.now()
+        for key in [key for key, fact in self._kept.items() if not timedelta(0) <= now - fact.evidence.read_at <= fact.good_for]:
+            del self._kept[key]
+        if len(self._kept) > MOST:
+            self._kept.clear()
+        self._room = max(ROOM, 2 * len(self._kept))  # looked through again only when there is twice as much
 
     async def _ask(self, target: TargetId, key: Key[Any]) -> Fact[Any]:
         """From the delivery instance first; what it cannot tell is asked of another source that can."""

@@ -28,7 +28,7 @@ LEARN = timedelta(seconds=15)
 """So often it is looked which targets there are, and what other processes wrote."""
 RENEW = 0.5
 """The part of its time after which a verdict is renewed, so that a slow system leaves as long again."""
-AT_ONCE = 4
+AT_ONCE = 8
 """Targets that are looked at side by side."""
 ROUND = 32
 """Targets of one round, so that a target that changed waits behind no more than these."""
@@ -116,8 +116,8 @@ class Readiness:
         elif place.due > soon:
             place.due = soon
 
-    async def round(self) -> None:
-        """Look at the targets that are due, those that wait longest first."""
+    async def round(self) -> bool:
+        """Look at the targets that are due, those that wait longest first; whether more are due than one round takes."""
         self._entering()
         await self.learn()
         now = self._clock.now()
@@ -129,6 +129,7 @@ class Readiness:
                 await self._look(target)
 
         await asyncio.gather(*(one(target) for _, target in due[:ROUND]))
+        return len(due) > ROUND
 
     async def learn(self) -> None:
         """Which targets there are, and what is known of them; what the policy or another process changed is seen here."""

@@ -301,7 +301,7 @@ class Watcher:
         """Nothing changed about these since the last look: their live releases lived on in the same health."""
         health = {one.target: one.health for one in listed}
         live: dict[TargetId, list[ReleaseRecord]] = {}
-        for record in await self._targets.live_records(tuple(health)):
+        for record in await self._targets.lives(tuple(health)):
             live.setdefault(record.target, []).append(record)
         sure = [records[0] for records in live.values() if len(records) == 1 and records[0].vouched]
         await self._targets.lived_on([(record, _lived_on(record, health[record.target], now)) for record in sure])

@@ -1,9 +1,11 @@
 """A proxy before the sandbox Argo CD that shows many more applications in its lists than there are; every other call goes through as it is.
 
-It writes down how long each call took (the server's time, which is not ours) and how often the list was asked for.
+Asked about one of its own it answers as the sandbox does about the shop that it is `like`, under its own name; without one it is not there. It writes down
+how long each call took (the server's time, which is not ours), how often the list was asked for, and when anything else was.
 """
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 LIST = "/api/v1/applications"
+OWN = re.compile(r"crowd-\d{5}")
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host"})
 
 
@@ -20,17 +23,26 @@ class Crowd:
 
     def __init__(self, upstream: str, count: int) -> None:
         self._upstream = upstream
-        self.count = count
+        self.count = 0
         self.busy: list[tuple[float, float]] = []
         self.lists = 0
         self.traced = 0
         """Requests that carry an operation's trace: its own way, without what the watch and the captures ask beside it."""
         self.rollbacks: list[tuple[float, str]] = []
         """When a rollback was asked for, and of which application."""
-        self._shown = [json.dumps(item).encode() for item in self.items()]
+        self.like = ""
+        self.asked: list[float] = []
+        """When anything was asked for but the list, the watch, and what carries an operation's trace: what keeping readiness asks in a quiet world."""
+        self._shown: Sequence[bytes] = ()
+        self.grow(count)
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self.url = ""
+
+    def grow(self, count: int) -> None:
+        """So many there are from now on."""
+        self.count = count
+        self._shown = [json.dumps(item).encode() for item in self.items()]
 
     async def start(self) -> None:
         """Listen on loopback."""
@@ -51,7 +63,10 @@ class Crowd:
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
-        self.traced += "traceparent" in request.headers
+        traced = "traceparent" in request.headers
+        self.traced += traced
+        if not traced and request.path != LIST and not request.path.startswith("/api/v1/stream/"):
+            self.asked.append(began)
         if request.method == "POST" and request.path.endswith("/rollback"):
             self.rollbacks.append((began, request.path.split("/")[-2]))
         try:
@@ -65,13 +80,17 @@ class Crowd:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         body = await request.read()
         timeout = aiohttp.ClientTimeout(total=None)
+        own = OWN.search(request.raw_path) if self.like else None
+        path = request.raw_path.replace(own[0], self.like) if own else request.raw_path
         async with self._session.request(
-            request.method, f"{self._upstream}{request.raw_path}", data=body or None, headers=headers, timeout=timeout, allow_redirects=False
+            request.method, f"{self._upstream}{path}", data=body or None, headers=headers, timeout=timeout, allow_redirects=False
         ) as answer:
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
             if request.path.startswith("/api/v1/stream/"):
                 return await self._stream(request, answer, kept)
             raw = await answer.read()
+            if own:
+                raw = named(raw, self.like, own[0])
             if request.path == LIST and request.method == "GET" and answer.status == 200:
                 self.lists += 1
                 raw = self._with_crowd(raw)
@@ -94,6 +113,15 @@ class Crowd:
     def items(self) -> Sequence[Mapping[str, Any]]:
         """The synthetic items, as the projected list shows them; always the same, so that nothing about them ever changes."""
         return [_item(f"crowd-{number:05}") for number in range(self.count)]
+
+
+def named(raw: bytes, one: str, other: str) -> bytes:
+    """The body with the other name wherever the one stands as a whole text, also within JSON that is a text, and in its image; what Git calls it stays."""
+    raw = raw.replace(f"/shop/{one}@sha256:".encode(), f"/shop/{other}@sha256:".encode())
+    for quote in (b'"', b'\\"'):
+        known = re.escape(quote + one.encode() + quote)
+        raw = re.sub(rb'(?<!"path":)(?<!"path": )' + known, lambda _: quote + other.encode() + quote, raw)  # noqa: B023  used in the same round
+    return raw
 
 
 def _item(name: str) -> Mapping[str, Any]:

@@ -227,7 +227,7 @@ async def ground(folder: Path, *, shops: Sequence[str], crowd: int, watch: Mappi
         document["delivery"][0] |= {"url": made.crowd.url, "read_back_seconds": [0]}
         document["watch"] |= watch or {}
         config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-        await _seed(made, document["store"])
+        await seed(made, document["store"])
         made.alert_token = (folder / "alert-token").read_text(encoding="utf-8").strip()
         made.process = Process(config, token)
         try:
@@ -242,7 +242,7 @@ async def ground(folder: Path, *, shops: Sequence[str], crowd: int, watch: Mappi
         await made.world.stop()
 
 
-async def _seed(made: Ground, store: str) -> None:
+async def seed(made: Ground, store: str) -> None:
     """Write the crowd down as known, looked at and live in good health, as after some time of watching: first looks at all would take minutes."""
     database, now = Database(store), made.clock.now()
     await migrate(database)

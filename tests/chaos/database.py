@@ -50,14 +50,14 @@ class ChaosDatabase(Database):
         """The file's lock is tested elsewhere: here a killed process must not hold it."""
 
     @contextlib.asynccontextmanager
-    async def write(self, *, patience: float | None = None) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, patience: float | None = None, few: bool = False) -> AsyncIterator[AsyncConnection]:
         """One transaction."""
         await self._process.point("a transaction begins", share=0.5)
         await self._answering(patience or 20.0)
         if self._fate.strikes(Trouble.NO_BEGIN):
             raise UnavailableError("the store cannot be used (OperationalError: database is locked)")
         kept: list[tuple[object, float]] = []
-        async with self._outage.turn, super().write(patience=patience) as connection:
+        async with self._outage.turn, super().write(patience=patience, few=few) as connection:
             staged = id(connection)
             await self._room(connection)
             try:
@@ -77,13 +77,13 @@ class ChaosDatabase(Database):
             raise UnavailableError("the connection to the store broke")
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, few: bool = False) -> AsyncIterator[AsyncConnection]:
         """A consistent read."""
         await self._process.point(READ, share=0.1)
         await self._answering(20.0)
         if self._fate.strikes(Trouble.NO_BEGIN, 0.3):
             raise UnavailableError("the store cannot be used (OperationalError: database is locked)")
-        async with self._outage.turn, super().read() as connection:
+        async with self._outage.turn, super().read(few=few) as connection:
             yield connection
 
     async def _room(self, connection: AsyncConnection) -> None:

@@ -101,7 +101,7 @@ class MySQL:
 
     async def _ask(self, database: Database, questions: Sequence[Question]) -> list[list[Row]]:
         """The rows of each statement, all over one session; errors never name the address."""
-        await pacing.turn(f"database {database.name}")
+        await pacing.turn(f"database {database.name}", len(questions))
         self._pool = self._pool or ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="mysql")
         try:
             async with asyncio.timeout(self._timeout * (len(questions) + 2)):

@@ -75,7 +75,7 @@ class PostgreSQL:
         """The rows of each statement, all of one moment; errors never name the address."""
         import psycopg  # noqa: PLC0415  only where a database is configured
 
-        await pacing.turn(f"database {database.name}")
+        await pacing.turn(f"database {database.name}", len(questions))
         timeout = self._timeout
         limits = f"-c default_transaction_read_only=on -c statement_timeout={int(timeout * 1000)} -c lock_timeout=1000 -c search_path=pg_catalog"
         where = f"database {database.name}"

@@ -50,6 +50,6 @@ async def test_a_moment_is_the_tasks_own_and_that_of_its_helpers() -> None:
         await asyncio.gather(helper())
         return before, now.recall("web")
 
-    assert await asyncio.gather(one()) == [("seen", None)]
+    assert list(await asyncio.gather(one())) == [("seen", None)]
     assert MOMENT.get() is None
     moment.sending()  # nobody's moment: nothing happens

@@ -256,3 +256,11 @@ async def test_a_release_that_is_over_does_not_live_on(targets: TargetStore) -> 
     await targets.remember_state_record(over)
     await targets.lived_on([(over, replace(over, last_health="Healthy", live_until=None))])
     assert await targets.live_records((TARGET,)) == []
+
+
+async def test_what_lives_is_told_without_what_it_is_made_of(targets: TargetStore) -> None:
+    one = record(images=(), sources=(), moved="a tag", watched_until=START)
+    over = replace(one, key="over", live_until=START)
+    for each in (one, over):
+        await targets.remember_state_record(each)
+    assert await targets.lives((TARGET, CART)) == [replace(one, images=None, moved="")]

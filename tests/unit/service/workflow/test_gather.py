@@ -10,6 +10,7 @@ from service.domain.facts import Absent, Evidence, Fact, Facts, Key, Known
 from service.domain.model import TargetId
 from service.domain.rule import Rule
 from service.domain.verdict import passes
+from service.workflow import gather
 from service.workflow.gather import ROUNDS, Gatherer
 from tests.fakes.clock import FakeClock
 from tests.fakes.delivery import Application, FakeDelivery
@@ -190,3 +191,23 @@ async def test_promise_12_why_a_fact_is_absent_holds_no_secret(clock: FakeClock,
     read = (await gatherer(clock, facts).facts(TARGET, [ONE])).read(ONE)
     assert isinstance(read, Absent)
     assert read.why == "git said [removed]"
+
+
+async def test_where_much_is_kept_what_holds_no_more_is_dropped_and_what_holds_stays_also_for_who_is_patient(
+    clock: FakeClock, facts: FakeFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "ROOM", 2)
+    images = [keys.manifest(f"r/x{number}@sha256:{'a' * 64}") for number in range(4)]
+    for key in images:
+        facts.tell(key, keys.Manifest(digest=made.OLD_DIGEST))
+    one = gatherer(clock, facts)
+    patient = one.patient(60)
+    for number, key in enumerate(images):
+        clock.pass_(seconds=40 if number == 2 else 0)  # the first two hold no more when the fourth is read
+        await one.facts(TARGET, [key])
+    clock.pass_(seconds=30)
+    await patient.facts(TARGET, images[2:])
+    assert [facts.asked.count(key) for key in images] == [1, 1, 1, 1]
+    await one.facts(TARGET, images[:2])
+    assert [facts.asked.count(key) for key in images] == [2, 2, 1, 1]
+    assert len(one._kept) == 4  # noqa: SLF001  there is no other way to see what takes room

@@ -12,7 +12,7 @@ from service.domain.readiness import Standing
 from service.domain.rules import RULES
 from service.domain.verdict import Answer
 from service.store.readiness import ReadinessStore
-from service.workflow.readiness import AGAIN, LEARN, SETTLE, Doors, Readiness
+from service.workflow.readiness import AGAIN, LEARN, ROUND, SETTLE, Doors, Readiness
 from tests.fakes.delivery import FakeDelivery
 from tests.unit.service.domain import made
 from tests.unit.service.workflow.stage import TARGET, Stage
@@ -292,3 +292,12 @@ async def test_none_is_told_where_none_is_wanted(stage: Stage, kept: ReadinessSt
     gone(stage)
     await again(stage, readiness)
     assert ((await stood(kept)).answer, await stage.messages()) == (Answer.BLOCK, [])
+
+
+async def test_a_round_says_whether_more_are_due_than_it_took(stage: Stage, readiness: Readiness) -> None:
+    await readiness.learn()
+    for number in range(ROUND):
+        readiness.changed(TargetId("prod", f"more-{number}"))
+    stage.clock.pass_(seconds=10)
+    assert await readiness.round()
+    assert not await readiness.round()

@@ -108,6 +108,13 @@ async def test_the_list_names_what_the_alert_index_needs(plain: Stage) -> None:
     assert listed.desired_revision in {"", (await plain.argo.look(listed.target)).desired_revision}
 
 
+async def test_an_application_that_moved_since_the_list_before_is_understood_anew(plain: Stage) -> None:
+    (before,) = (await plain.argo.targets()).targets
+    plain.sandbox.write_by_kubernetes("web", lambda app: app["spec"]["destination"].update(namespace="elsewhere"))
+    (after,) = (await plain.argo.targets()).targets
+    assert (before.namespace, after.namespace, before.stamp == after.stamp) == ("web", "elsewhere", False)
+
+
 async def test_the_stamp_stays_while_nothing_happens_and_moves_with_a_deploy(plain: Stage) -> None:
     await plain.until("web", lambda app: app["status"]["health"]["status"] == "Healthy", "health")
     before = (await plain.argo.targets()).targets[0].stamp
@@ -621,8 +628,8 @@ async def test_objects_that_ask_before_they_are_pruned_are_named_with_the_releas
 class StandsStill(Pace):
     """Nobody's turn ever comes."""
 
-    async def turn(self, system: str) -> None:
-        del system
+    async def turn(self, system: str, requests: int = 1) -> None:
+        del system, requests
         await asyncio.Event().wait()
 
 
