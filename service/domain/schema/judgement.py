@@ -108,8 +108,8 @@ class Judge:
         self._gone_objects: dict[tuple[str, str], tuple[Finding, Operation]] = {}
         self._strict_domains: set[str] = set()
         self._shortened: set[tuple[str, str]] = set()
-        self._dropped_triggers = False
-        self._perhaps_trigger_functions: list[tuple[Finding, str]] = []
+        self._dropped_triggers: list[str] = []
+        self._perhaps_trigger_functions: list[tuple[Finding, Operation]] = []
         self._made_way: tuple[str, Finding] | None = None
         self._unique_indexes: set[str] = set()
         self._aside: Judge | None = None
@@ -380,8 +380,8 @@ class Judge:
         finding.become(rule, verdict, f"makes {what} {name} anew in place of the one OLD knows", clears)
 
     def _same_routine(self, dropped: Operation, created: Operation) -> bool:
-        """Only PostgreSQL tells routines of one name apart by their parameters."""
-        return self._dialect is not Dialect.POSTGRES or _same_signature(dropped.signature, created.signature)
+        """Only PostgreSQL tells routines of one name apart by their parameters; DROP without any works only where there is one of that name."""
+        return self._dialect is not Dialect.POSTGRES or dropped.signature is None or _same_signature(dropped.signature, created.signature)
 
     def _drop_object(self, operation: Operation, finding: Finding) -> None:
         what, name, key = operation.what, operation.name, (operation.what, operation.name)
@@ -408,15 +408,14 @@ class Judge:
                 finding.become("unique_index_dropped", _WARN, f"drops index {name}, which seems to be unique", clears)
             else:
                 finding.become("index_dropped", _SAFE, f"drops index {name}")
-        elif what == "function" and self._called_by_triggers_only(operation) and self._dropped_triggers:
+        elif what == "function" and self._is_of_a_dropped_trigger(operation):
             finding.become(*_trigger_function(name))
         elif what in {"trigger", "event", "statistics"}:
             if what == "trigger":
-                self._dropped_triggers = True
+                self._dropped_triggers.append(name.rsplit(".", 1)[-1])
                 for dropped, function in self._perhaps_trigger_functions:
-                    if dropped.rule == "function_dropped":
-                        dropped.become(*_trigger_function(function))
-                self._perhaps_trigger_functions = []
+                    if dropped.rule == "function_dropped" and self._is_of_a_dropped_trigger(function):
+                        dropped.become(*_trigger_function(function.name))
             finding.become(f"{what}_dropped", _WARN, f"drops {what} {name}", "OLD does not depend on what it computed")
         elif what == "policy":
             finding.become("policy_dropped", _BREAKS, f"drops policy {name}", "OLD's role may still read and write all it did")
@@ -424,13 +423,17 @@ class Judge:
             finding.become("role_changed", _BREAKS, f"drops database role {name}", "OLD does not connect as it")
         else:
             finding.become(f"{what.replace(' ', '_')}_dropped", _BREAKS, f"drops {what} {name}", _NOT_USED)
-            if what == "function" and self._called_by_triggers_only(operation):
-                self._perhaps_trigger_functions.append((finding, name))
+            if what == "function":
+                self._perhaps_trigger_functions.append((finding, operation))
         self._gone_objects[key] = (finding, operation)
 
-    def _called_by_triggers_only(self, operation: Operation) -> bool:
-        """A function without parameters may be a trigger's, which nobody else can call; where none are written down, its parameters are not known."""
-        return self._dialect is Dialect.POSTGRES and not operation.signature
+    def _is_of_a_dropped_trigger(self, operation: Operation) -> bool:
+        """A function without parameters may be a trigger's, which nobody else can call; where none are written down, the trigger has to have its name."""
+        if self._dialect is not Dialect.POSTGRES or operation.signature:
+            return False
+        if operation.signature is None:
+            return any(trigger.startswith(operation.name.rsplit(".", 1)[-1]) for trigger in self._dropped_triggers)
+        return bool(self._dropped_triggers)
 
     def _rename_object(self, operation: Operation, finding: Finding) -> None:
         what, before, after = operation.what, operation.name, operation.to

@@ -94,6 +94,7 @@ def test_what_the_range_makes_and_changes_itself_is_nothing_to_old(sql: str) -> 
         ("DROP TRIGGER r ON o; CREATE TRIGGER r AFTER INSERT ON o FOR EACH ROW EXECUTE FUNCTION f()", P, [W, W]),
         ("DROP FUNCTION f(int); CREATE FUNCTION f(n integer) RETURNS int AS 'select 1' LANGUAGE sql", P, [W, W]),
         ("DROP FUNCTION f(int); CREATE FUNCTION f(n text) RETURNS int AS 'select 1' LANGUAGE sql", P, [B, B]),
+        ("DROP FUNCTION f; CREATE FUNCTION f(n text) RETURNS int AS 'select 1' LANGUAGE sql", P, [W, W]),
         # Looks like the range's own, but is OLD's
         ("CREATE FUNCTION f(a int) RETURNS int AS 'select 1' LANGUAGE sql; DROP FUNCTION f(text)", P, [W, B]),
         ("CREATE TABLE n (a int); CREATE TRIGGER r AFTER INSERT ON n FOR EACH ROW EXECUTE FUNCTION f(); DROP TRIGGER r ON o", P, [S, S, W]),
@@ -118,7 +119,9 @@ def test_what_the_range_makes_and_changes_itself_is_nothing_to_old(sql: str) -> 
         ("DROP TRIGGER r ON o; DROP FUNCTION f()", P, [W, W]),
         ("DROP FUNCTION f()", P, [B]),
         ("DROP TRIGGER r ON o; DROP FUNCTION f(int)", P, [W, B]),
-        ("DROP FUNCTION f; DROP FUNCTION g(int); DROP TRIGGER r ON o", P, [W, B, W]),
+        ("DROP FUNCTION f; DROP FUNCTION g(int); DROP TRIGGER f_of_o ON o", P, [W, B, W]),
+        ("DROP TRIGGER f ON o; DROP FUNCTION s.f; DROP FUNCTION other", P, [W, W, B]),
+        ("DROP FUNCTION f(); DROP TRIGGER r ON o", P, [W, W]),
         ("DROP FUNCTION f; DROP TRIGGER r", M, [B, W]),
         # Whether OLD has a table that is dropped if there is one, and made: only where nothing stands between, and CREATE is no IF NOT EXISTS
         ("DROP TABLE IF EXISTS a; CREATE TABLE a (b int)", M, [W, W]),
