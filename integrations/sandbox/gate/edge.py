@@ -5,6 +5,7 @@ A handler gets a `Call` and answers a `Reply`, or raises what it refuses with; i
 
 import json
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -49,6 +50,8 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+SERVED_KEPT: Final = 100_000
+
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
@@ -83,7 +86,7 @@ class Edge:
         self._timeline = timeline
         self._ids = ids
         self._routes = [(route, re.compile("".join(_pattern(part) for part in route.path.split("/")[1:]))) for route in routes]
-        self.served: list[Served] = []
+        self.served: deque[Served] = deque(maxlen=SERVED_KEPT)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Any request."""

@@ -12,6 +12,7 @@ from integrations.sandbox.gate.executions import Executions, Run
 from integrations.sandbox.gate.expressions import evaluate
 from integrations.sandbox.gate.front50 import Front50
 from integrations.sandbox.gate.ids import Ids
+from integrations.sandbox.gate.plain_stages import window_of
 from integrations.sandbox.gate.settings import Faults, Json, Profile, Timings
 from integrations.sandbox.gate.stage import COMPLETE, DONE, GOES_ON, Definition, Outcome, StageError, Synthetic, Task, Work
 from integrations.sandbox.gate.timeline import Timeline
@@ -199,7 +200,7 @@ class Engine:
         work = self._work(run, stage)
         try:
             definition = self._definition(stage["type"])
-            before, tasks = definition.before(work), list(definition.tasks(work))
+            before, tasks = [*window_of(stage), *definition.before(work)], list(definition.tasks(work))
         except StageError as error:
             stage["context"]["exception"] = error.exception(f"{stage['name']}:ConstructAfterStages", self._tools.timeline.millis)
             stage["context"]["beforeStagePlanningFailed"] = True

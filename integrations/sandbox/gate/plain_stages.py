@@ -111,11 +111,26 @@ def _child_tasks(_work: Work) -> Sequence[Task]:
     ]
 
 
+WINDOW: Final = "restrictExecutionDuringTimeWindow"
+
+
+def window_of(stage: Json) -> list[Synthetic]:
+    """The stage that goes before one which may only run in its execution window (read from the source; Orca's zone is a setting, here UTC)."""
+    context = stage["context"]
+    if context.get(WINDOW) is not True or "parentStageId" in stage:
+        return []
+    return [Synthetic(type=WINDOW, name=WINDOW, context={"restrictedExecutionWindow": context.get("restrictedExecutionWindow") or {}})]
+
+
 def _window(work: Work) -> Outcome:
-    opens = work.context.get("scheduledTime")
-    if isinstance(opens, int) and work.tools.timeline.millis < opens and work.context.get("skipRemainingWait") is not True:
-        return Outcome(status="RUNNING")
-    return DONE
+    window = work.context.get("restrictedExecutionWindow") or {}
+    now = work.tools.timeline.now
+    minute, day = now.hour * 60 + now.minute, now.isoweekday() % 7 + 1  # Sunday is 1, as in Java
+    spans = [(one.get("startHour", 0) * 60 + one.get("startMin", 0), one.get("endHour", 0) * 60 + one.get("endMin", 0)) for one in window.get("whitelist", [])]
+    open_now = any(start <= minute < end if start <= end else minute >= start or minute < end for start, end in spans)
+    if work.context.get("skipRemainingWait") is True or (open_now and day in (window.get("days") or range(1, 8))):
+        return DONE
+    return Outcome(status="RUNNING")
 
 
 def _canary(work: Work) -> Outcome:
@@ -150,9 +165,15 @@ PLAIN: Final[dict[str, Definition]] = {
     "webhook": _one("createWebhook", "webhook.tasks.CreateWebhookTask", always),
     "jenkins": _one("startJenkinsJob", "igor.tasks.StartJenkinsJobTask", always),
     "runJob": _one("runJob", "clouddriver.tasks.job.RunJobTask", always),
-    "restrictExecutionDuringTimeWindow": Definition(
+    WINDOW: Definition(
         tasks=lambda _work: [
-            Task(name="suspendExecutionDuringTimeWindow", cls=f"{ORCA_TASKS}pipeline.SuspendExecutionDuringTimeWindowTask", work=_window, poll=30.0)
+            Task(
+                name="suspendExecutionDuringTimeWindow",
+                cls=f"{ORCA_TASKS}pipeline.SuspendExecutionDuringTimeWindowTask",
+                work=_window,
+                poll=30.0,
+                timeout=float("inf"),
+            )
         ]
     ),
     "kayentaCanary": Definition(
