@@ -21,6 +21,8 @@ from service.domain.ports import Clock, Delivery, ListedTarget, Targets
 from service.workflow.gather import Gatherer
 
 HEALTHY = "Healthy"
+MISSING = "Missing"
+"""Some object is wanted and not there."""
 AT_ONCE = 8
 SHORT = 19
 """So much of a digest tells two apart."""
@@ -321,6 +323,11 @@ def _sure(state: keys.TargetState) -> bool:
     return state.settled and not state.failed_newer and state.attempted is None and state.running is None
 
 
+def _of_the_wanted(state: keys.TargetState) -> bool:
+    """Whether its health tells of a release that is wanted and not live: one that brings a new object, which is missing until somebody deploys it."""
+    return state.health == MISSING and state.current is not None and state.desired not in {(), state.current.sources}
+
+
 def _records(
     state: keys.TargetState, pods: Sequence[keys.Pod] | None, objects: Digests | None, before: Mapping[str, ReleaseRecord], now: datetime
 ) -> list[ReleaseRecord]:
@@ -329,7 +336,7 @@ def _records(
     changed = [replace(r, live_until=now) for r in before.values() if r.live_until is None and (live is None or r.key != live.key)]
     if live is None:
         return changed
-    sure = _sure(state)
+    sure = _sure(state) and not _of_the_wanted(state)
     known = before.get(live.key)
     if known is None or known.live_until is not None:
         fresh = ReleaseRecord(
@@ -341,12 +348,12 @@ def _records(
             watched_from=known.watched_from if known else now,
             watched_until=now,
             healthy_for=known.healthy_for if known else timedelta(0),
-            last_health=state.health,
+            last_health="" if _of_the_wanted(state) else state.health,
             vouched=sure,
             objects=known.objects if known else None,
             moved=known.moved if known else "",
         )
-    elif not sure:  # half of another release may run: its health is not this release's
+    elif not sure:  # half of another release may run, or one that is only wanted is missed: its health is not this release's
         fresh = replace(known, handle=live.handle, watched_until=now, vouched=False)
     else:
         fresh = replace(_lived_on(known, state.health, now), handle=live.handle, version=live.version or known.version)

@@ -207,6 +207,22 @@ async def test_without_a_history_what_was_healed_since_is_an_operation_on_some_o
     assert (app["status"]["sync"]["status"], app["status"].get("history")) == ("Synced", None)
 
 
+async def test_an_application_whose_git_has_a_new_object_is_missing_until_it_is_synced(server: ArgoCDServer) -> None:
+    """Though nothing is missing of what is live: its health is that of what is wanted."""
+    name = server.unique("adds")
+    repository = server.create_repository(name)
+    good = repository.commit({"deploy/cm.json": config_map(name, "1")}, "good")
+    await server.create_app(name, repository)
+    await server.sync(name)
+    before = await server.settled(name)
+    wanted = repository.commit({"deploy/extra.json": config_map(f"{name}-extra", "1")}, "adds")
+
+    after = await server.app(name, "?refresh=normal")
+
+    states = [(app["status"]["health"]["status"], app["status"]["sync"]["revision"], app["status"]["history"][-1]["revision"]) for app in (before, after)]
+    assert states == [("Healthy", good, good), ("Missing", wanted, good)]
+
+
 async def test_a_secret_is_rendered_without_its_values(server: ArgoCDServer) -> None:
     name = server.unique("secret")
     repository = server.create_repository(name)

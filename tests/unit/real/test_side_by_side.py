@@ -1,5 +1,6 @@
 """How the files of the real suite are shared out to labs, and what several exit codes are together. The labs themselves: `make test-real`."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,12 @@ def test_the_labs_end_at_about_the_same_time() -> None:
 def test_what_was_measured_is_of_files_that_are_there() -> None:
     assert set(side_by_side.SECONDS) <= set(side_by_side.files())
     assert all((ROOT / file).is_file() for file in side_by_side.files())
+
+
+def test_every_story_is_marked_or_nobody_would_run_it() -> None:
+    stories = [Path(file) for file in side_by_side.files() if file.startswith("tests/real/")]
+    assert len(stories) > 10
+    assert [file.name for file in stories if not re.search(r"^pytestmark = .*pytest\.mark\.real\b", file.read_text(encoding="utf-8"), re.MULTILINE)] == []
 
 
 def test_where_labs_cannot_stand_side_by_side_one_runs_everything() -> None:

@@ -11,7 +11,7 @@ from service.domain import keys
 from service.domain.difference import Rendered, fingerprint
 from service.domain.errors import TemporaryError
 from service.domain.facts import Absent, Fact, Key, Known
-from service.domain.model import Image, Release, ReleaseRecord, TargetId
+from service.domain.model import Image, Release, ReleaseRecord, Source, TargetId, release_key
 from service.store.targets import TargetStore
 from service.workflow.watch import Watcher, _lived_on
 from tests.fakes.delivery import Application, FakeDelivery
@@ -291,6 +291,38 @@ async def test_promise_1_while_part_of_a_failed_deploy_may_be_live_nothing_count
         await watched.watcher.look(TARGET)
     kept = await record(watched)
     assert (kept.healthy_for, kept.watched_until) == (timedelta(0), watched.clock.now())
+
+
+def wanted() -> Release:
+    sources = (Source(repository="https://git.example/web", path="deploy", revision="d" * 40),)
+    return replace(FRESH, key=release_key(sources), sources=sources)
+
+
+async def test_an_object_that_only_the_wanted_release_has_is_not_missed_of_the_one_that_is_live(watched: Stage) -> None:
+    """Git adds an object and a person syncs hours later: Argo CD calls the application Missing meanwhile, and the release was good to its end."""
+    await rounds(watched, 0, 20, 20)
+    watched.app.health, watched.app.desired = "Missing", wanted()
+    await rounds(watched, 20, 20, 20)
+    kept = await record(watched)
+    assert (kept.healthy_for, kept.last_health, kept.vouched) == (timedelta(seconds=40), "Healthy", False)
+    watched.app.health, watched.app.desired = "Healthy", None
+    await rounds(watched, 20, 20)
+    kept = await record(watched)
+    assert (kept.healthy_for, kept.last_health, kept.vouched) == (timedelta(seconds=80), "Healthy", True)  # not the minute in between
+
+
+async def test_promise_1_a_release_that_was_never_seen_but_while_another_is_missed_was_not_healthy(watched: Stage) -> None:
+    watched.app.health, watched.app.desired = "Missing", wanted()
+    await rounds(watched, 0, 20, 20)
+    kept = await record(watched)
+    assert (kept.healthy_for, kept.last_health) == (timedelta(0), "")
+
+
+async def test_what_is_missing_of_the_release_that_is_live_counts_against_it(watched: Stage) -> None:
+    await rounds(watched, 0, 20)
+    watched.app.health = "Missing"
+    await rounds(watched, 20, 20)
+    assert (await record(watched)).last_health == "Missing"
 
 
 @pytest.mark.parametrize("back", [True, False], ids=["and back again", "and stays so"])
