@@ -31,10 +31,10 @@ def ask(case: Case) -> Finding:
     if settled.faults:
         more = f" (and {len(settled.faults) - 1} more)" if len(settled.faults) > 1 else ""
         return unknown(f"The policy cannot be applied: {settled.faults[0]}{more}.", evidence, clears=mend)
-    asked = f"{settled.asked} condition{'s' if settled.asked != 1 else ''} of the policy"
     if settled.held:
-        return passes(f"{len(settled.held)} of {asked} hold{'s' if len(settled.held) == 1 else ''}: {', '.join(settled.held)}.", evidence)
-    return passes(f"None of {asked} that counts here holds now.", evidence)
+        hold = "holds" if len(settled.held) == 1 else "hold"
+        return passes(f"Of {settled.asked} conditions of the policy {len(settled.held)} {hold} now: {', '.join(settled.held)}.", evidence)
+    return passes(f"No condition of the policy holds now ({settled.asked} asked).", evidence)
 
 
 RULE = Rule(name="policy_can_be_applied", question="Can the operator's policy be applied?", ask=ask, of_policy=True)

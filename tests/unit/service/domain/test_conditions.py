@@ -134,7 +134,7 @@ def test_promise_1_what_nobody_knows_makes_the_condition_fail_and_not_false(name
 
 
 def test_a_label_that_an_alert_lacks_is_an_error_of_the_condition() -> None:
-    with pytest.raises(ConditionError, match='failed: Key not found in map : "tier"'):
+    with pytest.raises(ConditionError, match='asks for "tier", which is not there'):
         Condition("alert.labels['tier'] == 'gold'").holds(SEEN)
 
 

@@ -58,4 +58,4 @@ async def test_promise_1_a_condition_that_fails_leaves_auto_to_a_person_who_name
     row = await stage.drive(until="awaiting_approval")
     assert (row.says, stage.delivery.sent) == ("a person decides, naming policy_can_be_applied", [])
     (told,) = await stage.messages()
-    assert 'The policy cannot be applied: conditions[0].when failed: Key not found in map : "tier".' in told["text"]
+    assert 'The policy cannot be applied: conditions[0].when asks for "tier", which is not there.' in told["text"]

@@ -178,3 +178,84 @@ def test_somebody_who_knows_django_reads_what_is_wrong_with_his_migration_and_wh
     shown = page.partition("block    shop/")[2].partition("```")[0]
     told = ran.out.partition("block    shop/")[2].replace("main's", "origin/main's")
     assert " ".join(shown.split()).replace(":11", ":8") in " ".join(told.split())
+
+
+# --- somebody who knows Django but not Backout ------------------------------------------------------------------------------
+
+MODELS = """
+from django.db import migrations, models
+
+class Migration(migrations.Migration):
+    initial = True
+    dependencies = []
+    operations = [
+        migrations.CreateModel(
+            name="Order",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("note", models.TextField()),
+                ("legacy_status", models.CharField(max_length=20)),
+            ],
+        ),
+    ]
+"""
+CLEANUP = """
+from django.db import migrations, models
+
+def fill(apps, schema_editor):
+    apps.get_model("shop", "Order").objects.filter(remark="").update(remark="-")
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0001_initial")]
+    operations = [
+        migrations.RemoveField(model_name="order", name="legacy_status"),
+        migrations.AddField(model_name="order", name="channel", field=models.CharField(max_length=10, default="web")),
+        migrations.RenameField(model_name="order", old_name="note", new_name="remark"),
+        migrations.RunPython(fill, migrations.RunPython.noop),
+    ]
+"""
+DJANGO = "shop/migrations/0002_cleanup.py"
+TOLD = {
+    f"{DJANGO}:10": ("Drops column shop_order.legacy_status.", "SeparateDatabaseAndState"),
+    f"{DJANGO}:11": ("Leaves new column shop_order.channel NOT NULL without a default.", "use null=True, or db_default=..."),
+    f"{DJANGO}:12": ("Renames column shop_order.note to remark.", "db_column='"),
+    f"{DJANGO}:13": ("Runs Python code, which is not executed to read it.", "RunPython in a migration of its own"),
+}
+"""Place of each operation, what it does to the database, and the words of Django in what to do about it."""
+
+
+@pytest.fixture
+def django(repository: Repository) -> Repository:
+    repository.commit({"manage.py": "x", "shop/__init__.py": "", "shop/migrations/__init__.py": "", "shop/migrations/0001_initial.py": MODELS}, "main")
+    repository.commit({DJANGO: CLEANUP})
+    return repository
+
+
+def test_a_django_developer_reads_in_a_terminal_what_breaks_where_why_and_what_to_do_in_djangos_words(django: Repository) -> None:
+    ran = alone(*asked(django))
+    assert (ran.code, ran.out.splitlines()[0]) == (3, "No: once this is deployed, going back to main breaks in 3 places.")
+    first, *findings = ran.out.split("\n\n")
+    assert len([one for one in findings if one.startswith(("block", "unknown"))]) == len(TOLD)
+    for place, (says, does) in TOLD.items():
+        one = " ".join(next(part for part in findings if place in part).split())
+        assert says in one
+        assert does in one.partition(" do: ")[2]
+        assert one.partition(" why: ")[2]
+    assert "OLD" not in ran.out
+    assert "It counts once it is part of main, so merge it there first:" in " ".join(ran.out.split())
+    assert "gate" not in first
+
+
+def test_beside_the_lines_of_a_pull_request_and_in_its_summary_it_reads_the_same(django: Repository, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    shell = Shell(environment={"GITHUB_STEP_SUMMARY": str(summary)})
+    commands = [line for line in shell(*asked(django, "--format", "github")).out.splitlines() if line.startswith("::")]
+    page = summary.read_text(encoding="utf-8").replace("\\", "")
+    for place, (says, does) in TOLD.items():
+        path, line = place.split(":")
+        (one,) = [command for command in commands if f"file={path},line={line}," in command]
+        assert says in one
+        assert does in one
+        (row,) = [row for row in page.splitlines() if f"| {place} |" in row]
+        assert says in row
+        assert does in row

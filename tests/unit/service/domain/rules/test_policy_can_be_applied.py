@@ -41,14 +41,14 @@ def test_it_is_asked_only_where_the_policy_has_conditions() -> None:
 def test_it_says_which_conditions_hold() -> None:
     always = replace(made.LATE, when=Condition("automatic", about_rule=False))
     finding = found(of(made.LATE, always))
-    assert (finding.answer, finding.says) == (Answer.PASS, "1 of 2 conditions of the policy holds: at most mode approve (nobody watches at night).")
-    assert found(of(made.LATE)).says == "None of 1 condition of the policy that counts here holds now."
+    assert (finding.answer, finding.says) == (Answer.PASS, "Of 2 conditions of the policy 1 holds now: at most mode approve (nobody watches at night).")
+    assert found(of(made.LATE)).says == "No condition of the policy holds now (1 asked)."
 
 
 def test_promise_1_a_condition_that_cannot_be_evaluated_stops_automation_and_says_so() -> None:
     verdict = evaluate(of(FAULTY).case(), RULES, automatic=True)
     finding = verdict.of(Answer.UNKNOWN)[0]
-    assert (finding.rule, finding.says) == (RULE.name, 'The policy cannot be applied: conditions[0].when failed: Key not found in map : "tier".')
+    assert (finding.rule, finding.says) == (RULE.name, 'The policy cannot be applied: conditions[0].when asks for "tier", which is not there.')
     assert decide(Mode.AUTO, verdict, made.POLICY).do is Do.WAIT
     assert decide(Mode.AUTO, verdict, made.POLICY).must_name == (RULE.name,)
 
@@ -84,5 +84,5 @@ def test_several_faults_are_counted() -> None:
 EXAMPLES: made.Examples = {
     "it is day, and the policy has a condition for the night": world(policy=made.CONDITIONAL),
     "it is Friday evening": world(settled=Settled(asked=2, held=("at most mode approve (nobody watches on Friday evenings)",))),
-    "the alert lacks a label that a condition asks for": world(settled=Settled(asked=2, faults=('conditions[0].when failed: Key not found in map : "tier"',))),
+    "the alert lacks a label that a condition asks for": world(settled=Settled(asked=2, faults=('conditions[0].when asks for "tier", which is not there',))),
 }
