@@ -50,7 +50,7 @@ class StopDeploy(SpinnakerStep):
         nobody_acted(looked, intention)
         acting = runs.all_acting_on(looked.runs, looked.address)
         for run in acting:
-            why = _why_not(run, looked)
+            why = why_not(run, looked)
             refuse_when(bool(why), f"{_named(run)} is left alone: {why}")
         return {"runs": [run.id for run in acting], "template": looked.history.live, "reason": f"Backout {intention.operation_id}"}
 
@@ -103,7 +103,7 @@ def _operation_is_open(context: Mapping[str, Json]) -> bool:
     return part(operations[-1], "status").get("completed") is not True
 
 
-def _why_not(run: Execution, looked: Looked) -> str:
+def why_not(run: Execution, looked: Looked) -> str:
     """Why the run is not ours to end; "" when it is."""
     if run.is_task or not run.automated:
         return f"it was started by {run.by.name}, by hand"

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
+from integrations.delivery.spinnaker.steps.stop_deploy import plan, why_not
 from integrations.sandbox.gate.settings import Outage
 from service.domain.errors import RefusedError, TemporaryError
 from service.domain.planning.plan import Step
 from service.domain.ports import Intention, Observation, Seen
 from tests.unit.integrations.delivery.argocd.stage import CountingGuard
-from tests.unit.integrations.delivery.spinnaker.stage import Stage
+from tests.unit.integrations.delivery.spinnaker.stage import WEB, Stage
 
 BAD = "registry.example/web:3.0"
 
@@ -154,3 +155,51 @@ async def test_while_a_run_cannot_be_read_nobody_knows(stage: Stage) -> None:
     stage.gate.faults.orca = Outage(status=503)
     with pytest.raises(TemporaryError):
         await seen(stage, stop, intent)
+
+
+async def test_promise_5_the_step_itself_leaves_a_persons_run_alone(stage: Stage) -> None:
+    await half_way(stage, trigger="manual")
+    running = (await stage.state()).running
+    assert running is not None
+    _, intention = await steps(stage)
+    with pytest.raises(RefusedError, match="by hand"):
+        await stage.spinnaker.intend(plan(running, intention.suspect, "x"), intention)
+
+
+async def test_an_automated_run_that_has_not_deployed_yet_may_be_the_fix(stage: Stage) -> None:
+    first = {"refId": "0", "requisiteStageRefIds": [], "type": "wait", "waitTime": 3600}
+    await stage.deploys(BAD, about={"requisiteStageRefIds": ["0"]}, more=[first])
+    (stop, _), intention = await steps(stage)
+    with pytest.raises(RefusedError, match="what it deploys is not known"):
+        await stage.spinnaker.intend(stop, intention)
+
+
+async def test_a_person_who_acted_and_a_release_that_came_since_stop_the_intent(stage: Stage) -> None:
+    await half_way(stage)
+    (stop, _), intention = await steps(stage)
+    scale = {"type": "scaleManifest", "cloudProvider": "kubernetes", "account": "k8s", "location": "shop", "manifestName": "deployment web", "replicas": 3}
+    async with stage.gate_session() as session:
+        await session.post("/tasks", json={"application": "shop", "description": "scale", "job": [scale]})
+    stage.pass_(minutes=2)
+    with pytest.raises(RefusedError, match="scaleManifest"):
+        await stage.spinnaker.intend(stop, intention)
+    stage.runs("registry.example/web:4.0")
+    with pytest.raises(RefusedError, match="was deployed since"):
+        await stage.spinnaker.intend(stop, intention)
+
+
+async def test_a_run_that_began_after_the_intent_is_not_ours_to_end(stage: Stage) -> None:
+    await half_way(stage)
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    await stage.starts("deploy", "docker")
+    foreign = await seen(stage, stop, intent)
+    assert (foreign.seen, "began meanwhile" in foreign.says) == (Seen.FOREIGN, True)
+
+
+async def test_a_run_whose_pipeline_is_not_saved_any_more_is_left_alone(stage: Stage) -> None:
+    run = await half_way(stage)
+    looked = await stage.reader().get(WEB)
+    (one,) = [each for each in looked.runs if each.id == run]
+    assert why_not(one, looked) == ""
+    assert "not among the saved ones" in why_not(one, replace(looked, pipelines=()))

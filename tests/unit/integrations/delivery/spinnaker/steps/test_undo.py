@@ -207,8 +207,11 @@ async def test_a_paused_roll_out_is_refused_and_offered_no_way(stage: Stage) -> 
     step, intention = await stage.ready()
     kubernetes = stage.gate.kubernetes
     kubernetes.is_paused(kubernetes.workloads[0])
-    with pytest.raises(RefusedError, match=r"edited|paused"):
+    with pytest.raises(RefusedError, match="edited the spec since"):
         await stage.spinnaker.intend(step, intention)
+    digest = (await stage.state()).spec_digest
+    with pytest.raises(RefusedError, match="roll-out is paused"):
+        await stage.spinnaker.intend(replace(step, parameters={**step.parameters, "spec_digest": digest}), intention)
     offer = await stage.offer()
     assert "is paused" in offer.impossible
     assert offer.steps == ()
@@ -290,3 +293,29 @@ async def test_of_a_list_that_ends_too_early_nothing_is_concluded(stage: Stage, 
     monkeypatch.setattr("integrations.delivery.spinnaker.steps.step.TASKS_SHOWN", 3)
     with pytest.raises(TemporaryError, match="behind the end of the list"):
         own_task(looked, intent)
+
+
+async def test_a_release_that_came_since_the_plan_stops_the_intent(stage: Stage) -> None:
+    step, intention = await stage.ready()
+    stage.runs("registry.example/web:3.0")
+    with pytest.raises(RefusedError, match="was deployed since"):
+        await stage.spinnaker.intend(step, intention)
+
+
+async def test_an_edit_after_the_intent_stops_the_act(stage: Stage) -> None:
+    step, intention = await stage.ready()
+    intent = await stage.spinnaker.intend(step, intention)
+    kubernetes = stage.gate.kubernetes
+    kubernetes.is_paused(kubernetes.workloads[0])
+    with pytest.raises(RefusedError, match="edited the spec meanwhile"):
+        await stage.spinnaker.act(step, intent, CountingGuard())
+    assert stage.started() == 0
+
+
+async def test_what_has_asked_for_the_undo_already_is_not_withdrawn(stage: Stage) -> None:
+    step, intent = await sent(stage)
+    stage.pass_(seconds=1)
+    assert stage.posted() == 1
+    guard = CountingGuard()
+    await stage.spinnaker.withdraw(step, intent, guard)
+    assert guard.asked == 0
