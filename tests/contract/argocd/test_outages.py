@@ -107,8 +107,8 @@ async def test_an_api_that_hangs_answers_no_call_and_tells_no_watch_until_it_goe
     async with server.watching(f"name={release.name}") as seen:
         before = len(seen)
         async with server.outages.hanging(API):
-            late = await asyncio.gather(*(silent(server.call(method, where, body)) for method, where, body in calls))
             await server.hands.patch(release.name, {"metadata": {"labels": {"told": "later"}}}, by="kubectl-patch")
+            late = await asyncio.gather(*(silent(server.call(method, where, body)) for method, where, body in calls))
             told_meanwhile = [one for one in seen[before:] if one["application"]["metadata"].get("labels")]
 
         async def told() -> bool:

@@ -97,6 +97,10 @@ async def test_a_stopped_auto_sync_stays_through_a_parents_syncs(server: ArgoCDS
     found.declare("second")
     app = await found.until_declared("second")
 
+    async def in_sync() -> bool:
+        return bool((await server.app(found.parent, "?refresh=normal"))["status"]["sync"]["status"] == "Synced")
+
+    await server.until(in_sync, "the parent to see no difference")
     assert app["spec"]["syncPolicy"]["automated"] == STOPPED
 
 
