@@ -21,6 +21,13 @@ async def release_with(server: ArgoCDServer, *windows: Json) -> Release:
     project = server.unique("windows")
     await server.create_project(project)
     release = await server.release("window", spec={"project": project})
+    await put(server, release, *windows)
+    return release
+
+
+async def put(server: ArgoCDServer, release: Release, *windows: Json) -> None:
+    """These windows and no others are from now on those of the release's project."""
+    project = (await server.app(release.name))["spec"]["project"]
     await server.create_project(project, syncWindows=list(windows))
 
     async def known() -> bool:
@@ -29,7 +36,6 @@ async def release_with(server: ArgoCDServer, *windows: Json) -> Release:
         return len(answer["spec"].get("syncWindows") or []) == len(told.get("assignedWindows") or []) == len(windows)
 
     await server.until(known, "the windows")
-    return release
 
 
 async def test_a_deny_window_is_told_stops_syncs_and_blocks_a_rollback_that_was_accepted(server: ArgoCDServer) -> None:  # recording 08
@@ -202,10 +208,11 @@ async def read(server: ArgoCDServer, release: Release) -> tuple[bool, datetime |
 
 @pytest.mark.parametrize(("kind", "open_at_first"), [("allow", True), ("deny", False)])
 async def test_a_window_ends_at_the_moment_that_was_worked_out(server: ArgoCDServer, kind: str, open_at_first: bool) -> None:
+    release = await release_with(server)
     began = server.now()
     for_so_long = began.second + 12
     schedule = f"{began.minute} {began.hour} * * *"
-    release = await release_with(server, {"kind": kind, "schedule": schedule, "duration": f"{for_so_long}s", "applications": ["*"]})
+    await put(server, release, {"kind": kind, "schedule": schedule, "duration": f"{for_so_long}s", "applications": ["*"]})
 
     first, until = await read(server, release)
     assert (first, until) == (open_at_first, began.replace(second=0, microsecond=0) + timedelta(seconds=for_so_long))
