@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.wiring.parts import SystemClock
-from tests.bench import crash, crowd_size, intake, reaction, restart, schema
+from tests.bench import crash, crowd_size, intake, reaction, restart, schema, standing, verdict
 from tests.bench.figures import Figure, machine, table
 
 BENCHMARKS = {
@@ -18,6 +18,8 @@ BENCHMARKS = {
     "crash": crash.measure,
     "crowd": crowd_size.measure,
     "restart": restart.measure,
+    "verdict": verdict.measure,
+    "standing": standing.measure,
     "schema": schema.measure,
 }
 

@@ -41,6 +41,12 @@ async def measure(folder: Path) -> Sequence[Figure]:
             measured=f"{many.decision * 1000:.0f} ms = {ratio:.2f} × {few.decision * 1000:.0f} ms",
             holds=ratio <= 1.2,
         ),
+        Figure(
+            what=f"verdict with the volatile facts read anew, at {MANY:,} applications, servers' time and the API included: p50",
+            asked="≤ 50 ms",
+            measured=f"{many.decision * 1000:.0f} ms",
+            holds=many.decision <= 0.05,
+        ),
         Figure(what="list calls on the way of a decision", asked="none", measured=f"{many.lists} in {CHECKS} decisions", holds=many.lists == 0),
         Figure(
             what=f"idle CPU at {FEW} and {MANY:,} applications, default intervals", asked="reported", measured=f"{few.idle:.1%} and {many.idle:.1%} of a core"

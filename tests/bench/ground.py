@@ -29,6 +29,7 @@ from service.wiring.parts import SystemClock
 from tests.bench.crowd import Crowd
 
 SCOPES = ("targets:read", "operations:read", "plans:write", "operations:create", "operations:approve", "operations:cancel", "holds:end", "stop:write")
+BAD = "v2.0.0"
 NOWHERE = "http://127.0.0.1:1"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -211,8 +212,10 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(folder: Path, *, shops: Sequence[str], crowd: int, watch: Mapping[str, str] | None = None) -> AsyncIterator[Ground]:
-    """A ground with these shops live and healthy, and `crowd` further applications in the list. `watch` are the settings of that name."""
+async def ground(
+    folder: Path, *, shops: Sequence[str], crowd: int, watch: Mapping[str, str] | None = None, readiness: Mapping[str, int] | None = None
+) -> AsyncIterator[Ground]:
+    """A ground with these shops live and healthy, and `crowd` further applications in the list. `watch` and `readiness` are the settings of that name."""
     folder.mkdir(parents=True, exist_ok=True)
     token = keys_and_token(folder)
     made = Ground(folder, token)
@@ -226,6 +229,7 @@ async def ground(folder: Path, *, shops: Sequence[str], crowd: int, watch: Mappi
         document = yaml.safe_load(config.read_text(encoding="utf-8"))
         document["delivery"][0] |= {"url": made.crowd.url, "read_back_seconds": [0]}
         document["watch"] |= watch or {}
+        document["readiness"] = dict(readiness or {})
         config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         await seed(made, document["store"])
         made.alert_token = (folder / "alert-token").read_text(encoding="utf-8").strip()
@@ -296,6 +300,6 @@ async def rolled_back(made: Ground, before: int) -> bool:
 
 async def bad_release(made: Ground, app: str) -> bytes:
     """Ship a bad release; the webhook about it, once it is live and its alert fires."""
-    shipped = await made.world.release(app, "v2.0.0", errors=0.3)
+    shipped = await made.world.release(app, BAD, errors=0.3)
     await made.world.until_live(app, shipped)
     return await made.firing(app)

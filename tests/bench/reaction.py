@@ -1,5 +1,7 @@
 """Our own time from an alert to the rollback call: all gate rules on, durable, warm facts; configured waits and the servers' time taken off.
 
+Warm means that the shop's standing verdict is about the bad release already when the alert comes: what does not change was read ahead of it.
+
 Compared in the same run with a bare relay that makes as many fsynced commits as the way has (`way.py` counts them), and with one that also reads the
 application as often as the way asks Argo CD: the first says what everything costs, the second what judging and recording cost beside looking.
 """
@@ -16,7 +18,7 @@ from aiohttp import web
 
 from tests.bench.crowd import Crowd
 from tests.bench.figures import Figure, busy_within, quantile
-from tests.bench.ground import bad_release, free_port, ground, rolled_back, until
+from tests.bench.ground import BAD, Ground, bad_release, free_port, ground, rolled_back, until
 
 SAMPLES = 20
 CROWD = 1000
@@ -73,10 +75,10 @@ async def _own_times(folder: Path) -> tuple[Sequence[float], Sequence[float]]:
     """Own seconds and the servers' seconds of each alert."""
     shops = [f"shop-{number:02}" for number in range(SAMPLES)]
     own, spent = [], []
-    async with ground(folder, shops=shops, crowd=CROWD, watch={"every": "5s", "beat": "5s"}) as made:
+    async with ground(folder, shops=shops, crowd=CROWD, watch={"every": "5s", "beat": "5s"}, readiness={"per_second": 1000}) as made:
         for number, shop in enumerate(shops):
             body = await bad_release(made, shop)
-            await asyncio.sleep(0.5)  # what noticing the deploy takes is over
+            await until(lambda: _is_warm(made, shop), 120, f"the standing verdict about the bad release of {shop}")  # noqa: B023  awaited in the same round
             began = time.perf_counter()
             status = await made.process.alert(body, made.alert_token)
             if status != web.HTTPAccepted.status_code:
@@ -91,6 +93,15 @@ async def _own_times(folder: Path) -> tuple[Sequence[float], Sequence[float]]:
                 raise RuntimeError(f"{shop} ended {operation['outcome']}: {operation['says']}")
             sys.stderr.write(f"  {shop}: own {own[-1] * 1000:.0f} ms, servers {servers * 1000:.0f} ms\n")
     return own, spent
+
+
+async def _is_warm(made: Ground, shop: str) -> bool:
+    """Whether the standing verdict of the shop is about what is live now."""
+    try:
+        live = (await made.process.get(f"/v1/targets/sandbox:{shop}/readiness"))["from"]
+    except aiohttp.ClientResponseError:
+        return False  # nobody looked yet
+    return live is not None and live["version"] == BAD
 
 
 async def _relay_times(folder: Path, commits: int, looks: int) -> Sequence[float]:
