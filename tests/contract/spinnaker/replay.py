@@ -26,6 +26,8 @@ PATIENCE: Final = 900.0
 CLOSELY: Final = 10.0
 """The same, for what else it shows while its statuses stay."""
 LOOK: Final = 0.01
+LONG: Final = 60.0
+"""After so long a wait it is looked less often."""
 HEADERS: Final = ("content-type", "location", "allow", "x-ratelimit-capacity", "x-ratelimit-remaining", "x-ratelimit-learning")
 """The headers that matter; a request id is looked for where one was recorded."""
 BY_STUBS: Final = ("/manifests/", "/serverGroups", "/serverGroupManagers", "/pipelineConfigs", "/clusters")
@@ -163,10 +165,10 @@ class Player:
 
     async def _until_like(self, path: str, body: Json) -> None:
         loop = asyncio.get_running_loop()
-        wanted, end = signature(body), loop.time() + PATIENCE
+        wanted, began = signature(body), loop.time()
         seen: list[Any] = []
         execution_id = self._named(path.rpartition("/")[2])
-        while loop.time() < end:
+        while loop.time() < began + PATIENCE:
             try:
                 state = signature(self.gate.run_of(execution_id), short=_is_short(body))
             except KeyError:
@@ -175,7 +177,7 @@ class Player:
                 return
             if not seen or seen[-1] != state:
                 seen.append(copy.deepcopy(state))
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK if loop.time() < began + LONG else 20 * LOOK)
         raise Differs(f"the run never was {wanted}; it was {seen}")
 
     def _named(self, text: str) -> str:

@@ -318,7 +318,8 @@ async def test_lists_forget_what_is_older_than_fourteen_days_if_there_is_newer(s
     await sandbox.save("short", [wait(1)], fresh=True)
     old = [await sandbox.until_ended(await sandbox.run("short", correlationId=f"rb-{number}")) for number in range(3)]
     path = f"/applications/{sandbox.app}/pipelines"
-    await asyncio.sleep(15 * 86400)
+    for run in sandbox.inside.executions:
+        run.execution |= {name: run.execution[name] - 15 * 86_400_000 for name in ("buildTime", "startTime", "endTime")}
     alone = await sandbox.call("GET", path, limit="10")
     new = await sandbox.until_ended(await sandbox.run("short"))
     beside = await sandbox.call("GET", path, limit="10")
