@@ -1,11 +1,12 @@
 import asyncio
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from integrations.delivery.spinnaker.facts import permissions_of, spec_digest
+from integrations.delivery.spinnaker.facts import permissions_of, releases_of, spec_digest
 from integrations.sandbox.gate.settings import Outage
 from service.domain import keys
 from service.domain.correlation import MONIKER
@@ -270,3 +271,21 @@ def test_rights_are_worked_out_from_roles_and_accounts_and_unknown_where_nobody_
 
 async def test_without_fiat_nothing_is_restricted(stage: Stage) -> None:
     assert (await known(stage, keys.permissions(WEB))).allowed == {"get": True, "sync": True}
+
+
+async def test_times_never_run_against_the_order_of_the_revisions(stage: Stage) -> None:
+    looked = await stage.reader().get(WEB)
+    newest, older = looked.history.revisions
+    assert newest.created_at is not None
+    assert older.created_at is not None
+    back = replace(newest, created_at=older.created_at - timedelta(days=1), earlier=(1,))  # an old ReplicaSet that was brought back
+    first, second = releases_of(replace(looked, history=replace(looked.history, revisions=(back, older))))
+    assert first.started_at >= second.started_at
+
+
+async def test_what_its_controller_has_not_looked_at_yet_is_not_settled(stage: Stage) -> None:
+    reader = stage.reader()
+    looked = await reader.get(WEB)
+    assert reader.state(looked).settled
+    late = {**looked.manifest, "status": {**looked.manifest["status"], "observedGeneration": 1}}
+    assert not reader.state(replace(looked, body={**looked.body, "manifest": late})).settled
