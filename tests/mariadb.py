@@ -113,10 +113,17 @@ class MariaDB:
         self.run(f"DROP DATABASE IF EXISTS {name}")
 
     def run(self, *statements: str, database: str | None = None) -> None:
-        """Execute as the administrator, over one connection."""
+        """Execute as the administrator, over one connection, and return when the server has put it away.
+
+        A statement is answered a moment before the process list forgets it, and until then it reads as a change of the schema that is under way.
+        """
         with self.connected(database) as connection, connection.cursor() as cursor:
+            mine = connection.thread_id()
             for statement in statements:
                 cursor.execute(statement)
+        with self.connected() as watching, watching.cursor() as cursor:
+            while cursor.execute("SELECT 1 FROM information_schema.processlist WHERE id = %s", (mine,)):
+                time.sleep(0.01)
 
     @contextlib.contextmanager
     def connected(self, database: str | None = None) -> Iterator[Any]:
