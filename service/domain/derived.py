@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from service.domain import correlation, keys
 from service.domain.difference import Content
 from service.domain.facts import Absent, Evidence, Facts, Key, Known
-from service.domain.model import Image, Json, ObjectRef, Release, TargetId
+from service.domain.model import Image, Json, ObjectRef, Release, Source, TargetId
 from service.domain.rule import Case, Direction
 from service.domain.verdict import Answer, Finding, passes, unknown
 
@@ -89,6 +89,28 @@ def exact_images(case: Case, release: Release) -> Derived[tuple[Image, ...]] | A
         return Absent(what, clears="Name images by digest in the manifests, or let Backout watch the next release while it is live.")
     evidence = (record.evidence, rendered.evidence) if isinstance(record, Known) else (rendered.evidence,)
     return Derived(images, evidence)
+
+
+def built_from(case: Case) -> tuple[Source, ...]:
+    """What the suspect's own images come from: source repository and revision as each says, and the image itself by its digest; () where that is not known.
+
+    An image that the goal runs too tells nothing about what was changed: half the applications of a cluster share a sidecar.
+    """
+    if case.suspect is None or case.goal is None:
+        return ()
+    new, old = exact_images(case, case.suspect), exact_images(case, case.goal)
+    if isinstance(new, Absent) or isinstance(old, Absent):
+        return ()
+    shared = {image.digest for image in old.value}
+    found: list[Source] = []
+    for image in new.value:
+        if image.digest is None or image.digest in shared:
+            continue
+        config = case.facts.read(keys.image_config(str(image.exact)))
+        if isinstance(config, Known) and config.value.repository and config.value.revision:
+            found.append(Source(repository=config.value.repository, path="", revision=config.value.revision))
+        found.append(Source(repository=image.repository, path="", revision=image.digest))
+    return tuple(dict.fromkeys(found))
 
 
 def content_keys(target: TargetId, release: Release, facts: Facts | None = None) -> Iterator[Key[Any]]:

@@ -17,6 +17,9 @@ LIVE_TOGETHER = timedelta(minutes=2)
 
 SHORT = 7
 
+DIGEST = "sha256:"
+"""How the revision of an image, or of a chart that is kept like one, begins."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burning:
@@ -34,10 +37,13 @@ def one_cause(one: Burning, other: Burning) -> str:
     """Why both have one cause, in words; "" when nothing speaks for it."""
     if one.incident_id == other.incident_id or abs(one.began_at - other.began_at) > BEGAN_TOGETHER:
         return ""
-    theirs = {(source.repository, source.revision) for source in other.suspect.sources}
-    for source in one.suspect.sources:
-        if source.revision and (source.repository, source.revision) in theirs:
-            return f"their suspect releases come from one revision, {source.revision[:SHORT]}"
+    theirs = {(source.repository, source.revision) for source in (*other.suspect.sources, *other.suspect.built_from)}
+    for source in (*one.suspect.sources, *one.suspect.built_from):
+        if not source.revision or (source.repository, source.revision) not in theirs:
+            continue
+        if source.revision.startswith(DIGEST):
+            return f"their suspect releases have one image, {source.repository}@{source.revision[: len(DIGEST) + SHORT]}"
+        return f"their suspect releases come from one revision, {source.revision[:SHORT]}"
     apart = abs(one.suspect.started_at - other.suspect.started_at)
     if one.target.instance == other.target.instance and apart <= LIVE_TOGETHER:
         return f"their suspect releases went live {apart.total_seconds():.0f} s apart in {one.target.instance}"

@@ -152,7 +152,8 @@ class Release:
 
     `key` is its identity. `handle` is the delivery system's own name for it *now* (Argo CD: the history id) and identifies nothing by
     itself, for ids restart and are trimmed; "" for a release that is in no history: its deploy failed, still runs, or was trimmed. `version` is for
-    people. Times are UTC; `deployed_at` is None while a deploy is under way.
+    people. Times are UTC; `deployed_at` is None while a deploy is under way. `built_from` is what its own images come from, where somebody looked: it
+    tells what the release has in common with one of another delivery system, and is no part of its identity.
     """
 
     target: TargetId
@@ -163,6 +164,7 @@ class Release:
     started_at: datetime
     deployed_at: datetime | None = None
     by: Actor = field(default_factory=lambda: Actor(kind="automation", name=""))
+    built_from: tuple[Source, ...] = field(default=(), compare=False)
 
     @property
     def revision(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.domain import keys
-from service.domain.derived import goal_images_key
+from service.domain.derived import built_from, goal_images_key
 from service.domain.errors import PermanentError
 from service.domain.facts import Fact, Known
 from service.domain.model import Actor, Image, Mode, Operation, Outcome
@@ -40,6 +40,8 @@ class Deciding(Chapter):
         deadline = policy.act_within if op.mode is Mode.AUTO else policy.approve_within
         found = await self._tale.examine(op, data, deadline)
         about = found.case.suspect if found.case.direction is Direction.BACK else None  # forward it is the good release that is left
+        if about is not None:
+            about = replace(about, built_from=built_from(found.case))
         return replace(await self._judged(op, data, found, policy, started), suspect=about)
 
     async def _judged(self, op: Operation, data: Attempt, found: Examination, policy: TargetPolicy, started: datetime) -> Transition:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from service.domain import keys
-from service.domain.derived import content_keys, content_of, doubt, listed, moment, span, together
+from service.domain.derived import built_from, content_keys, content_of, doubt, listed, moment, span, together
 from service.domain.difference import Content, Rendered
 from service.domain.facts import Absent, Key
-from service.domain.model import Way
+from service.domain.model import Image, Source, Way
 from service.domain.verdict import Answer, blocks, passes, unknown, warns
 from tests.unit.service.domain import made
 
@@ -99,3 +99,31 @@ def test_what_was_kept_is_asked_for_only_where_nothing_renders_today() -> None:
     rendered, hidden = made.World().tell(TODAY[0], ()).tell(TODAY[1], ()), made.World().hide(TODAY[0])
     assert [KEPT in content_keys(made.TARGET, GOAL, of.case().facts) for of in (rendered, hidden, made.World())] == [False, True, False]
     assert KEPT in content_keys(made.TARGET, GOAL)
+
+
+CODE = Source(repository=made.REPOSITORY, path="", revision=made.NEW_REVISION)
+WEB = Source(repository="registry.example/shop/web", path="", revision=made.NEW_DIGEST)
+SIDECAR = Image(reference="registry.example/mesh/proxy:1", digest="sha256:" + "9" * 64, proof="pods")
+
+
+def test_a_release_comes_from_the_source_that_its_own_images_name_and_from_those_images() -> None:
+    assert built_from(made.world().case()) == (CODE, WEB)
+
+
+def test_an_image_that_says_no_source_still_is_what_the_release_comes_from() -> None:
+    silent = keys.ImageConfig(labels={}, revision="", repository="")
+    assert built_from(made.world().tell(made.LABELS_NEW, silent).case()) == built_from(made.world().hide(made.LABELS_NEW).case()) == (WEB,)
+
+
+def test_an_image_that_the_goal_runs_too_tells_nothing_of_where_the_release_comes_from() -> None:
+    world = made.world()
+    world.tell(keys.image_config(str(SIDECAR.exact)), keys.ImageConfig(labels={}, revision="5" * 40, repository="git.example/mesh"))
+    for key, release, image in ((made.RECORD_NEW, made.SUSPECT, made.NEW_IMAGE), (made.RECORD_OLD, made.GOAL, made.OLD_IMAGE)):
+        world.tell(key, replace(made.record(release, image), images=(image, SIDECAR)))
+    assert built_from(world.case()) == (CODE, WEB)
+
+
+def test_promise_1_without_both_releases_and_their_exact_images_nobody_says_where_the_release_comes_from() -> None:
+    assert built_from(made.world(suspect=None).case()) == built_from(made.world(goal=None).case()) == ()
+    assert built_from(made.world().hide(made.RECORD_NEW).hide(made.RENDERED_NEW).case()) == ()
+    assert built_from(made.world().hide(made.RECORD_OLD).case()) == ()

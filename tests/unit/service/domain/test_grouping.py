@@ -42,6 +42,32 @@ def test_promise_1_two_revisions_that_nobody_knows_are_not_the_same() -> None:
     assert one_cause(burning(suspect=unknown), burning(ELSEWHERE, unknown)) == ""
 
 
+SPIN = TargetId("spin", "prod/shop/deployment/web")
+CODE = Source(repository="git.example/shop/web", path="", revision="9c1e2ab" + "0" * 33)
+IMAGE = Source(repository="registry.example/shop/web", path="", revision="sha256:" + "4" * 64)
+
+
+@pytest.mark.parametrize(
+    ("shared", "why"),
+    [
+        (CODE, "their suspect releases come from one revision, 9c1e2ab"),
+        (IMAGE, "their suspect releases have one image, registry.example/shop/web@sha256:4444444"),
+    ],
+)
+def test_what_their_images_were_built_from_joins_releases_of_two_delivery_systems(shared: Source, why: str) -> None:
+    template = (Source(repository="spinnaker:prod", path="shop/deployment web", revision="7" * 64),)
+    deployment = replace(made.SUSPECT, target=SPIN, key="template", sources=template, started_at=made.STARTED + HOURS_LATER)
+    application = replace(made.SUSPECT, built_from=(shared,))
+    assert one_cause(burning(suspect=application), burning(SPIN, deployment)) == ""
+    assert one_cause(burning(suspect=application), burning(SPIN, replace(deployment, built_from=(shared,)))) == why
+
+
+def test_an_application_of_the_repository_itself_has_the_cause_of_an_image_that_was_built_from_it() -> None:
+    application = replace(made.SUSPECT, sources=(replace(CODE, path="deploy"),))
+    deployment = replace(made.SUSPECT, target=SPIN, sources=(), built_from=(CODE,), started_at=made.STARTED + HOURS_LATER)
+    assert one_cause(burning(suspect=application), burning(SPIN, deployment)) == one_cause(burning(SPIN, deployment), burning(suspect=application)) != ""
+
+
 @pytest.mark.parametrize(("after", "joined"), [(LIVE_TOGETHER, True), (-LIVE_TOGETHER, True), (LIVE_TOGETHER + SECOND, False)])
 def test_releases_that_went_live_together_in_one_instance_are_one_cause(after: timedelta, joined: bool) -> None:
     assert bool(one_cause(burning(), burning(CART, other_release(after=after)))) is joined

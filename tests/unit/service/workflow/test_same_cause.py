@@ -5,12 +5,15 @@ from datetime import timedelta
 
 import pytest
 
+from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress, Revision, release_of
+from service.domain import keys
 from service.domain.errors import UnavailableError
 from service.domain.grouping import Burning
 from service.domain.model import Incident, Mode, Outcome, Release, TargetId
 from service.domain.policy import AlertMapping
 from service.domain.ports import Placement, Transition
 from service.store.alerts import AlertStore
+from tests.fakes.delivery import Application, FakeDelivery
 from tests.fakes.store import delivery, notice
 from tests.fakes.store import operation as made_operation
 from tests.unit.service.domain import made
@@ -92,6 +95,50 @@ async def test_two_groups_become_one_when_an_incident_belongs_to_both(stage: Sta
     both = replace(made.SUSPECT, key="both", sources=(*made.SUSPECT.sources, *far.sources))
     third = await burns(stage, TargetId("prod", "mail"), suspect=both)
     assert {(await incident(stage, one)).group_id for one in (first, second, third)} == {first}
+
+
+SPIN = TargetId("spin", "prod/shop/deployment/web")
+
+
+def on_spinnaker(release: Release, template: str) -> Release:
+    """A release of the same images as Spinnaker has it: its source is a pod template, which no other delivery system knows."""
+    address = ManifestAddress(account="prod", location="shop", kind="deployment", name="web")
+    revision = Revision(number=int(release.handle), name=f"web-{template}", digest=template * 64, images=(), created_at=release.started_at)
+    return release_of(SPIN, address, revision)
+
+
+@pytest.mark.parametrize("built", [True, False], ids=["by its source", "by its image"])
+async def test_one_cause_over_an_argo_cd_application_and_a_spinnaker_deployment_is_one_group_of_two_incidents(stage: Stage, built: bool) -> None:
+    bad, good = on_spinnaker(made.SUSPECT, "b"), on_spinnaker(made.GOAL, "a")
+    rebuilt = replace(made.NEW_IMAGE, digest="sha256:" + "5" * 64)
+    image = rebuilt if built else made.NEW_IMAGE  # by its source: the same commit, built again for the other cluster
+    stage.facts.tell(keys.image_config(str(rebuilt.exact)), keys.ImageConfig(labels={}, revision=made.NEW_REVISION, repository=made.REPOSITORY))
+    if not built:
+        stage.facts.tell(made.LABELS_NEW, keys.ImageConfig(labels={}, revision="", repository=""))
+    application = Application(history=[bad, good], images={bad.key: image, good.key: made.OLD_IMAGE}, auto_sync=False)
+    spinnaker = FakeDelivery(stage.clock, SPIN, application)
+    stage.deliveries["spin"] = spinnaker
+    stage.scopes = {"main": "*"}
+    stage.mapping = (AlertMapping(labels={"namespace": "shop"}, target=str(TARGET)),)
+    stage.use(replace(POLICY, match="*", mode=Mode.SUGGEST))
+    await stage.targets.remember(await spinnaker.targets(), "spin", made.NOW)
+    records = [replace(made.record(one, application.images[one.key]), target=SPIN) for one in (good, bad)]
+    await stage.targets.remember_state(await spinnaker.look(SPIN), records, made.ONSET - timedelta(minutes=1))
+    labels = (stage.trigger().labels, {"alertname": "HighErrorRate", "namespace": "shop", "backout_target": str(SPIN)})
+    notices = [replace(notice(name, starts_at=made.BEGAN), labels=told) for name, told in zip(("argo", "spin"), labels, strict=True)]
+    await stage.correlator.place(await stage.alerts.accept(delivery(*notices)))
+    begun = {str(one.target): one for one in await stage.operations.find()}
+    assert set(begun) == {str(TARGET), str(SPIN)}
+    for one in begun.values():
+        await stage.step(one.id)
+    mine, other = [await incident(stage, str(begun[str(one)].incident_id)) for one in (TARGET, SPIN)]
+    assert (mine.suspect, other.suspect) == (made.SUSPECT, bad)
+    assert mine.id != other.id
+    assert mine.group_id == other.group_id
+    assert [one.target for one in mine.same_cause] == [SPIN]
+    (row,) = [one for one in await stage.operations.events(other.id) if one.kind == "grouped"]
+    why = "come from one revision, 9c1e2ab" if built else "have one image, registry.example/shop/web@sha256:4444444"
+    assert row.says == f"the same cause as incident {mine.id} of {TARGET}: their suspect releases {why}"
 
 
 async def test_an_incident_with_nothing_in_common_or_none_under_suspicion_stays_alone(stage: Stage) -> None:
