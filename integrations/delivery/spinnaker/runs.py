@@ -96,23 +96,28 @@ def _may_touch(stage: Stage, address: ManifestAddress) -> bool:
     if stage.status.ended:
         return False
     if stage.kind in DEPLOYING:
-        account = text(stage.context.get("account")) or text(stage.context.get("credentials"))
+        account = _told(stage.context, "account") or _told(stage.context, "credentials")
         manifests = entries(stage.context.get("manifests"))
         if account not in {"", address.account}:
             return False
-        return not manifests or any(_is(manifest, address) for manifest in manifests)
+        return not manifests or any(_may_be(manifest, address) for manifest in manifests)
     return stage.kind in GOING_BACK | MOVING and _names(stage, address) is not False
 
 
-def _is(manifest: Body, address: ManifestAddress) -> bool:
-    name, kind = text(part(manifest, "metadata").get("name")), text(manifest.get("kind")).lower()
-    return (kind, name) == (address.kind.lower(), address.name) or "${" in name
+def _may_be(manifest: Body, address: ManifestAddress) -> bool:
+    kind, name = _told(manifest, "kind").lower(), _told(part(manifest, "metadata"), "name")
+    return kind in {"", address.kind.lower()} and name in {"", address.name}
 
 
 def _names(stage: Stage, address: ManifestAddress) -> bool | None:
     """Whether the stage means this manifest; None when it does not say (it finds its target as it runs)."""
-    context = stage.context
-    words, location, account = (text(context.get(key)) for key in ("manifestName", "location", "account"))
+    words, location, account = (_told(stage.context, key) for key in ("manifestName", "location", "account"))
     if (account or address.account, location or address.location) != (address.account, address.location):
         return False
     return words.lower() == address.spoken.lower() if words else None
+
+
+def _told(body: Body, key: str) -> str:
+    """What stands there; "" for an expression too: until its stage begins nobody knows what comes of it."""
+    said = text(body.get(key))
+    return "" if "${" in said else said

@@ -60,6 +60,7 @@ def test_a_deploy_touches_what_it_really_deployed() -> None:
         stage("undoRolloutManifest", **(UNDO | {"location": "elsewhere"})),
         stage("wait"),
         stage("deployManifest", account="k8s"),
+        stage("scaleManifest", account="k8s", location="ns", mode="dynamic"),
     ],
     ids=lambda one: f"{one['type']} {one['context']}"[:60],
 )
@@ -79,10 +80,20 @@ def test_an_undo_and_a_scaling_touch_it_and_the_newest_comes_first() -> None:
         (stage("deployManifest", "NOT_STARTED", began=None, account="k8s"), True),
         (stage("deployManifest", "NOT_STARTED", began=None), True),
         (stage("deployManifest", "NOT_STARTED", began=None, account="k8s", manifests=[manifest("${ parameters.name }")]), True),
+        (stage("deployManifest", "NOT_STARTED", began=None, account="k8s", manifests=[manifest(kind="${ parameters.kind }")]), True),
+        (stage("deployManifest", "NOT_STARTED", began=None, account="${ parameters.account }", manifests=[manifest()]), True),
+        (stage("deployManifest", "NOT_STARTED", began=None, account="k8s", manifests=[manifest("${ parameters.name }", kind="Service")]), False),
+        (stage("deployManifest", "NOT_STARTED", began=None, credentials="k8s"), True),
+        (stage("deployManifest", "NOT_STARTED", began=None, credentials="other"), False),
         (stage("deployManifest", "NOT_STARTED", began=None, account="other"), False),
         (stage("deployManifest", "NOT_STARTED", began=None, account="k8s", manifests=[manifest("other")]), False),
         (stage("undoRolloutManifest", "RUNNING", **UNDO), True),
         (stage("scaleManifest", "NOT_STARTED", began=None, account="k8s", location="ns", mode="dynamic"), True),
+        (stage("scaleManifest", "NOT_STARTED", began=None, manifestName="deployment web"), True),
+        (stage("scaleManifest", "NOT_STARTED", began=None, **(UNDO | {"manifestName": "deployment ${ parameters.name }"})), True),
+        (stage("undoRolloutManifest", "NOT_STARTED", began=None, **(UNDO | {"location": "${ parameters.namespace }"})), True),
+        (stage("undoRolloutManifest", "NOT_STARTED", began=None, **(UNDO | {"account": "${ parameters.account }"})), True),
+        (stage("undoRolloutManifest", "NOT_STARTED", began=None, **(UNDO | {"account": "other"})), False),
         (stage("undoRolloutManifest", "RUNNING", **(UNDO | {"manifestName": "deployment other"})), False),
         (stage("manualJudgment", "RUNNING"), False),
         (deploy(manifest()), False),
@@ -98,16 +109,22 @@ def test_promise_5_what_is_alive_and_may_still_change_it_is_acting_on_it(one: An
 
 def test_of_several_that_are_alive_the_oldest_is_told() -> None:
     still = stage("undoRolloutManifest", "RUNNING", **UNDO)
-    young, old = run(still, status="RUNNING", identity="01B", built=BEGAN + 1), run(still, status="RUNNING", identity="01A")
+    young, old = run(still, status="RUNNING", identity="01A", built=BEGAN + 1), run(still, status="RUNNING", identity="01B")
     found = acting_on([young, old], WEB)
     assert found is not None
-    assert found.id == "01A"
+    assert found.id == "01B"
+
+
+def test_each_of_several_deploys_of_a_run_is_told_by_what_it_made_itself() -> None:
+    canary, rest = deploy(manifest(image="r/web:2", namespace=None)), deploy(manifest(image="r/web:3"), began=BEGAN + 9000) | {"id": "S2", "refId": "2"}
+    found = touches_of([run(canary, rest)], WEB)
+    assert [[image.reference for image in touch.images] for touch in found] == [["r/web:3"], ["r/web:2"]]
 
 
 def test_a_revision_was_made_by_the_deploy_of_its_images_around_the_time_of_its_creation() -> None:
     touches = touches_of([run(deploy(manifest()))], WEB)
-    found = made(touches, revision(created=AT + timedelta(seconds=2)))
-    assert found is touches[0]
+    for apart in (-50, 2, 50):  # two clocks
+        assert made(touches, revision(created=AT + timedelta(seconds=apart))) is touches[0]
     for other in (revision("r/web:2"), revision(created=AT + timedelta(minutes=5)), revision(created=AT - timedelta(minutes=5)), revision(created=None)):
         assert made(touches, other) is None
 
@@ -121,6 +138,12 @@ def test_one_that_came_back_was_made_by_the_undo_to_its_old_number_or_by_the_new
     found = made(again, revision(earlier=(1,)))
     assert found is not None
     assert found.at == AT + timedelta(seconds=900)
+
+
+def test_an_undo_to_another_number_made_nothing_of_it() -> None:
+    back = touches_of([run(stage("undoRolloutManifest", **(UNDO | {"revision": 7})))], WEB)
+    assert made(back, revision(earlier=(2,))) is None
+    assert made(back, revision()) is None
 
 
 def test_an_image_that_is_not_told_fits_no_revision() -> None:
