@@ -52,7 +52,7 @@ class Tools:
 
     def not_seen(self, intent: Intent, says: str) -> Observation:
         """Nothing of ours is seen; from `certain_at` on that means that it never happened."""
-        return Observation(seen=Seen.NOT_SEEN, says=says, not_seen_until=datetime.fromisoformat(str(intent["certain_at"])))
+        return Observation(seen=Seen.NOT_SEEN, says=says, not_seen_until=certain_at(intent))
 
 
 class SpinnakerStep(ABC):
@@ -78,6 +78,11 @@ class SpinnakerStep(ABC):
     async def withdraw(self, intent: Intent, guard: Guard) -> None:
         """See to it that what waits does not happen any more."""
         del intent, guard
+
+
+def certain_at(intent: Intent) -> datetime:
+    """From when on no request of this intent can be under way. The latest end, too, of something of ours that does not tell when it ended."""
+    return datetime.fromisoformat(str(intent["certain_at"]))
 
 
 # --- what several steps ask of one look ---

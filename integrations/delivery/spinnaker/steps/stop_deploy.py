@@ -5,14 +5,14 @@ would begin at once (recording 06a). What it has asked the cloud for already goe
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from integrations.delivery.spinnaker import runs
 from integrations.delivery.spinnaker.doors import starters_of
 from integrations.delivery.spinnaker.executions import Execution, Status, execution_of
 from integrations.delivery.spinnaker.facts import Looked
 from integrations.delivery.spinnaker.steps.names import STOP
-from integrations.delivery.spinnaker.steps.step import Intent, SpinnakerStep, nobody_acted, refuse_when, suspect_is_live
+from integrations.delivery.spinnaker.steps.step import Intent, SpinnakerStep, certain_at, nobody_acted, refuse_when, suspect_is_live
 from integrations.json_shapes import entries, part
 from service.domain.errors import TemporaryError
 from service.domain.keys import Running
@@ -77,7 +77,7 @@ class StopDeploy(SpinnakerStep):
             return self.t.not_seen(intent, f"{_named(alive[0])} is {alive[0].status}")
         if alive:
             return Observation(seen=Seen.RUNNING, says=f"{_named(alive[0])} was told to end and is still {alive[0].status}")
-        at_work = next((run for run in found if self._may_go_on(run)), None)
+        at_work = next((run for run in found if self._may_go_on(run, intent)), None)
         if at_work is not None:
             return Observation(seen=Seen.RUNNING, says=f"{_named(at_work)} has ended, and what it had asked for may still be under way")
         return Observation(seen=Seen.DONE, says="; ".join(f"{_named(run)} is {run.status}" for run in found) or "no run deploys it any more")
@@ -88,12 +88,11 @@ class StopDeploy(SpinnakerStep):
             raise TemporaryError(f"run {identity} could not be read")
         return run
 
-    def _may_go_on(self, run: Execution) -> bool:
+    def _may_go_on(self, run: Execution, intent: Intent) -> bool:
         """Whether a cloud operation of it may still be at work. A cancelled run says no more of it, so then it is a matter of time."""
         open_ = any(_operation_is_open(stage.context) for stage in run.stages)
-        ended = run.ended_at or max((stage.ended_at for stage in run.stages if stage.ended_at), default=None)
-        now: datetime = self.t.clock.now()
-        return run.status is Status.CANCELED and open_ and ended is not None and now < ended + POSTED_GOES_ON
+        ended = run.ended_at or max((stage.ended_at for stage in run.stages if stage.ended_at), default=certain_at(intent))
+        return run.status is Status.CANCELED and open_ and self.t.clock.now() < ended + POSTED_GOES_ON
 
 
 def _operation_is_open(context: Mapping[str, Json]) -> bool:

@@ -16,6 +16,7 @@ from integrations.delivery.spinnaker.steps.step import (
     SETTLED_AFTER,
     Intent,
     SpinnakerStep,
+    certain_at,
     nobody_else,
     own_task,
     refuse_when,
@@ -132,8 +133,8 @@ class Undo(SpinnakerStep):
             return Observation(seen=Seen.DONE, says=says, details=details)
         if live != intent["suspect_template"]:
             return Observation(seen=Seen.FOREIGN, says=f"revision {looked.history.number} was deployed meanwhile, by somebody else", details=details)
-        ended = task.ended_at
-        if task.status is Status.CANCELED and task.has_posted and ended is not None and self.t.clock.now() < ended + POSTED_GOES_ON:
+        ended = task.ended_at or certain_at(intent)
+        if task.status is Status.CANCELED and task.has_posted and self.t.clock.now() < ended + POSTED_GOES_ON:
             return Observation(seen=Seen.RUNNING, says=f"{named} was cancelled after it had asked for the undo, which may still happen", details=details)
         if task.status is Status.SUCCEEDED:
             told = f"{named} SUCCEEDED, and {looked.address.spoken} still rolls out what it did before"

@@ -4,15 +4,26 @@ from typing import Any
 
 import pytest
 
-from integrations.delivery.spinnaker.steps.stop_deploy import plan, why_not
+from integrations.delivery.spinnaker.answers import Reply
+from integrations.delivery.spinnaker.client import Client
+from integrations.delivery.spinnaker.executions import Status
+from integrations.delivery.spinnaker.steps.stop_deploy import StopDeploy, plan, why_not
 from integrations.sandbox.gate.settings import Outage
 from service.domain.errors import RefusedError, TemporaryError
 from service.domain.planning.plan import Step
 from service.domain.ports import Intention, Observation, Seen
 from tests.unit.integrations.delivery.argocd.stage import CountingGuard
 from tests.unit.integrations.delivery.spinnaker.stage import WEB, Stage
+from tests.unit.integrations.delivery.spinnaker.steps.test_undo import tools_of
 
 BAD = "registry.example/web:3.0"
+
+
+class TellsNothing(Client):
+    """A Gate that answers for a run with an object that is none."""
+
+    async def pipeline_run(self, identity: str) -> Reply:
+        return replace(await super().pipeline_run(identity), body={})
 
 
 async def half_way(stage: Stage, **more: Any) -> str:
@@ -203,3 +214,49 @@ async def test_a_run_whose_pipeline_is_not_saved_any_more_is_left_alone(stage: S
     (one,) = [each for each in looked.runs if each.id == run]
     assert why_not(one, looked) == ""
     assert "not among the saved ones" in why_not(one, replace(looked, pipelines=()))
+
+
+OPEN = {"kato.tasks": [{"id": "1", "status": {"completed": True}}, {"id": "2", "status": {"completed": False}}]}
+CLOSED = {"kato.tasks": [{"id": "1", "status": {"completed": False}}, {"id": "2", "status": {"completed": True}}], "kato.last.task.id": {"id": "2"}}
+UNTOLD = {"kato.last.task.id": {"id": "2"}}
+
+
+@pytest.mark.parametrize(("context", "waited"), [(OPEN, True), (CLOSED, False), (UNTOLD, True), ({}, False)], ids=["open", "closed", "untold", "nothing"])
+async def test_what_the_ended_run_had_asked_for_is_waited_for_and_not_for_ever(stage: Stage, context: dict[str, Any], waited: bool) -> None:
+    run = await half_way(stage)
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    await stage.spinnaker.act(stop, intent, CountingGuard())
+    stage.pass_(seconds=10)
+    played = stage.gate.run_of(run)
+    kept = {key: value for key, value in played["stages"][0]["context"].items() if not key.startswith("kato.")}
+    played["stages"][0]["context"] = {**kept, **context}
+    told = await seen(stage, stop, intent, seconds=30)
+    assert (told.seen, "may still be under way" in told.says) == ((Seen.RUNNING, True) if waited else (Seen.DONE, False))
+    assert (await seen(stage, stop, intent, seconds=60)).seen is Seen.DONE
+    if waited:
+        for one in (played, *played["stages"]):
+            one["endTime"] = None
+        assert (await seen(stage, stop, intent)).seen is Seen.RUNNING
+        assert (await seen(stage, stop, intent, minutes=10)).seen is Seen.DONE
+
+
+async def test_a_run_that_is_answered_as_nothing_has_not_ended(stage: Stage) -> None:
+    await half_way(stage)
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    with pytest.raises(TemporaryError, match="could not be read"):
+        await StopDeploy(tools_of(stage, client=TellsNothing)).see(intent)
+
+
+async def test_only_what_is_about_to_happen_after_its_end_keeps_a_run(stage: Stage) -> None:
+    run = await half_way(stage)
+    looked = await stage.reader().get(WEB)
+    (one,) = [each for each in looked.runs if each.id == run]
+    behind = replace(one, id="another", status=Status.BUFFERED)
+    assert "waits behind it" in why_not(one, replace(looked, runs=(one, behind)))
+    assert why_not(one, replace(looked, runs=(one, replace(behind, config="another")))) == ""
+    assert why_not(one, replace(looked, runs=(one, replace(behind, status=Status.SUCCEEDED)))) == ""
+    canary = replace(one.stages[0], id="canary", kind="kayentaCanary", context={})
+    assert "canary" in why_not(replace(one, stages=(*one.stages, canary)), looked)
+    assert why_not(replace(one, stages=(*one.stages, replace(canary, status=Status.SUCCEEDED))), looked) == ""

@@ -1,18 +1,47 @@
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from integrations.delivery.spinnaker.steps.step import marker_of, own_task
+from integrations.delivery.spinnaker.answers import Reply
+from integrations.delivery.spinnaker.client import Client
+from integrations.delivery.spinnaker.facts import Looked, Reader
+from integrations.delivery.spinnaker.settings import Settings
+from integrations.delivery.spinnaker.steps.step import Tools, marker_of, own_task
+from integrations.delivery.spinnaker.steps.undo import Undo
 from integrations.sandbox.gate.settings import Outage
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
-from service.domain.ports import Observation, Seen
+from service.domain.model import Json, TargetId
+from service.domain.ports import Guard, Observation, Seen
 from tests.unit.integrations.delivery.argocd.stage import CountingGuard
 from tests.unit.integrations.delivery.spinnaker.stage import NEW, OLD, WEB, Stage
 
 CONFIGURED = {"containers": [{"name": "web", "image": OLD, "envFrom": [{"configMapRef": {"name": "web-config-v003"}}, {"secretRef": {"name": "web-key"}}]}]}
+
+
+class NamesNoTask(Client):
+    """A Gate that starts what it is asked for and does not say what it started."""
+
+    async def post_task(self, application: str, description: str, jobs: Sequence[Mapping[str, Json]], marker: str, guard: Guard) -> Reply:
+        return replace(await super().post_task(application, description, jobs, marker, guard), body={"eventId": "1"})
+
+
+class HalfRead(Reader):
+    """One of the old revisions cannot be read."""
+
+    async def get(self, target: TargetId) -> Looked:
+        looked = await super().get(target)
+        return replace(looked, history=replace(looked.history, revisions=looked.history.revisions[:1], complete=False))
+
+
+def tools_of(stage: Stage, client: type[Client] = Client, reader: type[Reader] = Reader) -> Tools:
+    settings = Settings(name="spin", url=stage.gate.url, auth="none", applications=("shop",))
+    speaks = client(settings, stage.clock, traceparent=str)
+    stage.opened.append(speaks)
+    return Tools(settings, speaks, reader(settings, speaks, stage.clock), stage.clock)
 
 
 async def sent(stage: Stage, **more: Any) -> tuple[Any, Any]:
@@ -319,3 +348,76 @@ async def test_what_has_asked_for_the_undo_already_is_not_withdrawn(stage: Stage
     guard = CountingGuard()
     await stage.spinnaker.withdraw(step, intent, guard)
     assert guard.asked == 0
+
+
+async def test_promise_3_a_start_that_names_no_task_is_not_believed_and_not_sent_again(stage: Stage) -> None:
+    step, intention = await stage.ready()
+    intent = await stage.spinnaker.intend(step, intention)
+    undo = Undo(tools_of(stage, client=NamesNoTask))
+    with pytest.raises(TemporaryError, match="named no task"):
+        await undo.act(intent, CountingGuard())
+    guard = CountingGuard()
+    await undo.act(intent, guard)
+    assert (guard.asked, stage.started()) == (0, 1)
+    assert (await seen(stage, step, intent, seconds=20)).seen is Seen.DONE
+
+
+async def test_a_revision_is_only_said_to_be_gone_where_all_could_be_read(stage: Stage) -> None:
+    step, intention = await stage.ready()
+    tools = tools_of(stage, reader=HalfRead)
+    with pytest.raises(RefusedError, match="not all of its revisions could be read"):
+        await Undo(tools).may(step, intention, await tools.reader.get(WEB))
+
+
+async def test_a_task_that_never_begins_is_stuck_is_not_sent_again_and_can_be_withdrawn_once(stage: Stage) -> None:
+    step, intent = await sent(stage)
+    stage.gate.orca_is_killed()
+    stage.pass_(seconds=5)
+    stage.gate.orca_is_started_again()
+    fresh = await seen(stage, step, intent)
+    assert (fresh.seen, fresh.withdrawable, "asked for nothing yet" in fresh.says) == (Seen.RUNNING, False, True)
+    stuck = await seen(stage, step, intent, seconds=40)
+    assert (stuck.seen, stuck.withdrawable) == (Seen.STUCK, True)
+    guard = CountingGuard()
+    await stage.spinnaker.act(step, intent, guard)
+    assert (guard.asked, stage.started()) == (0, 1)
+    await stage.spinnaker.withdraw(step, intent, guard)
+    assert guard.asked == 1
+    ended = await seen(stage, step, intent, minutes=12)
+    assert (ended.seen, "it was cancelled" in ended.says) == (Seen.FAILED, True)
+    await stage.spinnaker.withdraw(step, intent, guard)
+    assert (guard.asked, stage.posted()) == (1, 0)
+
+
+async def refused_and(stage: Stage, **more: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """An undo that changed nothing, and Orca's own map of its task, which ended with that."""
+    stage.gate.faults.refuse_operations["undoRolloutManifest"] = "no"
+    step, intent = await sent(stage)
+    task = str((await seen(stage, step, intent, seconds=20)).details["task"])
+    played = stage.gate.run_of(task)
+    played.update(more)
+    return step, intent, played
+
+
+async def test_a_task_that_says_it_succeeded_is_not_believed_against_the_cluster(stage: Stage) -> None:
+    step, intent, _ = await refused_and(stage, status="SUCCEEDED")
+    failed = await seen(stage, step, intent)
+    assert (failed.seen, "SUCCEEDED, and deployment web still rolls out what it did before" in failed.says) == (Seen.FAILED, True)
+
+
+async def test_what_a_cancelled_task_had_asked_for_is_waited_for_and_not_for_ever(stage: Stage) -> None:
+    now = round(stage.clock.now().timestamp() * 1000)
+    step, intent, played = await refused_and(stage, status="CANCELED", endTime=now + 20_000)
+    assert (await seen(stage, step, intent, seconds=35)).seen is Seen.RUNNING
+    assert (await seen(stage, step, intent, seconds=30)).seen is Seen.FAILED
+    played["endTime"] = None
+    assert (await seen(stage, step, intent)).seen is Seen.RUNNING
+    assert (await seen(stage, step, intent, minutes=10)).seen is Seen.FAILED
+
+
+async def test_a_cancelled_task_that_had_asked_for_nothing_is_not_waited_for(stage: Stage) -> None:
+    step, intent, played = await refused_and(stage, status="CANCELED")
+    played["endTime"] = round(stage.clock.now().timestamp() * 1000)
+    for one in played["stages"]:
+        one["context"] = {}
+    assert (await seen(stage, step, intent)).seen is Seen.FAILED
