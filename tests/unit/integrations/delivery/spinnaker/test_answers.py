@@ -150,6 +150,7 @@ def test_long_words_are_cut() -> None:
         ({"x-ratelimit-reset": "Fri, 27 Nov 2026 18:00:00 GMT"}, timedelta(seconds=60)),
         ({"retry-after": "Fri, 27 Nov 2026 14:00:03 GMT"}, timedelta(seconds=3)),
         ({"retry-after": "soon"}, RATE_WINDOW),
+        ({"retry-after": "Fri, 27 Nov 2026 14:00:03 -0000"}, timedelta(seconds=3)),
         ({"x-ratelimit-reset": "Fri, 27 Nov 2026 15:00:05 GMT", "date": "Fri, 27 Nov 2026 15:00:00 GMT"}, timedelta(seconds=5)),
     ],
     ids=str,
@@ -164,6 +165,23 @@ async def test_only_gates_own_filter_proves_that_nothing_happened() -> None:
     with pytest.raises(TemporaryError) as backend:
         await judge(made(503, b'{"message": "Low priority requests are not currently being accepted"}', content_type="application/json"), "POST", now=NOW)
     assert not isinstance(backend.value, TurnedAwayError)
+    for other in (  # a limiter behind Gate, and proxies before it: whether Gate heard of it is not known
+        made(429, b'{"message": "clouddriver: Rate capacity exceeded"}', content_type="application/json"),
+        made(429, b"Too Many Requests", content_type="text/plain"),
+        made(503, b"upstream reset", content_type="text/plain"),
+        made(503),
+        made(408, b'{"message": "timeout"}', content_type="application/json"),
+    ):
+        with pytest.raises(TemporaryError) as unknown:
+            await judge(other, "POST", now=NOW)
+        assert not isinstance(unknown.value, TurnedAwayError)
+
+
+async def test_what_does_not_say_that_it_is_json_is_not_read_as_json() -> None:
+    for media in ("text/plain", "application/octet-stream", ""):
+        with pytest.raises(PermanentError, match="is this Gate"):
+            await judge(made(200, b'{"ref": "/tasks/1"}', **({"content_type": media} if media else {})), "GET /x", now=NOW)
+    assert (await judge(made(200, b'{"a": 1}', content_type="application/hal+json;charset=UTF-8"), "GET /x", now=NOW)).body == {"a": 1}
 
 
 async def test_an_answer_tells_gates_clock_and_a_large_one_is_read_too() -> None:

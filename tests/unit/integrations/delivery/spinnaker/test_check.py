@@ -1,13 +1,58 @@
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
+from integrations.delivery.spinnaker.answers import Reply
+from integrations.delivery.spinnaker.check import check
+from integrations.delivery.spinnaker.client import Client
+from integrations.delivery.spinnaker.facts import Reader
+from integrations.delivery.spinnaker.settings import Settings
 from integrations.sandbox.gate.access import User
 from integrations.sandbox.gate.server import SandboxGate
 from integrations.sandbox.gate.settings import Outage, Profile
-from service.domain.ports import Checked
+from service.domain.errors import TemporaryError
+from service.domain.ports import Checked, Clock
 from tests.fakes.clock import FakeClock
 from tests.unit.integrations.delivery.spinnaker.stage import HoldingClock, Stage
+
+
+class Tells(Client):
+    """A Gate whose words a test chooses; what it is not told to say, Gate says itself."""
+
+    def __init__(self, settings: Settings, clock: Clock, *, shown: Mapping[str, Any] | None = None, off: float | None = 0, **bodies: Any) -> None:
+        super().__init__(settings, clock, traceparent=str)
+        self._shown = {"version": "2026.2.3"} if shown is None else shown
+        self._told = None if off is None else clock.now() + timedelta(seconds=off)
+        self._bodies = bodies
+
+    async def version(self) -> Reply:
+        return replace(await super().version(), body=self._shown, server_time=self._told)
+
+    async def user(self) -> Reply:
+        reply = await super().user()
+        return replace(reply, body=self._bodies.get("user", reply.body))
+
+    async def managers(self, application: str) -> Reply:
+        if application == self._bodies.get("away"):
+            raise TemporaryError(f"the Deployments of {application} could not be read")
+        return await super().managers(application)
+
+    async def accounts(self) -> Reply:
+        reply = await super().accounts()
+        return replace(reply, body=self._bodies.get("accounts", reply.body))
+
+
+async def told(stage: Stage, *, auth: Literal["none", "header"] = "header", applications: tuple[str, ...] = ("shop",), **words: Any) -> dict[str, Checked]:
+    """The lines of a Gate with those words."""
+    settings = Settings(name="spin", url=stage.gate.url, auth=auth, user="bot" if auth == "header" else "", applications=applications)
+    client = Tells(settings, stage.clock, **words)
+    stage.opened.append(client)
+    found = await check(settings, client, Reader(settings, client, stage.clock), stage.clock)
+    return {one.what.removeprefix("spinnaker spin").strip(): one for one in found}
 
 
 async def lines(stage: Stage, **settings: object) -> dict[str, Checked]:
@@ -78,3 +123,49 @@ async def test_a_gate_that_is_away_or_turns_us_away_is_one_line(stage: Stage) ->
     await stage.gate.go_down()
     (one,) = await stage.adapter().check()
     assert "could not be reached" in one.says
+
+
+@pytest.mark.parametrize(
+    ("off", "well", "says"),
+    [(5, "ok", "+5.0 s"), (-5, "ok", "-5.0 s"), (6, "warn", "+6.0 s"), (-6, "warn", "-6.0 s"), (None, "warn", "does not tell its time")],
+)
+async def test_a_clock_that_is_off_in_either_direction_or_not_told_is_a_warning(stage: Stage, off: float | None, well: str, says: str) -> None:
+    line = (await told(stage, off=off))["clock"]
+    assert (line.well, says in line.says, bool(line.fix)) == (well, True, well == "warn")
+
+
+@pytest.mark.parametrize("shown", [{"version": "2026.3.0"}, {"version": "12026.2.3"}, {"version": "1.2026.2.0"}, {"version": "Unknown"}, {}])
+async def test_only_the_release_that_was_recorded_is_proven(stage: Stage, shown: dict[str, str]) -> None:
+    line = (await told(stage, shown=shown))["version"]
+    assert (line.well, "unproven" in line.says) == ("warn", True)
+
+
+BOT = {"username": "bot", "roles": ["ops"], "allowedAccounts": ["k8s"]}
+
+
+async def test_a_gate_that_takes_everybody_for_somebody_is_a_warning(stage: Stage) -> None:
+    assert (await told(stage, user=BOT))["account"].well == "ok"
+    for line in [(await told(stage, user=user))["account"] for user in (BOT | {"username": "anonymous"}, None, {})] + [
+        (await told(stage, auth="none", user=BOT))["account"]
+    ]:
+        assert (line.well, "everybody" in line.says) == ("warn", True)
+
+
+async def test_rights_that_gate_does_not_tell_are_not_taken_for_granted(stage: Stage) -> None:
+    assert (await told(stage, user=BOT))["rights"].well == "ok"
+    line = (await told(stage, user=None))["rights"]
+    assert (line.well, "Gate does not tell" in line.says) == ("no", True)
+
+
+async def test_an_account_that_is_not_listed_any_more_is_told_unless_nothing_is_listed(stage: Stage) -> None:
+    for accounts, gone in (([{"name": "k8s"}], False), ([{"name": "other"}], True), ([], False)):
+        line = (await told(stage, user=BOT, accounts=accounts))["rights"]
+        assert ("does not list that account any more" in line.says) is gone
+
+
+async def test_an_inventory_that_could_only_be_read_in_part_is_told(stage: Stage) -> None:
+    stage.gate.add_application("half")
+    both = ("shop", "half")
+    assert "targets" not in await told(stage, applications=both)
+    line = (await told(stage, applications=both, away="half"))["targets"]
+    assert (line.well, "half" in line.says, bool(line.fix)) == ("warn", True, True)

@@ -144,6 +144,9 @@ async def test_our_trace_and_name_go_with_every_request(gate: Gate, clock: FakeC
     async with speaking(gate, clock) as client:
         await client.version()
     assert "X-SPINNAKER-REQUEST-ID" not in gate.requests[-1][2]
+    async with speaking(gate, clock, trace="no-trace") as client:
+        await client.version()
+    assert "X-SPINNAKER-REQUEST-ID" not in gate.requests[-1][2]
 
 
 async def test_a_redirect_is_a_failed_login_and_is_not_followed(gate: Gate, client: Client) -> None:
@@ -200,6 +203,18 @@ async def test_an_empty_run_is_asked_for_again_and_is_never_gone(gate: Gate, cli
     gate.will(404, steps("09f-gate-swallows-orca-errors")[24]["response"]["body"])
     with pytest.raises(GoneError, match="Pipeline not found"):
         await client.pipeline_run(RUN)
+
+
+async def test_a_read_that_failed_is_asked_again_a_little_and_then_nobody_knows(gate: Gate, client: Client) -> None:
+    gate.will(500, {"message": "timeout"})
+    gate.will(599)
+    gate.will(200, {"id": RUN})
+    assert (await client.task(RUN)).body == {"id": RUN}
+    for _ in range(3):
+        gate.will(503, {"message": "Status: 503, Method: GET, URL: ORCA/tasks"})
+    with pytest.raises(TemporaryError):
+        await client.task(RUN)
+    assert len(gate.requests) == 6
 
 
 async def test_nobody_is_an_answer_to_who_we_are(gate: Gate, client: Client) -> None:
@@ -307,3 +322,6 @@ async def test_a_cancel_is_believed_to_be_heard_and_no_more(gate: Gate, client: 
     gate.will(200)
     await client.cancel_task(RUN, CountingGuard())
     assert gate.requests[-1][:2] == ("PUT", f"/tasks/{RUN}/cancel")
+    gate.will(200)
+    await client.cancel_run(RUN, "going back", CountingGuard())
+    assert len(gate.requests) == 2

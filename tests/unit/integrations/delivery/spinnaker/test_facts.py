@@ -1,19 +1,50 @@
 import asyncio
+import copy
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from integrations.delivery.spinnaker.facts import permissions_of, releases_of, spec_digest
+from integrations.delivery.spinnaker.answers import Reply
+from integrations.delivery.spinnaker.client import Client
+from integrations.delivery.spinnaker.executions import executions_of
+from integrations.delivery.spinnaker.facts import Reader, acts_of, permissions_of, releases_of, running_of, spec_digest
+from integrations.delivery.spinnaker.settings import Settings
 from integrations.sandbox.gate.settings import Outage
 from service.domain import keys
 from service.domain.correlation import MONIKER
-from service.domain.errors import RefusedError, TemporaryError
+from service.domain.errors import PermanentError, RefusedError, TemporaryError
 from service.domain.facts import Absent, Key, Known
 from service.domain.model import ObjectRef, TargetId
 from tests.unit.integrations.delivery.spinnaker.stage import NEW, OLD, WEB, Stage
+
+
+class Rewritten(Client):
+    """A Gate whose answers a test rewrites: of a Deployment's manifest, and of the cached list of an application."""
+
+    manifest_of: Callable[[Any], Any] = staticmethod(lambda body: body)
+    managers_of: Callable[[str, Any], Any] = staticmethod(lambda _application, body: body)
+
+    async def manifest(self, account: str, location: str, name: str) -> Reply:
+        reply = await super().manifest(account, location, name)
+        return replace(reply, body=self.manifest_of(copy.deepcopy(reply.body))) if name.startswith("deployment ") else reply
+
+    async def managers(self, application: str) -> Reply:
+        reply = await super().managers(application)
+        return replace(reply, body=self.managers_of(application, copy.deepcopy(reply.body)))
+
+
+def reader_of(stage: Stage, *applications: str, **rewritten: Any) -> Reader:
+    """A reader of a Gate whose answers are rewritten so."""
+    settings = Settings(name="spin", url=stage.gate.url, auth="none", applications=("shop", *applications))
+    client = Rewritten(settings, stage.clock, traceparent=str)
+    for name, change in rewritten.items():
+        setattr(client, name, change)
+    stage.opened.append(client)
+    return Reader(settings, client, stage.clock)
 
 
 async def known(stage: Stage, key: Key[Any]) -> Any:
@@ -165,7 +196,8 @@ async def test_pods_that_the_cache_does_not_have_yet_make_the_fact_absent_until_
 async def test_a_release_is_its_template_in_images_and_in_fields(stage: Stage) -> None:
     suspect, goal = (await stage.state()).history
     for release, image in ((suspect, NEW), (goal, OLD)):
-        assert [one.reference for one in await known(stage, keys.images(WEB, release.key, release.handle))] == [image]
+        for handle in (release.handle, "7"):  # it is the same one under any number
+            assert [one.reference for one in await known(stage, keys.images(WEB, release.key, handle))] == [image]
         (rendered,) = await known(stage, keys.manifests(WEB, release.key, release.handle))
         assert rendered.object.name == "web"
         assert all("image" not in path for path in rendered.fields)
@@ -289,3 +321,72 @@ async def test_what_its_controller_has_not_looked_at_yet_is_not_settled(stage: S
     assert reader.state(looked).settled
     late = {**looked.manifest, "status": {**looked.manifest["status"], "observedGeneration": 1}}
     assert not reader.state(replace(looked, body={**looked.body, "manifest": late})).settled
+
+
+async def test_a_cache_that_does_not_have_the_manifest_makes_its_history_incomplete(stage: Stage) -> None:
+    reader = reader_of(stage, managers_of=lambda _application, _body: [])
+    looked = await reader.get(WEB)
+    assert ([one.number for one in looked.history.revisions], looked.history.complete) == ([2], False)
+    assert any("not all revisions" in words for words in reader.state(looked).warnings)
+    whole = reader_of(stage)
+    assert (await whole.get(WEB)).history.complete
+    assert not any("not all revisions" in words for words in whole.state(await whole.get(WEB)).warnings)
+
+
+async def test_while_no_replica_set_is_that_of_what_is_rolled_out_nobody_knows(stage: Stage) -> None:
+    def ahead(body: Any) -> Any:
+        body["manifest"]["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example/web:9.0"
+        return body
+
+    with pytest.raises(TemporaryError, match="not known yet"):
+        await reader_of(stage, manifest_of=ahead).get(WEB)
+
+
+async def test_an_object_without_an_identity_is_none(stage: Stage) -> None:
+    def without_uid(body: Any) -> Any:
+        del body["manifest"]["metadata"]["uid"]
+        return body
+
+    for rewritten in (without_uid, lambda body: body | {"manifest": {"metadata": body["manifest"]["metadata"] | {"uid": 7}}}):
+        with pytest.raises(PermanentError, match="no object of Kubernetes"):
+            await reader_of(stage, manifest_of=rewritten).get(WEB)
+
+
+async def test_what_carries_the_name_of_another_application_is_not_listed_under_this_one(stage: Stage) -> None:
+    def of(application: str) -> Callable[[Any], Any]:
+        def rewritten(body: Any) -> Any:
+            body["manifest"]["metadata"].setdefault("annotations", {})["moniker.spinnaker.io/application"] = application
+            return body
+
+        return rewritten
+
+    assert [one.target for one in (await reader_of(stage, manifest_of=of("shop")).targets()).targets] == [WEB]
+    listing = await reader_of(stage, manifest_of=of("other")).targets()
+    assert (listing.targets, listing.complete) == ((), True)
+    with pytest.raises(RefusedError, match="belongs to application other"):
+        await reader_of(stage, manifest_of=of("other")).get(WEB)
+
+
+async def test_a_list_of_which_one_application_is_missing_is_short(stage: Stage) -> None:
+    def away(application: str, body: Any) -> Any:
+        if application == "half":
+            raise TemporaryError("Gate answered 503")
+        return body
+
+    stage.gate.add_application("half")
+    listing = await reader_of(stage, "half", managers_of=away).targets()
+    assert [one.target for one in listing.targets] == [WEB]
+    assert (listing.complete, "half: Gate answered 503" in listing.says) == (False, True)
+
+
+@pytest.mark.parametrize(("marker", "ours"), [("backout-op-1-undo-0", True), ("pipeline-of-alice", False), ("not-backout-", False), ("", False)])
+async def test_promise_5_what_runs_and_what_was_done_is_ours_only_by_our_marker(stage: Stage, marker: str, ours: bool) -> None:
+    looked = await stage.reader().get(WEB)
+    about = {"account": "k8s", "location": "shop", "manifestName": "deployment web", "revision": 1}
+    job = {"id": "S", "refId": "1", "type": "undoRolloutManifest", "status": "RUNNING", "startTime": 1_800_000_000_000, "context": about}
+    run = {"id": "01A", "type": "ORCHESTRATION", "status": "RUNNING", "trigger": {"type": "manual", "user": "alice", "correlationId": marker}, "stages": [job]}
+    looked = replace(looked, runs=executions_of([run]))
+    running = running_of(looked)
+    assert running is not None
+    assert (running.ours, running.automated, running.revision) == (ours, False, "")
+    assert [(act.ours, act.by.name) for act in acts_of(looked)] == [(ours, "alice")]

@@ -1,10 +1,13 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from service.domain import keys
-from service.domain.facts import Absent, Facts
-from service.domain.model import Release, Way
+from service.domain.facts import Absent, Facts, Known
+from service.domain.keys import Running
+from service.domain.model import Actor, Release, Way
+from service.domain.planning.plan import Offer
 from service.domain.rule import Direction
 from tests.unit.integrations.delivery.spinnaker.stage import WEB, Stage
 
@@ -29,9 +32,39 @@ async def test_without_a_goal_or_a_state_there_is_no_way_and_it_says_why(stage: 
 async def test_what_is_not_live_and_what_is_gone_is_no_way(stage: Stage) -> None:
     case = await stage.case()
     assert case.goal is not None
-    other = replace(case.goal, key="another", handle="9")
-    assert "not what is rolled out now" in stage.spinnaker.offers(replace(case, suspect=other))[0].impossible
-    assert "does not have release" in stage.spinnaker.offers(replace(case, goal=other))[0].impossible
+    assert case.suspect is not None
+    others: tuple[dict[str, Any], ...] = (
+        {"key": "another"},
+        {"handle": "9"},
+    )  # a number alone is no identity, and a release under another number is not where it was
+    for other in others:
+        (offer,) = stage.spinnaker.offers(replace(case, suspect=replace(case.suspect, **other)))
+        assert ("not what is rolled out now" in offer.impossible, offer.steps) == (True, ())
+        (offer,) = stage.spinnaker.offers(replace(case, goal=replace(case.goal, **other)))
+        assert ("does not have release" in offer.impossible, offer.steps) == (True, ())
+
+
+async def on_state(stage: Stage, **more: Any) -> Offer:
+    """What is offered where the state of the target is that."""
+    fact = await stage.spinnaker.read(keys.state(WEB))
+    assert isinstance(fact, Known)
+    facts = Facts(known={keys.state(WEB): replace(fact, value=replace(fact.value, **more))}, now=stage.clock.now())
+    (offer,) = stage.spinnaker.offers(await stage.case(facts=facts))
+    return offer
+
+
+async def test_what_nobody_knows_to_be_live_and_a_paused_roll_out_are_no_way(stage: Stage) -> None:
+    unknown = await on_state(stage, current=None)
+    assert ("not what is rolled out now (nothing)" in unknown.impossible, unknown.steps) == (True, ())
+    paused = await on_state(stage, warnings=("its roll-out is paused: an undo is refused",))
+    assert ("is paused" in paused.impossible, paused.steps) == (True, ())
+
+
+async def test_promise_5_only_an_automated_run_is_ended_and_before_the_undo(stage: Stage) -> None:
+    by = Actor(kind="automation", name="docker trigger")
+    running = Running(by=by, ours=False, automated=True, phase="RUNNING", says="pipeline deploy", since=None, revision="")
+    assert [step.name for step in (await on_state(stage, running=running)).steps] == ["stop_deploy", "undo"]
+    assert [step.name for step in (await on_state(stage, running=replace(running, automated=False))).steps] == ["undo"]
 
 
 async def forward(stage: Stage, goal: Release, *, live_already: bool) -> str:
