@@ -86,7 +86,7 @@ class AlertsSettings(_Model):
 
     alertmanager: tuple[SenderSettings, ...] = Field(default=(), description="Senders that post Alertmanager webhooks to /v1/alerts/alertmanager.")
     mapping: tuple[MappingSettings, ...] = Field(
-        default=(), description="Rules from labels to targets, first hit counts; for alerts without backout_target or argocd_app."
+        default=(), description="Rules from labels to targets, first hit counts; for alerts whose labels name no target."
     )
 
 

@@ -126,10 +126,11 @@ def _grid(*, columns: int, indent: int = 0) -> Table:
     return table
 
 
-def _table(*headers: str) -> Table:
+def _table(*headers: str, folds: str = "") -> Table:
+    """The last column takes what the terminal leaves; with `folds` that one gives way too, where a long value in it would leave the last nothing."""
     table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for header in headers[:-1]:
-        table.add_column(header, no_wrap=True, overflow="fold")
+        table.add_column(header, no_wrap=header != folds, overflow="fold")
     table.add_column(headers[-1], overflow="fold")
     return table
 
@@ -397,7 +398,7 @@ def operations(document: Doc, now: datetime) -> RenderableType:
     found = _docs(document.get("operations"))
     if not found:
         return Text("no operations")
-    table = _table("operation", "target", "state", "mode", "began", "says")
+    table = _table("operation", "target", "state", "mode", "began", "says", folds="target")
     for one in found:
         row = (short(one.get("id")), text(one.get("target")), word(state(one)), text(one.get("mode")), ago(one.get("created_at"), now), text(one.get("says")))
         table.add_row(*row)
@@ -531,7 +532,7 @@ def incidents(document: Doc, now: datetime) -> RenderableType:
     if not found:
         return Text("no incidents")
     grouped = any(_docs(one.get("same_cause")) for one in found)
-    table = _table("incident", "target", "state", "began", "alerts", *(("same cause",) if grouped else ()))
+    table = _table("incident", "target", "state", "began", "alerts", *(("same cause",) if grouped else ()), folds="target")
     for one in found:
         names = dict.fromkeys(text(episode.get("alert")) for episode in _docs(one.get("episodes")))
         said, others = word(one.get("outcome") or one.get("state")), (_others(one),) if grouped else ()

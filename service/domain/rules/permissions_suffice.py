@@ -13,7 +13,7 @@ Declare: Nothing.
 Elsewhere: Decided where the delivery system can be asked. Of Spinnaker it is worked out from roles, accounts and the application's permissions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from service.domain import keys
@@ -36,6 +36,9 @@ NEEDED = {
 }
 """Permission words per way: `get` is to read the target, `sync` to have the delivery system act on it, whatever it calls that. Stopping auto-sync asks for
 `update` as well, promoting a Rollout in full for `promote`."""
+
+SPOKEN = {Way.UNDO: {"get": "read", "sync": "act on"}}
+"""How the words are said where the delivery system has other ones: what Spinnaker checks is READ, EXECUTE and WRITE together, and nothing there is synced."""
 
 ENFORCED = "rollback"
 """A permission of its own only on servers that enforce it: needed where the delivery system was asked for it."""
@@ -63,19 +66,24 @@ def ask(case: Case) -> Finding:
         needed += ["update"] if state.value.auto_sync else []
         needed += ["promote"] if isinstance(steps, Derived) and any(promotes(case, course) for course in steps.value) else []
         needed += [ENFORCED] if ENFORCED in permissions.value.allowed else []
-    allowed = permissions.value.allowed
+    allowed, spoken = permissions.value.allowed, SPOKEN.get(case.way, {})
     refused = [name for name in needed if allowed.get(name) is False]
     if refused:
         fixes = "; ".join(dict.fromkeys(permissions.value.fix[name] for name in refused if permissions.value.fix.get(name)))
         return blocks(
-            f"Backout's account may not {listed(refused)} {case.target}.",
+            f"Backout's account may not {_said(refused, spoken)} {case.target}.",
             *proof,
             clears=f"Add: {fixes}" if fixes else f"Grant {listed(refused)} to Backout's account.",
         )
     silent = [name for name in needed if name not in allowed]
     if silent:
-        return unknown(f"Whether Backout's account may {listed(silent)} {case.target} is unknown.", *proof, clears="Run backout doctor.")
-    return passes(f"Backout's account may {listed(needed)} {case.target}.", *proof)
+        return unknown(f"Whether Backout's account may {_said(silent, spoken)} {case.target} is unknown.", *proof, clears="Run backout doctor.")
+    return passes(f"Backout's account may {_said(needed, spoken)} {case.target}.", *proof)
+
+
+def _said(names: Iterable[str], spoken: Mapping[str, str]) -> str:
+    """`read, act on`: the words of the delivery system."""
+    return listed(spoken.get(name, name) for name in names)
 
 
 RULE = Rule(name="permissions_suffice", question="Do we hold every permission that the plan needs?", ask=ask, needs=needs)

@@ -102,7 +102,7 @@ def _auto_sync(case: Case, state: Known[TargetState]) -> Finding:
     if not state.value.auto_sync:
         if case.way is Way.PIN:
             return blocks("Auto-sync is off, so nothing would deploy a pinned release.", state.evidence, clears="Roll back instead.", instead=Way.ROLLBACK)
-        return passes("Auto-sync is off.", state.evidence)
+        return passes("" if case.way is Way.UNDO else "Auto-sync is off.", state.evidence)  # an undo is of a system that has none
     if case.way in CHANGES_GIT:
         return passes("Auto-sync is on and will deploy what Git says.", state.evidence)
     if case.way is Way.PIN:

@@ -159,6 +159,18 @@ def test_operations_are_one_line_each(golden: Golden) -> None:
     golden("operations", render.operations(listed, NOW))
 
 
+LONG = "spinnaker:prod-k8s/checkout/deployment/checkout-api"
+
+
+def test_a_long_target_leaves_room_for_what_is_said_of_it() -> None:
+    rows = {"operations": [documents.operation(target=LONG, says="mode approve: every question has a yes; a person decides")]}
+    fires = {"incidents": [documents.incident(target=LONG, same_cause=[{"id": "inc_2", "target": "prod:checkout", "state": "open"}])]}
+    for shown, said in ((render.operations(rows, NOW), "question"), (render.incidents(fires, NOW), "prod:checkout")):
+        text = printed(shown)
+        assert said in text
+        assert len(text.splitlines()) <= 6
+
+
 def test_events_are_one_live_line_each(golden: Golden) -> None:
     golden("events", render.operation_head(documents.operation()), *(render.event(one) for one in documents.EVENTS[:5]))
 

@@ -34,6 +34,18 @@ def test_one_permission_refused_is_a_no_with_the_line_to_add(name: str) -> None:
     assert finding.clears == f"Add: p, role:backout, applications, {name}, shop/*, allow"
 
 
+def test_an_undo_is_asked_about_in_words_that_its_delivery_system_has() -> None:
+    def undo(permissions: dict[str, bool]) -> Finding:
+        asked = allowed(permissions, auto_sync=False, fix={"sync": "EXECUTE on application shop"})
+        asked.way = Way.UNDO
+        return ask(asked)
+
+    assert undo({"get": True, "sync": True}).says == "Backout's account may read, act on prod:checkout."
+    no = undo({"get": True, "sync": False})
+    assert (no.says, no.clears) == ("Backout's account may not act on prod:checkout.", "Add: EXECUTE on application shop")
+    assert undo({"get": True}).says == "Whether Backout's account may act on prod:checkout is unknown."
+
+
 def test_a_no_without_a_known_line_still_says_what_to_grant() -> None:
     assert ask(allowed(ALL | {"sync": False})).clears == "Grant sync to Backout's account."
 

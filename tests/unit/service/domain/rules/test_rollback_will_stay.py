@@ -91,6 +91,12 @@ def test_a_pin_leaves_auto_sync_on_and_needs_it() -> None:
     assert (ask(pinned).answer, ask(pinned).instead) == (Answer.BLOCK, Way.ROLLBACK)
 
 
+def test_an_undo_says_nothing_of_auto_sync_for_its_delivery_system_has_none() -> None:
+    undo = with_state(auto_sync=False)
+    undo.way = Way.UNDO
+    assert (ask(undo).answer, ask(undo).says) == (Answer.PASS, "Nobody else writes the spec.")
+
+
 def test_an_owner_that_lets_us_be_passes_and_is_named() -> None:
     finding = ask(with_state(owner=keys.Owner(kind="applicationset", name="shop", says="ApplicationSet shop ignores differences of this application")))
     assert finding.answer is Answer.PASS
