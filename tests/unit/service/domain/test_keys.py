@@ -41,6 +41,7 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "image_config": (keys.image_config("r/a@sha256:1"), keys.image_config("r/a@sha256:2")),
     "catalog": (keys.catalog("orders"), keys.catalog("payments")),
     "catalog_then": (keys.catalog_then(CHECKOUT, "key-41", "orders"), keys.catalog_then(CHECKOUT, "key-42", "orders")),
+    "left_rows": (keys.left_rows("orders", ()), keys.left_rows("payments", ())),
     "source_change": (keys.source_change("r", "old", "new"), keys.source_change("r", "new", "old")),
     "alert_rule": (keys.alert_rule("HighErrorRate", LABELS), keys.alert_rule("HighErrorRate", ())),
     "alert_now": (keys.alert_now("HighErrorRate", LABELS), keys.alert_now("HighErrorRate", ())),
