@@ -21,6 +21,13 @@ def get(url: str, path: str) -> str:
     return f"{_curl(url, path)} | grep -F '{{'"
 
 
+def cancel_run(url: str) -> str:
+    """Ends a run and shows it, for the 200 of a cancel says nothing. The person sets `$RUN`, the id that the step names; without it the shell refuses."""
+    run = '"${RUN:?set it to the id of the run}"'
+    at = _curl(url, "/pipelines/")
+    return f"{at}{run}{shlex.quote('/cancel?reason=by+hand&force=false')} -X PUT && {at}{run} | grep -F '{{'"
+
+
 def manifest_path(address: ManifestAddress) -> str:
     """Where Gate shows the live manifest."""
     return "/".join(("/manifests", *(quote(one, safe="") for one in (address.account, address.location, address.spoken))))

@@ -41,8 +41,7 @@ def offers(case: Case, url: str) -> tuple[Offer, ...]:
     body = {"application": state.project, "description": f"Undo {address.spoken} to revision {case.goal.handle}", "job": [job]}
     steps: tuple[Step, ...] = (undo.plan(state, case.goal, commands.post(url, "/tasks", body)),)
     if state.running is not None and state.running.automated:
-        running = commands.get(url, f"/applications/{state.project}/pipelines?statuses=RUNNING,NOT_STARTED,BUFFERED&expand=false")
-        steps = (stop_deploy.plan(state.running, case.suspect, running), *steps)
+        steps = (stop_deploy.plan(state.running, case.suspect, commands.cancel_run(url)), *steps)
     return (Offer(way=Way.UNDO, steps=steps, because=BECAUSE, permissions=("get", "sync")),)
 
 

@@ -34,5 +34,27 @@ def test_the_check_at_its_end_lets_a_ref_through_and_a_login_page_not() -> None:
         assert subprocess.run(grep, input=answer, stdout=subprocess.DEVNULL, check=False).returncode == code
 
 
+def by_hand(line: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """What a shell makes of it, where `curl` writes down what it was asked."""
+    said = 'curl() { printf "{%s} " "$@" >> /dev/stderr; echo "{}"; }; '
+    return subprocess.run(["/bin/sh", "-c", said + line], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_run_is_cancelled_by_the_id_that_the_person_sets_and_then_read() -> None:
+    ran = by_hand(commands.cancel_run(URL), RUN="01K", GATE_AUTH="X-Token: t")
+    assert ran.returncode == 0
+    cancelled, _, read = ran.stderr.partition("{-X} {PUT} ")
+    assert f"{{{URL}/pipelines/01K/cancel?reason=by+hand&force=false}}" in cancelled
+    assert read.endswith(f"{{{URL}/pipelines/01K}} ")
+    assert all("{--fail} {--max-redirs} {0} {-H} {X-Token: t}" in one for one in (cancelled, read))
+
+
+def test_without_the_id_of_a_run_nothing_is_cancelled() -> None:
+    ran = by_hand(commands.cancel_run(URL))
+    assert ran.returncode != 0
+    assert "set it to the id of the run" in ran.stderr
+    assert "--fail" not in ran.stderr
+
+
 def test_a_manifest_is_addressed_in_two_words() -> None:
     assert commands.manifest_path(ManifestAddress("k8s", "ns", "deployment", "web")) == "/manifests/k8s/ns/deployment%20web"

@@ -63,7 +63,9 @@ async def test_what_nobody_knows_to_be_live_and_a_paused_roll_out_are_no_way(sta
 async def test_promise_5_only_an_automated_run_is_ended_and_before_the_undo(stage: Stage) -> None:
     by = Actor(kind="automation", name="docker trigger")
     running = Running(by=by, ours=False, automated=True, phase="RUNNING", says="pipeline deploy", since=None, revision="")
-    assert [step.name for step in (await on_state(stage, running=running)).steps] == ["stop_deploy", "undo"]
+    stop, undo = (await on_state(stage, running=running)).steps
+    assert (stop.name, undo.name) == ("stop_deploy", "undo")
+    assert "/cancel?" in stop.command  # a list of runs alone would leave the run to deploy over the undo
     assert [step.name for step in (await on_state(stage, running=replace(running, automated=False))).steps] == ["undo"]
 
 
