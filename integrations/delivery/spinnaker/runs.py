@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from integrations.delivery.spinnaker.executions import DEPLOYING, GOING_BACK, Deployed, Execution, Stage, images_in
+from integrations.delivery.spinnaker.executions import DEPLOYING, GOING_BACK, Deployed, Execution, Stage, Status, images_in
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress, Revision
 from integrations.json_shapes import Body, entries, part, text
 from service.domain.model import Image
@@ -18,6 +18,8 @@ NEAR = timedelta(seconds=60)
 """Orca's and the cluster's clocks, and the time between a stage's start and the ReplicaSet that it makes."""
 MOVING = frozenset({"scaleManifest", "rollingRestartManifest", "pauseRolloutManifest", "resumeRolloutManifest", "deleteManifest"})
 """Other stage types that change a manifest that lives."""
+FETCHES = "resolveDeploySourceManifest"
+"""The task of a deploy stage that puts what it really deploys into its context (recording 11k; that it replaces what was typed: source only)."""
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -100,8 +102,13 @@ def _may_touch(stage: Stage, address: ManifestAddress) -> bool:
         manifests = entries(stage.context.get("manifests"))
         if account not in {"", address.account}:
             return False
-        return not manifests or any(_may_be(manifest, address) for manifest in manifests)
+        return not manifests or _not_fetched(stage) or any(_may_be(manifest, address) for manifest in manifests)
     return stage.kind in GOING_BACK | MOVING and _names(stage, address) is not False
+
+
+def _not_fetched(stage: Stage) -> bool:
+    """Whether it deploys an artifact that it has not fetched yet: until then `manifests` is what was typed into the stage before, and means nothing."""
+    return text(stage.context.get("source")) == "artifact" and (FETCHES, Status.SUCCEEDED) not in stage.tasks
 
 
 def _may_be(manifest: Body, address: ManifestAddress) -> bool:

@@ -107,6 +107,15 @@ def test_promise_5_what_is_alive_and_may_still_change_it_is_acting_on_it(one: An
         assert acting_on([run(one, status=status)], WEB) is None
 
 
+def test_promise_5_what_was_typed_into_a_stage_says_nothing_of_the_artifact_that_it_deploys() -> None:
+    typed = stage("deployManifest", "RUNNING", account="k8s", source="artifact", manifests=[manifest("other")])
+    for tasks, acts in (((), True), (("RUNNING",), True), (("SUCCEEDED",), False)):
+        fetching = typed | {"tasks": [{"name": "resolveDeploySourceManifest", "status": status} for status in tasks]}
+        assert (acting_on([run(fetching, status="RUNNING")], WEB) is not None) is acts
+    assert acting_on([run(typed | {"context": typed["context"] | {"source": "text"}}, status="RUNNING")], WEB) is None
+    assert acting_on([run(typed | {"context": typed["context"] | {"account": "other"}}, status="RUNNING")], WEB) is None
+
+
 def test_of_several_that_are_alive_the_oldest_is_told() -> None:
     still = stage("undoRolloutManifest", "RUNNING", **UNDO)
     young, old = run(still, status="RUNNING", identity="01A", built=BEGAN + 1), run(still, status="RUNNING", identity="01B")
