@@ -57,6 +57,9 @@ def ask(case: Case) -> Finding:
     """Exact, still in the history, not what runs already, and healthy for long enough."""
     goal = case.goal
     if goal is None:
+        state = case.facts.read(keys.state(case.target))
+        if isinstance(state, Absent):  # an outage takes no way back away: a block would say so, and people would be told of it
+            return doubt("Which release is live is unknown", state, clears="Make the delivery system reachable.")
         why = case.why_none or "no release is known to go back to"
         return blocks(why[:1].upper() + why[1:].rstrip(".") + ".", clears="Ship a fix, or go back by hand in the delivery system.")
     return together((_in_history(case, goal), _exact(goal), _unmoved(case, goal), _was_healthy(case, goal)))

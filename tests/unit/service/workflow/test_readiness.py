@@ -89,7 +89,7 @@ async def test_promise_1_where_the_delivery_system_is_away_the_verdict_says_so(s
     stage.delivery.trouble["read"] = TemporaryError("the connection was refused")
     await readiness.round()
     one = await stood(kept)
-    assert (one.answer, one.suspect) == (Answer.BLOCK, None)
+    assert (one.answer, one.suspect) == (Answer.UNKNOWN, None)
     assert one.says == "Which release is live is unknown: the connection was refused."
 
 

@@ -114,6 +114,13 @@ def test_no_goal_release_and_no_reason_is_a_no_all_the_same() -> None:
     assert ask(world(goal=None)).says == "No release is known to go back to."
 
 
+def test_promise_1_an_outage_of_the_delivery_system_takes_no_way_back_away() -> None:
+    finding = ask(world(goal=None, why_none="the state is not known").hide(made.STATE))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says.startswith("Which release is live is unknown")
+    assert finding.clears
+
+
 @pytest.mark.parametrize("health", ["Degraded", "Missing"])
 def test_a_release_that_was_unhealthy_when_last_seen_is_a_no(health: str) -> None:
     finding = ask(world().tell(made.RECORD_OLD, made.record(made.GOAL, made.OLD_IMAGE, last_health=health)))
