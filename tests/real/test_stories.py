@@ -107,6 +107,7 @@ async def test_a_plain_application_goes_back_by_the_plan_that_a_person_confirmed
 
 
 async def test_a_real_alert_takes_an_auto_synced_application_back_and_it_stays_back(client: LabClient, open_shop: OpenShop, serve: Serve) -> None:
+    await with_traces_again(client)
     shop = await open_shop()
     backout = await serve(shop, "auto")
     good, before = await shop.running(), await shop.history()
@@ -141,6 +142,12 @@ async def stays_back(shop: Shop, good: set[str]) -> None:
         assert (app["status"]["sync"]["status"], app.get("operation")) == ("OutOfSync", None)
         assert await shop.running() == good
         await asyncio.sleep(0.5)
+
+
+async def with_traces_again(client: LabClient) -> None:
+    """A fresh argocd-server: one that was reconfigured once (another test did that) exports no span any more ("the client is shutdown" in its log)."""
+    client.kill("argocd-server")
+    await client.start_again("argocd-server")
 
 
 async def read_back_as_one_trace(client: LabClient, shop: Shop, operation: Mapping[str, Any]) -> None:
@@ -351,7 +358,7 @@ async def test_a_person_ends_the_hold_once_a_fix_is_there_and_auto_sync_is_as_it
     assert automated(await shop.application()) == {**AUTOMATED, "enabled": False}
     fix = await shop.ship("1.2")
     ended = await backout.end_hold(hold, "1.2 fixes it")
-    assert (ended.status, ended.body["state"]) == (200, "ended")
+    assert (ended.status, ended.body.get("state")) == (200, "ended"), ended.body
     app = await shop.application()
     assert (automated(app), marker(app)) == (AUTOMATED, "")
     await shop.until_running(fix)
