@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
-from service.domain.errors import BackoutError, ConflictError, NotFoundError, PermanentError, RefusedError, TemporaryError, UnavailableError
+from service.domain.errors import BackoutError, BusyError, ConflictError, NotFoundError, PermanentError, RefusedError, TemporaryError, UnavailableError
 from service.domain.model import Json
 
 TYPE = "https://backout.dev/problems/"
@@ -120,6 +120,8 @@ def of_error(error: BackoutError) -> ProblemError:
     match error:
         case NotFoundError():
             return ProblemError("not_found", str(error))
+        case BusyError():
+            return ProblemError("target_busy", str(error))
         case ConflictError():
             return ProblemError("conflict", str(error))
         case RefusedError():

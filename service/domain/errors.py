@@ -36,6 +36,10 @@ class ConflictError(BackoutError):
     """The record changed under the writer, or one of its kind is already open."""
 
 
+class BusyError(ConflictError):
+    """An operation is alive for the target; what was asked for is possible once that has ended."""
+
+
 class NotFoundError(BackoutError):
     """There is no such record."""
 

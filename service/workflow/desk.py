@@ -8,7 +8,7 @@ from typing import Protocol
 
 from service.domain import keys, spans
 from service.domain.derived import desired_content, desired_content_keys
-from service.domain.errors import BackoutError, ConflictError, NotFoundError, RefusedError
+from service.domain.errors import BackoutError, BusyError, ConflictError, NotFoundError, RefusedError
 from service.domain.facts import Absent, Fact, Facts
 from service.domain.holding import HeldRelease, Standing, judge
 from service.domain.model import Actor, Hold, Json, Mode, Operation, OperationKind, TargetId, Way
@@ -361,10 +361,10 @@ class Desk:
         raise RefusedError(f"whether it happened could not be seen: {step.says}")
 
     async def _nobody_works_on(self, target: TargetId) -> None:
-        """ConflictError while an operation is alive on the target: an alert may begin one at any time."""
+        """BusyError while an operation is alive on the target: an alert may begin one at any time, and so may a fix that is only told of."""
         busy = next((one for one in await self._journal.alive() if one.target == target), None)
         if busy is not None:
-            raise ConflictError(f"operation {busy.id} works on {target} now; wait until it has ended, or cancel it")
+            raise BusyError(f"operation {busy.id} works on {target} now; wait until it has ended, or cancel it")
 
     async def _known(self, target: TargetId) -> None:
         if await self._targets.listed(target) is None:

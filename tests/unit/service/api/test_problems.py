@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler
 from service.api.problems import CODES, TYPE, as_problems, of_error
 from service.domain.errors import (
     BackoutError,
+    BusyError,
     ConflictError,
     NotFoundError,
     PermanentError,
@@ -34,6 +35,7 @@ def failing(error: BaseException) -> Handler:
     [
         (NotFoundError("there is no hold hld_1"), 404, "not_found"),
         (ConflictError("it has ended"), 409, "conflict"),
+        (BusyError("operation op_2 works on prod:checkout now"), 409, "target_busy"),
         (RefusedError("no right"), 409, "refused"),
         (StoppedError("everything is stopped"), 409, "refused"),
         (TooLateError("too late"), 409, "refused"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.domain import keys
-from service.domain.errors import ConflictError, NotFoundError, RefusedError, TemporaryError
+from service.domain.errors import BusyError, ConflictError, NotFoundError, RefusedError, TemporaryError
 from service.domain.facts import Absent, Fact, Key
 from service.domain.model import Actor, Hold, Image, Json, Mode, Operation, Outcome, TargetId, Way
 from service.domain.planning.plan import Offer, Step
@@ -439,7 +439,7 @@ async def test_promise_3_a_hold_does_not_end_while_an_operation_works_on_the_tar
     stage.app.desired_revision = "f1f1"
     await stage.begin(identity="op_2", mode=Mode.APPROVE)
     for choice in ({}, {"accept_bad": True}, {"leave_auto_sync_off": True}):
-        with pytest.raises(ConflictError, match="operation op_2 works on prod:checkout now"):
+        with pytest.raises(BusyError, match="operation op_2 works on prod:checkout now"):
             await end(stage, hold, **choice)
     assert (await stage.hold() is not None, stage.delivery.sent) == (True, [])
     await stage.desk.cancel("op_2", JANE, "first the hold")
