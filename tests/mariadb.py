@@ -17,7 +17,8 @@ from typing import Any, Self
 
 import pymysql
 
-from tests.postgres import free_port, unprivileged
+from integrations.sandbox.ports import spare_port
+from tests.postgres import unprivileged
 
 PACKAGES = "mariadb-server-core mariadb-client-core"
 MISSING = f"needs a MariaDB server on this machine: apt-get install {PACKAGES}"
@@ -55,7 +56,7 @@ class MariaDB:
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
         self.folder = Path(tempfile.mkdtemp(prefix="backout-mariadb-"))
-        self.port = free_port()
+        self.port = spare_port()
         self.password = uuid.uuid4().hex
         self._log = self.folder / "server.log"
         self._data = self.folder / "data"

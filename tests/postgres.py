@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,8 @@ from typing import Self
 
 import psycopg
 from psycopg import sql
+
+from integrations.sandbox.ports import spare_port
 
 PACKAGE = "postgresql"
 MISSING = f"needs a PostgreSQL server on this machine: apt-get install {PACKAGE}"
@@ -64,7 +65,7 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
         self.folder = Path(tempfile.mkdtemp(prefix="backout-postgres-"))
-        self.port = free_port()
+        self.port = spare_port()
         self._log = self.folder / "server.log"
         self._passfile = self.folder / "passfile"
         self._data = self.folder / "data"
@@ -190,10 +191,3 @@ def unprivileged(own: str = "postgres") -> pwd.struct_passwd | None:
         except KeyError:
             continue
     raise RuntimeError(f"the server does not run as root, and there is neither a user {own} nor a user nobody")
-
-
-def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

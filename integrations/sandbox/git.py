@@ -24,7 +24,8 @@ from dulwich.repo import Repo
 from dulwich.server import Backend, UploadPackHandler
 from dulwich.web import HTTPGitApplication
 
-from integrations.sandbox.http import HOST, LoopbackServer
+from integrations.sandbox.http import LoopbackServer
+from integrations.sandbox.ports import HOST
 
 AUTHOR = b"Sandbox <sandbox@example.invalid>"
 FILE_MODE = 0o100644

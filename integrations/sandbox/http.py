@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-HOST = "127.0.0.1"
+from integrations.sandbox.ports import HOST, spare_port
+
 MAX_BODY_BYTES = 32 * 1024 * 1024
 SEEN_KEPT = 4096
 
@@ -84,12 +85,12 @@ class LoopbackServer:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
+            self._port = self._port or spare_port()
             site = web.TCPSite(runner, HOST, self._port)
             await site.start()
         except OSError:
             await runner.cleanup()
             raise
-        self._port = int(runner.addresses[0][1])
         self._runner = runner
         return self.url
 

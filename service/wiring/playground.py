@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from integrations.sandbox.ports import spare_port
 from integrations.sandbox.world import World
 from service.api.tokens import create_token, new_key
 from service.domain.errors import TemporaryError
@@ -29,7 +29,7 @@ class Playground:
     def __init__(self, folder: Path, clock: Clock, *, world: type[World] = World) -> None:
         self.folder = folder
         self._clock = clock
-        port = _free_port()
+        port = spare_port()
         self.url = f"http://127.0.0.1:{port}"
         self.world = world(folder=folder, clock=clock, webhook=f"{self.url}/v1/alerts/alertmanager")
         self.config = folder / "backout.yaml"
@@ -147,9 +147,3 @@ class Playground:
     def _log_tail(self) -> str:
         log = self.folder / "service.log"
         return " / ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]) if log.exists() else "no log"
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sqlite3
 import sys
 import time
@@ -18,6 +17,7 @@ import aiohttp
 import yaml
 
 from integrations.delivery.argocd import reading
+from integrations.sandbox.ports import spare_port
 from integrations.sandbox.world import World
 from service.api.tokens import create_token, new_key
 from service.domain.ports import Listing
@@ -33,13 +33,6 @@ BAD = "v2.0.0"
 NOWHERE = "http://127.0.0.1:1"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Process:
@@ -145,7 +138,7 @@ async def alone(folder: Path) -> AsyncIterator[tuple[Process, str]]:
     (folder / "alert-token").touch(mode=0o600)
     (folder / "alert-token").write_text("bench-alert-token\n", encoding="utf-8")
     document = {
-        "listen": f"127.0.0.1:{free_port()}",
+        "listen": f"127.0.0.1:{spare_port()}",
         "store": f"sqlite:///{folder / 'backout.db'}",
         "auth": {"keys_file": str(folder / "keys.json")},
         "alerts": {"alertmanager": [{"name": "main", "token_file": str(folder / "alert-token"), "targets": "*"}]},
@@ -225,7 +218,7 @@ async def ground(
             await made.world.add_shop(shop, "v1.0.0")
         made.crowd = Crowd(made.world.argocd.url, crowd)
         await made.crowd.start()
-        config = made.world.settings(listen=f"127.0.0.1:{free_port()}")
+        config = made.world.settings(listen=f"127.0.0.1:{spare_port()}")
         document = yaml.safe_load(config.read_text(encoding="utf-8"))
         document["delivery"][0] |= {"url": made.crowd.url, "read_back_seconds": [0]}
         document["watch"] |= watch or {}

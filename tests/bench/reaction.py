@@ -16,9 +16,10 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from integrations.sandbox.ports import spare_port
 from tests.bench.crowd import Crowd
 from tests.bench.figures import Figure, busy_within, quantile
-from tests.bench.ground import BAD, Ground, bad_release, free_port, ground, rolled_back, until
+from tests.bench.ground import BAD, Ground, bad_release, ground, rolled_back, until
 
 SAMPLES = 20
 CROWD = 1000
@@ -127,7 +128,7 @@ async def _relay_times(folder: Path, commits: int, looks: int) -> Sequence[float
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    upstream, port = f"http://127.0.0.1:{runner.addresses[0][1]}", free_port()
+    upstream, port = f"http://127.0.0.1:{runner.addresses[0][1]}", spare_port()
     arguments = ("-m", "tests.bench.relay", str(port), upstream, str(commits), str(looks), str(folder / "relay.db"))
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
     body = b'{"version": "4", "alerts": [{"labels": {"argocd_app": "shop"}}]}'

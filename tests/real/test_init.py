@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import aiohttp
 import pytest
 import yaml
 
+from integrations.sandbox.ports import spare_port
 from service.cli.app import run
 from service.cli.terminal import Terminal
 from tests.real.backout import INSTANCE, Backout, OpenShop, policy, sink
@@ -200,9 +200,7 @@ async def test_backout_takes_a_release_back_with_the_account_that_init_made(lab:
 async def test_the_route_of_init_is_a_configuration_that_the_real_alertmanager_runs(lab: Lab, tmp_path: Path) -> None:
     config = written(lab, tmp_path / "init", "backout") / "alertmanager.yaml"
     program = Cache(cache_folder(os.environ)).binary("alertmanager")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{spare_port()}"
     process = await asyncio.create_subprocess_exec(
         str(program),
         f"--config.file={config}",

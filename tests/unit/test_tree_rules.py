@@ -37,6 +37,8 @@ MACHINE = re.compile(
     | \bhttps?://[^\s/"']*(?:[a]rtifactory|[n]exus)""",
     re.VERBOSE,
 )
+LET_GO = re.compile(r"\.bind\(\s*\(\s*[^,()]+,\s*[0]\s*\)")
+"""Asking the system for a port to be listened on later: an outgoing connection may hold it by then. `spare_port` gives one that none can."""
 VAGUE = frozenset({"util", "utils", "helper", "helpers", "common", "manager", "managers"})
 PROMISE = re.compile(r"^\s*(?:async )?def test_promise_(\d+)_\w+\(", re.MULTILINE)
 
@@ -106,6 +108,11 @@ def test_nothing_is_left_for_later() -> None:
 
 def test_nothing_in_the_tree_is_of_one_machine_or_network() -> None:
     assert not found(MACHINE)
+
+
+def test_no_port_is_taken_from_those_of_outgoing_connections_to_be_listened_on_later() -> None:
+    assert LET_GO.search(f'one.bind(("127.0.0.1", {0}))')
+    assert not found(LET_GO, ".py"), "take integrations.sandbox.ports.spare_port"
 
 
 def test_no_file_or_folder_has_a_name_that_says_nothing() -> None:

@@ -29,6 +29,7 @@ from integrations.sandbox.argocd.state import Applications, ApplicationSets, Eve
 from integrations.sandbox.argocd.status import Json
 from integrations.sandbox.argocd.streams import Streams
 from integrations.sandbox.argocd.workloads import Workloads
+from integrations.sandbox.ports import HOST, spare_port
 
 
 def _no_registry(_image: str) -> str | None:
@@ -88,7 +89,7 @@ class SandboxArgoCD:
     @property
     def url(self) -> str:
         """Base URL, once started."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{HOST}:{self._port}"
 
     @property
     def served(self) -> Sequence[Served]:
@@ -104,7 +105,7 @@ class SandboxArgoCD:
         """Listen on loopback; port 0 takes a free one. Returns the base URL."""
         self._runner = web.AppRunner(self._app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        self._port = port
+        self._port = port or spare_port()
         await self.listen()
         return self.url
 
@@ -112,9 +113,8 @@ class SandboxArgoCD:
         """Accept connections (again), on the same port as before."""
         if self._runner is None:
             raise RuntimeError("start the sandbox first")
-        self._site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        self._site = web.TCPSite(self._runner, HOST, self._port)
         await self._site.start()
-        self._port = int(self._runner.addresses[0][1])
 
     async def refuse(self) -> None:
         """Refuse new connections, as argocd-server does while it restarts itself: idle ones are closed, calls under way and watches go on (recording 02)."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from integrations.sandbox.ports import spare_port
 from service.cli.client import AnswerLost, Problem, Service, Unreachable, problem, read_token, segment
 from service.cli.exit_codes import ExitCode
 from service.cli.failure import CommandFailed
@@ -17,12 +18,6 @@ SECRET = "eyJhbGciOi.SECRET.x"
 
 def client(service: FakeService, token: str = "") -> Service:
     return Service(service.url, token, sleep=lambda _: None)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def test_the_token_goes_along_and_the_answer_comes_back(service: FakeService) -> None:
@@ -60,7 +55,7 @@ def test_an_answer_that_is_lost_twice_is_a_failure_that_does_not_claim_to_know(s
 
 
 def test_no_service_says_how_to_start_one() -> None:
-    address = f"http://127.0.0.1:{free_port()}"
+    address = f"http://127.0.0.1:{spare_port()}"
     with pytest.raises(Unreachable) as failed:
         Service(address, "").get("/v1/targets")
     assert failed.value.cause == f"no service at {address} (connection refused)"

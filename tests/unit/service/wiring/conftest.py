@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ import aiohttp
 import pytest
 import yaml
 
+from integrations.sandbox.ports import spare_port
 from integrations.sandbox.world import World
 from service.api.tokens import new_key
 from service.settings import Settings, load
@@ -22,12 +22,6 @@ from service.wiring.parts import SystemClock, kinds
 
 PATIENCE = 60
 """Seconds after which something that should have happened is given up; nothing is measured by it."""
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def private(file: Path, text: str) -> Path:
@@ -44,7 +38,7 @@ def alone(tmp_path: Path) -> Callable[..., Path]:
 
     def write(**changes: Any) -> Path:
         document = {
-            "listen": f"127.0.0.1:{free_port()}",
+            "listen": f"127.0.0.1:{spare_port()}",
             "store": f"sqlite:///{tmp_path / 'backout.db'}",
             "auth": {"keys_file": str(tmp_path / "keys.json")},
             **changes,
@@ -70,7 +64,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 def settings_of(world: World, **extra: Any) -> Settings:
-    return load(world.settings(listen=f"127.0.0.1:{free_port()}", extra=extra), kinds())
+    return load(world.settings(listen=f"127.0.0.1:{spare_port()}", extra=extra), kinds())
 
 
 class Process:

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
+from integrations.sandbox.ports import spare_port
 from integrations.sandbox.world import World
 from service.api.live import Live
 from service.api.parts import Drain
@@ -22,7 +23,7 @@ from service.wiring.service import Service
 from service.wiring.serving import _Gauges, _listen, _readiness, _serve, parts, serve
 from service.workflow.watch import Freshness, Stream
 from tests.fakes import store
-from tests.unit.service.wiring.conftest import PATIENCE, free_port, process, settings_of
+from tests.unit.service.wiring.conftest import PATIENCE, process, settings_of
 
 GAUGES = (
     "backout_outbox_waiting",
@@ -73,7 +74,7 @@ async def test_a_port_in_use_is_an_error_that_says_what_to_do_and_the_process_en
 async def test_nothing_secret_stands_in_the_log_and_ctrl_c_is_as_graceful(world: World, session: aiohttp.ClientSession) -> None:
     secrets = [(world.folder / name).read_text(encoding="utf-8").strip() for name in ("alert-token", "notify-token", "argocd-token")]
     assert all(stat.S_IMODE((world.folder / name).stat().st_mode) == 0o600 for name in ("alert-token", "notify-token", "argocd-token"))
-    async with process(world.settings(listen=f"127.0.0.1:{free_port()}")) as one:
+    async with process(world.settings(listen=f"127.0.0.1:{spare_port()}")) as one:
         await one.answers(session, "/readyz", 200)
         await world.argocd.stop()
         await asyncio.sleep(0.7)
