@@ -478,7 +478,7 @@ def ended(document: Doc) -> RenderableType:
         rules, by, because = ", ".join(map(text, _list(override.get("rules")))), text(override["confirmed_by"]), text(override.get("confirmed_because"))
         lines.append(Text(f"overridden: {rules}, confirmed by {by}: {because}"))
     if document.get("hold"):
-        lines.append(Text(f"hold {short(document['hold'])} keeps the bad release away: backout holds"))
+        lines.append(Text(f"the bad release stays away until hold {short(document['hold'])} ends: backout holds"))  # true of one that ended, too
     if outcome == "refused":
         lines.append(command(f"what speaks against it now, and what instead: backout check {text(document.get('target'))}"))
     lines.append(Text(f"the whole story: backout audit {short(document.get('id'))}", style="dim"))
