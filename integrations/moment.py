@@ -5,13 +5,15 @@ Several questions follow each other within milliseconds: what became of the last
 write reads anew all the same (`anew`): each act rests on a look of its own.
 """
 
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from service.domain.ports import Clock
+
+T = TypeVar("T")
 
 LASTS = timedelta(seconds=1)
 """From the beginning of a read; the story's own bound between the last look and a request is longer."""
@@ -61,3 +63,17 @@ def sending() -> None:
     moment = MOMENT.get()
     if moment is not None:
         moment.sending()
+
+
+async def read_once(about: Hashable, read: Callable[[], Awaitable[T]], *, anew: bool = False, serves: Callable[[T], bool] = lambda _seen: True) -> T:
+    """What that read shows; within one moment an earlier one serves as well if it `serves`, unless it has to be `anew`."""
+    moment = MOMENT.get()
+    if moment is None:
+        return await read()
+    seen: T | None = None if anew else moment.recall(about)
+    if seen is not None and serves(seen):
+        return seen
+    begun = moment.begin()
+    looked = await read()
+    moment.keep(about, looked, begun)
+    return looked

@@ -7,27 +7,25 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from integrations import pacing
+from integrations.delivery.answering import PODS_HOLD, SLOW, VOLATILE, Answer, Answering
 from integrations.delivery.argocd import owners, reading, rollouts, windows
 from integrations.delivery.argocd.client import ROLLOUT, AppRef, Client, DeniedError, GoneError, Reply
 from integrations.delivery.argocd.owners import application_set, parent, tools
 from integrations.delivery.argocd.rendering import rendered_of
 from integrations.delivery.argocd.settings import Settings
-from integrations.moment import MOMENT
+from integrations.delivery.looks import Looks
+from integrations.moment import read_once
 from integrations.pods import pod_of
 from service.domain.difference import Rendered
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
-from service.domain.facts import Absent, Evidence, Fact, Key, Known
+from service.domain.facts import Fact, Key, Known
 from service.domain.keys import Act, Owner, Permissions, Pod, Rollout, RolloutBack, TargetState, Window, step_wise
 from service.domain.model import Image, ObjectRef, TargetId, release_key
 from service.domain.ports import Clock, ListedTarget, Listing
 
-VOLATILE = timedelta(seconds=30)
-PODS_HOLD = timedelta(seconds=15)
-SLOW = timedelta(minutes=5)
 ACCOUNT = "account"
 POD_READS = 8
 """Pods of one application read at the same time."""
@@ -72,8 +70,8 @@ class Reader:
         self._remembered: dict[str, tuple[datetime, Any]] = {}
         self._token = ""
         self._understood: dict[str, Mapping[bytes, ListedTarget]] = {}
-        self._asked: dict[tuple[TargetId, pacing.Pace | None], asyncio.Future[Looked]] = {}
-        self._answers: Mapping[str, Callable[[Any], Awaitable[Known[Any]]]] = {
+        self._looks = Looks[TargetId, Looked](self.get)
+        answers: Mapping[str, Answer] = {
             "state": self._state,
             "sync window": self._window,
             "acts": self._acts,
@@ -88,21 +86,17 @@ class Reader:
             "rollouts": self._rollouts,
             "rollouts back": self._rollouts_back,
         }
+        fix = "a working connection and token; `backout doctor` looks at both"
+        self._answering = Answering(answers, system="Argo CD", source=f"argocd:{settings.name}", fix=fix, clock=clock)
 
     @property
     def kinds(self) -> frozenset[str]:
         """Kinds of facts answered."""
-        return frozenset(self._answers)
+        return self._answering.kinds
 
     async def read(self, key: Key[Any]) -> Fact[Any]:
         """The fact, or Absent with what Argo CD said."""
-        answer = self._answers.get(key.kind)
-        if answer is None:
-            return Absent(f"Argo CD knows nothing of the {key.kind}")
-        try:
-            return await answer(key.subject)
-        except BackoutError as error:
-            return Absent(str(error), "a working connection and token; `backout doctor` looks at both")
+        return await self._answering.read(key)
 
     # --- inventory ---
 
@@ -158,16 +152,7 @@ class Reader:
 
         Within one moment (`integrations.moment`) the read before serves as well, unless it has to be `anew`.
         """
-        moment = MOMENT.get()
-        if moment is None:
-            return await self._get(target, project)
-        seen: Looked | None = None if anew else moment.recall(target)
-        if seen is not None and project in {"", seen.ref.project}:
-            return seen
-        begun = moment.begin()
-        looked = await self._get(target, project)
-        moment.keep(target, looked, begun)
-        return looked
+        return await read_once(target, lambda: self._get(target, project), anew=anew, serves=lambda seen: project in {"", seen.ref.project})
 
     async def _get(self, target: TargetId, project: str) -> Looked:
         known = project or self._projects.get(target.name, "") or (self._settings.projects[0] if len(self._settings.projects) == 1 else "")
@@ -185,25 +170,6 @@ class Reader:
             raise PermanentError(f"{reply.what} answered no application")
         self._projects[target.name] = real
         return Looked(app=reply.body, ref=reading.app_ref(target, real), me=await self.me(), reply=reply)
-
-    async def _look(self, target: TargetId) -> Looked:
-        """One live read for all facts of the target that are asked for in the same turn of the loop; it begins after each of them was asked for."""
-        asked = (target, pacing.PACE.get())  # who is in a hurry shares no look with one that waits for its turn
-        if asked in self._asked:
-            return await asyncio.shield(self._asked[asked])
-        mine = self._asked[asked] = asyncio.get_running_loop().create_future()
-        try:
-            await asyncio.sleep(0)
-            del self._asked[asked]  # whoever asks from here on asks anew
-            looked = await self.get(target)
-        except BaseException as error:
-            if self._asked.get(asked) is mine:
-                del self._asked[asked]
-            mine.set_exception(error if isinstance(error, BackoutError) else TemporaryError(f"the read of {target} was ended"))
-            mine.exception()  # there may be nobody beside us who hears of it
-            raise
-        mine.set_result(looked)
-        return looked
 
     async def state(self, looked: Looked) -> TargetState:
         """The state of what was just read; asks for the owner beside it."""
@@ -292,17 +258,17 @@ class Reader:
     # --- facts ---
 
     async def _state(self, target: TargetId) -> Known[TargetState]:
-        looked = await self._look(target)
-        return self._known(await self.state(looked), looked.reply, VOLATILE)
+        looked = await self._looks.look(target)
+        return self._answering.known(await self.state(looked), looked.reply, VOLATILE)
 
     async def _window(self, target: TargetId) -> Known[Window]:
-        looked = await self._look(target)
+        looked = await self._looks.look(target)
         window, reply = await self.window(looked.ref)
-        return self._known(window, reply, VOLATILE)
+        return self._answering.known(window, reply, VOLATILE)
 
     async def _acts(self, target: TargetId) -> Known[tuple[Act, ...]]:
-        looked = await self._look(target)
-        return self._known(await self.acts(looked), looked.reply, VOLATILE)
+        looked = await self._looks.look(target)
+        return self._answering.known(await self.acts(looked), looked.reply, VOLATILE)
 
     async def acts(self, looked: Looked) -> tuple[Act, ...]:
         """What was done to the application just read."""
@@ -327,7 +293,7 @@ class Reader:
             return replace(window, unsure=str(error)), reply
 
     async def _pods(self, target: TargetId) -> Known[tuple[Pod, ...]]:
-        looked = await self._look(target)
+        looked = await self._looks.look(target)
         for _ in range(TREE_READS):
             tree = await self._client.resource_tree(looked.ref)
             own = reading.objects_of(looked.app)
@@ -340,7 +306,7 @@ class Reader:
                     for node, manifest in zip(nodes, manifests, strict=True)
                     if manifest is not None and (pod := pod_of(manifest)) is not None
                 ]
-                return self._known(tuple(sorted(pods, key=lambda pod: pod.name)), tree, PODS_HOLD)
+                return self._answering.known(tuple(sorted(pods, key=lambda pod: pod.name)), tree, PODS_HOLD)
         raise TemporaryError("the pods changed each time while they were read")
 
     async def _read_all(self, ref: AppRef, nodes: Sequence[reading.Body]) -> Sequence[reading.Body | None]:
@@ -381,9 +347,9 @@ class Reader:
         return rollouts.must_be(live, ref)
 
     async def _rollouts(self, target: TargetId) -> Known[tuple[Rollout, ...]]:
-        looked = await self._look(target)
+        looked = await self._looks.look(target)
         found = [await self.rollout(looked, ref) for ref in step_wise(reading.objects_of(looked.app))]
-        return self._known(tuple(found), looked.reply, VOLATILE, what=f"{looked.reply.what}, its Rollouts")
+        return self._answering.known(tuple(found), looked.reply, VOLATILE, what=f"{looked.reply.what}, its Rollouts")
 
     async def _rollouts_back(self, subject: tuple[TargetId, str, str]) -> Known[tuple[RolloutBack, ...]]:
         target, key, handle = subject
@@ -396,7 +362,7 @@ class Reader:
         sets = [one for one in await self._read_all(looked.ref, rollouts.sets_of(tree.body, wanted)) if one is not None]
         live = [await self._live_rollout(looked, ref) for ref in wanted]
         back = tuple(rollouts.back_of(one, found.manifests, sets, _destination(looked.app)) for one in live)
-        return self._known(back, found.reply, VOLATILE, what=f"{found.reply.what}, beside its Rollouts")
+        return self._answering.known(back, found.reply, VOLATILE, what=f"{found.reply.what}, beside its Rollouts")
 
     async def may_run(self, looked: Looked, action: str) -> bool:
         """Whether our account may run that action on Rollouts of the application.
@@ -410,7 +376,7 @@ class Reader:
         return await self._client.may_run(looked.ref, ROLLOUT, action, old_form=old_form)
 
     async def _permissions(self, target: TargetId) -> Known[Permissions]:
-        looked = await self._look(target)
+        looked = await self._looks.look(target)
         allowed = dict(zip(VERBS, await asyncio.gather(*(self._client.can_i(verb, looked.ref.object) for verb in VERBS)), strict=True))
         lines = {verb: policy_line(looked.me, verb, looked.ref) for verb in VERBS}
         if step_wise(reading.objects_of(looked.app)):
@@ -418,32 +384,32 @@ class Reader:
                 allowed[word] = await self.may_run(looked, action)
                 lines[word] = policy_line(looked.me, action_right(action), looked.ref)
         fix = {word: lines[word] for word, yes in allowed.items() if not yes}
-        return self._known(Permissions(allowed=allowed, fix=fix), looked.reply, SLOW, what=f"account/can-i on {looked.ref.object}")
+        return self._answering.known(Permissions(allowed=allowed, fix=fix), looked.reply, SLOW, what=f"account/can-i on {looked.ref.object}")
 
     async def _images(self, subject: tuple[TargetId, str, str]) -> Known[tuple[Image, ...]]:
         target, key, handle = subject
         found = await self._render(target, handle)
         if found.key != key:
             raise PermanentError(f"history entry {handle} is another release now")
-        return self._known(reading.images_of(found.manifests), found.reply, SLOW)
+        return self._answering.known(reading.images_of(found.manifests), found.reply, SLOW)
 
     async def _manifests(self, subject: tuple[TargetId, str, str]) -> Known[tuple[Rendered, ...]]:
         target, key, handle = subject
         found = await self._render(target, handle)
         if found.key != key:
             raise PermanentError(f"history entry {handle} is another release now")
-        return self._known(_digests(found), found.reply, SLOW)
+        return self._answering.known(_digests(found), found.reply, SLOW)
 
     async def _desired_manifests(self, target: TargetId) -> Known[tuple[Rendered, ...]]:
         found = await self._render_desired(target)
-        return self._known(_digests(found), found.reply, VOLATILE)
+        return self._answering.known(_digests(found), found.reply, VOLATILE)
 
     async def _desired_images(self, target: TargetId) -> Known[tuple[Image, ...]]:
         found = await self._render_desired(target)
-        return self._known(reading.images_of(found.manifests), found.reply, VOLATILE)
+        return self._answering.known(reading.images_of(found.manifests), found.reply, VOLATILE)
 
     async def _render_desired(self, target: TargetId) -> Render:
-        looked = await self._look(target)
+        looked = await self._looks.look(target)
         revisions = reading.revisions_of(reading.part(looked.app, "status", "sync"))
         if not revisions:
             raise PermanentError("Argo CD does not say which revision it wants")
@@ -456,20 +422,22 @@ class Reader:
     async def _leftovers(self, subject: tuple[TargetId, str]) -> Known[tuple[ObjectRef, ...]]:
         target, handle = subject
         found = await self._render(target, handle)
-        return self._known(reading.missing_in(found.manifests, reading.live_objects_of(found.looked.app), _destination(found.looked.app)), found.reply, SLOW)
+        return self._answering.known(
+            reading.missing_in(found.manifests, reading.live_objects_of(found.looked.app), _destination(found.looked.app)), found.reply, SLOW
+        )
 
     async def _confirmations(self, subject: tuple[TargetId, tuple[ObjectRef, ...]]) -> Known[tuple[ObjectRef, ...]]:
         """Argo CD waits for a confirmation of each, before it applies anything, also by a rollback that prunes nothing (seen on 3.2.11)."""
         target, objects = subject
-        looked = await self._look(target)
+        looked = await self._looks.look(target)
         rows = [row for row in reading.entries(reading.part(looked.app, "status").get("resources")) if reading.object_ref(row) in objects]
         manifests = await self._read_all(looked.ref, rows)
         asking = [reading.object_ref(row) for row, live in zip(rows, manifests, strict=True) if live is not None and reading.asks_before_pruning(live)]
-        return self._known(tuple(asking), looked.reply, VOLATILE)
+        return self._answering.known(tuple(asking), looked.reply, VOLATILE)
 
     async def _render(self, target: TargetId, handle: str) -> Render:
         """What a past release renders to today, and its key; only where nothing but the revision differs from the current sources."""
-        looked = await self._look(target)
+        looked = await self._looks.look(target)
         entry = next((e for e in reading.history_of(looked.app) if str(e.get("id", 0)) == handle), None)
         entry = reading.attempted_body(looked.app) if not handle else entry
         if entry is None:
@@ -491,10 +459,6 @@ class Reader:
 
     def _target(self, looked: Looked) -> TargetId:
         return reading.target_of(self._settings.name, self._settings.namespace, reading.part(looked.app, "metadata"))
-
-    def _known(self, value: Any, reply: Reply, good_for: timedelta, *, what: str = "") -> Known[Any]:
-        evidence = Evidence(source=f"argocd:{self._settings.name}", what=what or reply.what, read_at=self._clock.now(), digest=reply.digest)
-        return Known(value=value, evidence=evidence, good_for=good_for)
 
     async def _slowly(self, name: str, ask: Callable[[], Awaitable[Any]]) -> Any:
         """What changes only with the server's set-up, asked again after some minutes."""

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -160,6 +160,10 @@ class Reader:
             images=tuple(image.reference for image in images_in(part(manifest, "spec", "template"))),
             cluster=address.account,
         )
+
+    def changes(self) -> AsyncIterator[TargetId | None] | None:
+        """None: Gate tells nothing by itself, so it is polled."""
+        return None
 
     # --- one manifest ---
 

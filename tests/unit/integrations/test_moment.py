@@ -53,3 +53,20 @@ async def test_a_moment_is_the_tasks_own_and_that_of_its_helpers() -> None:
     assert list(await asyncio.gather(one())) == [("seen", None)]
     assert MOMENT.get() is None
     moment.sending()  # nobody's moment: nothing happens
+
+
+async def test_within_a_moment_a_read_serves_again_if_it_serves_and_outside_each_is_its_own() -> None:
+    asked = list[int]()
+
+    async def read() -> int:
+        asked.append(len(asked))
+        return asked[-1]
+
+    assert [await moment.read_once("web", read) for _ in range(2)] == [0, 1]  # no moment
+    MOMENT.set(Moment(FakeClock()))
+    assert [await moment.read_once("web", read) for _ in range(2)] == [2, 2]
+    assert await moment.read_once("api", read) == 3
+    assert await moment.read_once("web", read, anew=True) == 4  # whoever acts
+    assert await moment.read_once("web", read) == 4
+    assert await moment.read_once("web", read, serves=lambda seen: seen > 4) == 5
+    MOMENT.set(None)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from integrations.delivery.argocd.adapter import ArgoCD, build
+from integrations.delivery.argocd.adapter import build
 from integrations.delivery.argocd.settings import Settings
 from integrations.http import Http
 from integrations.sandbox.argocd.server import SandboxArgoCD
@@ -24,7 +24,7 @@ from service.domain.keys import TargetState
 from service.domain.model import Release, TargetId, Way
 from service.domain.planning.plan import Offer, Step
 from service.domain.policy import TargetPolicy
-from service.domain.ports import Intention
+from service.domain.ports import Delivery, Intention
 from service.domain.rule import Case
 
 START = datetime(2026, 5, 4, 14, 0, tzinfo=UTC)
@@ -89,8 +89,8 @@ class Stage:
         self.sandbox = SandboxArgoCD(clock=clock.now, timings=Timings.fast(), profile=profile)
         self.git = GitServer(root=root / "git")
         self._admin: Http | None = None
-        self._adapters: list[ArgoCD] = []
-        self.argo: ArgoCD
+        self._adapters: list[Delivery] = []
+        self.argo: Delivery
 
     async def open(self, verbs: Sequence[str]) -> None:
         await self.sandbox.start()
@@ -105,7 +105,7 @@ class Stage:
         project: str = "*",
         extra: Sequence[str] = ("projects, get, *", "applicationsets, get, */*"),
         **more: Any,
-    ) -> ArgoCD:
+    ) -> Delivery:
         """Another adapter, with an account that has just these verbs on that project's applications, and what else is named."""
         policies = [f"p, {name}, applications, {verb}, {project}/*, allow" for verb in verbs]
         policies += [f"p, {name}, {right}, allow" for right in extra]
@@ -244,7 +244,7 @@ class Stage:
         await asyncio.sleep(seconds)
 
 
-def offer_of(way: Way, argo: ArgoCD, state: TargetState, suspect: Release | None, goal: Release | None, now: datetime) -> Offer:
+def offer_of(way: Way, argo: Delivery, state: TargetState, suspect: Release | None, goal: Release | None, now: datetime) -> Offer:
     known = {keys.state(state.target): Known(value=state, evidence=Evidence(source="test", what="state", read_at=now), good_for=timedelta(hours=1))}
     case = Case(target=state.target, policy=TargetPolicy(), suspect=suspect, goal=goal, way=way, facts=Facts(known=known, now=now))
     return next(offer for offer in argo.offers(case) if offer.way is way)

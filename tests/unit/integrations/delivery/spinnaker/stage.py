@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from integrations.delivery.spinnaker.adapter import Spinnaker, build
+from integrations.delivery.spinnaker.adapter import build
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.facts import Reader
 from integrations.delivery.spinnaker.runs import OURS
@@ -20,7 +20,7 @@ from service.domain.keys import TargetState
 from service.domain.model import TargetId, Way
 from service.domain.planning.plan import Offer, Step
 from service.domain.policy import TargetPolicy
-from service.domain.ports import Clock, Intention
+from service.domain.ports import Clock, Delivery, Intention
 from service.domain.rule import Case
 from tests.fakes.clock import FakeClock
 
@@ -61,10 +61,10 @@ class Stage:
         self.gate = gate
         self.clock = clock
         self.gates_clock = gates_clock
-        self.opened: list[Spinnaker | Client] = []
+        self.opened: list[Delivery | Client] = []
         self.spinnaker = self.adapter()
 
-    def adapter(self, **more: Any) -> Spinnaker:
+    def adapter(self, **more: Any) -> Delivery:
         """A new process that remembers nothing."""
         made = build(Settings(**({"name": "spin", "url": self.gate.url, "auth": "none", "applications": ("shop",)} | more)), self.clock)
         self.opened.append(made)
