@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from integrations.delivery.spinnaker.client import Client
-from integrations.delivery.spinnaker.facts import Looked, Reader, pod_names
+from integrations.delivery.spinnaker.facts import Reader
+from integrations.delivery.spinnaker.manifest_facts import LookedManifest, pod_names
 from integrations.json_shapes import Body, entries, number, part, text
 from integrations.manifests import shown, shown_text
 from service.domain.errors import BackoutError
@@ -19,21 +20,24 @@ NO_LOGS = "logs: Backout reads none through Gate"
 async def capture(client: Client, reader: Reader, target: TargetId, into: Basket) -> None:
     """Add what can be had, each part by itself: one that fails is named as missing and keeps no other one back."""
     looked = await reader.get(target)
+    if not isinstance(looked, LookedManifest):
+        into.missing.append(NO_LOGS)
+        return
     into.missing.append(NO_LOGS)
     _add(into, looked.address.spoken, looked.body)
-    live = looked.live
+    live = looked.live_revision
     names = [f"replicaSet {live.name}"] if live is not None and live.name else []
     await asyncio.gather(_part(into, "pods", lambda: _pods(client, reader, looked, into)), *(_object(client, looked, name, into) for name in names))
 
 
-async def _pods(client: Client, reader: Reader, looked: Looked, into: Basket) -> None:
-    names = pod_names(await reader.groups(looked))
+async def _pods(client: Client, reader: Reader, looked: LookedManifest, into: Basket) -> None:
+    names = pod_names(await reader.manifests.groups(looked))
     if len(names) > PODS:
         into.missing.append(f"{len(names) - PODS} pods: only {PODS} are looked at")
     await asyncio.gather(*(_object(client, looked, f"pod {name}", into) for name in names[:PODS]))
 
 
-async def _object(client: Client, looked: Looked, name: str, into: Basket) -> None:
+async def _object(client: Client, looked: LookedManifest, name: str, into: Basket) -> None:
     async def take() -> None:
         _add(into, name, (await client.manifest(looked.address.account, looked.address.location, name)).body)
 

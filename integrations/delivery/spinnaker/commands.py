@@ -8,6 +8,7 @@ import shlex
 from urllib.parse import quote
 
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
+from integrations.delivery.spinnaker.names import Address
 from service.domain.model import Json
 
 
@@ -28,9 +29,12 @@ def cancel_run(url: str) -> str:
     return f"{at}{run}{shlex.quote('/cancel?reason=by+hand&force=false')} -X PUT && {at}{run} | grep -F '{{'"
 
 
-def manifest_path(address: ManifestAddress) -> str:
-    """Where Gate shows the live manifest."""
-    return "/".join(("/manifests", *(quote(one, safe="") for one in (address.account, address.location, address.spoken))))
+def live_path(application: str, address: Address) -> str:
+    """Where Gate shows what is live: the manifest, or the server groups of the cluster."""
+    if isinstance(address, ManifestAddress):
+        return "/".join(("/manifests", *(quote(one, safe="") for one in (address.account, address.location, address.spoken))))
+    parts = (quote(one, safe="") for one in (application, "clusters", address.account, address.cluster, "serverGroups"))
+    return "/".join(("/applications", *parts))
 
 
 def _curl(url: str, path: str) -> str:

@@ -7,11 +7,12 @@ switching the pipeline off: the fix will need it (safety/care D2).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from integrations.delivery.spinnaker.clusters_meant import differs, means_cluster, unclear
 from integrations.delivery.spinnaker.executions import DEPLOYING
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
+from integrations.delivery.spinnaker.names import Address
 from integrations.delivery.spinnaker.pipelines import Pipeline, SavedStage, Trigger
-from integrations.delivery.spinnaker.server_groups import ClusterAddress
-from integrations.json_shapes import Body, entries, part, text, texts
+from integrations.json_shapes import Body, entries, part, text
 
 INSCRUTABLE = frozenset(
     {"jenkins", "script", "runJob", "runJobManifest", "gcb", "awsCodeBuild", "concourse", "travis", "wercker", "webhook", "preconfiguredWebhook"}
@@ -35,7 +36,7 @@ class Door:
         return f"pipeline {self.pipeline.name} {certainty} the target when started by {self.trigger.says}"
 
 
-def doors_to(target: ManifestAddress | ClusterAddress, pipelines: Sequence[Pipeline]) -> tuple[Door, ...]:
+def doors_to(target: Address, pipelines: Sequence[Pipeline]) -> tuple[Door, ...]:
     """Every open door to the target; those that are sure come first.
 
     Pipelines that start a deploying one are followed upwards, however many there are and also in a circle. A trigger that hangs on the
@@ -69,7 +70,7 @@ def _to_person(pipeline: Pipeline) -> str:
     return "" if pipeline.raw.get("triggers") is not None else "its triggers cannot be read"
 
 
-def _deploys(pipeline: Pipeline, target: ManifestAddress | ClusterAddress, by_id: Mapping[str, Pipeline], above: frozenset[str]) -> bool | None:
+def _deploys(pipeline: Pipeline, target: Address, by_id: Mapping[str, Pipeline], above: frozenset[str]) -> bool | None:
     """True: it does; False: nobody can tell; None: it does not."""
     if pipeline.written_elsewhere == "it is made from a template" and not pipeline.stages:
         return False
@@ -82,7 +83,7 @@ def _deploys(pipeline: Pipeline, target: ManifestAddress | ClusterAddress, by_id
     return found
 
 
-def _stage_deploys(stage: SavedStage, target: ManifestAddress | ClusterAddress, by_id: Mapping[str, Pipeline], above: frozenset[str]) -> bool | None:
+def _stage_deploys(stage: SavedStage, target: Address, by_id: Mapping[str, Pipeline], above: frozenset[str]) -> bool | None:
     if part(stage.body, "stageEnabled") == {} and stage.body.get("enabled") is False:
         return None
     if stage.kind == "pipeline":
@@ -94,17 +95,17 @@ def _stage_deploys(stage: SavedStage, target: ManifestAddress | ClusterAddress, 
         return False
     if stage.kind not in DEPLOYING:
         return None
-    return _manifest_stage(stage.body, target) if isinstance(target, ManifestAddress) else _cluster_stage(stage.body, target)
+    return _manifest_stage(stage.body, target) if isinstance(target, ManifestAddress) else means_cluster(stage.body, target)
 
 
 def _manifest_stage(body: Body, target: ManifestAddress) -> bool | None:
     if text(body.get("cloudProvider")) not in {"", "kubernetes"}:
         return None
-    if _differs(text(body.get("account")), target.account):
+    if differs(text(body.get("account")), target.account):
         return None
     named = text(body.get("manifestName"))
     if named:
-        return None if _differs(named, target.spoken) or _differs(text(body.get("location")), target.location) else not _unclear(named)
+        return None if differs(named, target.spoken) or differs(text(body.get("location")), target.location) else not unclear(named)
     manifests = entries(body.get("manifests"))
     if text(body.get("source")) == "artifact" or not manifests:
         return False
@@ -112,34 +113,6 @@ def _manifest_stage(body: Body, target: ManifestAddress) -> bool | None:
         metadata = part(manifest, "metadata")
         kind, name = text(manifest.get("kind")), text(metadata.get("name"))
         namespace = text(body.get("namespaceOverride")) or text(metadata.get("namespace"))
-        if kind.lower() == target.kind.lower() and not _differs(name, target.name) and not _differs(namespace, target.location):
-            return not (_unclear(name) or not namespace)
+        if kind.lower() == target.kind.lower() and not differs(name, target.name) and not differs(namespace, target.location):
+            return not (unclear(name) or not namespace)
     return None
-
-
-def _cluster_stage(body: Body, target: ClusterAddress) -> bool | None:
-    if text(body.get("cloudProvider")) == "kubernetes":
-        return None
-    clusters = entries(body.get("clusters")) or [body]
-    answers = [_cluster(one, target) for one in clusters]
-    return True if True in answers else (False if False in answers else None)
-
-
-def _cluster(body: Body, target: ClusterAddress) -> bool | None:
-    account = text(body.get("account")) or text(body.get("credentials"))
-    name = "-".join(word for word in (text(body.get("application")), text(body.get("stack")), text(body.get("freeFormDetails"))) if word)
-    name = text(part(body, "moniker").get("cluster")) or name
-    regions = {*texts(body.get("regions")), *part(body, "availabilityZones"), *([text(body.get("region"))] if text(body.get("region")) else [])}
-    if _differs(account, target.account) or _differs(name, target.cluster) or (regions and not any(not _differs(one, target.region) for one in regions)):
-        return None
-    return bool(account and name and regions) and not any(_unclear(word) for word in (account, name, *regions))
-
-
-def _unclear(word: str) -> bool:
-    """Whether an expression stands in it: what it will be is known only when it runs."""
-    return "${" in word
-
-
-def _differs(said: str, wanted: str) -> bool:
-    """Whether it is certainly another one: nothing said, and an expression, may be any."""
-    return bool(said) and not _unclear(said) and said.lower() != wanted.lower()

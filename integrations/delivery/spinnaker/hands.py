@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from integrations.delivery.spinnaker import ways
 from integrations.delivery.spinnaker.answers import GoneError
 from integrations.delivery.spinnaker.client import GATE_WAITS, Client
-from integrations.delivery.spinnaker.facts import Reader, spec_digest
+from integrations.delivery.spinnaker.facts import Reader
 from integrations.delivery.spinnaker.settings import Settings
 from integrations.delivery.spinnaker.steps.step import OtherObjectError, SpinnakerStep, Tools, marker_of, same_object
 from integrations.delivery.spinnaker.steps.table import STEPS
@@ -59,7 +59,7 @@ class SpinnakerHands:
             "marker": marker_of(intention, step.name),
             "suspect_key": intention.suspect.key,
             "goal_key": intention.goal.key,
-            "spec_digest": spec_digest(looked.manifest),
+            "spec_digest": looked.spec_digest,
             **more,
         }
         plain: Mapping[str, Json] = json.loads(json.dumps(intent))

@@ -1,4 +1,4 @@
-"""What runs of pipelines and tasks have to do with one manifest: which of them deployed it, brought it back, or may be about to; pure.
+"""What runs of pipelines and tasks have to do with one target: which of them deployed it, brought it back, or may be about to; pure.
 
 A run names what it deploys only once it has: until then a deploy stage may mean any manifest of the application. So "may touch" is wide, "did touch" exact.
 """
@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from integrations.delivery.spinnaker.clusters_meant import means_cluster
 from integrations.delivery.spinnaker.executions import DEPLOYING, GOING_BACK, Deployed, Execution, Stage, Status, images_in
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress, Revision
+from integrations.delivery.spinnaker.names import Address
+from integrations.delivery.spinnaker.server_groups import ClusterAddress, cluster_of
 from integrations.json_shapes import Body, entries, part, text
 from service.domain.model import Image
 
@@ -18,6 +21,10 @@ NEAR = timedelta(seconds=60)
 """Orca's and the cluster's clocks, and the time between a stage's start and the ReplicaSet that it makes."""
 MOVING = frozenset({"scaleManifest", "rollingRestartManifest", "pauseRolloutManifest", "resumeRolloutManifest", "deleteManifest"})
 """Other stage types that change a manifest that lives."""
+MOVING_GROUPS = frozenset(
+    {"enableServerGroup", "disableServerGroup", "resizeServerGroup", "destroyServerGroup", "disableCluster", "shrinkCluster", "scaleDownCluster"}
+)
+"""Stage types that change server groups that live."""
 FETCHES = "resolveDeploySourceManifest"
 """The task of a deploy stage that puts what it really deploys into its context (recording 11k; that it replaces what was typed: source only)."""
 LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -25,12 +32,16 @@ LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touch:
-    """One stage of a run that has to do with the manifest. `images` are what it deployed there, `revision` what it went back to, both only if told."""
+    """One stage of a run that has to do with the target, as far as the stage tells.
+
+    Of a manifest `images` are what it deployed there, `revision` what it went back to. Of a cluster `groups` are the server groups that it made there.
+    """
 
     run: Execution
     stage: Stage
     images: tuple[Image, ...] = ()
     revision: str = ""
+    groups: tuple[str, ...] = ()
 
     @property
     def at(self) -> datetime:
@@ -38,19 +49,19 @@ class Touch:
         return self.stage.started_at or self.run.started_at or self.run.built_at or LONG_AGO
 
 
-def touches_of(runs: Iterable[Execution], address: ManifestAddress) -> tuple[Touch, ...]:
-    """What was done to the manifest, newest first: stages that have begun and that name it."""
+def touches_of(runs: Iterable[Execution], address: Address) -> tuple[Touch, ...]:
+    """What was done to the target, newest first: stages that have begun and that name it."""
     found = [touch for run in runs for stage in run.stages if stage.started_at is not None and (touch := _touch(run, stage, address)) is not None]
     return tuple(sorted(found, key=lambda touch: touch.at, reverse=True))
 
 
-def all_acting_on(runs: Iterable[Execution], address: ManifestAddress) -> tuple[Execution, ...]:
-    """The runs that have not ended and may still change the manifest, oldest first; a deploy stage that does not say what it deploys counts."""
+def all_acting_on(runs: Iterable[Execution], address: Address) -> tuple[Execution, ...]:
+    """The runs that have not ended and may still change the target, oldest first; a deploy stage that does not say what it deploys counts."""
     alive = [run for run in runs if not run.status.ended and any(_may_touch(stage, address) for stage in run.stages)]
     return tuple(sorted(alive, key=lambda run: run.built_at or LONG_AGO))
 
 
-def acting_on(runs: Iterable[Execution], address: ManifestAddress) -> Execution | None:
+def acting_on(runs: Iterable[Execution], address: Address) -> Execution | None:
     """The oldest of them."""
     return next(iter(all_acting_on(runs, address)), None)
 
@@ -71,7 +82,9 @@ def made(touches: Sequence[Touch], revision: Revision) -> Touch | None:
     return None
 
 
-def _touch(run: Execution, stage: Stage, address: ManifestAddress) -> Touch | None:
+def _touch(run: Execution, stage: Stage, address: Address) -> Touch | None:
+    if isinstance(address, ClusterAddress):
+        return _cluster_touch(run, stage, address)
     if stage.kind in DEPLOYING:
         one = next((one for one in run.deployed if one.stage is stage and one.manifests), None)
         images = _images_for(one, address) if one is not None else None
@@ -94,16 +107,34 @@ def _images_for(made_: Deployed, address: ManifestAddress) -> tuple[Image, ...] 
     return None
 
 
-def _may_touch(stage: Stage, address: ManifestAddress) -> bool:
+def _cluster_touch(run: Execution, stage: Stage, address: ClusterAddress) -> Touch | None:
+    if stage.kind in DEPLOYING:
+        made_ = (name for one in run.deployed if one.stage is stage and one.account in {"", address.account} for name in one.groups.get(address.region, ()))
+        groups = tuple(name for name in made_ if cluster_of(name)[0] == address.cluster)
+        return Touch(run=run, stage=stage, groups=groups) if groups else None
+    return Touch(run=run, stage=stage) if stage.kind in GOING_BACK | MOVING_GROUPS and means_cluster(stage.context, address) is True else None
+
+
+def _may_touch(stage: Stage, address: Address) -> bool:
     if stage.status.ended:
         return False
+    if isinstance(address, ClusterAddress):
+        return stage.kind in DEPLOYING | GOING_BACK | MOVING_GROUPS and means_cluster(stage.context, address) is not None
     if stage.kind in DEPLOYING:
+        if _is_of_machines(stage.context):
+            return False
         account = _told(stage.context, "account") or _told(stage.context, "credentials")
         manifests = entries(stage.context.get("manifests"))
         if account not in {"", address.account}:
             return False
         return not manifests or _not_fetched(stage) or any(_may_be(manifest, address) for manifest in manifests)
     return stage.kind in GOING_BACK | MOVING and _names(stage, address) is not False
+
+
+def _is_of_machines(context: Body) -> bool:
+    """Whether a deploy stage says that it makes server groups of another provider than Kubernetes."""
+    told = [text(one.get(key)) for one in (context, *entries(context.get("clusters"))) for key in ("cloudProvider", "provider")]
+    return any(told) and "kubernetes" not in told
 
 
 def _not_fetched(stage: Stage) -> bool:

@@ -4,6 +4,7 @@ The steps stand in `steps/`; they are carried out by `hands.py`, which reads the
 """
 
 from integrations.delivery.spinnaker import commands
+from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.names import address_of
 from integrations.delivery.spinnaker.steps import stop_deploy, undo, watch
 from service.domain import keys
@@ -30,6 +31,8 @@ def offers(case: Case, url: str) -> tuple[Offer, ...]:
     if why := _why_not(state, case.suspect, case.goal):
         return (_impossible(why),)
     address = address_of(case.target)
+    if not isinstance(address, ManifestAddress):
+        return (_impossible("server groups are no targets yet"),)
     job = {
         "type": "undoRolloutManifest",
         "cloudProvider": "kubernetes",
@@ -69,6 +72,6 @@ def _forward(case: Case, url: str) -> Offer:
         return _impossible(f"the state of the manifest is unknown: {fact.why}", Way.FORWARD, FORWARD_BECAUSE)
     if case.deploys:
         return _impossible(f"release {case.goal.title} is deployed by whoever starts its pipeline", Way.FORWARD, FORWARD_BECAUSE)
-    step = watch.plan(fact.value, case.goal, commands.get(url, commands.manifest_path(address_of(case.target))))
+    step = watch.plan(fact.value, case.goal, commands.get(url, commands.live_path(fact.value.project, address_of(case.target))))
     because = f"release {case.goal.title} is live already: once it was seen to be well, the hold ends"
     return Offer(way=Way.FORWARD, steps=(step,), because=because, permissions=("get",))

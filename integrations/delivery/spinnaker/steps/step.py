@@ -14,11 +14,12 @@ from typing import ClassVar
 
 from integrations.delivery.spinnaker.client import TASKS_SHOWN, Client
 from integrations.delivery.spinnaker.executions import Execution
-from integrations.delivery.spinnaker.facts import Looked, Reader, acts_of, running_of, spec_digest
-from integrations.delivery.spinnaker.kubernetes_history import release_of
+from integrations.delivery.spinnaker.facts import Reader
+from integrations.delivery.spinnaker.looked import Looked, acts_of, running_of
+from integrations.delivery.spinnaker.manifest_facts import LookedManifest
 from integrations.delivery.spinnaker.runs import OURS
 from integrations.delivery.spinnaker.settings import Settings
-from service.domain.errors import RefusedError, TemporaryError
+from service.domain.errors import PermanentError, RefusedError, TemporaryError
 from service.domain.model import Json, TargetId
 from service.domain.planning.plan import Step
 from service.domain.ports import Clock, Guard, Intention, Observation, Seen
@@ -49,6 +50,10 @@ class Tools:
         looked = await self.reader.get(TargetId.parse(str(intent["target"])))
         same_object(looked, str(intent["uid"]))
         return looked
+
+    async def get_manifest(self, intent: Intent) -> LookedManifest:
+        """The same of a manifest."""
+        return a_manifest(await self.get(intent))
 
     def not_seen(self, intent: Intent, says: str) -> Observation:
         """Nothing of ours is seen; from `certain_at` on that means that it never happened."""
@@ -94,25 +99,31 @@ def refuse_when(when: bool, says: str) -> None:
         raise RefusedError(says)
 
 
+def a_manifest(looked: Looked) -> LookedManifest:
+    """The look as one at a manifest; PermanentError where the target is none, which no plan of ours says."""
+    if not isinstance(looked, LookedManifest):
+        raise PermanentError(f"{looked.target} is no manifest")
+    return looked
+
+
 def same_object(looked: Looked, uid: str) -> None:
     """OtherObjectError unless it is the object of that uid, and not on its way out."""
-    metadata = looked.manifest.get("metadata")
     if looked.uid != uid:
         raise OtherObjectError(f"{looked.target} is another object of the same name now")
-    if isinstance(metadata, Mapping) and metadata.get("deletionTimestamp"):
+    if looked.leaving:
         raise OtherObjectError(f"{looked.target} is being deleted")
 
 
 def unedited(step: Step, looked: Looked) -> None:
     """The spec is as when the plan was made."""
-    refuse_when(step.parameters.get("spec_digest") != spec_digest(looked.manifest), "somebody edited the spec since the plan was made")
+    refuse_when(step.parameters.get("spec_digest") != looked.spec_digest, "somebody edited the spec since the plan was made")
 
 
 def suspect_is_live(looked: Looked, intention: Intention) -> None:
     """RefusedError when something else was deployed since the plan was made."""
-    live, suspect = looked.live, intention.suspect
-    if live is None or release_of(looked.target, looked.address, live).key != suspect.key:
-        raise RefusedError(f"revision {live.number if live else 'nobody knows which'} was deployed since: it is no longer release {suspect.title} that is live")
+    live, suspect = looked.live_release, intention.suspect
+    if live is None or live.key != suspect.key:
+        raise RefusedError(f"{looked.live_says} was deployed since: it is no longer release {suspect.title} that is live")
 
 
 def nobody_else(looked: Looked, intention: Intention) -> None:

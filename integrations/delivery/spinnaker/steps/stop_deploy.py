@@ -7,10 +7,9 @@ would begin at once (recording 06a). What it has asked the cloud for already goe
 from collections.abc import Mapping
 from datetime import timedelta
 
-from integrations.delivery.spinnaker import runs
 from integrations.delivery.spinnaker.doors import starters_of
 from integrations.delivery.spinnaker.executions import Execution, Status, execution_of
-from integrations.delivery.spinnaker.facts import Looked
+from integrations.delivery.spinnaker.looked import Looked
 from integrations.delivery.spinnaker.steps.names import STOP
 from integrations.delivery.spinnaker.steps.step import Intent, SpinnakerStep, certain_at, nobody_acted, refuse_when, suspect_is_live
 from integrations.json_shapes import entries, part
@@ -48,11 +47,11 @@ class StopDeploy(SpinnakerStep):
         del step
         suspect_is_live(looked, intention)
         nobody_acted(looked, intention)
-        acting = runs.all_acting_on(looked.runs, looked.address)
+        acting = looked.acting
         for run in acting:
             why = why_not(run, looked)
             refuse_when(bool(why), f"{_named(run)} is left alone: {why}")
-        return {"runs": [run.id for run in acting], "template": looked.history.live, "reason": f"Backout {intention.operation_id}"}
+        return {"runs": [run.id for run in acting], "template": looked.live, "reason": f"Backout {intention.operation_id}"}
 
     async def act(self, intent: Intent, guard: Guard) -> None:
         before = await self.see(intent)
@@ -66,9 +65,9 @@ class StopDeploy(SpinnakerStep):
 
     async def see(self, intent: Intent) -> Observation:
         looked = await self.t.get(intent)
-        if looked.history.live != intent["template"]:
-            return Observation(seen=Seen.FOREIGN, says=f"revision {looked.history.number} was deployed meanwhile")
-        others = [run for run in runs.all_acting_on(looked.runs, looked.address) if run.id not in intent["runs"]]
+        if looked.live != intent["template"]:
+            return Observation(seen=Seen.FOREIGN, says=f"{looked.live_says} was deployed meanwhile")
+        others = [run for run in looked.acting if run.id not in intent["runs"]]
         if others:
             return Observation(seen=Seen.FOREIGN, says=f"{_named(others[0])} began meanwhile")
         found = [await self._run(str(identity)) for identity in intent["runs"]]
@@ -106,9 +105,8 @@ def why_not(run: Execution, looked: Looked) -> str:
     """Why the run is not ours to end; "" when it is."""
     if run.is_task or not run.automated:
         return f"it was started by {run.by.name}, by hand"
-    deployed = {image.reference for touch in runs.touches_of([run], looked.address) for image in touch.images}
-    live = looked.live
-    if live is None or deployed != {image.reference for image in live.images}:
+    deployed = {image.reference for touch in looked.touches([run]) for image in touch.images}
+    if not looked.live or deployed != {image.reference for image in looked.live_images}:
         return "it has not deployed the release under suspicion, so what it deploys is not known"
     if any(one.config == run.config and one.id != run.id and one.status.waiting for one in looked.runs):
         return "another run of its pipeline waits behind it, and would begin at once"

@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 
 from integrations.delivery.spinnaker.answers import GoneError
 from integrations.delivery.spinnaker.executions import Execution, Status, ref_of
-from integrations.delivery.spinnaker.facts import Looked, running_of, spec_digest
 from integrations.delivery.spinnaker.kubernetes_history import Revision
+from integrations.delivery.spinnaker.looked import Looked, running_of
+from integrations.delivery.spinnaker.manifest_facts import LookedManifest
 from integrations.delivery.spinnaker.steps.names import UNDO
 from integrations.delivery.spinnaker.steps.step import (
     SETTLED_AFTER,
     Intent,
     SpinnakerStep,
+    a_manifest,
     certain_at,
     nobody_else,
     own_task,
@@ -53,13 +55,14 @@ class Undo(SpinnakerStep):
     name = UNDO
 
     async def may(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:
+        looked = a_manifest(looked)
         unedited(step, looked)
         suspect_is_live(looked, intention)
         refuse_when(looked.history.paused, "its roll-out is paused: an undo would be refused, and whoever resumes it pushes the newest version on")
         nobody_else(looked, intention)
         goal = _goal(looked, str(step.parameters["template"]), intention.goal.title)
         await self._configs_are_there(looked, goal)
-        live = looked.live
+        live = looked.live_revision
         return {
             "account": looked.address.account,
             "location": looked.address.location,
@@ -71,12 +74,12 @@ class Undo(SpinnakerStep):
         }
 
     async def act(self, intent: Intent, guard: Guard) -> None:
-        looked = await self.t.get(intent)
+        looked = await self.t.get_manifest(intent)
         before = self._seen(looked, intent)
         if before.seen in {Seen.DONE, Seen.RUNNING, Seen.STUCK}:
             return
         refuse_when(before.seen is not Seen.NOT_SEEN, before.says)
-        refuse_when(spec_digest(looked.manifest) != intent["spec_digest"], "somebody edited the spec meanwhile")
+        refuse_when(looked.spec_digest != intent["spec_digest"], "somebody edited the spec meanwhile")
         goal = _goal(looked, str(intent["template"]), f"revision {intent['revision']}")
         refuse_when(goal.number != intent["revision"], f"revision {intent['revision']} is number {goal.number} now: somebody deploys")
         job = {
@@ -95,15 +98,15 @@ class Undo(SpinnakerStep):
             raise TemporaryError(f"{reply.what} named no task; what was started is looked for")
 
     async def see(self, intent: Intent) -> Observation:
-        return self._seen(await self.t.get(intent), intent)
+        return self._seen(await self.t.get_manifest(intent), intent)
 
     async def withdraw(self, intent: Intent, guard: Guard) -> None:
         """Cancel our task as long as it has not asked for anything: then nothing of it happens (care D8)."""
-        task = own_task(await self.t.get(intent), intent)
+        task = own_task(await self.t.get_manifest(intent), intent)
         if task is not None and not task.status.ended and not task.has_posted:
             await self.t.client.cancel_task(task.id, guard)
 
-    async def _configs_are_there(self, looked: Looked, goal: Revision) -> None:
+    async def _configs_are_there(self, looked: LookedManifest, goal: Revision) -> None:
         """What the old template names has to exist still, or its pods never start: nothing else looks (contract 7.3(3))."""
         for config in goal.configs:
             if config.optional:
@@ -115,7 +118,7 @@ class Undo(SpinnakerStep):
                     f"{config.kind} {config.name}, which revision {goal.number} needs, is not there any more: its pods would not start"
                 ) from error
 
-    def _seen(self, looked: Looked, intent: Intent) -> Observation:
+    def _seen(self, looked: LookedManifest, intent: Intent) -> Observation:
         task = own_task(looked, intent)
         if task is None:
             return self._without_task(looked, intent)
@@ -142,7 +145,7 @@ class Undo(SpinnakerStep):
         why = task.failure or ("it was cancelled" if task.status is Status.CANCELED else "it does not say why")
         return Observation(seen=Seen.FAILED, says=f"{named} ended {task.status}: {why}", details=details)
 
-    def _without_task(self, looked: Looked, intent: Intent) -> Observation:
+    def _without_task(self, looked: LookedManifest, intent: Intent) -> Observation:
         live = looked.history.live
         if live == intent["template"]:
             return Observation(seen=Seen.FOREIGN, says=f"somebody else brought revision {intent['revision']} back meanwhile")
@@ -153,7 +156,7 @@ class Undo(SpinnakerStep):
         return self.t.not_seen(intent, "no task of ours is seen")
 
 
-def _goal(looked: Looked, template: str, title: str) -> Revision:
+def _goal(looked: LookedManifest, template: str, title: str) -> Revision:
     """The revision with that template; RefusedError when the controller has it no more, or when that cannot be said."""
     found = looked.history.of_template(template)
     if found is None and not looked.history.complete:
@@ -167,10 +170,10 @@ def _intended_at(intent: Intent) -> datetime:
     return datetime.fromisoformat(str(intent["at"]))
 
 
-def _details(looked: Looked, intent: Intent, task: Execution) -> Mapping[str, Json]:
+def _details(looked: LookedManifest, intent: Intent, task: Execution) -> Mapping[str, Json]:
     """For the record: which task, its words, and images and revision before and after, which Spinnaker tells nowhere (spinnaker#5328)."""
     goal = looked.history.of_template(str(intent["template"]))
-    live = looked.live
+    live = looked.live_revision
     restored = goal is not None and goal.number > int(intent["revision"])
     return {
         "handle": str(goal.number) if restored and goal is not None else "",

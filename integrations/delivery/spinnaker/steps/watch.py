@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from integrations.delivery.spinnaker.facts import Looked
+from integrations.delivery.spinnaker.looked import Looked
 from integrations.delivery.spinnaker.steps.names import WATCH
 from integrations.delivery.spinnaker.steps.step import Intent, SpinnakerStep
 from service.domain.keys import TargetState
@@ -40,6 +40,6 @@ class Watch(SpinnakerStep):
 
     async def see(self, intent: Intent) -> Observation:
         looked = await self.t.get(intent)
-        if looked.history.live == intent["template"]:
-            return Observation(seen=Seen.DONE, says=f"{looked.address.spoken} rolls it out as revision {looked.history.number}")
-        return Observation(seen=Seen.FOREIGN, says=f"revision {looked.history.number} was deployed meanwhile")
+        if looked.live == intent["template"]:
+            return Observation(seen=Seen.DONE, says=f"{looked.spoken} has it live as {looked.live_says}")
+        return Observation(seen=Seen.FOREIGN, says=f"{looked.live_says} was deployed meanwhile")

@@ -1,6 +1,7 @@
 """A Spinnaker of one's own with one Deployment in it, and the adapter that looks at it, on a clock that moves when somebody sleeps."""
 
-from collections.abc import AsyncIterator, Sequence
+import copy
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,13 +10,15 @@ from typing import Any
 import aiohttp
 
 from integrations.delivery.spinnaker.adapter import build
+from integrations.delivery.spinnaker.answers import Reply
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.facts import Reader
+from integrations.delivery.spinnaker.manifest_facts import LookedManifest
 from integrations.delivery.spinnaker.runs import OURS
 from integrations.delivery.spinnaker.settings import Settings
 from integrations.sandbox.gate.server import SandboxGate
 from service.domain import keys
-from service.domain.facts import Facts, Known
+from service.domain.facts import Facts, Key, Known
 from service.domain.keys import TargetState
 from service.domain.model import TargetId, Way
 from service.domain.planning.plan import Offer, Step
@@ -81,6 +84,10 @@ class Stage:
         client = Client(settings, self.clock, traceparent=str)
         self.opened.append(client)
         return Reader(settings, client, self.clock)
+
+    async def looked(self) -> LookedManifest:
+        """What it sees of `web`."""
+        return await looked_by(self.reader())
 
     def runs(self, image: str, *, name: str = "web", **more: Any) -> None:
         """Somebody applies this image past Spinnaker's pipelines."""
@@ -197,3 +204,58 @@ async def opened(clock: Clock | None = None) -> AsyncIterator[Stage]:
     finally:
         await stage.close()
         await gate.stop()
+
+
+class Rewritten(Client):
+    """A Gate whose answers a test rewrites: of a Deployment's manifest, and of the cached list of an application."""
+
+    manifest_of: Callable[[Any], Any] = staticmethod(lambda body: body)
+    managers_of: Callable[[str, Any], Any] = staticmethod(lambda _application, body: body)
+
+    async def manifest(self, account: str, location: str, name: str) -> Reply:
+        reply = await super().manifest(account, location, name)
+        return replace(reply, body=self.manifest_of(copy.deepcopy(reply.body))) if name.startswith("deployment ") else reply
+
+    async def managers(self, application: str) -> Reply:
+        reply = await super().managers(application)
+        return replace(reply, body=self.managers_of(application, copy.deepcopy(reply.body)))
+
+
+def reader_of(stage: Stage, *applications: str, **rewritten: Any) -> Reader:
+    """A reader of a Gate whose answers are rewritten so."""
+    settings = Settings(name="spin", url=stage.gate.url, auth="none", applications=("shop", *applications))
+    client = Rewritten(settings, stage.clock, traceparent=str)
+    for name, change in rewritten.items():
+        setattr(client, name, change)
+    stage.opened.append(client)
+    return Reader(settings, client, stage.clock)
+
+
+async def known(stage: Stage, key: Key[Any]) -> Any:
+    fact = await stage.spinnaker.read(key)
+    assert isinstance(fact, Known), fact
+    return fact.value
+
+
+async def deployed_by_a_pipeline(stage: Stage, image: str, trigger: dict[str, Any] | None = None) -> str:
+    """A pipeline deploys the image; answers the run's id."""
+    stage.gate.save_pipeline({"application": "shop", "name": "deploy", "stages": [deploy_stage(image)], "triggers": []})
+    async with stage.gate_session() as session, session.post("/pipelines/shop/deploy", json=trigger or {"type": "manual", "user": "alice"}) as answer:
+        ref: str = (await answer.json())["ref"]
+    for _ in range(10):
+        stage.pass_(seconds=5)
+    return ref.rpartition("/")[2]
+
+
+def deploy_stage(image: str, **more: Any) -> dict[str, Any]:
+    template = {"spec": {"containers": [{"name": "web", "image": image}]}}
+    manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}, "spec": {"template": template}}
+    about = {"account": "k8s", "cloudProvider": "kubernetes", "source": "text", "moniker": {"app": "shop"}, "manifests": [manifest]}
+    return {"refId": "1", "requisiteStageRefIds": [], "type": "deployManifest", "name": "deploy", **about, **more}
+
+
+async def looked_by(reader: Reader) -> LookedManifest:
+    """What that reader sees of `web`."""
+    looked = await reader.get(WEB)
+    assert isinstance(looked, LookedManifest)
+    return looked

@@ -57,4 +57,4 @@ def test_without_the_id_of_a_run_nothing_is_cancelled() -> None:
 
 
 def test_a_manifest_is_addressed_in_two_words() -> None:
-    assert commands.manifest_path(ManifestAddress("k8s", "ns", "deployment", "web")) == "/manifests/k8s/ns/deployment%20web"
+    assert commands.live_path("shop", ManifestAddress("k8s", "ns", "deployment", "web")) == "/manifests/k8s/ns/deployment%20web"

@@ -2,6 +2,7 @@ import pytest
 
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.names import address_of, target_of
+from integrations.delivery.spinnaker.server_groups import ClusterAddress
 from service.domain.errors import RefusedError
 from service.domain.model import TargetId
 
@@ -14,7 +15,14 @@ def test_a_target_is_named_by_what_every_call_takes_and_read_back() -> None:
     assert address_of(target) == WEB
 
 
-@pytest.mark.parametrize("name", ["web", "k8s/shop/deployment", "k8s/shop/deployment/web/more", "k8s//deployment/web", "k8s/shop/deployment/"])
+def test_a_cluster_is_named_by_account_region_and_name_its_application_is_in_the_list() -> None:
+    cluster = ClusterAddress(application="web", account="prod", cluster="web-main", region="us-east-1", provider="aws")
+    target = target_of("spin", cluster)
+    assert str(target) == "spin:prod/us-east-1/web-main"
+    assert address_of(target) == ClusterAddress(application="", account="prod", cluster="web-main", region="us-east-1")
+
+
+@pytest.mark.parametrize("name", ["web", "k8s/shop", "k8s//web", "k8s/shop/", "k8s/shop/deployment/web/more", "k8s//deployment/web", "k8s/shop/deployment/"])
 def test_another_name_is_no_target(name: str) -> None:
     with pytest.raises(RefusedError, match="<account>/<namespace>/<kind>/<name>"):
         address_of(TargetId("spin", name))

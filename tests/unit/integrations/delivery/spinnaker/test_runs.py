@@ -7,6 +7,7 @@ from integrations.delivery.spinnaker import runs
 from integrations.delivery.spinnaker.executions import Execution, execution_of
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress, Revision
 from integrations.delivery.spinnaker.runs import acting_on, made, touches_of
+from integrations.delivery.spinnaker.server_groups import ClusterAddress
 from service.domain.model import Image
 
 WEB = ManifestAddress("k8s", "ns", "deployment", "web")
@@ -163,3 +164,53 @@ def test_an_image_that_is_not_told_fits_no_revision() -> None:
 
 def test_our_marker_begins_as_orca_can_search_for_it() -> None:
     assert runs.OURS.replace("-", "").isalnum()
+
+
+# --- server groups ---
+
+MAIN = ClusterAddress(application="web", account="prod", cluster="web-main", region="us-east-1")
+WHERE: dict[str, Any] = {"credentials": "prod", "region": "us-east-1", "cloudProvider": "aws"}
+
+
+def makes(*names: str, region: str = "us-east-1", account: str = "prod", status: str = "SUCCEEDED") -> dict[str, Any]:
+    groups: dict[str, Any] = {"deploy.server.groups": {region: list(names)}}
+    return stage("createServerGroup", status, account=account, **groups)
+
+
+def test_a_deploy_touches_a_cluster_by_the_groups_that_it_made_there() -> None:
+    (touch,) = touches_of([run(makes("web-main-v003", "web-other-v001"))], MAIN)
+    assert touch.groups == ("web-main-v003",)
+    for other in (makes("web-other-v001"), makes("web-main-v003", region="eu-west-1"), makes("web-main-v003", account="test"), stage("createServerGroup")):
+        assert touches_of([run(other)], MAIN) == ()
+
+
+@pytest.mark.parametrize("kind", ["rollbackServerGroup", "enableServerGroup", "disableServerGroup", "resizeServerGroup", "destroyServerGroup"])
+def test_what_names_one_of_its_groups_touches_a_cluster(kind: str) -> None:
+    assert len(touches_of([run(stage(kind, **WHERE, serverGroupName="web-main-v003"))], MAIN)) == 1
+    assert touches_of([run(stage(kind, **WHERE, serverGroupName="web-other-v003"))], MAIN) == ()
+    assert touches_of([run(stage(kind, **WHERE, serverGroupName="${which}"))], MAIN) == ()
+
+
+def test_what_may_yet_change_a_cluster_is_every_stage_that_does_not_mean_another_one() -> None:
+    alive = {
+        "names it": stage("deploy", "RUNNING", clusters=[{**WHERE, "application": "web", "stack": "main"}]),
+        "says nothing": stage("cloneServerGroup", "NOT_STARTED", began=None),
+        "an expression": stage("disableServerGroup", "RUNNING", **WHERE, serverGroupName="${which}"),
+    }
+    for why, one in alive.items():
+        assert acting_on([run(one, status="RUNNING")], MAIN) is not None, why
+    others = {
+        "another cluster": stage("deploy", "RUNNING", clusters=[{**WHERE, "application": "web", "stack": "other"}]),
+        "a manifest": stage("deployManifest", "RUNNING", cloudProvider="kubernetes", account="prod"),
+        "has ended": stage("deploy", "SUCCEEDED", clusters=[{**WHERE, "application": "web", "stack": "main"}]),
+        "a judgment": stage("manualJudgment", "RUNNING"),
+    }
+    for why, one in others.items():
+        assert acting_on([run(one, status="RUNNING")], MAIN) is None, why
+
+
+def test_a_deploy_of_machines_is_none_of_a_manifest() -> None:
+    machines = stage("deploy", "RUNNING", clusters=[{"provider": "aws", "account": "prod"}])
+    assert acting_on([run(machines, status="RUNNING")], WEB) is None
+    assert acting_on([run(stage("deploy", "RUNNING", cloudProvider="kubernetes"), status="RUNNING")], WEB) is not None
+    assert acting_on([run(stage("deploy", "RUNNING"), status="RUNNING")], WEB) is not None

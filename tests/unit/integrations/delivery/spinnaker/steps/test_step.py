@@ -17,7 +17,7 @@ from integrations.delivery.spinnaker.steps.step import (
     unedited,
 )
 from service.domain.errors import RefusedError
-from tests.unit.integrations.delivery.spinnaker.stage import WEB, Stage
+from tests.unit.integrations.delivery.spinnaker.stage import Stage
 
 SECOND = timedelta(seconds=1)
 
@@ -42,7 +42,7 @@ def test_it_is_refused_only_when_it_is_so() -> None:
 
 
 async def test_the_object_is_the_one_that_was_meant_and_not_on_its_way_out(stage: Stage) -> None:
-    looked = await stage.reader().get(WEB)
+    looked = await stage.looked()
     same_object(looked, looked.uid)
     with pytest.raises(OtherObjectError, match="another object"):
         same_object(looked, "another")
@@ -54,33 +54,33 @@ async def test_the_object_is_the_one_that_was_meant_and_not_on_its_way_out(stage
 
 async def test_an_edit_and_another_release_since_the_plan_are_refused(stage: Stage) -> None:
     step, intention = await stage.ready()
-    looked = await stage.reader().get(WEB)
+    looked = await stage.looked()
     unedited(step, looked)
     suspect_is_live(looked, intention)
     with pytest.raises(RefusedError, match="edited the spec"):
         unedited(replace(step, parameters={"spec_digest": "sha256:other"}), looked)
     stage.runs("registry.example/web:3.0")
     with pytest.raises(RefusedError, match="revision 3 was deployed since"):
-        suspect_is_live(await stage.reader().get(WEB), intention)
+        suspect_is_live(await stage.looked(), intention)
 
 
 async def test_the_suspects_own_deploy_is_nobodys_hand_on_it(stage: Stage) -> None:
     _, intention = await stage.ready()
-    looked = await stage.reader().get(WEB)
+    looked = await stage.looked()
     nobody_else(looked, replace(intention, not_before=None))
     nobody_else(looked, replace(intention, not_before=intention.at - timedelta(days=1)))
 
 
 async def test_a_live_template_that_no_revision_has_is_not_taken_for_the_suspect(stage: Stage) -> None:
     _, intention = await stage.ready()
-    looked = await stage.reader().get(WEB)
+    looked = await stage.looked()
     with pytest.raises(RefusedError, match="revision nobody knows which"):
         suspect_is_live(replace(looked, history=replace(looked.history, live="sha256:another")), intention)
 
 
 async def test_promise_5_an_act_counts_from_the_second_in_which_the_trouble_began_and_only_a_persons(stage: Stage) -> None:
     _, intention = await stage.ready()
-    looked, began = await stage.reader().get(WEB), intention.not_before
+    looked, began = await stage.looked(), intention.not_before
     assert began is not None
     for run in (
         scaled(began),
@@ -97,7 +97,7 @@ async def test_promise_5_an_act_counts_from_the_second_in_which_the_trouble_bega
 
 async def test_promise_5_only_the_act_that_made_the_suspect_is_excused(stage: Stage) -> None:
     _, intention = await stage.ready()
-    looked = await stage.reader().get(WEB)
+    looked = await stage.looked()
     made = intention.suspect.started_at
     early = replace(intention, not_before=made - timedelta(minutes=5))
     nobody_acted(replace(looked, runs=(scaled(made + SECOND),)), early)
@@ -108,7 +108,7 @@ async def test_promise_5_only_the_act_that_made_the_suspect_is_excused(stage: St
 
 async def test_promise_3_only_a_task_with_this_very_marker_is_ours_and_the_newest_of_two(stage: Stage) -> None:
     _, intention = await stage.ready()
-    looked, mine = await stage.reader().get(WEB), marker_of(intention, "undo")
+    looked, mine = await stage.looked(), marker_of(intention, "undo")
     intent = {"marker": mine, "at": intention.at.isoformat()}
     others = (
         scaled(intention.at, marker=mine, kind="PIPELINE", identity="09"),

@@ -13,7 +13,7 @@ from service.domain.errors import RefusedError, TemporaryError
 from service.domain.planning.plan import Step
 from service.domain.ports import Intention, Observation, Seen
 from tests.unit.integrations.delivery.argocd.stage import CountingGuard
-from tests.unit.integrations.delivery.spinnaker.stage import WEB, Stage
+from tests.unit.integrations.delivery.spinnaker.stage import Stage
 from tests.unit.integrations.delivery.spinnaker.steps.test_undo import tools_of
 
 BAD = "registry.example/web:3.0"
@@ -210,7 +210,7 @@ async def test_a_run_that_began_after_the_intent_is_not_ours_to_end(stage: Stage
 
 async def test_a_run_whose_pipeline_is_not_saved_any_more_is_left_alone(stage: Stage) -> None:
     run = await half_way(stage)
-    looked = await stage.reader().get(WEB)
+    looked = await stage.looked()
     (one,) = [each for each in looked.runs if each.id == run]
     assert why_not(one, looked) == ""
     assert "not among the saved ones" in why_not(one, replace(looked, pipelines=()))
@@ -251,7 +251,7 @@ async def test_a_run_that_is_answered_as_nothing_has_not_ended(stage: Stage) -> 
 
 async def test_only_what_is_about_to_happen_after_its_end_keeps_a_run(stage: Stage) -> None:
     run = await half_way(stage)
-    looked = await stage.reader().get(WEB)
+    looked = await stage.looked()
     (one,) = [each for each in looked.runs if each.id == run]
     behind = replace(one, id="another", status=Status.BUFFERED)
     assert "waits behind it" in why_not(one, replace(looked, runs=(one, behind)))

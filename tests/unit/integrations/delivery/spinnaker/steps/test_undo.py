@@ -8,7 +8,8 @@ import pytest
 
 from integrations.delivery.spinnaker.answers import Reply
 from integrations.delivery.spinnaker.client import Client
-from integrations.delivery.spinnaker.facts import Looked, Reader
+from integrations.delivery.spinnaker.facts import Reader
+from integrations.delivery.spinnaker.manifest_facts import LookedManifest
 from integrations.delivery.spinnaker.settings import Settings
 from integrations.delivery.spinnaker.steps.step import Tools, marker_of, own_task
 from integrations.delivery.spinnaker.steps.undo import Undo
@@ -32,8 +33,9 @@ class NamesNoTask(Client):
 class HalfRead(Reader):
     """One of the old revisions cannot be read."""
 
-    async def get(self, target: TargetId) -> Looked:
+    async def get(self, target: TargetId) -> LookedManifest:
         looked = await super().get(target)
+        assert isinstance(looked, LookedManifest)
         return replace(looked, history=replace(looked.history, revisions=looked.history.revisions[:1], complete=False))
 
 
@@ -317,7 +319,7 @@ async def test_of_a_list_that_ends_too_early_nothing_is_concluded(stage: Stage, 
     async with stage.gate_session() as session:
         for _ in range(3):
             await session.post("/tasks", json={"application": "shop", "description": "d", "job": [{"type": "wait", "waitTime": 1}]})
-    looked = await stage.reader().get(WEB)
+    looked = await stage.looked()
     assert own_task(looked, intent) is None
     monkeypatch.setattr("integrations.delivery.spinnaker.steps.step.TASKS_SHOWN", 3)
     with pytest.raises(TemporaryError, match="behind the end of the list"):

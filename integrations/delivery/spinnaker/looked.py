@@ -1,0 +1,155 @@
+"""One live look at a target, whatever kind it is: what steps, facts and the record ask of it. Each kind answers in a file of its own.
+
+A manifest answers in `manifest_facts.py`, a cluster of server groups in `group_facts.py`. What is done with every kind alike stands here.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from integrations.delivery.spinnaker import runs
+from integrations.delivery.spinnaker.answers import Reply
+from integrations.delivery.spinnaker.doors import doors_to
+from integrations.delivery.spinnaker.executions import Execution
+from integrations.delivery.spinnaker.names import Address
+from integrations.delivery.spinnaker.pipelines import Pipeline
+from integrations.delivery.spinnaker.runs import OURS, Touch
+from service.domain.difference import Rendered
+from service.domain.keys import Act, Owner, Running, TargetState
+from service.domain.model import Actor, Image, Release, TargetId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked(ABC):
+    """One live read of a target, with what Spinnaker ran in its application. Every kind of target answers the same questions."""
+
+    target: TargetId
+    application: str
+    runs: tuple[Execution, ...]
+    pipelines: tuple[Pipeline, ...]
+    reply: Reply
+
+    deletes: ClassVar[str] = ""
+    """Why a way back of this kind deletes nothing."""
+    steps: ClassVar[str] = ""
+    """Why this kind has no roll-out steps."""
+
+    @property
+    @abstractmethod
+    def address(self) -> Address:
+        """What it is to Spinnaker."""
+
+    @property
+    @abstractmethod
+    def spoken(self) -> str:
+        """What people call it: `deployment web`."""
+
+    @property
+    @abstractmethod
+    def uid(self) -> str:
+        """What tells it from another one of the same name; "" when nothing does."""
+
+    @property
+    @abstractmethod
+    def leaving(self) -> bool:
+        """Whether it is being deleted."""
+
+    @property
+    @abstractmethod
+    def spec_digest(self) -> str:
+        """Covers what a person could have edited besides deploying."""
+
+    @property
+    @abstractmethod
+    def live(self) -> str:
+        """Identity of what is live now, as intents keep it; "" when nobody can say."""
+
+    @property
+    @abstractmethod
+    def live_says(self) -> str:
+        """What is live now, in words: `revision 3`."""
+
+    @property
+    @abstractmethod
+    def live_release(self) -> Release | None:
+        """The release that is live now; None when nobody can say."""
+
+    @property
+    @abstractmethod
+    def live_images(self) -> tuple[Image, ...]:
+        """What that was made of."""
+
+    @abstractmethod
+    def revision_of(self, touch: Touch) -> str:
+        """The revision, as releases carry it, that this stage has put there; "" when it does not tell, or when it is not there."""
+
+    @abstractmethod
+    def images_of(self, release: str, handle: str) -> tuple[Image, ...]:
+        """Images of that release (by key); PermanentError when it is not there any more."""
+
+    @abstractmethod
+    def rendered(self, release: str, handle: str) -> tuple[Rendered, ...]:
+        """The content of that release (by key); PermanentError when it is not there any more."""
+
+    @abstractmethod
+    def state(self) -> TargetState:
+        """The target as the rules see it."""
+
+    @property
+    def acting(self) -> tuple[Execution, ...]:
+        """The runs that have not ended and may still change it, oldest first."""
+        return runs.all_acting_on(self.runs, self.address)
+
+    def touches(self, of: Iterable[Execution] | None = None) -> tuple[Touch, ...]:
+        """What those runs (all of them) did to it, newest first."""
+        return runs.touches_of(self.runs if of is None else of, self.address)
+
+
+def owner_of(looked: Looked) -> Owner:
+    """Who may deploy over a rollback by itself: a trigger of a saved pipeline. It leaves it alone until it fires, and then deploys what it finds."""
+    doors = doors_to(looked.address, looked.pipelines)
+    if not doors:
+        return Owner(kind="nobody")
+    first, more = doors[0], f", and {len(doors) - 1} more trigger{'s' if len(doors) > 2 else ''}" if len(doors) > 1 else ""  # noqa: PLR2004  more than one more
+    fix = "Switch the trigger off (not the pipeline: the fix needs it) for as long as the bad release is held away."
+    return Owner(kind="pipeline", name=first.pipeline.name, later=True, says=f"{first.says}{more}", fix=fix)
+
+
+def running_of(looked: Looked) -> Running | None:
+    """The run that may still change the target. What it deploys is told once its stage has made it; until then nobody knows."""
+    run = next(iter(looked.acting), None)
+    if run is None:
+        return None
+    made = next((revision for touch in looked.touches([run]) if (revision := looked.revision_of(touch))), "")
+    return Running(
+        by=run.by,
+        ours=run.marker.startswith(OURS),
+        automated=run.automated,
+        phase=run.status.value,
+        says=f"{'task' if run.is_task else 'pipeline'} {run.name or run.id} ({run.id}) is {run.status.value}",
+        since=run.started_at or run.built_at,
+        revision=made,
+    )
+
+
+def acts_of(looked: Looked) -> tuple[Act, ...]:
+    """What was done to the target through Spinnaker, oldest first."""
+    touches: Sequence[Touch] = looked.touches()
+    return tuple(
+        Act(
+            what="operation",
+            by=touch.run.by,
+            at=touch.at,
+            says=f"{touch.stage.kind} by {'task' if touch.run.is_task else 'pipeline'} {touch.run.name or touch.run.id}",
+            ours=touch.run.marker.startswith(OURS),
+        )
+        for touch in reversed(touches)
+    )
+
+
+def by_of(touch: Touch | None) -> Actor:
+    """Who put a release there, by the stage that did."""
+    if touch is None:
+        return Actor(kind="automation", name="nobody that Spinnaker remembers")
+    return Actor(kind="service", name="backout") if touch.run.marker.startswith(OURS) else touch.run.by
