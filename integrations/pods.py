@@ -4,6 +4,7 @@ https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from integrations.json_shapes import Body, entries, part, text
@@ -49,6 +50,28 @@ def image_digest(image_id: str) -> str | None:
         return None
     found = _DIGEST.search(image_id)
     return found[0] if found else None
+
+
+def images_of(manifests: Sequence[Body]) -> tuple[Image, ...]:
+    """Images that the manifests' pod templates name, each once, in order; a digest only where the reference has one."""
+    found: dict[str, Image] = {}
+
+    def walk(value: Json) -> None:
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                if name in {"containers", "initContainers"}:
+                    for container in entries(inner):
+                        if reference := text(container.get("image")):
+                            digest = image_digest(reference.partition("@")[2])
+                            found.setdefault(reference, Image(reference=reference, digest=digest, proof="reference" if digest else ""))
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    for manifest in manifests:
+        walk(manifest.get("spec"))
+    return tuple(found.values())
 
 
 def _moment(value: Json) -> datetime | None:

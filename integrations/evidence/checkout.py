@@ -13,11 +13,13 @@ from dulwich.objects import Commit, ShaFile, Tag
 from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
 
+from integrations.evidence.manifest_files import read_manifests
 from integrations.evidence.trees import Deadline, Limits, Trees, UnknownError
 from service.domain.documents import DocumentError
 from service.domain.errors import BackoutError
 from service.domain.keys import SourceChange
-from service.domain.pull_request import FILE, MissingHistoryError, NoRepositoryError, declared
+from service.domain.manifest_change import Manifests
+from service.domain.pull_request import FILE, MissingHistoryError, NoFolderError, NoRepositoryError, declared
 from service.domain.schema import Dialect
 
 _STEPS = re.compile(r"([~^])(\d*)")
@@ -31,17 +33,21 @@ FETCH_ALL = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkout:
-    """What was read: the difference, the declarations of the older revision (see `pull_request.declared`), and whether the two revisions parted."""
+    """What was read: the difference, the declarations of the older revision (see `pull_request.declared`), and whether the two revisions parted.
+
+    `manifests` are those of the folder that was named; None when none was.
+    """
 
     change: SourceChange
     declarations: str | None
     parted: bool | None
+    manifests: Manifests | None = None
 
 
-def read(folder: Path, old: str, new: str, *, dialect: Dialect, seconds: float = 600.0, limits: Limits | None = None) -> Checkout:
-    """Compare two revisions, named as Git names them (branch, tag, commit, `HEAD~2`).
+def read(folder: Path, old: str, new: str, *, dialect: Dialect, manifests: str | None = None, seconds: float = 600.0, limits: Limits | None = None) -> Checkout:
+    """Compare two revisions, named as Git names them (branch, tag, commit, `HEAD~2`); `manifests` names a folder of Kubernetes manifests in them.
 
-    MissingHistoryError when this clone lacks one or a part of it, NoRepositoryError, BackoutError for anything else that cannot be read.
+    MissingHistoryError when this clone lacks one or a part of it, NoRepositoryError, NoFolderError, BackoutError for anything else that cannot be read.
     """
     try:
         repo = Repo.discover(str(folder))
@@ -53,7 +59,7 @@ def read(folder: Path, old: str, new: str, *, dialect: Dialect, seconds: float =
     with repo:
         shallow = _is_shallow(repo)
         try:
-            return _compare(repo, folder, old, new, dialect, seconds, limits or Limits(), shallow=shallow)
+            return _compare(repo, folder, old, new, dialect, manifests, seconds, limits or Limits(), shallow=shallow)
         except BackoutError:
             raise
         except UnknownError as error:
@@ -66,7 +72,9 @@ def read(folder: Path, old: str, new: str, *, dialect: Dialect, seconds: float =
             raise BackoutError(f"the Git repository in {folder} cannot be read ({type(error).__name__})") from error
 
 
-def _compare(repo: Repo, folder: Path, old: str, new: str, dialect: Dialect, seconds: float, limits: Limits, *, shallow: bool) -> Checkout:
+def _compare(
+    repo: Repo, folder: Path, old: str, new: str, dialect: Dialect, manifests: str | None, seconds: float, limits: Limits, *, shallow: bool
+) -> Checkout:
     deadline = Deadline(seconds)
     ends = [_resolve(repo, name, shallow=shallow) for name in (old, new)]
     trees = Trees(repo.object_store, ends[0], ends[1], limits, deadline)
@@ -94,7 +102,12 @@ def _compare(repo: Repo, folder: Path, old: str, new: str, dialect: Dialect, sec
         has_code=trees.hold_code(),
         dialect=(dialect if dialect is not Dialect.UNKNOWN else said.dialect).value,
     )
-    return Checkout(change=change, declarations=declarations, parted=trees.have_parted())
+    found = None
+    if manifests is not None:
+        found = read_manifests(trees, manifests)
+        if not (found.old or found.new or found.unread or found.alike):
+            raise NoFolderError(f"neither {old} nor {new} has a Kubernetes manifest in {manifests}")
+    return Checkout(change=change, declarations=declarations, parted=trees.have_parted(), manifests=found)
 
 
 def _is_shallow(repo: Repo) -> bool:

@@ -117,23 +117,32 @@ class Trees:
 
     def text_at(self, path: str, *, old: bool = False) -> str | None:
         """The text of a file of the newer (`old`: the older) tree; None when there is none, or it cannot be read as text."""
+        return self.read_at(path, old=old)[0]
+
+    def read_at(self, path: str, *, old: bool = False) -> tuple[str | None, str]:
+        """The same, and why there is none (a clause after "is")."""
         folder, _, name = path.rpartition("/")
         tree = self._folder(self._old if old else self._new, folder)
         if tree is None or name.encode() not in tree:
-            return None
+            return None, "not there"
         mode, sha = tree[name.encode()]
         if mode & KIND_OF_MODE in {SUBMODULE, SYMLINK, FOLDER}:
-            return None
-        return self._content(sha)[0]
+            return None, "a submodule, a link or a folder"
+        return self._content(sha)
 
-    def paths_below(self, folder: str, *, old: bool = False) -> Iterator[tuple[str, int]]:
-        """(path, mode) of every file below a folder of the newer (`old`: the older) tree."""
+    def entries_below(self, folder: str, *, old: bool = False) -> Iterator[tuple[str, int, bytes]]:
+        """(path, mode, object id) of every file below a folder of the newer (`old`: the older) tree; none where there is no such folder."""
         tree = self._folder(self._old if old else self._new, folder)
         if tree is None:
             return
         for entry in iter_tree_contents(self._store, tree.id):
             self._deadline.left()
-            yield "/".join(part for part in (folder, shown(entry.path or b"")) if part), entry.mode or 0
+            yield "/".join(part for part in (folder, shown(entry.path or b"")) if part), entry.mode or 0, entry.sha or b""
+
+    def paths_below(self, folder: str, *, old: bool = False) -> Iterator[tuple[str, int]]:
+        """(path, mode) of every file below a folder of the newer (`old`: the older) tree."""
+        for path, mode, _ in self.entries_below(folder, old=old):
+            yield path, mode
 
     def hold_code(self) -> bool:
         """Whether one of the two trees holds a program's source."""

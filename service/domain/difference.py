@@ -19,16 +19,40 @@ SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Facets:
+    """What a manifest says in words that a comparison needs, beside its digests: names, versions and sizes, and no value.
+
+    `images` are those of its containers. `refers` are the ConfigMaps, Secrets and claims (kind, name) without which its pods do not start. `hook`: it is
+    applied at a moment of a deploy and is no part of what stands. `kept`: pruning leaves it; `confirms`: a person has to confirm that it is pruned.
+    `replaced`: it is deleted and made anew where Kubernetes refuses a change. `frozen`: its data may never change. `asks` is the size in bytes of a claim.
+    `serves` and `stores` are the versions of a CustomResourceDefinition. `points`: what it deploys stands elsewhere (an Application, a HelmRelease).
+    """
+
+    images: tuple[str, ...] = ()
+    refers: tuple[tuple[str, str], ...] = ()
+    hook: bool = False
+    kept: bool = False
+    confirms: bool = False
+    replaced: bool = False
+    frozen: bool = False
+    asks: int | None = None
+    serves: tuple[str, ...] = ()
+    stores: str = ""
+    points: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
     """One object as a release renders it. `digest` covers all of it; `fields` is path -> digest of the value, images of containers left out.
 
-    `hidden`: the system masks values of it (a Secret), so that equal digests do not prove equal values.
+    `hidden`: the system masks values of it (a Secret), so that equal digests do not prove equal values. `facets` is None where only digests were kept.
     """
 
     object: ObjectRef
     digest: str
     fields: Mapping[str, str] = field(default_factory=dict)
     hidden: bool = False
+    facets: Facets | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,16 +39,24 @@ class _Loader(_Base):  # type: ignore[misc]  # one of two classes, chosen when t
 
 def read_yaml(text: str) -> list[Any]:
     """Every document of a YAML text as mappings, lists, strings, booleans and None; numbers and dates stay text."""
+    return [document for _, document in read_yaml_with_lines(text)]
+
+
+def read_yaml_with_lines(text: str) -> list[tuple[int, Any]]:
+    """The same, each document with the line on which it begins, counted from 1."""
     _bounded(text)
     try:
-        depth = 0
+        depth, lines, opened = 0, [], False
         for event in yaml.parse(text, Loader=_Loader):
+            if opened:
+                lines.append((event.start_mark.line if event.start_mark is not None else 0) + 1)
+            opened = isinstance(event, yaml.DocumentStartEvent)
             if isinstance(event, yaml.AliasEvent):  # ten lines of them make a thousand million values
                 raise DocumentError("uses YAML aliases, which are not followed")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise DocumentError("is nested too deeply")
-        return list(yaml.load_all(text, Loader=_Loader))
+        return list(zip(lines, yaml.load_all(text, Loader=_Loader), strict=True))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise DocumentError(f"is no YAML{f' (line {mark.line + 1})' if mark is not None else ''}") from None

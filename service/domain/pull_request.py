@@ -44,6 +44,10 @@ class NoRepositoryError(BackoutError):
     """The folder is no Git repository that can be read."""
 
 
+class NoFolderError(BackoutError):
+    """The folder that was named holds no manifest at either revision."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
     """A person's decision that one kind of finding in some files does not count: `path` and `object` are shell patterns, `until` its last day."""
@@ -61,11 +65,12 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What `.backout.yaml` of the older revision says; nothing when there is none."""
+    """What `.backout.yaml` of the older revision says; nothing when there is none. `prunes` is None where it does not say whether deploys prune."""
 
     dialect: Dialect = Dialect.UNKNOWN
     migrations: tuple[str, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    prunes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +133,14 @@ def declared(text: str | None) -> Declared:
     content = documents[0] if documents else {}
     if len(documents) > 1 or not isinstance(content, Mapping):
         raise DocumentError("is no mapping")
-    _only(content, {"schema", "waivers"}, "it")
+    _only(content, {"manifests", "schema", "waivers"}, "it")
+    manifests = content.get("manifests") or {}
+    if not isinstance(manifests, Mapping):
+        raise DocumentError("has `manifests` that are no mapping")
+    _only(manifests, {"prune"}, "`manifests`")
+    prunes = manifests.get("prune")
+    if not isinstance(prunes, bool | None):
+        raise DocumentError("has a `manifests.prune` that is neither true nor false")
     schema = content.get("schema") or {}
     if not isinstance(schema, Mapping):
         raise DocumentError("has a `schema` that is no mapping")
@@ -142,7 +154,7 @@ def declared(text: str | None) -> Declared:
     waivers = content.get("waivers") or []
     if not isinstance(waivers, list):
         raise DocumentError("has `waivers` that are no list")
-    return Declared(dialect=Dialect(dialect), migrations=tuple(patterns), waivers=tuple(_waiver(one) for one in waivers))
+    return Declared(dialect=Dialect(dialect), migrations=tuple(patterns), waivers=tuple(_waiver(one) for one in waivers), prunes=prunes)
 
 
 def _only(given: Mapping[Any, Any], known: set[str], where: str) -> None:
@@ -165,13 +177,26 @@ def _waiver(given: Any) -> Waiver:
     return Waiver(rule=given["rule"], path=given["path"], reason=" ".join(given["reason"].split()), object=given.get("object", "*"), until=day)
 
 
-def judge(change: SourceChange, *, old: str, new: str, waivers: Sequence[Waiver] = (), today: date, remarks: Sequence[str] = ()) -> Judged:
-    """Judge a difference. `old` and `new` are how a person named the revisions."""
+def judge(
+    change: SourceChange,
+    *,
+    old: str,
+    new: str,
+    waivers: Sequence[Waiver] = (),
+    today: date,
+    remarks: Sequence[str] = (),
+    beside: Sequence[Found] = (),
+    same_images: bool = False,
+) -> Judged:
+    """Judge a difference. `old` and `new` are how a person named the revisions; `beside` is what other lines of evidence found in it.
+
+    `same_images`: it was proven that both run the same images, so that no program's source differs in what runs.
+    """
     sorted_out = schema_change(change)
-    found = [*_dependencies(sorted_out.carriers), *_unclear(sorted_out), *(told(one, old) for one in sorted_out.reading.statements)]
+    found = [*_dependencies(sorted_out.carriers), *_unclear(sorted_out), *(told(one, old) for one in sorted_out.reading.statements), *beside]
     harmless = sum(1 for one in found if one.answer is Answer.PASS)
     notes = list(remarks)
-    if not change.has_code:
+    if not (change.has_code or same_images):
         says = "This repository holds only configuration, no program's source: it cannot show whether there are migrations."
         found.append(Found(rule="no_source", answer=Answer.UNKNOWN, path="", line=0, says=says, do="Check the repository that the images are built from."))
     if any(file.path == FILE for file in change.files):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from service.domain.manifest_review import ASKED
 from service.domain.pull_request import declared
 from service.domain.schema import ADVICE, SchemaVerdict
 
@@ -34,13 +35,20 @@ def test_the_table_is_the_one_in_the_code() -> None:
     assert after.strip() == table().strip()
 
 
+def test_each_finding_about_manifests_is_explained_and_no_other() -> None:
+    sources = [(ROOT / "service" / "domain" / f"manifest_{name}.py").read_text(encoding="utf-8") for name in ("change", "review")]
+    named = {*re.findall(r'rule="(\w+)"', "".join(sources)), *(rule.name for rule in ASKED)}
+    section = PAGE.read_text(encoding="utf-8").partition("## Manifests too")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == named
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_the_declarations_shown_are_good_ones() -> None:
     found = declared(next(block for block in blocks("yaml") if block.startswith("schema:")))
-    assert (found.dialect.value, found.migrations, found.waivers[0].object) == ("postgres", ("deployment/*.sql",), "shop_order.status")
+    assert (found.dialect.value, found.migrations, found.waivers[0].object, found.prunes) == ("postgres", ("deployment/*.sql",), "shop_order.status", False)
 
 
 def test_every_pipeline_fetches_the_whole_history_and_asks_both_revisions() -> None:

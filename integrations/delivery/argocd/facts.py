@@ -14,11 +14,11 @@ from integrations.delivery.answering import PODS_HOLD, SLOW, VOLATILE, Answer, A
 from integrations.delivery.argocd import owners, reading, rollouts, windows
 from integrations.delivery.argocd.client import ROLLOUT, AppRef, Client, DeniedError, GoneError, Reply
 from integrations.delivery.argocd.owners import application_set, parent, tools
-from integrations.delivery.argocd.rendering import rendered_of
 from integrations.delivery.argocd.settings import Settings
 from integrations.delivery.looks import Looks
 from integrations.moment import read_once
 from integrations.pods import pod_of
+from integrations.rendering import rendered_of
 from service.domain.difference import Rendered
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
 from service.domain.facts import Fact, Key, Known

@@ -15,10 +15,11 @@ from integrations.json_shapes import Body as Body
 from integrations.json_shapes import entries as entries
 from integrations.json_shapes import part as part
 from integrations.json_shapes import text as text
-from integrations.pods import image_digest
+from integrations.pods import images_of as images_of
+from integrations.rendering import object_of as object_of
 from service.domain.errors import PermanentError
 from service.domain.keys import Act, Owner, Running, TargetState
-from service.domain.model import Actor, Image, Json, ObjectRef, Release, Source, TargetId, release_key
+from service.domain.model import Actor, Json, ObjectRef, Release, Source, TargetId, release_key
 from service.domain.ports import ListedTarget
 
 HOLD = "backout.dev/hold"
@@ -275,13 +276,6 @@ def asks_before_pruning(manifest: Body) -> bool:
     """Whether a person has to confirm before Argo CD prunes the object."""
     options = text(part(manifest, "metadata", "annotations").get(STEERING[0])).split(",")
     return "Prune=confirm" in [option.strip() for option in options]
-
-
-def object_of(manifest: Body) -> ObjectRef:
-    """A manifest as an object; without a namespace where it names none."""
-    metadata = part(manifest, "metadata")
-    group = text(manifest.get("apiVersion")).rpartition("/")[0]
-    return ObjectRef(group=group, kind=text(manifest.get("kind")), namespace=text(metadata.get("namespace")), name=text(metadata.get("name")))
 
 
 def warnings_of(app: Body, *, can_stop: bool) -> tuple[str, ...]:
@@ -569,28 +563,6 @@ def manifests_of(body: Body) -> Sequence[Body]:
             raise PermanentError("Argo CD rendered a manifest that is no object")
         found.append(manifest)
     return found
-
-
-def images_of(manifests: Sequence[Body]) -> tuple[Image, ...]:
-    """Images that the manifests' pod templates name, each once, in order; a digest only where the reference has one."""
-    found: dict[str, Image] = {}
-
-    def walk(value: Json) -> None:
-        if isinstance(value, Mapping):
-            for name, inner in value.items():
-                if name in {"containers", "initContainers"}:
-                    for container in entries(inner):
-                        if reference := text(container.get("image")):
-                            digest = image_digest(reference.partition("@")[2])
-                            found.setdefault(reference, Image(reference=reference, digest=digest, proof="reference" if digest else ""))
-                walk(inner)
-        elif isinstance(value, list):
-            for inner in value:
-                walk(inner)
-
-    for manifest in manifests:
-        walk(manifest.get("spec"))
-    return tuple(found.values())
 
 
 def missing_in(manifests: Sequence[Body], own: Sequence[ObjectRef], destination: str) -> tuple[ObjectRef, ...]:

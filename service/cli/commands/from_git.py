@@ -13,7 +13,9 @@ DIALECTS: Final = ("postgres", "mysql", "sqlite")
 TITLE: Final = "backout check --repo"
 
 
-def check_repository(terminal: Terminal, repo: Path, old: str, new: str, *, dialect: str, form: str, output: Path | None, strict: bool) -> ExitCode:
+def check_repository(
+    terminal: Terminal, repo: Path, old: str, new: str, *, dialect: str, manifests: str, form: str, output: Path | None, strict: bool
+) -> ExitCode:
     """Judge the range, write the report in its form (to `output`, if given, and then a text to stdout), and answer the exit code."""
     if not old or not new:
         raise CommandFailed("--repo compares two revisions", "name both: --from REF (what runs) --to REF (what is to be deployed)", ExitCode.USAGE)
@@ -21,7 +23,7 @@ def check_repository(terminal: Terminal, repo: Path, old: str, new: str, *, dial
         raise CommandFailed(f"there is no format {form!r}", f"take one of {', '.join(FORMATS)}", ExitCode.USAGE)
     if dialect and dialect not in DIALECTS:
         raise CommandFailed(f"there is no dialect {dialect!r}", f"take one of {', '.join(DIALECTS)}", ExitCode.USAGE)
-    report = _report(terminal, repo, old, new, dialect=dialect, strict=strict)
+    report = _report(terminal, repo, old, new, dialect=dialect, manifests=manifests, strict=strict)
     if output is not None:
         _write(output, FORMS[form](report) + "\n" if form in FORMS else _as_plain_text(report))
         terminal.show(as_text(report))
@@ -34,17 +36,19 @@ def check_repository(terminal: Terminal, repo: Path, old: str, new: str, *, dial
     return ExitCode(report.code)
 
 
-def _report(terminal: Terminal, repo: Path, old: str, new: str, *, dialect: str, strict: bool) -> Report:
+def _report(terminal: Terminal, repo: Path, old: str, new: str, *, dialect: str, manifests: str, strict: bool) -> Report:
     from service.domain.errors import BackoutError  # noqa: PLC0415  see commands.here
-    from service.domain.pull_request import MissingHistoryError, NoRepositoryError  # noqa: PLC0415  see commands.here
+    from service.domain.pull_request import MissingHistoryError, NoFolderError, NoRepositoryError  # noqa: PLC0415  see commands.here
     from service.wiring.from_git import judge_repository, not_decided  # noqa: PLC0415  see commands.here
 
     try:
-        judged = judge_repository(repo, old, new, dialect=dialect or "unknown", today=terminal.now().date())
+        judged = judge_repository(repo, old, new, dialect=dialect or "unknown", today=terminal.now().date(), manifests=manifests or None)
     except MissingHistoryError as error:
         raise CommandFailed(str(error), error.clears, ExitCode.UNKNOWN) from error
     except NoRepositoryError as error:
         raise CommandFailed(str(error), "name the folder of a clone: --repo .", ExitCode.USAGE) from error
+    except NoFolderError as error:
+        raise CommandFailed(str(error), "name a folder from the top of the repository: --manifests deploy", ExitCode.USAGE) from error
     except BackoutError as error:
         raise CommandFailed(f"nobody can say: {error}", "mend that, or read the migrations yourself", ExitCode.UNKNOWN) from error
     entries = tuple(
@@ -70,7 +74,7 @@ def _report(terminal: Terminal, repo: Path, old: str, new: str, *, dialect: str,
         entries=entries,
         harmless=judged.harmless,
         remarks=judged.remarks,
-        not_decided=not_decided(),
+        not_decided=not_decided(manifests=bool(manifests)),
     )
 
 

@@ -38,6 +38,9 @@ def check(
     ] = NO_FILE,
     old: Annotated[str, typer.Option("--from", metavar="REF", help="With --repo: what runs now.", show_default=False)] = "",
     new: Annotated[str, typer.Option("--to", metavar="REF", help="With --repo: what is to be deployed.", show_default=False)] = "",
+    manifests: Annotated[
+        str, typer.Option("--manifests", metavar="DIR", help="With --repo: this folder's Kubernetes manifests too, from the top of the repository.")
+    ] = "",
     dialect: Annotated[str, typer.Option("--dialect", metavar="postgres|mysql|sqlite", help="With --repo: whose SQL it is.", show_default=False)] = "",
     form: Annotated[str, typer.Option("--format", metavar="text|json|sarif|junit|github", help="With --repo: how the report is written.")] = "text",
     output: Annotated[
@@ -48,7 +51,7 @@ def check(
     no_color: NoColor = False,
 ) -> None:
     """Can it go back, to what, and why not? One target now, all of them by their standing verdicts, or with --repo over a change in Git."""
-    if repo != NO_FILE or old or new:
+    if repo != NO_FILE or old or new or manifests:
         if target:
             raise CommandFailed("a TARGET and --repo are two questions", "ask one of them", ExitCode.USAGE)
         from service.cli.commands.from_git import check_repository  # noqa: PLC0415  what the other commands do not need
@@ -56,7 +59,7 @@ def check(
         terminal = terminal_of(ctx, as_json=False, no_color=no_color)
         form = "json" if as_json else form
         file = output if output != NO_FILE else None
-        raise typer.Exit(check_repository(terminal, repo, old, new, dialect=dialect, form=form, output=file, strict=strict))
+        raise typer.Exit(check_repository(terminal, repo, old, new, dialect=dialect, manifests=manifests, form=form, output=file, strict=strict))
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     if not target:
         every = listing(here.service, "/v1/targets", "targets", {}, most=None)

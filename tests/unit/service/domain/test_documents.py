@@ -1,6 +1,6 @@
 import pytest
 
-from service.domain.documents import MAX_CHARACTERS, MAX_DEPTH, DocumentError, read_json, read_xml, read_yaml
+from service.domain.documents import MAX_CHARACTERS, MAX_DEPTH, DocumentError, read_json, read_xml, read_yaml, read_yaml_with_lines
 
 
 def test_yaml_values_stay_as_the_author_wrote_them() -> None:
@@ -63,3 +63,9 @@ def test_an_error_never_quotes_the_document() -> None:
         with pytest.raises(DocumentError) as raised:
             read("secret: {hunter2")
         assert "hunter2" not in str(raised.value)
+
+
+def test_each_document_is_told_with_the_line_on_which_it_begins() -> None:
+    assert read_yaml_with_lines("# a\n---\na: 1\n---\n\n- b\n") == [(3, {"a": "1"}), (6, ["b"])]
+    assert read_yaml_with_lines("a: 1") == [(1, {"a": "1"})]
+    assert read_yaml_with_lines("") == []

@@ -12,6 +12,7 @@ TODAY = date(2026, 11, 27)
 
 def test_git_alone_decides_the_schema_and_names_every_other_rule() -> None:
     assert {*not_decided(), "schema_is_compatible"} == {rule.name for rule in RULES}
+    assert {*not_decided(manifests=True), "prune_deletes_no_data", "schema_is_compatible"} == {rule.name for rule in RULES}
 
 
 def test_the_waivers_of_the_older_revision_count_until_their_day(tmp_path: Path) -> None:

@@ -259,3 +259,29 @@ def test_beside_the_lines_of_a_pull_request_and_in_its_summary_it_reads_the_same
         (row,) = [row for row in page.splitlines() if f"| {place} |" in row]
         assert says in row
         assert does in row
+
+
+CLAIM = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: cache}\n"
+
+
+def test_manifests_of_a_folder_are_judged_beside_the_migrations_and_their_rules_are_decided(repository: Repository) -> None:
+    repository.commit({"deploy/flags.yaml": CLAIM.replace("PersistentVolumeClaim", "ConfigMap")}, "main")
+    repository.commit({"deploy/cache.yaml": CLAIM})
+    ran = alone(*asked(repository, "--manifests", "deploy", "--json"))
+    (finding,) = ran.document["findings"]
+    assert (ran.code, finding["rule"], finding["path"], finding["line"]) == (5, "prune_deletes_no_data", "deploy/cache.yaml", 1)
+    assert "prune_deletes_no_data" not in ran.document["not_decided"]
+    assert ran.document["remarks"][0] == "deploy: 1 object in main, 2 in feature; the images are the same."
+    assert alone(*asked(repository)).code == 0
+
+
+def test_whether_deploys_prune_is_declared_in_the_older_revision(repository: Repository) -> None:
+    repository.commit({"deploy/flags.yaml": CLAIM.replace("PersistentVolumeClaim", "ConfigMap"), ".backout.yaml": "manifests: {prune: true}"}, "main")
+    repository.commit({"deploy/cache.yaml": CLAIM, ".backout.yaml": "manifests: {prune: false}"})
+    assert alone(*asked(repository, "--manifests", "deploy")).code == 3
+
+
+def test_a_folder_without_manifests_is_wrong_usage(repository: Repository) -> None:
+    repository.commit({"src/app.py": "2"})
+    ran = alone(*asked(repository, "--manifests", "deploi"))
+    assert (ran.code, "neither main nor feature has a Kubernetes manifest in deploi" in ran.err) == (2, True)

@@ -1,7 +1,7 @@
 from typing import Any
 
-from integrations.delivery.argocd import rendering
-from integrations.delivery.argocd.rendering import rendered_of
+from integrations import rendering
+from integrations.rendering import rendered_of
 from service.domain.difference import Rendered
 from service.domain.model import ObjectRef
 
@@ -85,3 +85,21 @@ def test_a_huge_object_is_one_field() -> None:
     other = manifest("CustomResourceDefinition", data={str(n): n + 1 for n in range(rendering.FIELDS_KEPT + 1)})
     assert one(big).fields.keys() == {"(all)"}
     assert one(big).fields != one(other).fields
+
+
+def test_a_manifest_tells_names_versions_and_sizes_and_no_value() -> None:
+    body = pods("web:1", {"name": "two", "image": "two:1", "envFrom": [{"secretRef": {"name": "pay"}}, {"configMapRef": {"name": "a", "optional": True}}]})
+    found = one(body).facets
+    assert found is not None
+    assert (found.images, found.refers, found.hook, found.kept) == (("web:1", "two:1"), (("Secret", "pay"),), False, False)
+    secret = one(manifest("Secret", "key", immutable=True, data={"token": "hunter2"}, metadata={"annotations": {"helm.sh/resource-policy": "keep"}})).facets
+    assert secret is not None
+    assert (secret.frozen, secret.kept, "hunter2" in repr(secret)) == (True, True, False)
+
+
+def test_a_size_is_read_in_bytes_or_not_at_all() -> None:
+    def size(text: Any) -> int | None:
+        facets = one(manifest("PersistentVolumeClaim", "a", spec={"resources": {"requests": {"storage": text}}})).facets
+        return facets.asks if facets else None
+
+    assert [size(text) for text in ("10Gi", "1k", "5", 5, "1.5Gi", "", None, "1Zi")] == [10 * 2**30, 1000, 5, 5, None, None, None, None]
