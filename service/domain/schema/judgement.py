@@ -78,7 +78,9 @@ class _Table:
     copies: list[Operation] = field(default_factory=list)
     replaces: list[Finding] = field(default_factory=list)
     renames: list[Finding] = field(default_factory=list)
-    rebuilt: bool = False
+    shaped_like: str = ""
+    altered: bool = False
+    rebuilt: tuple[str, SchemaVerdict, str, str] | None = None
 
     @property
     def is_new(self) -> bool:
@@ -130,6 +132,8 @@ class Judge:
         match operation.kind:
             case Kind.NOTE:
                 finding.become(operation.rule, operation.verdict, operation.says, operation.clears)
+                if operation.verdict is _SAFE:
+                    self._made_way = made_way
             case Kind.CREATE_TABLE:
                 self._create_table(operation, finding, made_way)
             case Kind.DROP_TABLE:
@@ -152,6 +156,7 @@ class Judge:
             case _:
                 table = self._table(operation.table)
                 if table.is_new:
+                    table.altered = True
                     self._remember(operation, finding)
                     self._on_new(operation.table, finding)
                 else:
@@ -194,7 +199,7 @@ class Judge:
 
     def _create_table(self, operation: Operation, finding: Finding, made_way: tuple[str, Finding] | None) -> None:
         name = operation.table
-        if made_way is not None and made_way[0] == name and not operation.guarded:
+        if made_way is not None and made_way[0] == name:
             # DROP TABLE IF EXISTS right before CREATE TABLE is how many tools and people write the creation of a new table; OLD's own may have stood there.
             clears = "OLD is shown to have no table of that name"
             made_way[1].become("table_replaced_if_there", _WARN, f"drops table {name} if there is one, to make it anew", clears)
@@ -216,7 +221,12 @@ class Judge:
             finding.become("order_not_clear", _UNKNOWN, f"creates table {name} after the range already changed it", "the order of the migrations is made clear")
         else:
             finding.become("table_created", _SAFE, f"creates table {name}")
-            self._tables[name] = _Table(origin=None, copied_from=set(operation.reads), definition=operation.definition)
+            like = operation.to if not self._table_is_changed(operation.to) else ""
+            self._tables[name] = _Table(origin=None, copied_from=set(operation.reads), definition=operation.definition, shaped_like=like)
+
+    def _table_is_changed(self, name: str) -> bool:
+        table = self._tables.get(name)
+        return table is not None and (table.is_new or bool(table.columns or table.gone))
 
     def _drop_table(self, operation: Operation, finding: Finding) -> None:
         name = operation.table
@@ -225,10 +235,9 @@ class Judge:
             finding.become("made_in_this_range", _SAFE, f"drops table {name}, which this range created")
             return
         was = f" (OLD's {table.origin})" if table.origin != name else ""
-        if table.rebuilt:
-            finding.become(
-                "table_rebuilt", _UNKNOWN, f"drops table {name}{was} after its rows were copied", "the rebuilt table's shape is compared with the one OLD knows"
-            )
+        if table.rebuilt is not None:
+            _, verdict, _, clears = table.rebuilt
+            finding.become("table_rebuilt", verdict, f"drops table {name}{was} after its rows were copied", clears)
         else:
             finding.become("table_dropped", _BREAKS, f"drops table {name}{was}", _NOT_USED)
             if operation.guarded and table.origin == name and not table.columns and not table.gone:
@@ -243,10 +252,14 @@ class Judge:
         if table.is_new and gone is None:
             finding.become("made_in_this_range", _SAFE, f"renames table {before}, which this range created, to {after}")
         elif table.is_new:
-            if self._dialect is Dialect.SQLITE and after in table.copied_from:
+            if after in table.copied_from and (self._dialect is Dialect.SQLITE or table.shaped_like == after):
+                rebuilt = _rebuilt(table, after)
                 for one in (gone, finding):
                     if one is not None:
-                        one.become(*_rebuilt(table, after))
+                        one.become(*rebuilt)
+                for moved in self._tables.values():
+                    if moved.origin == after:
+                        moved.rebuilt = rebuilt
             elif gone is not None:
                 gone.become("table_replaced", _BREAKS, f"{gone.says} and puts another table in its place", "its rows and shape are shown to be those OLD knows")
                 finding.become(
@@ -297,10 +310,11 @@ class Judge:
             self._tables[name] for name in reads if name in self._tables and self._tables[name].origin == table.origin and self._tables[name] is not table
         ]
         if sources:
+            rebuilt = _rebuilt(table, table.origin or "")
             for one in table.replaces:
-                one.become(*_rebuilt(table, table.origin or ""))
+                one.become(*rebuilt)
             for source in sources:
-                source.rebuilt = True
+                source.rebuilt = rebuilt
 
     @staticmethod
     def _is_new_column(table: _Table, name: str) -> bool:
@@ -698,18 +712,22 @@ class Judge:
 
 
 def _rebuilt(table: _Table, name: str) -> tuple[str, SchemaVerdict, str, str]:
-    """Judge a table that SQLite builds anew under its own name by its final shape, as far as the text shows that."""
+    """Judge a table that was built anew under its own name by its final shape, as far as the text shows that."""
     says, compared = f"rebuilds table {name} under its own name", "the rebuilt table's shape is compared with the one OLD knows"
-    if len(table.copies) != 1 or table.definition is None:
+    if len(table.copies) != 1 or table.altered or (table.definition is None and not table.shaped_like):
         return "table_rebuilt", _UNKNOWN, says, compared
     (copy,) = table.copies
     if copy.whole:
         return "table_rebuilt", _WARN, f"{says} with all its columns", "OLD's rows pass the new table's types and constraints"
-    for column, source in zip(copy.columns or tuple(column for column, _ in table.definition), copy.sources, strict=False):
-        if source not in {"", "*", column}:
+    definition = table.definition or ()
+    pairs = list(zip(copy.columns or tuple(column for column, _ in definition), copy.sources, strict=False))
+    for column, source in pairs:
+        # A source that also keeps its own place fills a new column; one that does not has lost its name.
+        if source not in {"", "*", column} and (source, source) not in pairs:
             return "column_renamed", _BREAKS, f"{says}, with column {source} as {column}", f"OLD is shown never to name {name}.{source}"
-    for column, definition in table.definition:
-        if copy.columns and column not in copy.columns and definition.not_null and not (definition.default or definition.generated):
+    kept = {column for column, source in pairs if source in {"*", column}} if pairs else set(copy.columns)
+    for column, new in definition:
+        if (pairs or copy.columns) and column not in kept and new.not_null and not (new.default or new.generated):
             clears = f"{name}.{column} gets a default, so that OLD's inserts, which do not name it, succeed"
             return "not_null_without_default", _BREAKS, f"{says}, with a new column {column} NOT NULL without a default", clears
     return "table_rebuilt", _UNKNOWN, says, compared

@@ -84,7 +84,8 @@ class Column:
 class Operation:
     """One operation. Which fields count depends on `kind`; those that do not keep their defaults.
 
-    `table` and `name` (column, constraint or object) are normalised; `to` is the new name of a rename. `what` is the kind of object or the verb of a write.
+    `table` and `name` (column, constraint or object) are normalised; `to` is the new name of a rename, and the table
+    whose whole shape a new one takes (LIKE). `what` is the kind of object or the verb of a write.
     `guarded` means IF EXISTS or IF NOT EXISTS: then creating proves nothing new (care A8). `columns` are the columns of a constraint or those a write sets.
     `sources` are the columns that INSERT ... SELECT takes them from ("" for an expression).
     `reads` are tables that a write or CREATE TABLE AS takes rows from; `shortens` are columns whose length a write handles;

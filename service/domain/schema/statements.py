@@ -7,7 +7,7 @@ beyond what the text alone decides (a NOTE with its own verdict); the rest is `j
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from service.domain.schema.bodies import Read, of_block, of_routine, of_strings
 from service.domain.schema.cursor import Cursor, Session, identifier, parts_of
@@ -243,12 +243,12 @@ def _insert(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
     words = cursor.rest()
     upsert = replaces or any(pair in pairwise(words) for pair in (("DO", "UPDATE"), ("KEY", "UPDATE")))
     reads = _tables_read(cursor)
-    columns, sources, whole = _copied(cursor) if reads and cursor.session.dialect is Dialect.SQLITE else ((), (), False)
+    columns, sources, whole = _copied(cursor) if reads else ((), (), False)
     return [Operation(kind=Kind.WRITE, what="insert", table=table, upsert=upsert, reads=reads, columns=columns, sources=sources, whole=whole)]
 
 
 def _copied(cursor: Cursor) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
-    """Return the columns that INSERT ... SELECT fills, those it takes them from ("" for an expression), and whether it takes all as they are (*)."""
+    """Return the columns that INSERT ... SELECT fills, those it takes them from ("" for an expression), and whether it takes all rows as they are (*)."""
     columns: list[str] = []
     start = cursor.at
     if cursor.skip_parentheses():
@@ -259,16 +259,24 @@ def _copied(cursor: Cursor) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     while not cursor.done and (depth or cursor.word() != "FROM"):
         depth += (cursor.mark() == "(") - (cursor.mark() == ")")
         cursor.at += 1
-    sources: list[str] = []
-    for part in parts_of(cursor.tokens[start : cursor.at]):
-        inner = Cursor(part, cursor.session)
-        name = inner.identifier() or ""
-        while inner.take_mark("."):
-            name = inner.identifier() or ("*" if inner.take_mark("*") else "")
-        if not name and inner.take_mark("*"):
-            name = "*"
-        sources.append(name if inner.done else "")
-    return tuple(columns), tuple(sources), sources == ["*"] and not columns
+    parts = parts_of(cursor.tokens[start : cursor.at])
+    sources = [_source(part, into, cursor.session) for part, into in zip_longest(parts, columns, fillvalue="") if part]
+    cursor.at += 1
+    all_rows = cursor.qualified() is not None and (cursor.done or cursor.take("ORDER", "BY"))
+    return tuple(columns), tuple(sources), sources == ["*"] and not columns and all_rows
+
+
+def _source(part: Sequence[Token], into: str, session: Session) -> str:
+    """Return the column that one item of a SELECT takes; of an expression the column that it fills, if it mentions that, else ""."""
+    inner = Cursor(part, session)
+    name = inner.identifier() or ""
+    while inner.take_mark("."):
+        name = inner.identifier() or ("*" if inner.take_mark("*") else "")
+    if not name and inner.take_mark("*"):
+        name = "*"
+    if inner.done or (inner.take("AS") and inner.identifier() is not None and inner.done):
+        return name
+    return into if into and any(token.kind in {"word", "quoted"} and identifier(token, session.dialect) == into for token in part) else ""
 
 
 def _update(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
@@ -568,7 +576,16 @@ def _create_table(cursor: Cursor) -> list[Operation] | None:
     reads = _tables_read(Cursor(cursor.tokens, cursor.session, tail))
     rebuilds = cursor.session.dialect is Dialect.SQLITE and had_columns
     definition = read_table(cursor.tokens[opened : tail - 1], cursor) if rebuilds else None
-    return [Operation(kind=Kind.CREATE_TABLE, table=table, guarded=guarded, reads=reads, definition=definition)]
+    return [Operation(kind=Kind.CREATE_TABLE, table=table, to=_shape_of(cursor, opened, tail), guarded=guarded, reads=reads, definition=definition)]
+
+
+def _shape_of(cursor: Cursor, opened: int, tail: int) -> str:
+    """Return the table whose whole shape a new one takes: MySQL's LIKE, PostgreSQL's (LIKE ... INCLUDING ALL)."""
+    for inner in (Cursor(cursor.tokens[opened : tail - 1], cursor.session), Cursor(cursor.tokens[opened - 1 :], cursor.session)):
+        if inner.take("LIKE") and (name := inner.qualified()) is not None:
+            mysql = cursor.session.dialect is Dialect.MYSQL
+            return name if (inner.done and mysql) or (inner.take("INCLUDING", "ALL") and inner.done) else ""
+    return ""
 
 
 def _create_view(cursor: Cursor, *, materialized: bool, replaces: bool) -> list[Operation] | None:
