@@ -7,7 +7,7 @@ beyond what the text alone decides (a NOTE with its own verdict); the rest is `j
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 
 from service.domain.schema.bodies import Read, of_block, of_routine, of_strings
 from service.domain.schema.cursor import Cursor, Session, identifier, parts_of
@@ -260,7 +260,7 @@ def _copied(cursor: Cursor) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
         depth += (cursor.mark() == "(") - (cursor.mark() == ")")
         cursor.at += 1
     parts = parts_of(cursor.tokens[start : cursor.at])
-    sources = [_source(part, into, cursor.session) for part, into in zip_longest(parts, columns, fillvalue="") if part]
+    sources = [_source(part, into, cursor.session) for part, into in zip(parts, [*columns, *[""] * len(parts)], strict=False)]
     cursor.at += 1
     all_rows = cursor.qualified() is not None and (cursor.done or cursor.take("ORDER", "BY"))
     return tuple(columns), tuple(sources), sources == ["*"] and not columns and all_rows
