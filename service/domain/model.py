@@ -356,6 +356,10 @@ class Watch:
     troubles: Mapping[str, str] = field(default_factory=dict)
 
 
+AUTO_SYNC = "auto-sync"
+"""What is stopped under a hold, where the delivery system says nothing else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """Stay rolled back: what keeps the held releases away from a target, why, until which event, and when a person should look at it.
@@ -383,6 +387,11 @@ class Hold:
     def stopped_auto_sync(self) -> bool:
         """Whether auto-sync was stopped for it, and is to be given back. Under a pin it stays on."""
         return bool(self.remembered.get("stopped")) and not self.remembered.get("pinned")
+
+    @property
+    def what(self) -> str:
+        """What was stopped for it, in the words of its delivery system, for sentences: "… stays off"."""
+        return str(self.remembered.get("what") or AUTO_SYNC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,7 +218,7 @@ class Desk:
             why = await self._comes_back(delivery, hold, fact.value)
             if why:
                 raise RefusedError(f"{why}: release a fix first, or use --leave-auto-sync-off, or --accept-bad to let it come back")
-        told = "auto-sync left as it is" if hold.remembered.get("stopped") else "there was no auto-sync to give back"
+        told = f"{hold.what} left as it is" if hold.remembered.get("stopped") else "there was no auto-sync to give back"
         if hold.remembered.get("stopped") and not leave_auto_sync_off:
             told = await self._give_back(delivery, hold, fact, accept_bad=accept_bad)
         left = f"everything is stopped: {stopped}" if stopped else await self._take_mark_off(delivery, hold)
@@ -249,6 +249,8 @@ class Desk:
         """
         if not state.desired_revision:
             keeps_none = keys.desired_images(hold.target).kind not in delivery.kinds  # then nothing is deployed by itself, so ending the hold deploys nothing
+            if keeps_none and hold.stopped_auto_sync:
+                return "what would be deployed is not known until it is"
             return "" if keeps_none and not state.auto_sync else "which revision is desired is not known"
         comparable = hold.stopped_auto_sync and keys.desired_images(hold.target).kind in delivery.kinds
         releases = await self._holds.releases(hold.id)
@@ -328,7 +330,7 @@ class Desk:
                     done.append(f"auto-sync is on and stays as somebody set it: {error}")  # it was turned on before the newest change, which is taken back
                     continue
                 before = f" ({'; '.join(done)})" if done else ""
-                raise RefusedError(f"auto-sync could not be given back, the hold stays: {error}{before}") from error
+                raise RefusedError(f"{hold.what} could not be given back, the hold stays: {error}{before}") from error
             done.append(f"done: {undo.says}")
         return "; ".join(done) or "nothing to give back"
 

@@ -13,7 +13,7 @@ from service.domain.course import as_live
 from service.domain.errors import PermanentError, RefusedError
 from service.domain.facts import Absent, Facts, Known
 from service.domain.holding import HeldRelease
-from service.domain.model import Hold, Json, Mode, Operation, Outcome, Release
+from service.domain.model import AUTO_SYNC, Hold, Json, Mode, Operation, Outcome, Release
 from service.domain.planning.plan import Plan, Step
 from service.domain.policy import Decision, Do
 from service.domain.ports import AuditEvent, HoldChange, Intention, Observation, Seen, SpanDraft
@@ -153,7 +153,7 @@ class ForwardTale(Tale):
         missing = [step.says for place, step in enumerate(plan.steps) if step.once_verified and step.effect and step.undo is None and not _done(data, place)]
         restores = [step for step in plan.steps if step.once_verified and step.effect and "remembered" in step.parameters]
         if restores and missing:
-            waits = f"the hold stays, for auto-sync was not given back: {data.left_out or missing[0]}"
+            waits = f"the hold stays, for {_stopped(restores[0])} was not given back: {data.left_out or missing[0]}"
             row = AuditEvent(kind="hold_waits", says=waits, at=now, body={"hold": data.hold_id})
             return Closing(text=(f"{_capital(says)}.", _capital(waits) + "."), says=f"{says}; {waits}", rows=(row,))
         because = f"release {live.title} differs from what was held, is live, and was seen to be well ({op.id})"
@@ -168,7 +168,7 @@ class ForwardTale(Tale):
             links=self.links(data),
         )
         change = HoldChange(end=data.hold_id, ended_by=ENDED_BY, because=because)
-        back = "Auto-sync is as it was before." if restores else "There was no auto-sync to give back."
+        back = f"{_capital(_stopped(restores[0]))} is as it was before." if restores else "There was no auto-sync to give back."
         return Closing(text=(f"{_capital(says)}.", f"The hold is over. {back}"), drafts=(span,), hold=change, rows=(row,))
 
     def cancelled(self, op: Operation) -> str:
@@ -242,6 +242,11 @@ def _deployed(data: Attempt, plan: Plan) -> bool:
 
 def _done(data: Attempt, place: int) -> bool:
     return any(one.step == place and not one.undo and one.ended == Seen.DONE for one in data.tried)
+
+
+def _stopped(restore: Step) -> str:
+    """What the step gives back, in the words of its delivery system."""
+    return str(restore.parameters.get("what") or AUTO_SYNC)
 
 
 def _capital(says: str) -> str:

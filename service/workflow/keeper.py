@@ -18,7 +18,7 @@ from service.domain.difference import own
 from service.domain.errors import BackoutError, ConflictError
 from service.domain.facts import Absent
 from service.domain.holding import HeldRelease, Judged, Standing, judge, loudness, next_review
-from service.domain.model import Actor, Hold, Mode, Operation, OperationKind, Outcome, Watch, Way
+from service.domain.model import AUTO_SYNC, Actor, Hold, Mode, Operation, OperationKind, Outcome, Watch, Way
 from service.domain.planning.plan import Plan
 from service.domain.policy import Policies
 from service.domain.ports import AuditEvent, Clock, Holds, Journal, Mark, Message, NewId, Outbox, Starter, Starting, Targets, Work
@@ -117,7 +117,7 @@ class Keeper:
         text = (
             f"{hold.reason}. The hold is {age} days old and belongs to {hold.owner}.",
             f"It waits: {hold.watch.says}." if hold.watch and hold.watch.says else "",
-            f"Nothing changes by itself{'; auto-sync stays off' if hold.stopped_auto_sync else ''}. Next review by {following:%Y-%m-%d %H:%M} UTC.",
+            f"Nothing changes by itself{f'; {hold.what} stays off' if hold.stopped_auto_sync else ''}. Next review by {following:%Y-%m-%d %H:%M} UTC.",
             f"Release a fix, or: backout holds end {hold.id} --reason …",
         )
         title = f"{hold.target}: hold past its review" + (f", for the {_nth(count)} time" if count > 1 else "")
@@ -364,7 +364,7 @@ def _troubles(hold: Hold, state: keys.TargetState, releases: Sequence[HeldReleas
     if state.auto_sync and hold.stopped_auto_sync:
         found["auto_sync_on"] = "somebody turned auto-sync on again"
     if hold.watch is not None and hold.watch.marker and not state.marker and "mark_gone" not in found:
-        found["mark_gone"] = "the hold mark was taken off the target"
+        found["mark_gone"] = "the hold mark was taken off the target" + ("" if hold.what == AUTO_SYNC else f": {hold.what} may be on again")
     elif hold.watch is not None and "mark_gone" in hold.watch.troubles and not state.marker:
         found["mark_gone"] = hold.watch.troubles["mark_gone"]
     if state.marker and not mark_of(state.marker, hold, releases):

@@ -9,7 +9,7 @@ from service.domain import keys, spans
 from service.domain.derived import left_over, listed
 from service.domain.facts import Absent, Facts, Key, Known
 from service.domain.holding import HeldRelease
-from service.domain.model import Hold, Json, Operation, Outcome, Release, Way
+from service.domain.model import AUTO_SYNC, Hold, Json, Operation, Outcome, Release, Way
 from service.domain.planning.plan import Plan, Step
 from service.domain.ports import AuditEvent, HoldChange, Observation, Seen, SpanDraft
 from service.domain.rule import Trigger
@@ -86,6 +86,7 @@ class RollbackTale(Tale):
                 "revisions": [",".join(source.revision for source in one.sources) for one in _bad(plan)],
                 "uid": plan.uid,
                 "stopped": bool(remembered),
+                **({"what": stops} if (stops := str(intent.get("stops") or "")) else {}),
                 "pinned": plan.way is Way.PIN,
             },
         )
@@ -169,7 +170,7 @@ class RollbackTale(Tale):
         if accepted and plan.way is Way.PIN:
             tail = "the pinned release may be under way or live: the hold and the pin stay, and auto-sync is on"
         elif accepted:
-            tail = "a rollback may be under way or live: the hold stays, auto-sync stays off"
+            tail = f"a rollback may be under way or live: the hold stays, {_stopped(data)} stays off"
         elif failed:
             tail = f"what was changed could not be taken back: {failed}; the hold stays"
         else:
@@ -193,6 +194,11 @@ def _left(data: Attempt, plan: Plan) -> str:
         return ""
     one = len(data.left_behind) == 1
     return f"Still there, though {plan.goal.title} does not have {'it' if one else 'them'}: {listed(data.left_behind)}. What to do stands in the plan."
+
+
+def _stopped(data: Attempt) -> str:
+    """What this operation stopped, in the words of its delivery system."""
+    return next((stops for one in data.tried if (stops := str(one.intent.get("stops") or ""))), AUTO_SYNC)
 
 
 def _titles(plan: Plan) -> str:

@@ -67,7 +67,10 @@ class Application:
 
 
 class FakeDelivery:
-    """One instance with one application a target. `sent` lists what was really set going on the outside, in order."""
+    """One instance with one application a target. `sent` lists what was really set going on the outside, in order.
+
+    `stops` is what it calls that which is stopped under a hold.
+    """
 
     def __init__(self, clock: Clock, target: TargetId, application: Application) -> None:
         self._clock = clock
@@ -78,6 +81,7 @@ class FakeDelivery:
         self.impossible = ""
         self.sent: list[str] = []
         self.intended: list[str] = []
+        self.stops = ""
         self.acts: list[keys.Act] = []
         self.fates: dict[str, Seen] = {}
         self.before_send: Callable[[str], None] = lambda _step: None
@@ -248,7 +252,7 @@ class FakeDelivery:
 
     def _forward(self, case: Case, live: Release, goal: Release) -> tuple[Offer, ...]:
         if case.context.get("remembered") and not self.app.auto_sync:
-            parameters = {"remembered": REMEMBERED, "after_rollback": True, "only": goal.key}
+            parameters = {"remembered": REMEMBERED, "after_rollback": True, "only": goal.key} | ({"what": self.stops} if self.stops else {})
             ends = Step(name=RESTORE, says="give auto-sync back", optional=True, once_verified=True, parameters=parameters)
         else:
             ends = Step(name=UNMARK, says="take the mark off", optional=True, once_verified=True)
@@ -280,6 +284,7 @@ class FakeDelivery:
         known |= {"marker": intention.marker, "operation_id": intention.operation_id}
         if step.name == STOP:
             known["remembered"] = dict(REMEMBERED)
+            known |= {"stops": self.stops} if self.stops else {}
         return {**known, "mark": f"{intention.operation_id}/{step.name}/{len(intention.ours)}"}
 
     async def act(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:

@@ -18,11 +18,15 @@ RUNS_SHOWN = 5
 
 async def ran_in(client: Client, application: str) -> tuple[tuple[Execution, ...], tuple[Pipeline, ...]]:
     """What Spinnaker ran there as far as it shows (the newest runs of the application's pipelines, and its tasks), and the pipelines that are saved."""
-    pipelines, tasks, saved = await asyncio.gather(
-        client.pipeline_runs(application, limit=RUNS_SHOWN, expand=True), client.tasks(application), client.pipeline_configs(application)
+    pipelines, tasks, configs = await asyncio.gather(
+        client.pipeline_runs(application, limit=RUNS_SHOWN, expand=True), client.tasks(application), configs_of(client, application)
     )
-    configs = tuple(one for config in entries(saved.body) if (one := pipeline_of(config)) is not None)
     return (*executions_of(pipelines.body), *executions_of(tasks.body)), configs
+
+
+async def configs_of(client: Client, application: str) -> tuple[Pipeline, ...]:
+    """The application's saved pipelines."""
+    return tuple(one for config in entries((await client.pipeline_configs(application)).body) if (one := pipeline_of(config)) is not None)
 
 
 async def gathered(asked: Iterable[Awaitable[T]]) -> list[T]:

@@ -127,6 +127,16 @@ class Client:
         """Ask that a run of a pipeline ends. 200 says nothing; and a run that has ended already is marked as cancelled all the same (recording 03a)."""
         await self._send("PUT", f"/pipelines/{execution_id(identity)}/cancel", guard, query={"reason": reason, "force": "false"}, may_be_empty=True)
 
+    async def save_pipeline(self, body: Mapping[str, Json], guard: Guard, *, was: Mapping[str, Json]) -> None:
+        """Save a pipeline whole, only if nobody saved it since it was read (`updateTs` is compared). An empty 200 says that the task which saves it succeeded.
+
+        Source only. `was` is what was read: its expressions are the team's own, and Gate wraps the text, so nothing evaluates them on the way. Without the
+        comparison whoever saves overwrites what a person saved meanwhile.
+        """
+        if not body.get("id") or not body.get("updateTs"):
+            raise PermanentError("a pipeline without id and updateTs cannot be compared with what is saved, so it is not saved")
+        await self._send("POST", "/pipelines", guard, query={"staleCheck": "true"}, body=dict(body), may_be_empty=True, was_there=was)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
@@ -183,10 +193,18 @@ class Client:
         raise AssertionError("the last try raises or returns")
 
     async def _send(
-        self, method: str, path: str, guard: Guard, *, query: Mapping[str, str] | None = None, body: Json = None, may_be_empty: bool = False
+        self,
+        method: str,
+        path: str,
+        guard: Guard,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Json = None,
+        may_be_empty: bool = False,
+        was_there: Json = None,
     ) -> Reply:
         what = f"{method} {path}"
-        expressions.refuse({"query": dict(query or {}), "body": body}, what)
+        expressions.refuse({"query": dict(query or {}), "body": body}, what, was_there=was_there)
 
         async def once() -> Reply:
             answer = await self._exchange(method, path, query=query, body=body, seconds=self._settings.write_timeout_seconds)

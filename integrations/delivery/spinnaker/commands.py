@@ -29,6 +29,11 @@ def cancel_run(url: str) -> str:
     return f"{at}{run}{shlex.quote('/cancel?reason=by+hand&force=false')} -X PUT && {at}{run} | grep -F '{{'"
 
 
+def configs_path(application: str) -> str:
+    """Where Gate shows the saved pipelines. They are changed in Deck: Gate saves a whole text, and a shell would overwrite what somebody saved meanwhile."""
+    return f"/applications/{quote(application, safe='')}/pipelineConfigs"
+
+
 def live_path(application: str, address: Address) -> str:
     """Where Gate shows what is live: the manifest, or the server groups of the cluster."""
     if isinstance(address, ManifestAddress):

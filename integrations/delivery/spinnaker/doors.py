@@ -4,7 +4,7 @@ A pipeline whose stages do not tell what they deploy may deploy anything: its tr
 switching the pipeline off: the fix will need it (safety/care D2).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from integrations.delivery.spinnaker.clusters_meant import differs, means_cluster, unclear
@@ -30,14 +30,22 @@ class Door:
     to_person: str
 
     @property
+    def may_be_shut(self) -> bool:
+        """Whether Backout may switch it off, where it is let: one that only may deploy the target stays, and so does what a tool or a lock owns."""
+        return self.sure and not self.to_person
+
+    @property
     def says(self) -> str:
         """One line for a person."""
         certainty = "deploys" if self.sure else "may deploy"
         return f"pipeline {self.pipeline.name} {certainty} the target when started by {self.trigger.says}"
 
 
-def doors_to(target: Address, pipelines: Sequence[Pipeline]) -> tuple[Door, ...]:
+def doors_to(target: Address, pipelines: Sequence[Pipeline], *, deployed_by: Container[str] = (), shut_for: str = "") -> tuple[Door, ...]:
     """Every open door to the target; those that are sure come first.
+
+    `deployed_by` are ids of pipelines that are known to have deployed it: what their stages do not say is settled by that. A trigger that Backout keeps off
+    for other targets is open too: it comes on again when they let go. Those that it keeps off for `shut_for` are shut.
 
     Pipelines that start a deploying one are followed upwards, however many there are and also in a circle. A trigger that hangs on the
     end of an upstream pipeline is a door itself; the doors of the upstream one are not: to shut the nearest is enough.
@@ -50,7 +58,9 @@ def doors_to(target: Address, pipelines: Sequence[Pipeline]) -> tuple[Door, ...]
         sure = _deploys(pipeline, target, by_id, frozenset())
         if sure is None:
             continue
-        found += [Door(pipeline=pipeline, trigger=trigger, sure=sure, to_person=_to_person(pipeline)) for trigger in pipeline.triggers if trigger.enabled]
+        sure = sure or pipeline.id in deployed_by
+        triggers = [trigger for trigger in pipeline.triggers if _open(trigger, shut_for)]
+        found += [Door(pipeline=pipeline, trigger=trigger, sure=sure, to_person=_to_person(pipeline)) for trigger in triggers]
     return tuple(sorted(found, key=lambda door: (not door.sure, door.pipeline.application, door.pipeline.name, door.trigger.place)))
 
 
@@ -62,6 +72,10 @@ def starters_of(pipeline: Pipeline, pipelines: Iterable[Pipeline], status: str) 
         if not other.disabled
         and any(one.enabled and one.upstream == pipeline.id and (status in one.upstream_statuses or not one.upstream_statuses) for one in other.triggers)
     )
+
+
+def _open(trigger: Trigger, shut_for: str) -> bool:
+    return trigger.enabled or (trigger.kept_off and shut_for not in trigger.marks)
 
 
 def _to_person(pipeline: Pipeline) -> str:

@@ -10,13 +10,14 @@ from typing import ClassVar
 
 from integrations.delivery.spinnaker import runs
 from integrations.delivery.spinnaker.answers import Reply
-from integrations.delivery.spinnaker.doors import doors_to
+from integrations.delivery.spinnaker.doors import Door
 from integrations.delivery.spinnaker.executions import Execution
 from integrations.delivery.spinnaker.names import Address
+from integrations.delivery.spinnaker.owner import doors_of, mark_of
 from integrations.delivery.spinnaker.pipelines import Pipeline
 from integrations.delivery.spinnaker.runs import OURS, Touch
 from service.domain.difference import Rendered
-from service.domain.keys import Act, Owner, Running, TargetState
+from service.domain.keys import Act, Running, TargetState
 from service.domain.model import Actor, Image, Release, TargetId
 
 
@@ -29,6 +30,9 @@ class Looked(ABC):
     runs: tuple[Execution, ...]
     pipelines: tuple[Pipeline, ...]
     reply: Reply
+
+    may_shut: bool = False
+    """Whether the settings let a rollback switch triggers off."""
 
     deletes: ClassVar[str] = ""
     """Why a way back of this kind deletes nothing."""
@@ -97,6 +101,16 @@ class Looked(ABC):
         """The target as the rules see it."""
 
     @property
+    def doors(self) -> tuple[Door, ...]:
+        """The triggers through which the bad release could come back."""
+        return doors_of(self.target, self.address, self.pipelines, self.touches())
+
+    @property
+    def mark(self) -> str:
+        """The mark of the hold for which triggers are kept off, "" for none."""
+        return mark_of(self.target, self.pipelines)
+
+    @property
     def acting(self) -> tuple[Execution, ...]:
         """The runs that have not ended and may still change it, oldest first."""
         return runs.all_acting_on(self.runs, self.address)
@@ -104,16 +118,6 @@ class Looked(ABC):
     def touches(self, of: Iterable[Execution] | None = None) -> tuple[Touch, ...]:
         """What those runs (all of them) did to it, newest first."""
         return runs.touches_of(self.runs if of is None else of, self.address)
-
-
-def owner_of(looked: Looked) -> Owner:
-    """Who may deploy over a rollback by itself: a trigger of a saved pipeline. It leaves it alone until it fires, and then deploys what it finds."""
-    doors = doors_to(looked.address, looked.pipelines)
-    if not doors:
-        return Owner(kind="nobody")
-    first, more = doors[0], f", and {len(doors) - 1} more trigger{'s' if len(doors) > 2 else ''}" if len(doors) > 1 else ""  # noqa: PLR2004  more than one more
-    fix = "Switch the trigger off (not the pipeline: the fix needs it) for as long as the bad release is held away."
-    return Owner(kind="pipeline", name=first.pipeline.name, later=True, says=f"{first.says}{more}", fix=fix)
 
 
 def running_of(looked: Looked) -> Running | None:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from integrations.delivery.spinnaker import runs
 from integrations.delivery.spinnaker.answers import GoneError
-from integrations.delivery.spinnaker.asking import gathered, ran_in
+from integrations.delivery.spinnaker.asking import configs_of, gathered, ran_in
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.executions import images_in
 from integrations.delivery.spinnaker.kubernetes_history import (
@@ -26,8 +26,10 @@ from integrations.delivery.spinnaker.kubernetes_history import (
     replica_sets_of,
     warnings_of,
 )
-from integrations.delivery.spinnaker.looked import Looked, by_of, owner_of, running_of
+from integrations.delivery.spinnaker.looked import Looked, by_of, running_of
 from integrations.delivery.spinnaker.names import target_of
+from integrations.delivery.spinnaker.owner import UNMARK, mark_of, owner_of, remembered_of
+from integrations.delivery.spinnaker.pipelines import Pipeline
 from integrations.delivery.spinnaker.runs import Touch
 from integrations.delivery.spinnaker.settings import Settings
 from integrations.json_shapes import Body, entries, number, part, text
@@ -149,8 +151,8 @@ class LookedManifest(Looked):
             history=history,
             desired_revision="",
             auto_sync=False,
-            remembered={},
-            owner=owner_of(self),
+            remembered=remembered_of(self.doors, may_shut=self.may_shut),
+            owner=owner_of(self.doors, may_shut=self.may_shut),
             running=running_of(self),
             health=health,
             spec_digest=self.spec_digest,
@@ -158,6 +160,8 @@ class LookedManifest(Looked):
             warnings=_warnings(self),
             settled=health in {"Healthy", "Degraded", "Suspended"} and observed == number(metadata.get("generation")),
             history_limit=self.history.limit,
+            marker=self.mark,
+            unmark=UNMARK,
         )
 
 
@@ -172,10 +176,11 @@ class Manifests:
         """Every Deployment of the application."""
         managers = await self._client.managers(application)
         addresses = sorted({one for manager in entries(managers.body) if (one := _address(manager)) is not None and one.kind.lower() == "deployment"})
-        found = await gathered(self._listed(address, application) for address in addresses)
+        saved = await configs_of(self._client, application) if self._settings.shut_triggers else ()
+        found = await gathered(self._listed(address, application, saved) for address in addresses)
         return [one for one in found if one is not None]
 
-    async def _listed(self, address: ManifestAddress, application: str) -> ListedTarget | None:
+    async def _listed(self, address: ManifestAddress, application: str, saved: Sequence[Pipeline]) -> ListedTarget | None:
         """As it is now in the cluster; None for one that the cache still has and the cluster has not."""
         try:
             body = part((await self._client.manifest(address.account, address.location, address.spoken)).body)
@@ -185,13 +190,14 @@ class Manifests:
         metadata = part(manifest, "metadata")
         if _application(body) != application:
             return None
+        target = target_of(self._settings.name, address)
         return ListedTarget(
-            target=target_of(self._settings.name, address),
+            target=target,
             project=application,
             namespace=address.location,
             health=health,
             desired_revision="",
-            stamp=digest([metadata.get("uid"), metadata.get("generation"), part(metadata, "annotations"), health]),
+            stamp=digest([metadata.get("uid"), metadata.get("generation"), part(metadata, "annotations"), health, mark_of(target, saved)]),
             objects=(address.object, *names_of(application, account=address.account, cluster=address.spoken, region=address.location)),
             images=tuple(image.reference for image in images_in(part(manifest, "spec", "template"))),
             cluster=address.account,
@@ -217,6 +223,7 @@ class Manifests:
             manifest_address=address,
             body=body,
             history=history,
+            may_shut=self._settings.shut_triggers,
         )
 
     async def _history(self, address: ManifestAddress, application: str, manifest: Body) -> History:

@@ -13,6 +13,8 @@ from service.domain.model import Json
 
 VOLATILE = frozenset({"updateTs", "lastModifiedBy", "lastModified", "createTs", "index"})
 """What saving changes by itself."""
+MARK = "backoutHold"
+"""The key of a trigger under which Backout's marks stand, by target. Source only: Front50 keeps a trigger's keys that it does not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """One trigger, by its place in the list. `says` names what starts it, without its secrets; `upstream` is the pipeline that it follows, if any."""
+    """One trigger, by its place in the list. `says` names what starts it, without its secrets; `upstream` is the pipeline that it follows, if any.
+
+    `digest` tells it from others and from itself after somebody changed it, whether it is on or off. `marks` are Backout's: target -> whose hold keeps it off.
+    """
 
     place: int
     kind: str
@@ -35,6 +40,13 @@ class Trigger:
     says: str
     upstream: str = ""
     upstream_statuses: tuple[str, ...] = ()
+    digest: str = ""
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kept_off(self) -> bool:
+        """Whether Backout keeps it off. One that somebody switched on again is on, whatever it carries."""
+        return not self.enabled and bool(self.marks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,17 +118,11 @@ def pipeline_of(body: Json) -> Pipeline | None:
 
 def digest_of(body: Body) -> str:
     """The text's digest, without what saving changes by itself."""
-    kept = {key: value for key, value in body.items() if key not in VOLATILE}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
+    return _digest({key: value for key, value in body.items() if key not in VOLATILE})
 
 
-def with_triggers(pipeline: Pipeline, enabled: Mapping[int, bool]) -> Body:
-    """The whole text with these triggers (by place) turned on or off, everything else as it was read; the pipeline itself stays enabled: the fix needs it."""
-    triggers = [
-        {**one, "enabled": enabled[place]} if place in enabled and isinstance(one, Mapping) else one
-        for place, one in enumerate(pipeline.raw.get("triggers") or ())
-    ]
-    return {**pipeline.raw, "triggers": triggers}
+def _digest(body: Body) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
 
 
 def _written_elsewhere(whole: Body) -> str:
@@ -169,4 +175,6 @@ def _trigger(place: int, body: Body) -> Trigger:
         says=" ".join(word for word in (kind or "a trigger without a type", *words) if word),
         upstream=text(body.get("pipeline")) if kind == "pipeline" else "",
         upstream_statuses=texts(body.get("status")),
+        digest=_digest({key: value for key, value in body.items() if key not in {MARK, "enabled"}}),
+        marks={target: mark for target, mark in part(body, MARK).items() if isinstance(mark, str) and mark},
     )

@@ -44,6 +44,9 @@ class Settings(BaseModel):
     """CA that signed the server's certificate; default: the system's. Certificates are always verified."""
     applications: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")], ...], Field(min_length=1)]
     """Spinnaker applications to look after: only what belongs to them is a target."""
+    shut_triggers: bool = False
+    """Whether a rollback may switch triggers off that would deploy the bad version again, until its hold ends. It saves the pipelines whole, as they were read:
+    that needs WRITE in the application, and the right to each trigger's `runAsUser`."""
     timeout_seconds: Annotated[float, Field(gt=0, le=130)] = 30.0
     """For each read. Gate itself gives its backends 120 s (recording 09c)."""
     write_timeout_seconds: Annotated[float, Field(gt=0, le=130)] = 20.0

@@ -3,7 +3,7 @@
 The steps stand in `steps/`; they are carried out by `hands.py`, which reads the world again before each.
 """
 
-from integrations.delivery.spinnaker import commands
+from integrations.delivery.spinnaker import commands, stay_back
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.names import address_of
 from integrations.delivery.spinnaker.steps import stop_deploy, undo, watch
@@ -45,6 +45,7 @@ def offers(case: Case, url: str) -> tuple[Offer, ...]:
     steps: tuple[Step, ...] = (undo.plan(state, case.goal, commands.post(url, "/tasks", body)),)
     if state.running is not None and state.running.automated:
         steps = (stop_deploy.plan(state.running, case.suspect, commands.cancel_run(url)), *steps)
+    steps = (*stay_back.before(state, case.suspect, url), *steps, *stay_back.after(state, case.suspect, url))
     return (Offer(way=Way.UNDO, steps=steps, because=BECAUSE, permissions=("get", "sync")),)
 
 
@@ -72,6 +73,7 @@ def _forward(case: Case, url: str) -> Offer:
         return _impossible(f"the state of the manifest is unknown: {fact.why}", Way.FORWARD, FORWARD_BECAUSE)
     if case.deploys:
         return _impossible(f"release {case.goal.title} is deployed by whoever starts its pipeline", Way.FORWARD, FORWARD_BECAUSE)
-    step = watch.plan(fact.value, case.goal, commands.get(url, commands.live_path(fact.value.project, address_of(case.target))))
+    look = watch.plan(fact.value, case.goal, commands.get(url, commands.live_path(fact.value.project, address_of(case.target))))
     because = f"release {case.goal.title} is live already: once it was seen to be well, the hold ends"
-    return Offer(way=Way.FORWARD, steps=(step,), because=because, permissions=("get",))
+    steps = (look, *stay_back.ends_hold(fact.value, case.goal, case.context.get("remembered"), url))
+    return Offer(way=Way.FORWARD, steps=steps, because=because, permissions=("get",))

@@ -1,3 +1,3 @@
 """The names of the steps, as plans and intents carry them: they are stored, so they are never renamed."""
 
-UNDO, WATCH, STOP = ("undo", "watch", "stop_deploy")
+UNDO, WATCH, STOP, SHUT, OPEN, UNMARK = ("undo", "watch", "stop_deploy", "shut_triggers", "open_triggers", "unmark_triggers")

@@ -240,6 +240,22 @@ async def test_the_review_tells_of_auto_sync_only_where_the_hold_stopped_it(stag
     assert [("auto-sync stays off" in one["text"]) for one in told] == [auto_sync]
 
 
+async def test_what_is_off_is_told_in_the_words_of_the_delivery_system(stage: Stage) -> None:
+    stage.delivery.stops = "what starts its pipelines"
+    hold = await stage.held()
+    assert (hold.what, hold.remembered["what"]) == ("what starts its pipelines", "what starts its pipelines")
+    stage.clock.at = hold.review_at
+    await stage.keeper.round()
+    (told,) = [one for one in await stage.messages() if one["event"] == "hold_review"]
+    assert "what starts its pipelines stays off" in told["text"]
+    stage.app.marker = ""
+    await stage.keeper.round()
+    left = await stage.hold()
+    assert left is not None
+    assert left.watch is not None
+    assert left.watch.troubles["mark_gone"].endswith("what starts its pipelines may be on again")
+
+
 async def test_promise_7_a_hold_past_its_review_is_renewed_and_told_more_loudly_each_time(stage: Stage) -> None:
     hold = await stage.held()
     told: list[tuple[str, int, str]] = []

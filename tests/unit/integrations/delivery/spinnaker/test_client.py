@@ -318,6 +318,33 @@ async def test_an_expression_is_never_sent(gate: Gate, client: Client) -> None:
     assert (guard.asked, gate.requests) == (0, [])
 
 
+SAVED = {"id": "p1", "updateTs": "7", "name": "deploy", "stages": [{"wait": "${ parameters.wait }"}]}
+
+
+async def test_a_pipeline_is_saved_only_if_nobody_saved_it_since_it_was_read(gate: Gate, client: Client) -> None:
+    gate.will(200)
+    await client.save_pipeline({**SAVED, "triggers": []}, CountingGuard(), was=SAVED)
+    method, path, _, body = gate.requests[-1]
+    assert (method, path, json.loads(body)) == ("POST", "/pipelines?staleCheck=true", {**SAVED, "triggers": []})
+    gate.will(400, {"message": "The submitted pipeline is stale.  submitted updateTs 7 does not match stored updateTs 8", "status": 400})
+    with pytest.raises(ServerRefusedError, match="pipeline is stale"):
+        await client.save_pipeline(SAVED, CountingGuard(), was=SAVED)
+
+
+@pytest.mark.parametrize("missing", ["id", "updateTs"])
+async def test_a_pipeline_that_cannot_be_compared_is_not_saved(gate: Gate, client: Client, missing: str) -> None:
+    guard = CountingGuard()
+    with pytest.raises(PermanentError, match="not saved"):
+        await client.save_pipeline({**SAVED, missing: None}, guard, was=SAVED)
+    assert (guard.asked, gate.requests) == (0, [])
+
+
+async def test_an_expression_that_was_not_there_is_not_saved(gate: Gate, client: Client) -> None:
+    with pytest.raises(RefusedError, match="would evaluate"):
+        await client.save_pipeline({**SAVED, "description": "${1/0}"}, CountingGuard(), was=SAVED)
+    assert gate.requests == []
+
+
 async def test_a_cancel_is_believed_to_be_heard_and_no_more(gate: Gate, client: Client) -> None:
     gate.will(200)
     await client.cancel_task(RUN, CountingGuard())

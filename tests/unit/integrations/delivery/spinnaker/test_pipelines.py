@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from integrations.delivery.spinnaker.pipelines import digest_of, pipeline_of, with_triggers
+from integrations.delivery.spinnaker.pipelines import pipeline_of
 from tests.unit.integrations.delivery.spinnaker.recordings import answers
 from tests.unit.integrations.delivery.spinnaker.saved import deploy_manifest, pipeline, trigger
 
@@ -37,15 +37,13 @@ def test_a_parameter_that_is_not_declared_or_not_one_of_the_choices_is_wrong() -
     assert found.wrong({"region": "mars", "typo": "x"}) == ("region", "typo")
 
 
-def test_only_the_triggers_change_and_the_pipeline_stays_enabled() -> None:
-    found = pipeline(deploy_manifest(), triggers=[trigger("git"), trigger("cron"), "odd"], notes={"kept": [1]})
-    shut = with_triggers(found, {0: False})
-    assert [one if isinstance(one, str) else one["enabled"] for one in shut["triggers"]] == [False, True, "odd"]
-    assert {key: value for key, value in shut.items() if key != "triggers"} == {key: value for key, value in found.raw.items() if key != "triggers"}
-    assert with_triggers(found, {}) == found.raw
-    again = pipeline_of(shut)
-    assert again is not None
-    assert digest_of(with_triggers(again, {0: True})) == found.digest
+def test_a_trigger_is_told_by_what_it_is_and_not_by_whether_it_is_on() -> None:
+    on, off, other = (
+        pipeline(triggers=[one]).triggers[0] for one in (trigger("git"), trigger("git", enabled=False, backoutHold={"t": "m", "u": 1}), trigger("cron"))
+    )
+    assert on.digest == off.digest != other.digest
+    assert (on.marks, off.marks) == ({}, {"t": "m"})
+    assert (on.kept_off, off.kept_off, other.kept_off) == (False, True, False)
 
 
 def test_what_saving_changes_by_itself_is_not_part_of_the_text() -> None:
