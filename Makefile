@@ -18,8 +18,9 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 install: $(VENV)/.installed ## the .venv with .venv/bin/backout in it
 	@echo "installed: $(BIN)/backout"
 
-demo: $(VENV)/.installed ## play the story on this machine, against the sandbox
-	@$(BIN)/backout demo
+DELIVERY := argocd
+demo: $(VENV)/.installed ## play the story on this machine, against the sandbox; DELIVERY=spinnaker plays it on a Spinnaker
+	@$(BIN)/backout demo --delivery $(DELIVERY)
 
 test: $(VENV)/.installed ## everything that needs nothing but Python (and PostgreSQL, or those tests are skipped)
 	@$(BIN)/python -m pytest

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from integrations.sandbox.ports import spare_port
-from integrations.sandbox.world import World
+from integrations.sandbox.world import ARGOCD, World
 from service.api.tokens import create_token, new_key
 from service.domain.errors import TemporaryError
 from service.domain.ports import Clock
@@ -24,14 +24,14 @@ PATIENCE = 120.0
 
 
 class Playground:
-    """Start it, play, stop it. `folder` holds everything: store, settings, token (0600), log."""
+    """Start it, play, stop it. `folder` holds everything: store, settings, token (0600), log; `sides` are the delivery systems, as `World` has them."""
 
-    def __init__(self, folder: Path, clock: Clock, *, world: type[World] = World) -> None:
+    def __init__(self, folder: Path, clock: Clock, *, sides: Sequence[str] = (ARGOCD,)) -> None:
         self.folder = folder
         self._clock = clock
         port = spare_port()
         self.url = f"http://127.0.0.1:{port}"
-        self.world = world(folder=folder, clock=clock, webhook=f"{self.url}/v1/alerts/alertmanager")
+        self.world = World(folder=folder, clock=clock, webhook=f"{self.url}/v1/alerts/alertmanager", sides=sides)
         self.config = folder / "backout.yaml"
         self.token_file = folder / "token"
         self._token = ""
@@ -40,15 +40,15 @@ class Playground:
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
 
-    async def start(self, shops: Mapping[str, str], modes: Mapping[str, str] | None = None) -> None:
+    async def start(self, shops: Mapping[str, str], modes: Mapping[str, str] | None = None, on: Mapping[str, str] | None = None) -> None:
         """Start the world with these shops (name -> version), then the service; answers when it is ready and watches every shop.
 
-        `modes` is shop -> mode, auto where it does not say.
+        `modes` is shop -> mode, auto where it does not say; `on` is shop -> side, the first where it does not say.
         """
         self._shops = len(shops)
         await self.world.start()
         for app, version in shops.items():
-            await self.world.add_shop(app, version)
+            await self.world.add_shop(app, version, on=(on or {}).get(app, ""))
         keys = self.folder / "keys.json"
         document = {"keys": [new_key()]}
         keys.touch(mode=0o600)

@@ -1,4 +1,7 @@
-"""The story with the real service as a process of its own, real HTTP and the sandbox world. One world for all: each test has a shop to itself."""
+"""The story with the real service as a process of its own, real HTTP and the sandbox world, on both delivery systems with the same assertions.
+
+One world for each: every test has a shop to itself. docs/spinnaker.md says which story is which there.
+"""
 
 import asyncio
 import json
@@ -11,7 +14,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from integrations.sandbox.alertmanager import PostableAlert, Route, webhook_body
+from integrations.sandbox.world import SIDES
 from service.api.tokens import create_token
 from service.wiring.checking import doctor
 from service.wiring.parts import SystemClock
@@ -26,9 +29,9 @@ PATIENCE = 120.0
 """Seconds after which something that should have happened is given up; nothing is measured by it."""
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Playground]:
-    playground = Playground(Path(tmp_path_factory.mktemp("world")), SystemClock())
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=SIDES)
+async def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Playground]:
+    playground = Playground(Path(tmp_path_factory.mktemp("world")), SystemClock(), sides=(request.param,))
     try:
         await playground.start(SHOPS, modes={"catalog": "approve"})
         yield playground
@@ -46,15 +49,14 @@ async def ended(ground: Playground, app: str) -> Mapping[str, Any]:
 
 
 async def rollbacks(ground: Playground, app: str) -> int:
-    """How many rollbacks the target saw: entries of its history that our account made."""
-    history = (await ground.world.call("GET", f"/api/v1/applications/{app}"))["status"]["history"]
-    return sum(1 for entry in history if entry.get("initiatedBy", {}).get("username") == "backout")
+    """How many rollbacks of ours the shop's delivery system saw."""
+    return await ground.world.side_of(app).times_taken_back(app)
 
 
 async def test_doctor_finds_everything_well(ground: Playground) -> None:
     lines = await doctor(ground.config)
     assert [line for line in lines if line.well == "no"] == []
-    assert {line.what.split(" ")[0] for line in lines} >= {"settings", "store", "alerts"}
+    assert {line.what.split(" ")[0] for line in lines} >= {"settings", "store", "alerts", ground.world.side_of("quiet").kind}
 
 
 async def test_promise_9_the_trace_is_whole_although_the_collector_was_away_during_the_story(ground: Playground) -> None:
@@ -63,7 +65,7 @@ async def test_promise_9_the_trace_is_whole_although_the_collector_was_away_duri
     shipped = await ground.world.release("checkout", "v2.5.0", errors=0.31)
     await ground.world.until_live("checkout", shipped)
     operation = await ended(ground, "checkout")
-    assert (operation["outcome"], await rollbacks(ground, "checkout")) == ("recovered", 1)
+    assert (operation["outcome"], await rollbacks(ground, "checkout")) == ("recovered", 1), operation["says"]
     assert await ground.world.live("checkout") == good
     assert operation["trace_id"] not in ground.world.collector.traces()
     await ground.world.collector.come_back()
@@ -80,12 +82,10 @@ async def test_promise_3_500_posts_of_one_alert_from_20_connections_make_one_rol
     shipped = await ground.world.release("payments", "v5.3.0", errors=0.4)
     await ground.world.until_live("payments", shipped)
 
-    async def firing() -> PostableAlert | None:
-        return next((one for one in ground.world.prometheus.outgoing_alerts() if one.labels["argocd_app"] == "payments"), None)
+    async def firing() -> bytes | None:
+        return ground.world.webhook_about("payments")
 
-    alert: PostableAlert = await ground.until(firing, PATIENCE, "the alert to fire")
-    labels = {"alertname": alert.labels["alertname"], "namespace": alert.labels["namespace"], "argocd_app": "payments"}
-    body = webhook_body(Route(), labels, [alert], SystemClock().now())
+    body: bytes = await ground.until(firing, PATIENCE, "the alert to fire")
     token = (ground.folder / "alert-token").read_text(encoding="utf-8").strip()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     answers: list[int] = []
@@ -101,8 +101,8 @@ async def test_promise_3_500_posts_of_one_alert_from_20_connections_make_one_rol
     assert set(answers) <= {202, 503}
     assert 202 in answers
     operation = await ended(ground, "payments")
-    found = (await ground.get("/v1/operations?target=sandbox:payments"))["operations"]
-    assert (operation["outcome"], len(found), await rollbacks(ground, "payments")) == ("recovered", 1, 1)
+    found = (await ground.get(f"/v1/operations?target={ground.world.target('payments')}"))["operations"]
+    assert (operation["outcome"], len(found), await rollbacks(ground, "payments")) == ("recovered", 1, 1), operation["says"]
 
 
 async def streamed(ground: Playground, path: str) -> list[tuple[str, Mapping[str, Any]]]:
@@ -132,7 +132,7 @@ async def test_an_offer_waits_for_a_person_and_acts_when_its_plan_is_approved(gr
         status, _ = await ground.post(path, {"plan_digest": offer["plan_digest"], "accept": offer["must_name"], "reason": "go"})
         assert status == 202
         operation = await ended(ground, "catalog")
-    assert (operation["outcome"], await rollbacks(ground, "catalog")) == ("recovered", 1)
+    assert (operation["outcome"], await rollbacks(ground, "catalog")) == ("recovered", 1), operation["says"]
 
     async def both_captured() -> Mapping[str, Any] | None:
         found = await ground.get(f"/v1/operations/{offer['id']}/captures?texts=true")
@@ -140,7 +140,7 @@ async def test_an_offer_waits_for_a_person_and_acts_when_its_plan_is_approved(gr
 
     captured: Mapping[str, Any] = await ground.until(both_captured, PATIENCE, "the captures before and after")
     assert [one["moment"] for one in captured["captures"]] == ["before", "after"]
-    assert any("Deployment" in one["name"] and "image" in one["diff"] for one in captured["differences"])
+    assert any("deployment" in one["name"].lower() and "image" in one["diff"] for one in captured["differences"])
     events = {e["kind"] for e in (await ground.get(f"/v1/operations/{offer['id']}/events"))["events"]}
     assert "approved" in events
     told = watching.result()
@@ -165,9 +165,9 @@ async def test_a_block_is_overridden_by_two_persons_and_by_no_one_alone(ground: 
     await ground.world.until_live("orders", shipped)
     refused = await ended(ground, "orders")
     assert (refused["outcome"], refused["automatic"]) == ("refused", True)
-    plan = (await ground.post("/v1/plans", {"target": "sandbox:orders"}))[1]
+    plan = (await ground.post("/v1/plans", {"target": str(ground.world.target("orders"))}))[1]
     assert plan["must_override"] == ["schema_is_compatible"]
-    body = {"target": "sandbox:orders", "plan_digest": plan["digest"], "accept": plan["must_name"], "reason": "nobody reads that column"}
+    body = {"target": str(ground.world.target("orders")), "plan_digest": plan["digest"], "accept": plan["must_name"], "reason": "nobody reads that column"}
     status, asked = await ground.post("/v1/operations", body | {"override": plan["must_override"]})
     assert status == 202
 

@@ -22,6 +22,8 @@ from service.cli.failure import CommandFailed
 from service.cli.session import NO_FILE, AsJson, Config, NoColor, settings_file, terminal_of
 from service.cli.terminal import Terminal
 
+SANDBOXES: Final = ("argocd", "spinnaker")
+"""Delivery systems that the demo can be played on, as `integrations.sandbox.world` has them (which takes half a second to load)."""
 _UNITS: Final[Mapping[str, int]] = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -68,17 +70,17 @@ def doctor(ctx: typer.Context, config: Config = NO_FILE, as_json: AsJson = False
 def demo(
     ctx: typer.Context,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running to play with.")] = False,
-    delivery: Annotated[str, typer.Option("--delivery", metavar="argocd", help="Which sandbox delivery system.")] = "argocd",
+    delivery: Annotated[str, typer.Option("--delivery", metavar="NAME", help="On which sandbox: argocd or spinnaker.")] = "argocd",
     as_json: AsJson = False,
 ) -> None:
     """Play the story on this machine, in three scenes."""
     terminal_of(ctx, as_json=as_json)
-    if delivery != "argocd":
-        raise CommandFailed(f"there is no sandbox {delivery}", "--delivery argocd is the one there is", ExitCode.USAGE)
+    if delivery not in SANDBOXES:
+        raise CommandFailed(f"there is no sandbox {delivery}", f"--delivery {' or '.join(SANDBOXES)}", ExitCode.USAGE)
     from service.cli.demo import run  # noqa: PLC0415  see the module's docstring
 
     with told():
-        code = run(keep=keep, as_json=as_json)
+        code = run(keep=keep, as_json=as_json, delivery=delivery)
     raise typer.Exit(code)
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from service.cli.demo import no_way_back, storm, taken_back
-from service.cli.demo.telling import Story, seconds_of
+from service.cli.demo.telling import Story, seconds_of, shop_of
 from service.domain.errors import BackoutError
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
@@ -28,19 +28,20 @@ SCENES = (taken_back.play, no_way_back.play, storm.play)
 OUTCOMES = ("recovered", "refused", "recovered")
 
 
-async def play(*, keep: bool, as_json: bool) -> int:
-    """Play all scenes; 0 only if all of it really happened. With `keep` it stays up until Ctrl-C, and says how to use it."""
+async def play(*, keep: bool, as_json: bool, delivery: str) -> int:
+    """Play all scenes on that delivery system; 0 only if all of it really happened. With `keep` it stays up until Ctrl-C, and says how to use it."""
     clock = SystemClock()
     console = Console(highlight=False, quiet=as_json, soft_wrap=True)
     story = Story(console=console, clock=clock)
     began = clock.now()
     with tempfile.TemporaryDirectory(prefix="backout-demo-") as folder:
-        ground = Playground(Path(folder), clock)
+        ground = Playground(Path(folder), clock, sides=(delivery,))
+        side = ground.world.side(delivery)
         try:
-            console.print(Text("Backout · sandbox Argo CD, Prometheus, Alertmanager, registry, Git, notification sink and trace collector, all on loopback"))
-            console.print(
-                Text("          the service is the real one, a process of its own, store: SQLite. Bake times are shortened: 3 s instead of 3 min.", style="dim")
-            )
+            parts = "Prometheus, Alertmanager, registry, Git, notification sink and trace collector, all on loopback"
+            console.print(Text(f"Backout · sandbox {side.title}, {parts}"))
+            shortened = f"Shortened: 3 s of measuring instead of 3 min{f'; {side.shortened}' if side.shortened else ''}."
+            console.print(Text(f"          the service is the real one, a process of its own, store: SQLite. {shortened}", style="dim"))
             await ground.start(SHOPS)
             story.tell("ready", f"{len(SHOPS)} shops are live and healthy, and Backout watches them ({(clock.now() - began).total_seconds():.0f} s)")
             operations = [await scene(story, ground) for scene in SCENES]
@@ -95,7 +96,7 @@ def _summary(story: Story, operations: Sequence[Mapping[str, Any]], took: float)
     for name, held in story.checks.items():
         story.console.print(Text(f"  {'yes' if held else 'NO '}  {name}", style="" if held else "bold red"))
     words = "All of it happened" if story.ok else "Something did not happen"
-    ended = ", ".join(f"{one['target'].partition(':')[2]} {one['outcome']}" for one in operations)
+    ended = ", ".join(f"{shop_of(one['target'])} {one['outcome']}" for one in operations)
     story.console.print(Text(f"\n{words}: {ended}; {took:.0f} s in all.", style="bold green" if story.ok else "bold red"))
 
 
@@ -109,15 +110,16 @@ def _document(story: Story, operations: Sequence[Mapping[str, Any]], took: float
 
 
 async def _stay(console: Console, ground: Playground) -> None:
+    side = ground.world.side_of("orders")
     lines = (
         "",
         "It stays up until Ctrl-C. In another terminal:",
         f"  export BACKOUT_SERVER={ground.url} BACKOUT_TOKEN_FILE={ground.token_file}",
         "  backout targets",
-        "  backout check sandbox:orders",
+        f"  backout check {ground.world.target('orders')}",
         "  backout operations              # then: backout audit ID, backout watch ID",
         "  backout holds",
-        f"Settings: {ground.config}   Argo CD: {ground.world.argocd.url}   Prometheus: {ground.world.prometheus.url}",
+        f"Settings: {ground.config}   {side.title}: {side.url}   Prometheus: {ground.world.prometheus.url}",
     )
     for line in lines:
         console.print(Text(line))
@@ -128,6 +130,6 @@ async def _stay(console: Console, ground: Playground) -> None:
     await ended.wait()
 
 
-def run(*, keep: bool, as_json: bool) -> int:
+def run(*, keep: bool, as_json: bool, delivery: str) -> int:
     """Play it."""
-    return asyncio.run(play(keep=keep, as_json=as_json))
+    return asyncio.run(play(keep=keep, as_json=as_json, delivery=delivery))

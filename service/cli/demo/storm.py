@@ -21,7 +21,7 @@ AGAIN = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What the storm left: rollbacks in Argo CD's history, rollback calls that it got, operations, posts that were acknowledged, and posts that were kept."""
+    """What the storm left: rollbacks as the delivery system saw them, calls for one that it got, operations, posts that were acknowledged, and kept."""
 
     rollbacks: int
     calls: int
@@ -36,32 +36,31 @@ async def play(story: Story, ground: Playground) -> Mapping[str, Any]:
     good = await ground.world.live("payments")
     shipped = await ground.world.release("payments", "v5.3.0", errors=0.31)
     await ground.world.until_live("payments", shipped)
-    story.tell("payments", f"release v5.3.0 · {shipped.config[:7]} goes live")
-    body = await _alert(ground)
+    story.tell("payments", f"release {ground.world.called(shipped)} goes live")
+    body, side, target = await _alert(ground), ground.world.side_of("payments"), ground.world.target("payments")
     began = story.clock.now()
     async with asyncio.TaskGroup() as together:
         storm = [together.create_task(send(story, ground, body, number)) for number in range(CONNECTIONS)]
         told = together.create_task(follow(story, ground, "payments"))
-        await ground.until(lambda: _accepted(ground), 60, "Argo CD to be asked for the rollback")
+        await ground.until(lambda: _accepted(ground), 60, f"{side.title} to be asked for the rollback")
         await ground.kill()
         crashed = story.clock.now()
-        story.tell("crash", "kill -9: Argo CD was asked for the rollback, Backout never heard the answer", "yellow", crashed)
+        story.tell("crash", f"kill -9: {side.title} was asked for the rollback, Backout never heard the answer", "yellow", crashed)
         await ground.serve()
     operation, acknowledged = told.result(), sum(one.result() for one in storm)
     resumed = await _first_event(ground, operation, crashed)
-    history = (await ground.world.call("GET", "/api/v1/applications/payments"))["status"]["history"]
     episodes = await _episodes(ground)
     seen = Seen(
-        rollbacks=sum(1 for one in history if one.get("initiatedBy", {}).get("username") == "backout"),
-        calls=len(_calls(ground)),
-        operations=len((await ground.get("/v1/operations?target=sandbox:payments"))["operations"]),
+        rollbacks=await side.times_taken_back("payments"),
+        calls=side.asks("payments"),
+        operations=len((await ground.get(f"/v1/operations?target={target}"))["operations"]),
         acknowledged=acknowledged,
         kept=sum(one["times_seen"] for one in episodes),
     )
     story.tell("kept", f"{seen.acknowledged} posts acknowledged, {seen.kept} kept; the storm and all took {(story.clock.now() - began).total_seconds():.0f} s")
     story.check("scene 3 ended recovered", operation["outcome"] == "recovered")
     story.check("payments runs v5.2.1 again, by digest", await ground.world.live("payments") == good)
-    check(story, seen)
+    check(story, seen, side.title)
     again = f"resumed {(resumed - crashed).total_seconds():.1f} s after the crash" if resumed else "never resumed"
     says = (
         f"{POSTS} repeats from {len(ground.world.senders)} senders · {seen.rollbacks} rollback · {max(0, seen.acknowledged - seen.kept)} alerts lost"
@@ -72,16 +71,16 @@ async def play(story: Story, ground: Playground) -> Mapping[str, Any]:
     return operation
 
 
-def check(story: Story, seen: Seen) -> None:
-    """What has to be so of a storm and a crash."""
+def check(story: Story, seen: Seen, title: str) -> None:
+    """What has to be so of a storm and a crash; `title` is the delivery system's name."""
     story.check("the storm made one rollback", seen.rollbacks == 1)
-    story.check("Argo CD was asked for it once, in spite of the crash", seen.calls == 1)
+    story.check(f"{title} was asked for it once, in spite of the crash", seen.calls == 1)
     story.check("the storm made one operation", seen.operations == 1)
     story.check("every acknowledged post was kept", seen.acknowledged >= POSTS and seen.kept >= seen.acknowledged)
 
 
 async def _episodes(ground: Playground) -> Sequence[Mapping[str, Any]]:
-    incidents = (await ground.get("/v1/incidents?target=sandbox:payments"))["incidents"]
+    incidents = (await ground.get(f"/v1/incidents?target={ground.world.target('payments')}"))["incidents"]
     return [one for incident in incidents for one in (await ground.get(f"/v1/incidents/{incident['id']}"))["episodes"]]
 
 
@@ -115,13 +114,7 @@ async def send(story: Story, ground: Playground, body: bytes, number: int) -> in
 
 
 async def _accepted(ground: Playground) -> bool:
-    return bool(_calls(ground))
-
-
-def _calls(ground: Playground) -> Sequence[Any]:
-    """Every rollback that Backout asked Argo CD for, as Argo CD saw it."""
-    path = "/api/v1/applications/payments/rollback"
-    return [one for one in ground.world.argocd.served if (one.method, one.path, one.user) == ("POST", path, "backout")]
+    return bool(ground.world.side_of("payments").asks("payments"))
 
 
 async def _first_event(ground: Playground, operation: Mapping[str, Any], after: datetime) -> datetime | None:

@@ -70,7 +70,7 @@ async def follow(story: Story, ground: Playground, app: str) -> Mapping[str, Any
 
     async def begun() -> Mapping[str, Any] | None:
         found = await ground.operation_of(app)
-        return found if found and found["target"] == f"sandbox:{app}" else None
+        return found if found and found["target"] == str(ground.world.target(app)) else None
 
     operation: Mapping[str, Any] = await ground.until(begun, 60, f"an operation of {app}")
     seen, give_up = 0, story.clock.now() + PATIENCE
@@ -121,6 +121,11 @@ def tell_event(story: Story, event: Mapping[str, Any]) -> None:
             story.tell(event["kind"].replace("_", " ")[:10], event["says"], "yellow", at)
         case _:
             pass
+
+
+def shop_of(target: str) -> str:
+    """The shop of a target's id: of an Application its name, of a Deployment the last part."""
+    return target.partition(":")[2].rpartition("/")[2]
 
 
 def seconds_of(operation: Mapping[str, Any]) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from integrations.evidence import prometheus, registry
 from integrations.sandbox.http import LoopbackServer
-from integrations.sandbox.world import BY_VERSION, ERROR_SHARE, REQUEST_RATE, REQUESTS, World
+from integrations.sandbox.world import ARGOCD, BY_VERSION, REQUESTS, SPINNAKER, World
 from service.domain import keys
 from service.domain.errors import TemporaryError
 from service.domain.facts import Known
@@ -49,7 +49,7 @@ async def shares(world: World, expression: str, label: str = "argocd_app") -> di
 async def share_becomes(world: World, app: str, expected: float) -> bool:
     """Whether the shop's share of failing requests becomes that within a few samples."""
     for _ in range(100):
-        if abs((await shares(world, ERROR_SHARE)).get(app, -1.0) - expected) < 1e-9:
+        if abs((await shares(world, world.error_share)).get(app, -1.0) - expected) < 1e-9:
             return True
         await asyncio.sleep(0.05)
     return False
@@ -78,8 +78,8 @@ async def test_the_share_of_errors_is_what_the_images_say_that_really_run(world:
     shipped = await world.release("checkout", "v2", errors=0.31)
     await world.until_live("checkout", shipped)
     assert await share_becomes(world, "checkout", 0.31)
-    assert await shares(world, BY_VERSION.format(app="checkout"), "version") == {"v2": 0.31}
-    assert await shares(world, REQUEST_RATE) == {"checkout": REQUESTS}
+    assert await shares(world, BY_VERSION.format(label="argocd_app", app="checkout"), "version") == {"v2": 0.31}
+    assert await shares(world, world.request_rate) == {"checkout": REQUESTS}
 
 
 async def test_going_back_by_argo_cd_alone_makes_the_errors_go_away(world: World) -> None:
@@ -103,7 +103,7 @@ async def test_a_second_shop_is_not_touched_by_what_happens_to_the_first(world: 
     after = await world.call("GET", "/api/v1/applications/orders")
     assert await world.live("orders") == {orders.digest}
     assert (after["spec"], after["status"]["history"]) == (before["spec"], before["status"]["history"])
-    assert (await shares(world, ERROR_SHARE))["orders"] == 0.002
+    assert (await shares(world, world.error_share))["orders"] == 0.002
 
 
 async def test_the_alert_fires_for_the_shop_that_burns_and_for_no_other(world: World) -> None:
@@ -184,5 +184,36 @@ async def test_a_world_that_was_not_started_says_so_and_can_be_stopped(tmp_path:
     world = World(folder=tmp_path / "none", clock=CLOCK, webhook=NOWHERE)
     with pytest.raises(TemporaryError, match="the world is not started"):
         await world.call("GET", "/api/version")
+    with pytest.raises(LookupError, match="there is no Spinnaker in this world"):
+        _ = world.gate
     await world.stop()
     assert not (tmp_path / "none").exists()
+
+
+def test_a_world_of_a_delivery_system_that_nobody_plays_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no sandbox flux"):
+        World(folder=tmp_path, clock=CLOCK, webhook=NOWHERE, sides=("flux",))
+
+
+async def test_one_world_may_have_both_delivery_systems_and_one_commit_behind_images_of_both(tmp_path: Path) -> None:
+    both = World(folder=tmp_path / "world", clock=CLOCK, webhook=NOWHERE, fast=True, sides=(ARGOCD, SPINNAKER))
+    await both.start()
+    try:
+        await both.add_shop("checkout", "v1")
+        await both.add_shop("ledger", "v1", on=SPINNAKER)
+        assert [str(both.target(app)) for app in ("checkout", "ledger")] == ["sandbox:checkout", "spin:prod-k8s/ledger/deployment/ledger"]
+        first = await both.release("checkout", "v2", errors=0.3)
+        second = await both.release("ledger", "v2", errors=0.4, built_with=first)
+        for shipped in (first, second):
+            await both.until_live(shipped.app, shipped)
+        assert (second.source, second.repository) == (first.source, both.git.http_url("shop/checkout"))
+        assert second.digest != first.digest
+        async with asyncio.timeout(10):
+            while len(alerts := both.prometheus.outgoing_alerts()) < 2:  # noqa: ASYNC110  the sandbox samples by itself and tells nobody
+                await asyncio.sleep(0.05)
+        told = {(one.labels["namespace"], one.labels.get("argocd_app", ""), one.labels.get("spinnaker_app", "")) for one in alerts}
+        assert told == {("checkout", "checkout", ""), ("ledger", "", "ledger")}
+        kinds_ = [one.kind for one in load(both.settings(listen="127.0.0.1:8080"), kinds()).delivery]
+        assert kinds_ == [ARGOCD, SPINNAKER]
+    finally:
+        await both.stop()

@@ -9,6 +9,8 @@ from pathlib import Path
 import jwt
 import pytest
 
+from integrations.sandbox.world import SIDES
+from service.cli.commands.here import SANDBOXES
 from tests.unit.service.cli.conftest import Shell
 from tests.unit.service.cli.documents import NOW
 
@@ -186,10 +188,11 @@ def test_version_is_that_of_the_distribution() -> None:
     assert Shell()("version", "--json").document == {"version": version("backout")}
 
 
-def test_the_demo_knows_one_delivery_system() -> None:
-    ran = Shell()("demo", "--delivery", "spinnaker")
+def test_the_demo_is_played_on_a_delivery_system_that_the_sandbox_has_and_on_no_other() -> None:
+    ran = Shell()("demo", "--delivery", "flux")
     assert ran.code == 2
-    assert "--delivery argocd" in ran.err
+    assert "--delivery argocd or spinnaker" in ran.err
+    assert SANDBOXES == SIDES
 
 
 def test_http_commands_and_help_load_nothing_of_the_service_and_no_heavy_library() -> None:

@@ -17,14 +17,15 @@ GOOD = {"rollbacks": 1, "calls": 1, "operations": 1, "acknowledged": POSTS, "kep
 
 def test_a_storm_that_went_well_is_seen_so() -> None:
     story = Told()
-    check(story, Seen(**GOOD))
+    check(story, Seen(**GOOD), "Spinnaker")
     assert story.ok
+    assert "Spinnaker was asked for it once, in spite of the crash" in story.checks
 
 
 @pytest.mark.parametrize("wrong", [{"rollbacks": 2}, {"rollbacks": 0}, {"calls": 2}, {"operations": 2}, {"kept": POSTS - 1}, {"acknowledged": POSTS - 1}])
 def test_whatever_went_wrong_is_seen(wrong: dict[str, int]) -> None:
     story = Told()
-    check(story, Seen(**{**GOOD, **wrong}))
+    check(story, Seen(**{**GOOD, **wrong}), "Spinnaker")
     assert (story.ok, story.exit_code) == (False, 1)
     assert sum(1 for held in story.checks.values() if not held) == 1
 

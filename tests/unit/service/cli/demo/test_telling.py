@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.cli.demo.telling import seconds_of, tell_event
+from service.cli.demo.telling import seconds_of, shop_of, tell_event
 from tests.unit.service.cli.demo.told import Told
 
 AT = datetime(2026, 5, 4, 12, 1, 7, tzinfo=UTC)
@@ -16,6 +16,11 @@ def test_a_story_in_which_nothing_was_looked_at_did_not_happen() -> None:
 
 def test_the_seconds_of_an_operation_are_those_from_its_beginning_to_its_end() -> None:
     assert seconds_of({"created_at": "2026-05-04T12:01:00Z", "done_at": "2026-05-04T12:01:10.500Z"}) == 10.5
+
+
+@pytest.mark.parametrize("target", ["sandbox:checkout", "spin:prod-k8s/checkout/deployment/checkout"])
+def test_a_shop_is_called_by_its_own_name_whatever_deploys_it(target: str) -> None:
+    assert shop_of(target) == "checkout"
 
 
 @pytest.mark.parametrize(
