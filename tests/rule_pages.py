@@ -94,7 +94,8 @@ def given(rule: Rule) -> made.Examples:
 
 
 def _row(when: str, finding: Finding) -> str:
-    cells = (when, f"**{finding.answer.word}**", finding.says, " ".join(_changes(finding)) or "nothing to change")
+    says = "<br>".join((finding.says, *(f"*{one.source}, {one.answer.word}*: {one.says}" for one in finding.lines)))
+    cells = (when, f"**{finding.answer.word}**", says, " ".join(_changes(finding)) or "nothing to change")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -176,7 +176,7 @@ def standing(one: Standing, turns: Sequence[Turn], *, now: datetime, addresses: 
         "turns": [turn(each) for each in turns],
         "links": links(self=f"{where}/readiness", target=where, check=f"{where}/rollback-check"),
     }
-    said = [[each["rule"], each["answer"], each["says"]] for each in body["findings"]]
+    said = [[each["rule"], each["answer"], each["says"], each["lines"]] for each in body["findings"]]
     return body | {"etag": etag([{k: v for k, v in body.items() if k not in {"age_s", "as_of", "findings"}}, said])}
 
 
@@ -265,6 +265,7 @@ def finding(one: Finding) -> View:
         "answer": one.answer.word,
         "gate": one.gate,
         "says": one.says,
+        "lines": [{"source": line.source, "answer": line.answer.word, "says": line.says} for line in one.lines],
         "clears": one.clears,
         "waived": one.waived,
         "evidence": [evidence(each) for each in one.evidence],
@@ -329,7 +330,7 @@ def rollback_check(found: Examination, *, now: datetime, mode: Mode, around: Aro
         | around_links(around, addresses),
     }
     stable = {k: v for k, v in body.items() if k not in {"as_of", "findings", "readiness"}}
-    said = [[one["rule"], one["answer"], one["says"], one["clears"], one["waived"]] for one in body["findings"]]
+    said = [[one["rule"], one["answer"], one["says"], one["lines"], one["clears"], one["waived"]] for one in body["findings"]]
     return body | {"etag": etag([stable, said])}
 
 

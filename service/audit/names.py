@@ -143,6 +143,13 @@ ATTRIBUTES: Final = (
     Attribute(spans.RULE, "text", "findings", "the rule's name", "schema_is_compatible"),
     Attribute(spans.GATE, "bool", "findings", "whether its unknown stops automation", "true"),
     Attribute(spans.WAIVED, "text", "findings, if waived", "the waiver's reason and expiry", "waived until 2026-06-01: known to be harmless"),
+    Attribute(
+        spans.LINES,
+        "text",
+        "findings that rest on several lines of evidence",
+        "what each line says by itself, separated by semicolons, first 2,000 signs",
+        "text, block: db/migrations/0042.sql:2 dropped column orders.legacy_status; database, unknown: no database is declared, so none was asked",
+    ),
     Attribute(spans.CLEARS, "text", "findings that do not pass", "what would change the answer", "Add the column back, or ship a hotfix on 57."),
     Attribute(
         spans.EVIDENCE_SOURCES,

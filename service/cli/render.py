@@ -275,7 +275,7 @@ def _from_to(suspect: Any, goal: Any) -> str:
 
 
 def findings(found: Sequence[Doc], now: datetime, *, everything: bool, more: str) -> RenderableType:
-    """One block a finding: the answer and its sentence, then rule, evidence and what would change it. Passes are counted unless all are wanted."""
+    """One block a finding: answer and sentence, each line of evidence, what would change it, rule and sources. Passes are counted unless all are wanted."""
     if not found:
         return Text("unknown  nobody was asked", style="yellow")
     table = _grid(columns=2)
@@ -301,14 +301,8 @@ def _rank(finding: Doc) -> tuple[bool, int]:
 
 
 def _about(finding: Doc, now: datetime, *, everything: bool) -> Iterable[tuple[str, str]]:
-    stops = finding.get("gate") and finding.get("answer") == "unknown"
-    yield "rule", text(finding.get("rule")) + (" (not knowing this stops automation)" if stops else "")
-    every = _docs(finding.get("evidence"))
-    shown = every if everything else every[:_EVIDENCE]
-    for number, evidence in enumerate(shown):
-        yield "seen in" if not number else "", f"{text(evidence.get('what'))} ({text(evidence.get('source'))}, {ago(evidence.get('read_at'), now)})"
-    if len(every) > len(shown):
-        yield "", f"and {len(every) - len(shown)} more"
+    for line in _docs(finding.get("lines")):
+        yield text(line.get("source")), f"{text(line.get('answer'))}: {text(line.get('says'))}"
     if finding.get("waived"):
         yield "waived", text(finding["waived"]).removeprefix("waived ")
     if finding.get("clears"):
@@ -317,6 +311,14 @@ def _about(finding: Doc, now: datetime, *, everything: bool) -> Iterable[tuple[s
         yield "instead", text(finding["instead"]).replace("_", " ")
     for added in _list(finding.get("adds")):
         yield "adds", text(added)
+    stops = finding.get("gate") and finding.get("answer") == "unknown"
+    yield "rule", text(finding.get("rule")) + (" (not knowing this stops automation)" if stops else "")
+    every = _docs(finding.get("evidence"))
+    shown = every if everything else every[:_EVIDENCE]
+    for number, evidence in enumerate(shown):
+        yield "seen in" if not number else "", f"{text(evidence.get('what'))} ({text(evidence.get('source'))}, {ago(evidence.get('read_at'), now)})"
+    if len(every) > len(shown):
+        yield "", f"and {len(every) - len(shown)} more"
 
 
 def _next(document: Doc, target: str) -> Iterable[Text]:

@@ -18,6 +18,7 @@ from service.domain.secrets import clear
 from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
 VERSION, FLOOR, PHASE, DATA, NEVER = (f"backout.dev/{name}" for name in ("schema-version", "min-compatible-schema", "phase", "data-change", "never-rollback"))
+HOTFIX = "ship a hotfix"
 LONGEST = 200
 """Characters of a label that are repeated."""
 
@@ -32,7 +33,7 @@ def declared(new: Labels, old: Labels, newer: Release, older: Release) -> tuple[
 def _of(image: Known[ImageConfig], old: Labels, newer: Release, older: Release) -> Iterator[Finding]:
     said = {name: value.strip() for name, value in image.value.labels.items() if name in {FLOOR, PHASE, DATA, NEVER}}
     proof = image.evidence
-    hotfix = f"Ship a hotfix on {newer.name}, or correct the label where it is wrong."
+    hotfix = f"Correct the label where it is wrong. Else {HOTFIX} on {newer.name}."
     if NEVER in said:
         says = f"Release {newer.name} declares that nobody goes back over it: {_shown(said[NEVER])}."
         yield blocks(says, proof, clears=hotfix, instead=Way.HOTFIX, overridable=True)
@@ -78,7 +79,7 @@ def _floor(text: str, image: Known[ImageConfig], old: Labels, newer: Release, ol
             yield _strange(VERSION, told, one, older)
         elif version < floor:
             says = f"Release {newer.name} declares that code older than schema {text} may not run any more, and release {older.name} was made for {told}."
-            clears = f"Ship a hotfix on {newer.name}, or correct the label where it is wrong."
+            clears = f"Correct the label where it is wrong. Else {HOTFIX} on {newer.name}."
             yield blocks(says, image.evidence, one.evidence, clears=clears, instead=Way.HOTFIX, overridable=True)
         else:
             yield passes(f"Release {newer.name} declares that schema {told} of release {older.name} is new enough.", image.evidence, one.evidence)

@@ -222,6 +222,7 @@ def together(parts: Sequence[Finding]) -> Finding:
         adds=tuple(dict.fromkeys(step for part in parts if part.answer is not Answer.BLOCK for step in part.adds)),
         instead=next((part.instead for part in speaking if part.instead), None),
         overridable=all(part.overridable for part in speaking),
+        lines=tuple(dict.fromkeys(line for part in parts for line in part.lines)),
     )
 
 

@@ -39,7 +39,7 @@ def start_up(tools: Collection[str], migrates: bool | None, newer: Release, olde
     if not stops:
         says = f"Release {older.name} migrates when it starts; whether {listed(others)} stops at migrations of release {newer.name} was never tried."
         return warns(says, *proof, clears=clears)
-    does = f"{listed(stops)} stop{'s' if len(stops) == 1 else ''} it there, for it does not know the migrations of release {newer.name}"
+    does = f"{listed(stops)} stop{'s' if len(stops) == 1 else ''} at migrations of release {newer.name}, which it does not know"
     if migrates:
         says = f"Release {older.name} migrates when it starts, and {does}."
         return blocks(says, *proof, clears=clears, instead=Way.HOTFIX, overridable=True)

@@ -23,8 +23,19 @@ class Answer(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What one line of evidence says by itself, for itself: `source` is text (of the migrations), database or declared; one sentence."""
+
+    source: str
+    answer: Answer
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One rule's answer with one sentence a person on call can use, its evidence, what would change it, and the plan steps it adds (sentences).
+
+    `lines` are what the sentence rests on, where several lines of evidence were held against each other; the sentence is then their headline.
 
     `rule`, `gate` and `waived` are filled in by the evaluation; `waived` names the reason and expiry of the waiver that lets a warn or unknown pass.
     `instead` is set by a block that knows the better way; `overridable` by one that two persons may override together, for they can know better.
@@ -40,6 +51,12 @@ class Finding:
     rule: str = ""
     gate: bool = False
     waived: str = ""
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """All of it in one text: what a person who overrides it has read."""
+        return " ".join((self.says, *(f"{one.source}: {one.says}" for one in self.lines)))
 
 
 def passes(says: str, *evidence: Evidence) -> Finding:

@@ -87,7 +87,7 @@ def no_way_back(told: Told, standing: Standing, because: Sequence[Finding], *, m
     words = standing.recommended.value.replace("_", " ")
     text = (
         f"Live is {live}; it can no longer go back to {goal}. Nothing burns, and nothing was touched.",
-        *(f"{one.answer.word}: {one.says}" + (f" → {one.clears}" if one.clears else "") for one in because[:4]),
+        *(_doubt(one) for one in because[:4]),
         f"If {live} turns out bad: {words}." if standing.recommended is not Way.NONE else "",
         "Should more targets turn within the hour, they are not told one by one: backout check lists them." if more else "",
     )
@@ -114,7 +114,13 @@ def score(verdict: Verdict) -> str:
 def worst_lines(verdict: Verdict, limit: int = 4) -> tuple[str, ...]:
     """The findings that are not a pass, worst first, each with what would change it."""
     doubts = sorted((f for f in verdict.findings if f.answer is not Answer.PASS and not f.waived), key=lambda f: -f.answer)
-    return tuple(f"{f.answer.word}: {f.says}" + (f" → {f.clears}" if f.clears else "") for f in doubts[:limit])
+    return tuple(_doubt(one) for one in doubts[:limit])
+
+
+def _doubt(one: Finding) -> str:
+    """The sentence, each line of evidence on a line of its own, and what would change it."""
+    lines = "".join(f"\n  {line.source}: {line.says}" for line in one.lines)
+    return f"{one.answer.word}: {one.says}{lines}" + ((f"\n  → {one.clears}" if lines else f" → {one.clears}") if one.clears else "")
 
 
 OUTCOME_WORDS: Mapping[Outcome, str] = {

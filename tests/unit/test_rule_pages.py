@@ -27,7 +27,7 @@ def test_a_page_that_was_changed_by_hand_is_missing_or_has_no_rule_is_found(tmp_
 def test_a_rules_examples_show_a_yes_an_unknown_and_never_repeat_a_sentence(rule: Rule) -> None:
     answers = [rule.ask(world.gathered_case(rule)) for world in rule_pages.given(rule).values()]
     assert {Answer.PASS, Answer.UNKNOWN} <= {finding.answer for finding in answers}
-    assert len({finding.says for finding in answers}) == len(answers)
+    assert len({finding.told for finding in answers}) == len(answers)
     assert all(finding.clears for finding in answers if finding.answer is not Answer.PASS)
 
 

@@ -4,7 +4,6 @@ No database is started for the demo, so that it needs nothing but Python. The li
 database nobody declared; the text alone is enough for a no, and would not be for a yes.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,19 +51,8 @@ def check_standing(story: Story, listed: Mapping[str, Any]) -> None:
 
 
 def lines(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """The three lines of evidence behind the schema rule's answer, each with where it was read; a line that nobody could read says so."""
-    read: dict[str, list[str]] = {"text": [], "catalogue": [], "declared": re.findall(r"Release \S+ declares [^.]*", schema["says"])}
-    for one in schema["evidence"]:
-        if ".sql:" in one["what"]:
-            read["text"].append(f"{one['what']}, read from {one['source']}")
-        elif one["source"].startswith("database "):
-            read["catalogue"].append(f"{one['what']}, read from {one['source']}")
-    nobody = {
-        "text": "unknown: no migration could be read",
-        "catalogue": "unknown: no database of orders is declared, so none was asked (evidence.databases)",
-        "declared": "nothing: the images say nothing of themselves",
-    }
-    return tuple(f"{name:<10}{line}" for name, found in read.items() for line in (found or [nobody[name]]))
+    """The lines of evidence behind the schema rule's answer, each with what it says by itself; one that nobody could read says so."""
+    return tuple(f"{one['source']:<10}{one['answer']}: {one['says']}" for one in schema["lines"])
 
 
 async def _looked_at(ground: Playground) -> Mapping[str, Any] | None:

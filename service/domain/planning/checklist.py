@@ -136,6 +136,7 @@ def _validate(plan: Plan) -> Iterator[str]:
         yield f"- [{ticked}] {code(finding.rule)} **{finding.answer.word}** {escape(finding.says)}"
         if finding.waived:
             yield f"  - {escape(finding.waived)}"
+        yield from (f"  - {one.source}, **{one.answer.word}**: {escape(one.says)}" for one in finding.lines)
         if finding.clears and finding.answer is not Answer.PASS:
             yield f"  - clears: {escape(finding.clears)}"
         yield from (f"  - seen in {_evidence(one)}" for one in finding.evidence)

@@ -98,7 +98,7 @@ class Plan:
         if self.passed_over:
             body["passed_over"] = sorted(one.key for one in self.passed_over)
         if self.overrides:
-            body["overrides"] = sorted([f.rule, f.says] for f in self.verdict.findings if f.rule in self.overrides)
+            body["overrides"] = sorted([f.rule, f.told] for f in self.verdict.findings if f.rule in self.overrides)
         return "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -46,12 +46,14 @@ from service.domain.rule import Case, Direction, Rule
 from service.domain.schema import SchemaVerdict, StatementReading
 from service.domain.schema_change import SchemaChange, schema_change
 from service.domain.start_up import start_up, tools_of
-from service.domain.verdict import Answer, Finding, blocks, passes, unknown, warns
+from service.domain.verdict import Answer, Finding, Line, blocks, passes, unknown, warns
 
 SHORT = 7
 SHOWN = 3
 """Statements told in the sentence; the evidence names more."""
 SHOWN_EVIDENCE = 20
+HEADLINE = 100
+"""Signs that are read at a glance, at night."""
 
 LABEL_IMAGES = "Build images with the labels org.opencontainers.image.revision and .source, or map their repositories in the settings."
 READ_GIT = "Give Backout read access to that repository with its history."
@@ -123,9 +125,37 @@ def ask(case: Case) -> Finding:
     shown = live.findings if proven else live.all
     labels = tuple(fact.evidence for exact in (*left, *came) if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
     finding = together([*parts, *shown, *said, *starting])
-    if finding.answer is not Answer.PASS and (live.asked or said):
-        finding = replace(finding, says=f"{finding.says} {_lines([part for part in parts if part not in live.all], live, said)}")
-    return replace(finding, evidence=tuple(dict.fromkeys((*finding.evidence, *proof, *labels))))
+    told = (*finding.evidence, *proof, *labels)
+    if finding.answer is Answer.PASS:
+        return replace(finding, evidence=tuple(dict.fromkeys(told)), lines=())
+    lines = _lines([part for part in parts if part not in live.all], live, said, starting)
+    return replace(finding, says=_headline(finding, newer, older), lines=lines, clears=_clears(finding.clears, newer), evidence=tuple(dict.fromkeys(told)))
+
+
+def _headline(finding: Finding, newer: Release, older: Release) -> str:
+    """The sentence that is read first, short enough for it: the first of several; where that is long, the answer alone, for the lines have the reason."""
+    first = re.split(r"(?<=[.]) (?=[A-Z])", finding.says, maxsplit=1)[0]
+    without_reason = re.sub(r"(?<= is unknown): .*", ".", first)
+    match finding.answer:
+        case Answer.BLOCK:
+            short = f"Release {older.name} cannot run on what release {newer.name} left."
+        case Answer.WARN:
+            short = f"Release {older.name} runs on what release {newer.name} left only if a person confirms."
+        case _:
+            short = f"Whether release {older.name} can run on what release {newer.name} left is unknown."
+    return next(
+        (one for one in (first, without_reason, short) if len(one) <= HEADLINE),
+        "Whether the earlier release can run on today's schema: see the lines of evidence.",
+    )
+
+
+def _clears(text: str, newer: Release) -> str:
+    """What would change the answer, with the hotfix, which several parts may know as the last resort, once at the end."""
+    last = f"Else {HOTFIX} on {newer.name}."
+    if last not in text:
+        return text
+    rest = " ".join(text.replace(last, "").split())
+    return f"{rest} {last}" if rest else last.removeprefix("Else ").capitalize()
 
 
 def _files(case: Case, ranges: Sequence[Range | Finding]) -> tuple[FileChange, ...]:
@@ -147,11 +177,19 @@ def _labels(case: Case, exacts: Sequence[str]) -> tuple[Known[ImageConfig], ...]
     return tuple(fact for exact in exacts if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
 
 
-def _lines(text: Sequence[Finding], live: LiveSchema, said: Sequence[Finding]) -> str:
-    """What each of the three lines of evidence says by itself."""
-    by_databases = f"the databases {together(live.all).answer.word if live.all else Answer.PASS.word}" if live.asked else "no database is asked"
-    by_release = f"the release itself {together(said).answer.word}" if said else "nothing is declared"
-    return f"Three lines of evidence: the text of the migrations says {together(text).answer.word}, {by_databases}, {by_release}."
+def _lines(text: Sequence[Finding], live: LiveSchema, said: Sequence[Finding], starting: Sequence[Finding]) -> tuple[Line, ...]:
+    """What each of the three lines of evidence says by itself, those without a word among them: nobody has to guess what was not asked."""
+    found = [line for part in text for line in part.lines or (Line(source="text", answer=part.answer, says=part.says),) if line.says]
+    if live.asked:
+        seen = [Line(source="database", answer=one.answer, says=one.says) for one in live.all]
+        found += seen or [Line(source="database", answer=Answer.PASS, says=f"{live.says[:1].upper()}{live.says[1:]}.")]
+    else:
+        found.append(Line(source="database", answer=Answer.UNKNOWN, says="No database is declared for this target, so none was asked."))
+    own = (*said, *starting)
+    found += [Line(source="declared", answer=one.answer, says=one.says) for one in own]
+    if not own:
+        found.append(Line(source="declared", answer=Answer.UNKNOWN, says="The images declare nothing about going back."))
+    return tuple(dict.fromkeys(found))
 
 
 def _both(case: Case) -> tuple[Release | None, Release | None]:
@@ -205,10 +243,12 @@ def _ranges(case: Case, left: Sequence[str], came: Sequence[str]) -> Iterator[Ra
         for exact in exacts:
             config = case.facts.read(keys.image_config(exact))
             if isinstance(config, Absent):
-                yield doubt(f"The source revision of {exact} is unknown", config, clears=LABEL_IMAGES)
+                yield doubt(f"The source revision of {exact.partition('@')[0]} is unknown", config, clears=LABEL_IMAGES)
                 complete = False
             elif not (config.value.revision and config.value.repository):
-                yield unknown(f"The image {exact} does not say which source revision it was built from.", config.evidence, clears=LABEL_IMAGES)
+                yield unknown(
+                    f"The image {exact.partition('@')[0]} does not say which source revision it was built from.", config.evidence, clears=LABEL_IMAGES
+                )
                 complete = False
             else:
                 revisions.setdefault(config.value.repository, set()).add(config.value.revision)
@@ -254,7 +294,7 @@ def _read(change: Known[SourceChange], between: str, suspect: Release, goal: Rel
     if found.carriers:
         paths = [file.path for file in found.carriers]
         yield unknown(
-            f"{listed(paths, limit=SHOWN)} differ{'s' if len(paths) == 1 else ''} {between}; a changed dependency can bring migrations of its own.{note}",
+            f"{listed(paths, limit=SHOWN)} differ{'s' if len(paths) == 1 else ''}; a changed dependency can bring migrations of its own.{note}",
             change.evidence,
             clears="A person who knows the changed dependencies ticks it.",
         )
@@ -274,56 +314,56 @@ def _statements(change: Known[SourceChange], found: SchemaChange, suspect: Relea
     told = [one for one in reading.statements if one.verdict is reading.verdict]
     proof = (*(_evidence(change, one) for one in told[:SHOWN_EVIDENCE] if one.verdict is not SchemaVerdict.SAFE), change.evidence)
     clears = _named(" ".join(dict.fromkeys(f"Clear when {one.clears.rstrip('.')}." for one in told[:SHOWN] if one.clears)), goal)
-    rest = f" And {len(told) - SHOWN} more." if len(told) > SHOWN else ""
+    lines = tuple(_text_lines(told, goal))
+    count = f"{len(migrations)} migration file{'' if len(migrations) == 1 else 's'}"
     match reading.verdict:
         case SchemaVerdict.BREAKS if live.has_all and live.not_run:
-            says = " ".join(_broken(one, suspect, goal) for one in told[:SHOWN])
-            yield warns(
-                f"By their text the migrations would stand in the way: {says[:1].lower()}{says[1:]}{rest} But {live.says}.{note}",
-                *proof,
-                *live.evidence,
-                clears="Keep them from running before you go back, and confirm it.",
-            )
+            says = f"By their text the migrations of release {suspect.name} stand in the way; none has run yet.{note}"
+            yield _with(lines, warns(says, *proof, *live.evidence, clears="Keep them from running before you go back, and confirm it."))
         case SchemaVerdict.BREAKS if live.has_all:
-            says = " ".join(_broken(one, suspect, goal) for one in told[:SHOWN])
-            yield unknown(
-                f"Text and database disagree: by the migrations {says[:1].lower()}{says[1:]}{rest} But {live.says}.{note}",
-                *proof,
-                *live.evidence,
-                clears="Find out whether that migration ran there, and whether every database of the target is declared.",
-            )
+            says = f"Text and database disagree whether release {goal.name} can run on the schema of release {suspect.name}.{note}"
+            ask_for = "Find out whether that migration ran there, and whether every database of the target is declared."
+            yield _with(lines, unknown(says, *proof, *live.evidence, clears=ask_for))
         case SchemaVerdict.BREAKS:
-            says = " ".join(_broken(one, suspect, goal) for one in told[:SHOWN])
-            yield blocks(f"{says}{rest}{note}", *proof, clears=f"{clears} Else {HOTFIX} on {suspect.name}.".strip(), instead=Way.HOTFIX, overridable=True)
+            says = f"{_broken(told, suspect, goal)}{note}"
+            mend = f"{clears} Else {HOTFIX} on {suspect.name}.".strip()
+            yield _with(lines, blocks(says, *proof, clears=mend, instead=Way.HOTFIX, overridable=True))
         case SchemaVerdict.UNKNOWN:
-            says = "; ".join(_named(f"{_place(one)} {one.says}", goal) for one in told[:SHOWN])
-            yield unknown(
-                f"Whether release {goal.name} can run on the schema of release {suspect.name} is unknown: {says}.{rest}{note}",
-                *proof,
-                clears=clears or "A person reads the migration.",
-            )
+            says = f"Whether release {goal.name} can run on what release {suspect.name} left is unknown.{note}"
+            yield _with(lines, unknown(says, *proof, clears=clears or "A person reads the migration."))
         case SchemaVerdict.WARN:
-            says = "; ".join(_named(f"{_place(one)} {one.says}", goal) for one in told[:SHOWN])
-            yield warns(
-                f"Release {goal.name} runs on the schema of release {suspect.name} only if a person confirms: {says}.{rest}{note}", *proof, clears=clears
-            )
+            says = f"Release {goal.name} runs on what release {suspect.name} left only if a person confirms.{note}"
+            yield _with(lines, warns(says, *proof, clears=clears))
         case SchemaVerdict.SAFE if live.agrees and not found.unclear:
-            count = f"{len(migrations)} migration file{'' if len(migrations) == 1 else 's'}"
             says = f"Release {suspect.name} came with {count}; by their text release {goal.name} can run on that schema, and {live.says}.{note}"
             yield passes(says, *proof, *live.evidence)
         case SchemaVerdict.SAFE if live.asked:  # what the databases show, or do not, decides
-            yield passes(f"By the text of its migrations release {goal.name} can run on the schema of release {suspect.name}.{note}", *proof)
+            says = f"By the text of its migrations release {goal.name} can run on the schema of release {suspect.name}.{note}"
+            yield _with((Line(source="text", answer=Answer.PASS, says=says),), passes(says, *proof))
             yield from live.all
         case SchemaVerdict.SAFE:
-            count = f"{len(migrations)} migration file{'' if len(migrations) == 1 else 's'}"
-            yield warns(
-                f"Release {suspect.name} came with {count} ({listed([file.path for file in migrations], limit=SHOWN)}); by their text release {goal.name} "
-                f"can run on that schema, but no database was asked.{note}",
-                *proof,
-                clears="A person confirms it, or the policy lets this rule's warning pass.",
-            )
+            harmless = f"{count} ({listed([file.path for file in migrations], limit=SHOWN)}): by the text release {goal.name} can run on what they leave."
+            says = f"By text release {goal.name} can run on the schema of release {suspect.name}; no database was asked.{note}"
+            line = Line(source="text", answer=Answer.PASS, says=harmless)
+            yield _with((line,), warns(says, *proof, clears="A person confirms it, or the policy lets this rule's warning pass."))
 
 
+def _with(lines: tuple[Line, ...], finding: Finding) -> Finding:
+    return replace(finding, lines=lines)
+
+
+def _text_lines(told: Sequence[StatementReading], goal: Release) -> Iterator[Line]:
+    """Each statement with its place; more than a few are counted."""
+    for one in told[:SHOWN]:
+        what = _named(one.says.rstrip("."), goal)
+        still = f", which release {goal.name} may still read" if _STILL_READ.fullmatch(one.rule) else ""
+        yield Line(source="text", answer=_ANSWERS[one.verdict], says=f"{_place(one)} {what}{still}.")
+    if len(told) > SHOWN:
+        files = len({one.path for one in told[SHOWN:]})
+        yield Line(source="text", answer=_ANSWERS[told[0].verdict], says=f"{len(told) - SHOWN} more in {files} file{'' if files == 1 else 's'}.")
+
+
+_ANSWERS = {SchemaVerdict.SAFE: Answer.PASS, SchemaVerdict.WARN: Answer.WARN, SchemaVerdict.UNKNOWN: Answer.UNKNOWN, SchemaVerdict.BREAKS: Answer.BLOCK}
 _PAST = {
     "adds": "added",
     "changes": "changed",
@@ -344,12 +384,14 @@ _PAST = {
 _STILL_READ = re.compile(r"(column|table|view|materialized_view)_(dropped|renamed)")
 
 
-def _broken(one: StatementReading, suspect: Release, goal: Release) -> str:
-    """`Release 57 dropped column orders.legacy_status, which release 56 may still read`, as one sentence."""
-    verb, _, rest = one.says.rstrip(".").partition(" ")
-    what = _named(f"{_PAST.get(verb, verb)} {rest}".strip(), goal)
-    harm = f", which release {goal.name} may still read" if _STILL_READ.fullmatch(one.rule) else f"; release {goal.name} may not run on that"
-    return f"Release {suspect.name} {what}{harm}."
+def _broken(told: Sequence[StatementReading], suspect: Release, goal: Release) -> str:
+    """`Release 57 dropped column orders.legacy_status, which release 56 may still read.`: as much of the first as a headline holds, the others counted."""
+    verb, _, rest = told[0].says.rstrip(".").partition(" ")
+    what = f"Release {suspect.name} {_named(f'{_PAST.get(verb, verb)} {rest}'.strip(), goal)}"
+    more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+    harm = f", which release {goal.name} may still read" if _STILL_READ.fullmatch(told[0].rule) else f"; release {goal.name} may not run on that"
+    tries = (f"{what}{harm}{more}.", f"{what}{more}.", f"{what.split(', ', maxsplit=1)[0].split(' (', maxsplit=1)[0]}{more}.")
+    return next((one for one in tries if len(one) <= HEADLINE), f"Release {goal.name} cannot run on what release {suspect.name} left{more}.")
 
 
 def _named(text: str, goal: Release) -> str:

@@ -56,7 +56,15 @@ class Deciding(Chapter):
                 at=now,
                 body={
                     "findings": [
-                        {"rule": f.rule, "answer": f.answer.word, "says": f.says, "clears": f.clears, "waived": f.waived} for f in found.verdict.findings
+                        {
+                            "rule": f.rule,
+                            "answer": f.answer.word,
+                            "says": f.says,
+                            "lines": [{"source": one.source, "answer": one.answer.word, "says": one.says} for one in f.lines],
+                            "clears": f.clears,
+                            "waived": f.waived,
+                        }
+                        for f in found.verdict.findings
                     ]
                 },
             ),
@@ -273,8 +281,8 @@ def _difference(plan: Plan, found: Examination) -> str:
         return found.case.why_none
     if any((one.key, one.handle) != (other.key, other.handle) for one, other in ((new.suspect, plan.suspect), (new.goal, plan.goal))):
         return f"it is now {new.suspect.title} → {new.goal.title}"
-    before = {f.rule: (f.answer, f.says if f.rule in plan.overrides else "") for f in plan.verdict.findings}
-    changed = [f for f in new.verdict.findings if before.get(f.rule) != (f.answer, f.says if f.rule in plan.overrides else "")]
+    before = {f.rule: (f.answer, f.told if f.rule in plan.overrides else "") for f in plan.verdict.findings}
+    changed = [f for f in new.verdict.findings if before.get(f.rule) != (f.answer, f.told if f.rule in plan.overrides else "")]
     if changed:
         return f"{changed[0].rule} is now {changed[0].answer.word}: {changed[0].says}"
     return "the target, the steps or the policy changed"

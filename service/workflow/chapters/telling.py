@@ -74,6 +74,7 @@ def verdict_spans(found: Examination, data: Attempt, started: datetime, now: dat
                 spans.ANSWER: f.answer.word,
                 spans.GATE: f.gate,
                 spans.WAIVED: f.waived,
+                spans.LINES: "; ".join(f"{one.source}, {one.answer.word}: {one.says.rstrip('.')}" for one in f.lines)[:2000],
                 spans.CLEARS: f.clears,
                 spans.POSITION: number,
                 spans.EVIDENCE_SOURCES: "; ".join(f"{e.source}: {e.what}" for e in f.evidence)[:2000],

@@ -45,7 +45,7 @@ def test_a_tool_that_stops_at_what_it_does_not_know_stops_the_release(tools: set
 def test_the_sentence_says_who_stops_and_what_to_do() -> None:
     finding = start_up({"Alembic"}, True, made.SUSPECT, made.GOAL, PROOF)
     assert finding is not None
-    assert finding.says == "Release 41 migrates when it starts, and Alembic stops it there, for it does not know the migrations of release 42."
+    assert finding.says == "Release 41 migrates when it starts, and Alembic stops at migrations of release 42, which it does not know."
     assert (finding.clears, finding.instead) == ("Start release 41 without that step. Else ship a hotfix on 42.", Way.HOTFIX)
     assert (finding.evidence, finding.overridable) == (PROOF, True)
 

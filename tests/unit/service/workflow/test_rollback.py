@@ -156,12 +156,14 @@ async def test_promise_6_one_sentence_is_row_event_span_and_message(stage: Stage
     row = await stage.drive()
     event = next(one for one in await stage.events() if one.kind == "verdict")
     finding = next(one for one in event.body["findings"] if one["rule"] == "schema_is_compatible")
-    assert "the repository cannot be reached" in finding["says"]
+    assert any("the repository cannot be reached" in line["says"] for line in finding["lines"])
     (message,) = await stage.messages()
     assert finding["says"] in message["text"]
     assert finding["clears"] in message["text"]
+    assert all(line["says"] in message["text"] for line in finding["lines"])
     (span,) = named(await stage.trace(), "schema_is_compatible")
     assert (attribute(span, spans.SAYS), attribute(span, spans.CLEARS)) == (finding["says"], finding["clears"])
+    assert all(line["says"].rstrip(".") in attribute(span, spans.LINES) for line in finding["lines"])
     assert row.says == "a person decides, naming schema_is_compatible"
 
 

@@ -33,22 +33,10 @@ def test_whatever_is_not_so_is_seen(name: str, given: dict[str, Any]) -> None:
 
 # --- the three lines of evidence ------------------------------------------------------------------------------------------
 
-TEXT = {"source": "git shop/orders", "what": f"{MIGRATION}:2"}
-CATALOGUE = {"source": "database orders", "what": "catalogue of public"}
 
-
-def test_each_line_is_told_by_where_it_was_read() -> None:
-    says = "Release 1 dropped column orders.legacy_status. Release 1 declares the phase contract: it takes away what older releases use. Three lines of …"
-    told = lines({"says": says, "evidence": [TEXT, {"source": "git shop/orders", "what": "difference of shop/orders"}, CATALOGUE]})
-    assert told == (
-        f"text      {MIGRATION}:2, read from git shop/orders",
-        "catalogue catalogue of public, read from database orders",
-        "declared  Release 1 declares the phase contract: it takes away what older releases use",
-    )
-
-
-def test_promise_1_a_line_that_nobody_read_is_told_as_such() -> None:
-    assert [one.split()[:2] for one in lines({"says": "No.", "evidence": []})] == [["text", "unknown:"], ["catalogue", "unknown:"], ["declared", "nothing:"]]
+def test_each_line_is_told_with_what_it_says_by_itself() -> None:
+    told = lines({"lines": [{"source": "text", "answer": "block", "says": "Gone."}, {"source": "database", "answer": "unknown", "says": "Not asked."}]})
+    assert told == ("text      block: Gone.", "database  unknown: Not asked.")
 
 
 # --- the readiness table --------------------------------------------------------------------------------------------------

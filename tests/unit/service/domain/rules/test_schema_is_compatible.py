@@ -86,20 +86,22 @@ def test_a_column_that_the_old_release_cannot_fill_is_a_no() -> None:
 def test_a_table_that_was_dropped_is_a_no_whatever_else_the_range_does() -> None:
     finding = ask(migrated("CREATE TABLE a (id int);", "DROP TABLE orders;"))
     assert finding.answer is Answer.BLOCK
-    assert "dropped table orders, which release 41 may still read" in finding.says
+    assert "dropped table orders, which release 41 may still read" in finding.told
 
 
 def test_a_migration_that_reads_as_harmless_is_a_warning_for_no_database_was_asked() -> None:
     finding = ask(migrated("CREATE TABLE gifts (id int);"))
     assert finding.answer is Answer.WARN
-    assert finding.says == (f"Release 42 came with 1 migration file ({PATH}); by their text release 41 can run on that schema, but no database was asked.")
+    assert finding.says == "By text release 41 can run on the schema of release 42; no database was asked."
+    assert told(finding, "text") == [("pass", f"1 migration file ({PATH}): by the text release 41 can run on what they leave.")]
 
 
 def test_a_migration_that_a_person_has_to_confirm_is_a_warning() -> None:
     finding = ask(migrated("CREATE UNIQUE INDEX one_mail ON users (mail);"))
     assert finding.answer is Answer.WARN
-    assert finding.says.startswith("Release 41 runs on the schema of release 42 only if a person confirms: db/migrations/0042_drop_legacy.sql:1 ")
-    assert "OLD" not in finding.says + finding.clears
+    assert finding.says == "Release 41 runs on what release 42 left only if a person confirms."
+    assert told(finding, "text")[0][1].startswith(f"{PATH}:1 ")
+    assert "OLD" not in finding.told + finding.clears
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,9 @@ def test_a_migration_that_a_person_has_to_confirm_is_a_warning() -> None:
 def test_a_statement_that_is_not_understood_is_unknown(text: str) -> None:
     finding = ask(migrated(text))
     assert finding.answer is Answer.UNKNOWN
-    assert finding.says.startswith("Whether release 41 can run on the schema of release 42 is unknown: db/migrations/")
+    assert finding.says == "Whether release 41 can run on what release 42 left is unknown."
+    assert told(finding, "text")[0][0] == "unknown"
+    assert told(finding, "text")[0][1].startswith(PATH)
 
 
 @pytest.mark.parametrize("change", ["deleted", "modified", "renamed"])
@@ -125,7 +129,7 @@ def test_a_change_of_a_kind_that_is_not_understood_is_unknown() -> None:
 def test_a_migration_whose_text_could_not_be_had_is_unknown() -> None:
     finding = ask(differing(CODE, FileChange(path=PATH, change="added", text=None, why_no_text="it is larger than 1 MB")))
     assert finding.answer is Answer.UNKNOWN
-    assert "larger than 1 MB" in finding.says
+    assert "larger than 1 MB" in finding.told
 
 
 @pytest.mark.parametrize("path", ["app/migrations/0042_auto.py", "db/migrate/20260504_drop.rb", "alembic/versions/0042_drop.py"])
@@ -137,7 +141,7 @@ def test_a_migration_in_code_is_unknown_and_never_executed(path: str) -> None:
 def test_a_changed_dependency_can_bring_migrations_of_its_own(path: str) -> None:
     finding = ask(differing(CODE, FileChange(path=path, change="modified")))
     assert finding.answer is Answer.UNKNOWN
-    assert finding.says == f"{path} differs between 77d0f1c and 9c1e2ab; a changed dependency can bring migrations of its own."
+    assert finding.says == f"{path} differs; a changed dependency can bring migrations of its own."
 
 
 def test_a_dropped_column_speaks_before_a_changed_dependency() -> None:
@@ -145,17 +149,18 @@ def test_a_dropped_column_speaks_before_a_changed_dependency() -> None:
     finding = ask(differing(drop, FileChange(path="poetry.lock", change="modified")))
     assert finding.answer is Answer.BLOCK
     assert "poetry.lock" not in finding.says
+    assert [answer for answer, _ in told(finding, "text")] == ["unknown", "block"]
 
 
 def test_many_breaks_are_counted_and_not_all_told() -> None:
     finding = ask(migrated("".join(f"ALTER TABLE orders DROP COLUMN c{number};\n" for number in range(5))))
-    assert finding.says.count("dropped column") == 3
-    assert finding.says.endswith("And 2 more.")
+    assert finding.says == "Release 42 dropped column orders.c0, which release 41 may still read (and 4 more)."
+    assert [says for _, says in told(finding, "text")][2:] == [f"{PATH}:3 drops column orders.c2, which release 41 may still read.", "2 more in 1 file."]
 
 
 def test_exactly_as_many_breaks_as_are_told_leave_no_rest() -> None:
     finding = ask(migrated("".join(f"ALTER TABLE orders DROP COLUMN c{number};\n" for number in range(3))))
-    assert "more." not in finding.says
+    assert not any("more in" in says for _, says in told(finding, "text"))
 
 
 def test_a_source_that_goes_backwards_is_noted() -> None:
@@ -165,14 +170,14 @@ def test_a_source_that_goes_backwards_is_noted() -> None:
 def test_a_repository_that_holds_only_configuration_proves_nothing() -> None:
     finding = ask(differing(CODE, has_code=False))
     assert finding.answer is Answer.UNKNOWN
-    assert finding.says.startswith("git.example/shop/checkout holds only configuration, so it cannot show whether there are migrations")
+    assert "git.example/shop/checkout holds only configuration, so it cannot show whether there are migrations" in finding.told
 
 
 @pytest.mark.parametrize("key", [made.LABELS_NEW, made.LABELS_OLD, made.DIFFERENCE], ids=["labels of 42", "labels of 41", "difference"])
 def test_what_nobody_could_read_is_unknown_never_no_migrations(key: Key[object]) -> None:
     finding = ask(world().hide(key))
     assert finding.answer is Answer.UNKNOWN
-    assert "the connection was refused" in finding.says
+    assert "the connection was refused" in finding.told
 
 
 @pytest.mark.parametrize("key", [made.RECORD_NEW, made.RECORD_OLD], ids=["42", "41"])
@@ -190,13 +195,13 @@ def test_a_release_whose_images_are_not_known_is_unknown(key: Key[object]) -> No
 def test_an_image_that_does_not_say_its_source_is_unknown(config: keys.ImageConfig) -> None:
     finding = ask(world().tell(made.LABELS_OLD, config))
     assert finding.answer is Answer.UNKNOWN
-    assert finding.says.endswith("does not say which source revision it was built from.")
+    assert "does not say which source revision it was built from." in finding.told
 
 
 def test_code_of_a_repository_that_only_one_release_has_is_unknown() -> None:
     finding = ask(world().tell(made.LABELS_NEW, labelled(made.NEW_REVISION, repository="git.example/other")))
     assert finding.answer is Answer.UNKNOWN
-    assert "so there is no range of migrations to read" in finding.says
+    assert "so there is no range of migrations to read" in finding.told
 
 
 @pytest.mark.parametrize("missing", [(None, None), (None, made.GOAL), (made.SUSPECT, None)])
@@ -233,7 +238,7 @@ def test_an_image_that_only_one_release_runs_is_not_passed_over(side: Key[Any]) 
     told = told.tell(made.RENDERED_NEW, (Image(reference=made.OLD_IMAGE.reference),))
     finding = ask(told)
     assert finding.answer is Answer.UNKNOWN
-    assert finding.says.startswith(f"Only the release to {'leave' if side == made.RECORD_NEW else 'go back to'} ({release.handle}) has code of")
+    assert f"Only the release to {'leave' if side == made.RECORD_NEW else 'go back to'} ({release.handle}) has code of" in finding.told
 
 
 def test_an_image_that_both_releases_run_is_left_out_of_the_range() -> None:
@@ -260,7 +265,7 @@ def test_promise_1_a_record_that_the_manifests_contradict_is_unknown_and_not_the
     poisoned = world().tell(made.RECORD_NEW, made.record(made.SUSPECT, made.OLD_IMAGE)).tell(made.RENDERED_NEW, (rendered,))
     finding = ask(poisoned)
     assert finding.answer is Answer.UNKNOWN
-    assert "other pods were recorded as its own" in finding.says
+    assert "other pods were recorded as its own" in finding.told
 
 
 # --- the databases ---
@@ -273,13 +278,9 @@ HARMLESS, BREAKING = "ALTER TABLE orders ADD COLUMN note text;", "ALTER TABLE or
 NOW, BEFORE = keys.catalog("orders"), keys.catalog_then(made.TARGET, made.GOAL.key, "orders")
 
 
-def story(finding: Finding) -> str:
-    """What the finding says before it says what each line of evidence says."""
-    return finding.says.partition(" Three lines of evidence: ")[0]
-
-
-def lines(finding: Finding) -> str:
-    return finding.says.partition(" Three lines of evidence: ")[2]
+def told(finding: Finding, source: str) -> list[tuple[str, str]]:
+    """What one line of evidence says by itself."""
+    return [(one.answer.word, one.says) for one in finding.lines if one.source == source]
 
 
 def asked(of: World, now: Catalog | None = THEN, then: Catalog | None = THEN) -> World:
@@ -296,7 +297,7 @@ def asked(of: World, now: Catalog | None = THEN, then: Catalog | None = THEN) ->
 def test_text_and_database_that_agree_pass_with_the_evidence_of_both() -> None:
     finding = ask(asked(migrated(HARMLESS)))
     assert finding.answer is Answer.PASS
-    assert story(finding) == (
+    assert finding.says == (
         "Release 42 came with 1 migration file; by their text release 41 can run on that schema, and orders still has everything that release 41 had."
     )
     assert {str(NOW), str(BEFORE), str(made.DIFFERENCE)} <= {one.what for one in finding.evidence}
@@ -306,17 +307,16 @@ def test_what_the_database_shows_to_be_gone_is_a_no_whatever_the_text_says() -> 
     for of in (migrated(HARMLESS), migrated(BREAKING), world(), migrated("SELECT do_it();")):
         finding = ask(asked(of, GONE))
         assert (finding.answer, finding.instead) == (Answer.BLOCK, Way.HOTFIX)
-        assert "In database orders column public.orders.legacy_status is gone: release 41 was made for it." in finding.says
+        assert "In database orders column public.orders.legacy_status is gone: release 41 was made for it." in finding.told
         assert "Bring column public.orders.legacy_status back." in finding.clears
 
 
 def test_promise_1_text_and_database_that_disagree_are_unknown() -> None:
     finding = ask(asked(migrated(BREAKING)))
     assert finding.answer is Answer.UNKNOWN
-    assert story(finding) == (
-        "Text and database disagree: by the migrations release 42 dropped column orders.legacy_status, which release 41 may still read. "
-        "But orders still has everything that release 41 had."
-    )
+    assert finding.says == "Text and database disagree whether release 41 can run on the schema of release 42."
+    assert told(finding, "text") == [("block", f"{PATH}:1 drops column orders.legacy_status, which release 41 may still read.")]
+    assert told(finding, "database") == [("pass", "Orders still has everything that release 41 had.")]
     assert "Find out whether that migration ran there" in finding.clears
 
 
@@ -328,14 +328,15 @@ def test_promise_1_a_database_that_agrees_makes_no_sense_of_a_text_that_nobody_u
 def test_what_may_refuse_the_old_release_is_a_warning() -> None:
     finding = ask(asked(migrated(HARMLESS), TIGHTER))
     assert finding.answer is Answer.WARN
-    assert story(finding) == "In database orders table public.orders has a new rule: CHECK ((id > 0)); release 41 may not expect that."
+    assert finding.says == "Release 41 runs on what release 42 left only if a person confirms."
+    assert told(finding, "database") == [("warn", "In database orders table public.orders has a new rule: CHECK ((id > 0)); release 41 may not expect that.")]
 
 
 def test_what_the_role_may_not_see_of_a_database_is_a_warning() -> None:
     for of in (migrated(HARMLESS), world()):
         finding = ask(asked(of, replace(THEN, unseen=(TRIGGERS, FUNCTIONS))))
         assert finding.answer is Answer.WARN
-        assert story(finding) == "Backout's role may not see triggers and routines of database orders."
+        assert finding.says == "Backout's role may not see triggers and routines of database orders."
         assert "docs/databases.md" in finding.clears
 
 
@@ -353,7 +354,7 @@ def test_where_the_text_proves_that_there_is_no_migration_an_unseen_database_is_
 def test_a_migration_that_runs_right_now_is_a_no() -> None:
     finding = ask(asked(world(), Catalog(tables={}, busy="public.orders is locked")))
     assert finding.answer is Answer.BLOCK
-    assert story(finding).endswith("The schema of database orders is being changed right now: public.orders is locked.")
+    assert finding.says.endswith("The schema of database orders is being changed right now: public.orders is locked.")
 
 
 def test_forward_todays_schema_says_nothing_of_what_the_new_release_will_leave() -> None:
@@ -365,7 +366,7 @@ def test_every_database_has_to_agree() -> None:
     of = asked(migrated(HARMLESS))
     of.policy = replace(of.policy, declares=replace(of.policy.declares, databases=("orders", "events")))
     of.tell(keys.catalog("events"), GONE).tell(keys.catalog_then(made.TARGET, made.GOAL.key, "events"), THEN)
-    assert "In database events column public.orders.legacy_status is gone" in ask(of).says
+    assert "In database events column public.orders.legacy_status is gone" in ask(of).told
 
 
 # --- what ran, by the version tables ---
@@ -385,10 +386,8 @@ def test_migrations_that_ran_as_git_says_pass() -> None:
 def test_a_migration_that_would_break_and_has_not_run_is_a_persons_to_keep_away() -> None:
     finding = ask(versioned(migrated(BREAKING)))
     assert finding.answer is Answer.WARN
-    assert story(finding) == (
-        "By their text the migrations would stand in the way: release 42 dropped column orders.legacy_status, which release 41 may still read. "
-        f"But orders still has everything that release 41 had. By the version tables no migration of release 42 has run yet ({PATH})."
-    )
+    assert finding.says == "By their text the migrations of release 42 stand in the way; none has run yet."
+    assert told(finding, "database") == [("warn", f"By the version tables no migration of release 42 has run yet ({PATH}).")]
 
 
 def test_promise_1_a_breaking_migration_that_ran_where_nothing_is_gone_stays_a_disagreement() -> None:
@@ -400,7 +399,7 @@ def test_promise_1_a_breaking_migration_that_ran_where_nothing_is_gone_stays_a_d
 def test_promise_1_a_migration_that_git_does_not_know_is_unknown_whatever_the_text_says(of: World) -> None:
     finding = ask(versioned(of, "42", "77") if of.answers[made.DIFFERENCE] != world().answers[made.DIFFERENCE] else versioned(of, "77"))
     assert finding.answer is Answer.UNKNOWN
-    assert "77 ran after release 41 lived, which is not among the migrations in Git" in finding.says
+    assert "77 ran after release 41 lived, which is not among the migrations in Git" in finding.told
 
 
 # --- what rows the new release left ---
@@ -418,19 +417,19 @@ def with_rows(found: bool | None) -> World:
 def test_a_row_that_the_old_release_cannot_read_is_a_no_with_a_hotfix() -> None:
     finding = ask(with_rows(found=True))
     assert (finding.answer, finding.instead, finding.overridable) == (Answer.BLOCK, Way.HOTFIX, True)
-    assert story(finding) == "In database orders public.orders.id holds NULL: release 41 was made for rows without."
+    assert finding.says == "In database orders public.orders.id holds NULL: release 41 was made for rows without."
 
 
 def test_promise_1_rows_that_nobody_could_look_at_are_unknown() -> None:
     finding = ask(with_rows(found=None))
     assert finding.answer is Answer.UNKNOWN
-    assert "Nobody can say whether in database orders public.orders.id holds NULL (no right to read it)." in finding.says
+    assert "Nobody can say whether in database orders public.orders.id holds NULL (no right to read it)." in finding.told
 
 
 def test_rows_that_keep_to_the_old_limit_leave_the_text_to_speak() -> None:
     finding = ask(with_rows(found=False))
     assert finding.answer is Answer.WARN
-    assert "database" not in story(finding)
+    assert "database" not in finding.says
 
 
 # --- what the release declares, and the three lines together ---
@@ -448,7 +447,7 @@ def test_a_declaration_says_no_at_once_even_where_text_and_databases_say_yes() -
     for of in (world(), asked(migrated(HARMLESS))):
         finding = ask(declaring(of, CONTRACT))
         assert (finding.answer, finding.instead, finding.overridable) == (Answer.BLOCK, Way.HOTFIX, True)
-        assert story(finding) == "Release 42 declares the phase contract: it takes away what older releases use."
+        assert finding.says == "Release 42 declares the phase contract: it takes away what older releases use."
 
 
 def test_promise_1_a_declaration_never_makes_a_yes_of_what_text_or_databases_say() -> None:
@@ -468,18 +467,43 @@ def test_a_harmless_declaration_stands_in_no_yes_way() -> None:
 @pytest.mark.parametrize(
     ("of", "says"),
     [
-        (asked(migrated(BREAKING), GONE), "the text of the migrations says block, the databases block, nothing is declared."),
-        (asked(migrated(HARMLESS), GONE), "the text of the migrations says pass, the databases block, nothing is declared."),
-        (asked(migrated(BREAKING)), "the text of the migrations says unknown, the databases pass, nothing is declared."),
-        (asked(migrated(HARMLESS), None), "the text of the migrations says pass, the databases unknown, nothing is declared."),
-        (declaring(asked(migrated(HARMLESS)), CONTRACT), "the text of the migrations says pass, the databases pass, the release itself block."),
-        (declaring(migrated(BREAKING), EXPAND), "the text of the migrations says block, no database is asked, the release itself pass."),
-        (migrated(BREAKING), ""),
+        (asked(migrated(BREAKING), GONE), "text block, database block, declared unknown"),
+        (asked(migrated(HARMLESS), GONE), "text pass, database block, declared unknown"),
+        (asked(migrated(BREAKING)), "text block, database pass, declared unknown"),
+        (asked(migrated(HARMLESS), None), "text pass, database unknown, declared unknown"),
+        (declaring(asked(migrated(HARMLESS)), CONTRACT), "text pass, database pass, declared block"),
+        (declaring(migrated(BREAKING), EXPAND), "text block, database unknown, declared pass"),
+        (migrated(BREAKING), "text block, database unknown, declared unknown"),
         (asked(migrated(HARMLESS)), ""),
     ],
 )
 def test_what_is_no_yes_tells_what_each_line_of_evidence_says(of: World, says: str) -> None:
-    assert lines(ask(of)) == says
+    assert ", ".join(f"{one.source} {one.answer.word}" for one in ask(of).lines) == says
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        migrated("ALTER TABLE a_table_with_quite_a_name_of_its_own DROP COLUMN a_column_whose_name_nobody_can_remember_at_night;"),
+        migrated("this is no SQL at all;"),
+        asked(migrated(BREAKING), GONE),
+        asked(migrated(HARMLESS), TIGHTER),
+        world().hide(made.LABELS_NEW),
+        differing(CODE, has_code=False),
+    ],
+)
+def test_the_headline_of_what_is_no_yes_is_read_at_a_glance(of: World) -> None:
+    finding = ask(of)
+    assert finding.answer is not Answer.PASS
+    assert len(finding.says) <= 100
+    assert {one.source for one in finding.lines} == {"text", "database", "declared"}
+    assert all(one.says.endswith(".") and one.says[:1] != " " for one in finding.lines)
+
+
+def test_the_hotfix_is_offered_once_however_many_lines_of_evidence_know_no_better() -> None:
+    finding = ask(declaring(asked(migrated(BREAKING), GONE), CONTRACT))
+    assert finding.clears.count("ship a hotfix on 42") == 1
+    assert finding.clears.endswith("Else ship a hotfix on 42.")
 
 
 # --- whether the old release starts ---
@@ -505,17 +529,17 @@ def starting(migrates: bool | None, head: str = "42") -> World:
 def test_a_tool_that_does_not_know_what_ran_stops_a_release_that_migrates_when_it_starts(migrates: bool | None, answer: Answer) -> None:
     finding = ask(starting(migrates))
     assert finding.answer is answer
-    assert ("Alembic stops it there, for it does not know the migrations of release 42." in finding.says) is (answer is not Answer.PASS)
+    assert ("Alembic stops at migrations of release 42, which it does not know." in finding.told) is (answer is not Answer.PASS)
 
 
 def test_what_has_not_run_stops_nobody() -> None:
-    assert "stops it there" not in ask(starting(True, head="41")).says
+    assert "which it does not know" not in ask(starting(True, head="41")).told
 
 
 def test_each_sentence_is_said_once() -> None:
     of = asked(migrated(HARMLESS), None, None)
     of.policy = replace(of.policy, declares=replace(of.policy.declares, databases=("orders", "events")))
-    says = ask(of.hide(keys.catalog("events"))).says
+    says = " ".join(one.says for one in ask(of.hide(keys.catalog("events"))).lines)
     assert says.count("database orders is now") == says.count("database events is now") == 1
 
 
