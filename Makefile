@@ -31,10 +31,12 @@ test-contract: $(VENV)/.installed ## the contract suites: against the sandbox, a
 test-real: $(VENV)/.installed ## the stories on real servers, in two labs; builds what is missing into a cache outside the tree
 	@$(BIN)/python -m tests.real $(ARGS)
 
-chaos: $(VENV)/.installed ## a thousand schedules of crashes and faults, two hundred on PostgreSQL, a kill at every place; ARGS='--seed 5000' for others
+chaos: $(VENV)/.installed ## a thousand schedules of crashes and faults, two hundred on PostgreSQL, three hundred of Spinnaker, a kill at every place; ARGS='--seed 5000' for others
 	@$(BIN)/python -m tests.chaos --schedules 1000 $(ARGS)
 	@$(BIN)/python -m tests.chaos --store postgresql --schedules 200 $(ARGS)
 	@$(BIN)/python -m tests.chaos --places 1
+	@$(BIN)/python -m tests.chaos --delivery spinnaker --schedules 300 $(ARGS)
+	@$(BIN)/python -m tests.chaos --delivery spinnaker --places 1
 
 bench: $(VENV)/.installed ## how fast it is, as ratios, about six minutes on a quiet machine; ARGS='--only intake' runs one, '--write docs/benchmarks.md' keeps the table
 	@$(BIN)/python -m tests.bench $(ARGS)

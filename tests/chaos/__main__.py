@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from tests.chaos.fate import Trouble
+from tests.chaos import fate
 from tests.chaos.play import Story
-from tests.chaos.schedule import Schedule, draw, quiet_day
+from tests.chaos.schedule import ARGOCD, DRAWS, SPINNAKER, Schedule, quiet_day
 from tests.chaos.stores import POSTGRESQL, SQLITE, judged, opened, told
 
 ENOUGH = 500
@@ -20,6 +21,10 @@ ENOUGH = 500
 
 COLLECTED_AFTER = 50_000
 """Objects made between two looks for garbage: what is imported is never garbage, and a play soon over."""
+
+WRITES = {ARGOCD: ("rollback", "sync", "patch"), SPINNAKER: ("undo", "cancel pipeline")}
+TROUBLES = {ARGOCD: fate.OF_ARGO_CD, SPINNAKER: fate.OF_SPINNAKER}
+"""What must have come in enough schedules."""
 
 TOGETHER = 25
 """Schedules that a process plays before it tells."""
@@ -50,18 +55,18 @@ class Seen:
         for mine, theirs in ((self.outcomes, other.outcomes), (self.writes, other.writes), (self.troubles, other.troubles)):
             mine.update(theirs)
 
-    def missing(self) -> list[str]:
+    def missing(self, delivery: str) -> list[str]:
         """What ought to have come and did not."""
         ends = ("recovered", "not_recovered", "inconclusive", "refused", "expired", "failed", "cancelled", "rejected", "suggested", "observed")
         wanted = [f"rollback {end}" for end in ends] + ["forward recovered"]
         found = [one for one in wanted if not self.outcomes[one]]
-        found += [one for one in ("rollback", "sync", "patch") if not self.writes[one]]
-        return found + [str(one) for one in Trouble if not self.troubles[str(one)]]
+        found += [one for one in WRITES[delivery] if not self.writes[one]]
+        return found + [str(one) for one in TROUBLES[delivery] if not self.troubles[str(one)]]
 
 
-def killed_there(number: int) -> Schedule:
+def killed_there(delivery: str, number: int) -> Schedule:
     """One rollback on a quiet day, whose process is killed at that place of the operation's way."""
-    return replace(quiet_day(), kill_at=number)
+    return replace(quiet_day(delivery), kill_at=number)
 
 
 def played(store: str, schedule: Callable[[int], Schedule], numbers: Sequence[int], tell: bool) -> Seen:
@@ -80,10 +85,10 @@ def played(store: str, schedule: Callable[[int], Schedule], numbers: Sequence[in
     return seen
 
 
-def places(store: str) -> int:
+def places(store: str, delivery: str) -> int:
     """How many places there are on the way of one rollback."""
     with opened(store) as stores:
-        return judged(quiet_day(), stores)[0].places
+        return judged(quiet_day(delivery), stores)[0].places
 
 
 def main() -> int:
@@ -92,15 +97,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first schedule's seed; the next one's is one more")
     parser.add_argument("--schedules", type=int, default=1000, help="how many")
     parser.add_argument("--store", choices=(SQLITE, POSTGRESQL), default=SQLITE)
+    parser.add_argument("--delivery", choices=(ARGOCD, SPINNAKER), default=ARGOCD, help="what deploys the shops")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes; default: one a core")
     parser.add_argument("--tell", action="store_true", help="tell the whole story of each, also when all is well")
     parser.add_argument("--places", type=int, metavar="STEP", help="instead: kill one rollback at each STEPth place of its way, from place `--seed` on")
     given = parser.parse_args()
     seen, began = Seen(), time.perf_counter()
-    schedule: Callable[[int], Schedule] = draw
+    schedule: Callable[[int], Schedule] = DRAWS[given.delivery]
     numbers, what = range(given.seed, given.seed + given.schedules), f"schedules from seed {given.seed}"
     if given.places:
-        schedule, numbers, what = killed_there, range(given.seed, places(given.store) + 1, given.places)[: given.schedules], "places to be killed at"
+        schedule, what = partial(killed_there, given.delivery), "places to be killed at"
+        numbers = range(given.seed, places(given.store, given.delivery) + 1, given.places)[: given.schedules]
     starts = range(0, len(numbers), TOGETHER)
     with ProcessPoolExecutor(max_workers=max(1, min(given.jobs, len(starts)))) as pool:
         shares = [pool.submit(played, given.store, schedule, numbers[first : first + TOGETHER], given.tell) for first in starts]
@@ -111,13 +118,13 @@ def main() -> int:
             sys.stdout.write(f"{seen.schedules} schedules, {time.perf_counter() - began:.0f} s, {len(seen.broken)} broken\n")
             sys.stdout.flush()
     sys.stdout.write(
-        f"{len(numbers)} {what} on {given.store} in {time.perf_counter() - began:.0f} s\n"
+        f"{len(numbers)} {what} of {given.delivery} on {given.store} in {time.perf_counter() - began:.0f} s\n"
         f"operations: {_counts(seen.outcomes)}\n"
         f"writes that arrived: {_counts(seen.writes)}\n"
         f"dealt by chance: {_counts(seen.troubles)}\n"
         f"broken: {', '.join(map(str, seen.broken)) or 'none'}\n"
     )
-    missing = seen.missing() if not given.places and len(numbers) >= ENOUGH else []
+    missing = seen.missing(given.delivery) if not given.places and len(numbers) >= ENOUGH else []
     if missing:
         sys.stdout.write(f"never played, so nothing is proven about it: {', '.join(missing)}\n")
     return 1 if seen.broken or missing else 0

@@ -5,7 +5,7 @@ Promise 0 stands for what all of them rest on: everything comes to its end, and 
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -22,10 +22,12 @@ from service.domain.model import Mode, TargetId
 from service.domain.policy import TargetPolicy
 from service.domain.ports import AuditEvent
 from service.workflow.record import Rollback
+from tests.chaos.fate import Trouble
 from tests.chaos.play import Story
+from tests.chaos.spinnaker_world import SpinnakerWorld
 from tests.chaos.virtual import BEGINS
 from tests.chaos.wire import Sent
-from tests.chaos.world import ALERT, APPLIED_EVERY, APPLIER, HOLDS_FOR, INSTANCE, NOBODY, READ_ME, REVISION_FREE, SECRET, SET, at, since
+from tests.chaos.world import ALERT, APPLIED_EVERY, APPLIER, HOLDS_FOR, NOBODY, READ_ME, REVISION_FREE, SECRET, SET, at, since
 
 ANY_MOMENT = 5.0
 """Seconds between Backout's last look and its request that nobody can close: what somebody does in them may cross it."""
@@ -35,6 +37,9 @@ LISTED_WITHIN = 130.0
 
 KEPT_FOR_EVER = (("span", "body"), ("outbox", "body"), ("event", "says"), ("event", "body"), ("operation", "says"), ("operation", "data"), ("hold", "reason"))
 """Where a secret of somebody's error or annotation must not come. Deliveries and episodes are kept as they came, for who may read them."""
+
+DEPLOYS = frozenset({"rollback", "sync", "undo"})
+"""Kinds of writes that put another release live."""
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -60,6 +65,7 @@ class Op:
     events: Sequence[AuditEvent]
     sent: Sequence[Sent]
     approval: Mapping[str, Any] | None
+    app_of: Callable[[TargetId], str]
 
     @cached_property
     def data(self) -> Rollback:
@@ -74,7 +80,7 @@ class Op:
     @property
     def app(self) -> str:
         """Its target's name."""
-        return TargetId.parse(self.row["target"]).name
+        return self.app_of(TargetId.parse(self.row["target"]))
 
     @property
     def by_itself(self) -> bool:
@@ -89,7 +95,7 @@ class Op:
     @property
     def deploys(self) -> list[Sent]:
         """The requests that put another release live: its rollbacks and pins, or the explicit syncs of going forward."""
-        return [one for one in self.sent if one.what in {"rollback", "sync"} or pins(one)]
+        return [one for one in self.sent if one.what in DEPLOYS or pins(one)]
 
     def last(self, kind: str) -> AuditEvent | None:
         """Its newest audit row of a kind."""
@@ -114,13 +120,14 @@ class Case:
                 [AuditEvent(kind=e["kind"], says=e["says"], at=e["at"], body=e["body"]) for e in self.event_rows.get(row["id"], ())],
                 [one for one in self.diary.sent if one.operation == row["trace_id"]],
                 approvals.get(row["id"]),
+                self.world.app_of,
             )
             for row in sorted(self.rows["operation"], key=lambda r: r["created_at"])
         ]
 
-    def policy(self, app: str) -> TargetPolicy:
-        """What the operator settled."""
-        return self.story.settings.policies.of(TargetId(INSTANCE, app))
+    def policy(self, op: Op) -> TargetPolicy:
+        """What the operator settled for its target."""
+        return self.story.settings.policies.of(TargetId.parse(op.row["target"]))
 
     def second(self, moment: datetime) -> float:
         """A time of Backout's clock in the world's seconds; only where that clock was never set."""
@@ -139,6 +146,8 @@ def pins(one: Sent) -> bool:
 
 def takes_back(one: Sent) -> bool:
     """Whether the request undoes something of ours: exempt from the deadline and the stop switch."""
+    if one.what == "cancel task":
+        return True  # ours, before it asked for anything
     if one.what == "patch" and one.pins:
         return not pins(one)
     if one.what == "patch":
@@ -189,7 +198,7 @@ def unknown_is_never_safe(case: Case) -> Iterator[Violation]:
         if verdict is None:
             yield Violation(1, f"{op.id} acted without a verdict")
             continue
-        lets_pass = case.policy(op.app).lets_pass
+        lets_pass = case.policy(op).lets_pass
         for finding in verdict.body["findings"]:
             if finding["answer"] == "pass" or finding["waived"] or (finding["answer"] == "warn" and finding["rule"] in lets_pass):
                 continue
@@ -245,8 +254,33 @@ def nothing_happens_twice(case: Case) -> Iterator[Violation]:
         retired = case.story.retired.get(sent.process)
         if retired is not None and sent.at > retired:
             yield Violation(3, f"{sent.process} sent {sent} at {sent.at:.1f}, and was declared dead at {retired:.1f}")
-        if not sent.operation and sent.what in {"rollback", "sync"}:
+        if not sent.operation and sent.what in DEPLOYS:
             yield Violation(3, f"a {sent.what} of {sent.application} belongs to no operation")
+
+
+def spinnaker_hears_it_once(case: Case) -> Iterator[Violation]:
+    """As Spinnaker itself saw it: one cloud operation at most, and one change of what is rolled out."""
+    world = case.world
+    if not isinstance(world, SpinnakerWorld):
+        return
+    doubled = Trouble.DOUBLED in world.fate.dealt
+    for op in case.ops:
+        posted = world.undone_by(op.id)
+        if posted > 1 and not doubled:
+            yield Violation(3, f"Clouddriver took {posted} undos of {op.id}")
+        undone = [one for one in op.deploys if one.arrived is not None]
+        if not undone:
+            if posted:
+                yield Violation(3, f"Clouddriver took an undo of {op.id}, which none of its requests had asked for")
+            continue
+        changes = [one for one in case.diary.entries if one.app == op.app and one.by == "backout" and one.at > undone[0].at]
+        if len(changes) > 1 and not any(other.app == op.app and other.deploys for other in case.ops if other.id != op.id):
+            yield Violation(3, f"{op.id} changed what {op.app} rolls out {len(changes)} times: {', '.join(one.version for one in changes)}")
+        if op.row["done_at"] is not None and not op.row["says"]:
+            yield Violation(13, f"{op.id} ended as {op.row['outcome']} and does not say why")
+    for one in case.diary.sent:
+        if one.what == "cancel pipeline" and one.taken and (run := world.gate.run_of(one.path.split("/")[2])) and run["trigger"].get("type") == "manual":
+            yield Violation(5, f"{one} cancelled a run that a person had started")
 
 
 def never_late(case: Case) -> Iterator[Violation]:
@@ -374,13 +408,13 @@ def _ended_so(case: Case, app: str) -> Iterator[Violation]:
     if live is None or live[2] != "backout":
         return
     rolled = next(one.at for one in reversed(case.diary.entries) if one.app == app and one.number == live[0])
-    last = next((one for one in reversed(case.diary.sent) if one.application == app and one.what in {"rollback", "sync"} and one.at < rolled), None)
+    last = next((one for one in reversed(case.diary.sent) if one.application == app and one.what in DEPLOYS and one.at < rolled), None)
     if last is not None and last.what == "sync":
         return  # it went forward: whether auto-sync was given back rightly is looked at where it was
     deeds = any(d.app == app and d.at > rolled - 60.0 for d in case.diary.deeds)
     if deeds or any(name == app and when > rolled - 60.0 for when, name, _ in case.story.ended_holds):
         return
-    target = f"{INSTANCE}:{app}"
+    target = str(case.world.target(app))
     if case.world.automated(app):
         yield Violation(7, f"{app} stands on a release that Backout went back to, and auto-sync is on")
     if not any(h["target"] == target and h["closed_at"] is None for h in case.rows["hold"]):
@@ -400,7 +434,7 @@ def _stays_pinned(case: Case, app: str) -> Iterator[Violation]:
         return
     if case.world.follows(app) != written[-1].pins:
         yield Violation(7, f"{app} was pinned at {when:.1f}, nobody touched it, and it follows {case.world.follows(app)}")
-    if not any(h["target"] == f"{INSTANCE}:{app}" and h["closed_at"] is None for h in case.rows["hold"]):
+    if not any(h["target"] == str(case.world.target(app)) and h["closed_at"] is None for h in case.rows["hold"]):
         yield Violation(7, f"{app} is pinned, and no hold is open")
 
 
@@ -427,7 +461,7 @@ def recovered_means_measured(case: Case) -> Iterator[Violation]:
         if verified is None or op.data.plan is None:
             yield Violation(8, f"{op.id} says recovered and measured nothing")
             continue
-        when, bake = case.second(verified.at), case.policy(op.app).recovered_when.bake.total_seconds()
+        when, bake = case.second(verified.at), case.policy(op).recovered_when.bake.total_seconds()
         well = since(case.diary.burning.get(op.app, ((0.0, False),)), when - 1.0, value=False)
         if well < bake - 7.0:
             yield Violation(8, f"{op.id} says recovered at {when:.1f}, and {op.app} was well for {well:.0f} of {bake:.0f} s")
@@ -439,9 +473,9 @@ def recovered_means_measured(case: Case) -> Iterator[Violation]:
 
 def what_lives_is_known(case: Case) -> Iterator[Violation]:
     """Whatever hints were lost: at the end Backout's record says of each target which release is live."""
-    for app in case.world.apps:
+    for app in sorted(set(case.world.apps) - case.world.gone):
         live = case.live(app, case.story.lasted)
-        rows = [r for r in case.rows["release"] if r["target"] == f"{INSTANCE}:{app}" and r["live_until"] is None]
+        rows = [r for r in case.rows["release"] if r["target"] == str(case.world.target(app)) and r["live_until"] is None]
         if live is None or any(one.app == app and one.at > case.story.lasted - LISTED_WITHIN for one in case.diary.entries):
             continue
         if str(live[0]) not in {str(row["handle"]) for row in rows}:
@@ -494,9 +528,9 @@ def it_keeps_its_limits(case: Case) -> Iterator[Violation]:
         if first is None or plan is None:
             continue
         trigger = op.data.trigger
-        if op.by_itself and trigger is not None and trigger.received_at - trigger.began_at > case.policy(op.app).late_alert:
+        if op.by_itself and trigger is not None and trigger.received_at - trigger.began_at > case.policy(op).late_alert:
             yield Violation(10, f"{op.id} acted by itself on an alert that was told {trigger.received_at - trigger.began_at} late")
-        if op.by_itself and op.data.onset is not None and op.data.onset - plan.suspect.started_at > case.policy(op.app).deploy_window:
+        if op.by_itself and op.data.onset is not None and op.data.onset - plan.suspect.started_at > case.policy(op).deploy_window:
             yield Violation(10, f"{op.id} acted by itself on an old deploy")
         if op.row["automatic"]:
             burning = {i["target"] for i in case.rows["incident"] if first.clock - timedelta(minutes=10) < i["opened_at"] < first.clock - timedelta(seconds=20)}
@@ -515,7 +549,7 @@ def it_keeps_its_limits(case: Case) -> Iterator[Violation]:
 def an_alert_raises_nothing(case: Case) -> Iterator[Violation]:
     episodes = {row["id"]: row for row in case.rows["episode"]}
     for op in case.ops:
-        policy = case.policy(op.app)
+        policy = case.policy(op)
         if op.row["automatic"] and Mode.of(op.row["mode"]) > policy.mode:
             yield Violation(11, f"{op.id} has mode {op.row['mode']}, the operator settled {policy.mode.word}")
         if not op.by_itself or not op.goes_back:
@@ -584,6 +618,7 @@ CHECKS = (
     unknown_is_never_safe,
     accepted_is_kept,
     nothing_happens_twice,
+    spinnaker_hears_it_once,
     never_late,
     never_against_a_person,
     findings_explain_themselves,

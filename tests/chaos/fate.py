@@ -4,7 +4,7 @@ A schedule suffers a few kinds of trouble often rather than all of them a little
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,14 +16,14 @@ class Trouble(StrEnum):
     FREEZE = "the process stands still in the middle of an operation"
     FREEZE_IN_LOOK = "the process stands still in its last look before an act"
     CRASH_AFTER_WRITE = "the process is killed between an effect and its record"
-    ANSWER_LOST = "Argo CD's answer is lost after it acted"
-    REQUEST_LOST = "a request to Argo CD is lost"
-    REQUEST_LATE = "a request to Argo CD arrives after its sender gave up"
-    SLOW = "Argo CD answers slowly"
-    DENIED = "Argo CD says permission denied for a moment"
-    UNAVAILABLE = "a proxy answers 502, 503 or 429 instead of Argo CD"
-    STREAM_CUT = "the watch of Argo CD is cut"
-    STREAM_SILENT = "the watch of Argo CD says nothing any more"
+    ANSWER_LOST = "the delivery system's answer is lost after it acted"
+    REQUEST_LOST = "a request to the delivery system is lost"
+    REQUEST_LATE = "a request to the delivery system arrives after its sender gave up"
+    SLOW = "the delivery system answers slowly"
+    DENIED = "the delivery system says permission denied for a moment"
+    UNAVAILABLE = "a proxy answers 502, 503 or 429 instead of the delivery system"
+    STREAM_CUT = "the watch of the delivery system is cut"
+    STREAM_SILENT = "the watch of the delivery system says nothing any more"
     HINT_LOST = "a message of the watch is lost"
     NO_BEGIN = "the store takes no transaction"
     NO_COMMIT = "a commit fails"
@@ -34,6 +34,9 @@ class Trouble(StrEnum):
     FACT_STALE = "a source of evidence answers from long ago"
     RECEIVER_AWAY = "the collector or the notifier fails"
     RECEIPT_LOST = "the collector or the notifier took it and its answer is lost"
+    EMPTY = "the delivery system answers 200 with nothing"
+    DOUBLED = "a request to the delivery system arrives twice"
+    NEVER_BEGINS = "the delivery system takes an order that never comes to be"
 
 
 RATES: Mapping[Trouble, float] = {
@@ -59,6 +62,9 @@ RATES: Mapping[Trouble, float] = {
     Trouble.FACT_STALE: 0.08,
     Trouble.RECEIVER_AWAY: 0.3,
     Trouble.RECEIPT_LOST: 0.2,
+    Trouble.EMPTY: 0.05,
+    Trouble.DOUBLED: 0.3,
+    Trouble.NEVER_BEGINS: 0.15,
 }
 """How likely each is at one occasion, where a schedule has it at all."""
 
@@ -92,9 +98,17 @@ class Fate:
         return low + (high - low) * self.chance.random() ** 2
 
 
-def rates(chance: random.Random) -> dict[Trouble, float]:
+SPINNAKER_ALONE = frozenset({Trouble.EMPTY, Trouble.DOUBLED, Trouble.NEVER_BEGINS})
+"""What Gate does (contract 2.6, 9) and Argo CD was never seen to do."""
+WATCHED = frozenset({Trouble.STREAM_CUT, Trouble.STREAM_SILENT, Trouble.HINT_LOST})
+"""What happens to a watch, which Gate does not have."""
+OF_ARGO_CD = tuple(one for one in Trouble if one not in SPINNAKER_ALONE)
+OF_SPINNAKER = tuple(one for one in Trouble if one not in WATCHED)
+
+
+def rates(chance: random.Random, among: Sequence[Trouble] = OF_ARGO_CD) -> dict[Trouble, float]:
     """The kinds of trouble of one schedule: some of them, each more or less often. One schedule in ten has none."""
     if chance.random() < 0.1:
         return {}
-    some = chance.sample(list(Trouble), chance.randint(1, 6))
+    some = chance.sample(among, chance.randint(1, 6))
     return {one: RATES[one] * chance.choice((0.3, 1.0, 2.0)) for one in some}

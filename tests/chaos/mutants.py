@@ -43,7 +43,7 @@ from service.workflow.desk import Desk
 from service.workflow.own_facts import OwnFacts
 from service.workflow.watch import Stream, Watcher
 from tests.chaos.fate import Trouble
-from tests.chaos.schedule import WARM, Event, Schedule
+from tests.chaos.schedule import ARGOCD, WARM, Event, Schedule
 from tests.chaos.world import APPLIER, NOBODY, READ_ME, REVISION_FREE, SET
 
 Patch = tuple[Any, str, Any]
@@ -51,7 +51,10 @@ Patch = tuple[Any, str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """A broken build: what it does wrong, and which promise that breaks. `within` is how many schedules may be needed to see it."""
+    """A broken build: what it does wrong, and which promise that breaks. `within` is how many schedules may be needed to see it.
+
+    `how` is who starts the deploy of the bad release, where Spinnaker deploys (`schedule.HOW`).
+    """
 
     name: str
     promise: int
@@ -64,6 +67,8 @@ class Mutant:
     watch: bool = False
     replicas: int = 1
     within: int = 12
+    delivery: str = ARGOCD
+    how: str = "trigger"
 
     @contextmanager
     def built(self) -> Iterator[None]:
@@ -77,7 +82,7 @@ class Mutant:
         """One shop with a bad release, and the trouble that brings the defect out."""
         shops = (dataclasses.replace(schedule.shops[0], mode=self.mode, auto_sync=True, owner=self.owner),)
         app = shops[0].app
-        kept = [Event(T0, "release", (app, "2.0.0"))]
+        kept = [Event(T0, "release", (app, "2.0.0") if self.delivery == ARGOCD else (app, "2.0.0", self.how))]
         more = self.events(app, random.Random(schedule.seed))  # noqa: S311  the point is to draw the same again
         return dataclasses.replace(
             schedule,
@@ -370,6 +375,10 @@ def _away(name: str, begins: float, ends: float, *given: object) -> Callable[[st
     return lambda _app, _chance: (Event(begins, f"{name}_away", given), Event(ends, f"{name}_back", given))
 
 
+def _out(what: str, begins: float, ends: float) -> Callable[[str, random.Random], Sequence[Event]]:
+    return lambda _app, _chance: (Event(begins, "begins", (what,)), Event(ends, "ends", (what,)))
+
+
 MUTANTS = (
     Mutant(name="repairs nothing", promise=0, says="a start that was lost is never repaired", patches=_repairs_nothing, rates={Trouble.CRASH: 0.08}, within=40),
     Mutant(
@@ -447,7 +456,7 @@ MUTANTS = (
         says="sends a rollback that nobody picks up now",
         patches=_takes_the_controller_for_alive,
         rates=CALM,
-        events=_away("controller", T0 + 2, T0 + 120),
+        events=_out("controller down", T0 + 2, T0 + 120),
     ),
     Mutant(
         name="ignores windows",
@@ -455,7 +464,7 @@ MUTANTS = (
         says="sends a rollback into a closed window",
         patches=_ignores_windows,
         rates=CALM,
-        events=_away("window", T0 + 2, T0 + 120),
+        events=_out("sync window closed", T0 + 2, T0 + 120),
     ),
     Mutant(
         name="does not look at people",

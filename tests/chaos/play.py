@@ -19,9 +19,6 @@ import structlog
 
 from integrations.alerts.alertmanager import AlertmanagerWebhook
 from integrations.alerts.alertmanager import Settings as WebhookSettings
-from integrations.delivery.argocd import client as argocd_client
-from integrations.delivery.argocd.adapter import build
-from integrations.delivery.argocd.settings import Settings as ArgoSettings
 from service.domain.errors import BackoutError, UnavailableError
 from service.domain.model import Actor, RawDelivery, TargetId
 from service.domain.ports import Work
@@ -31,7 +28,6 @@ from service.engine.tasks import Tasks
 from service.settings import (
     AlertsSettings,
     AuthSettings,
-    Configured,
     DeclaresSettings,
     RecoveredSettings,
     SenderSettings,
@@ -45,15 +41,20 @@ from service.store.executors import ExecutorStore
 from service.wiring.parts import TRACE, Outside
 from service.wiring.service import Service
 from service.workflow import record
+from tests.chaos.argocd_world import ArgoCDWorld
 from tests.chaos.database import ChaosDatabase, Outage
 from tests.chaos.engine import ChaosEngine, Durable
 from tests.chaos.executors import ChaosExecutors, end_the_sweep
 from tests.chaos.fate import Fate
 from tests.chaos.process import Killed, Process
 from tests.chaos.schedule import ENDS, Schedule, Shop
+from tests.chaos.spinnaker_world import SpinnakerWorld
 from tests.chaos.virtual import OWNER, VirtualClock, VirtualLoop
-from tests.chaos.wire import ADDRESS, Wire
-from tests.chaos.world import ALERT, APPLIED_EVERY, INSTANCE, SECRET, Knocking, Receiver, Sources, World, at
+from tests.chaos.wire import Wire
+from tests.chaos.world import ALERT, INSTANCE, SECRET, Knocking, Receiver, Sources, World, at
+
+AROUND = ("metrics away", "notifier away", "collector away")
+"""Outages of what is around both Backout and its delivery system."""
 
 QUIET_FOR = 2.0 * 3600
 """World seconds after the last trouble within which everything must have come to its end."""
@@ -66,6 +67,9 @@ CLIENT_SECONDS = 60.0
 
 JANE, JOE = Actor(kind="user", name="jane"), Actor(kind="user", name="joe")
 STORE = Callable[[], str]
+
+WORLDS: Mapping[str, type[World]] = {one.kind: one for one in (ArgoCDWorld, SpinnakerWorld)}
+"""By what deploys the shops."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,14 +155,14 @@ class Play:
         self._loop = loop
         chance = random.Random(f"fate {schedule.seed}")  # noqa: S311  the point is to draw the same again
         self.fate = Fate(chance, schedule.rates, kill_at=schedule.kill_at)
-        self.world = World(self.fate, loop)
+        self.world: World = WORLDS[schedule.delivery](self.fate, loop)
         self.alone = url.startswith("sqlite")
         self.replicas = [Replica(VirtualClock(loop)) for _ in range(1 if self.alone else schedule.replicas)]
         self.durable = Durable()
         self.outage = Outage()
         self._born = 0
         self._stop_file = folder / "STOP"
-        self.settings = _settings(schedule, url, self._stop_file, folder)
+        self.settings = _settings(schedule, self.world, url, self._stop_file, folder)
         self.receivers = {
             "trace": Receiver("trace", "collector", self.world, self.fate),
             "on-call": Receiver("notify", "notifier", self.world, self.fate),
@@ -179,11 +183,11 @@ class Play:
         """Play it to its end."""
         world, loop = self.world, self._loop
         for shop in self.schedule.shops:
-            await world.open_shop(shop.app, auto_sync=shop.auto_sync, self_heal=shop.self_heal, owner=shop.owner)
+            await world.open_shop(shop)
         for replica in self.replicas:
             self._go(self._run_process(replica))
         self._go(self._alertmanager())
-        self._go(self._appliers())
+        self._go(world.background())
         self._loop.call_at(loop.time() + 55.0, self._trouble)
         begins = loop.time()
         for event in self.schedule.events:
@@ -220,16 +224,9 @@ class Play:
         """Nothing goes wrong any more, and everything works."""
         world = self.world
         self.fate.on = False
-        ends: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("sync window closed", lambda: world.window(closed=False)),
-            ("controller down", lambda: world.controller(down=False)),
-            ("repo-server down", lambda: world.repo_server(down=False)),
-            ("Argo CD's API down", lambda: world.api(down=False)),
-            *((one, partial(world.diary.flag, one, value=False)) for one in ("metrics away", "notifier away", "collector away")),
-        )
-        for name, end in ends:
-            if at(world.diary.flags.get(name, ()), self._loop.time(), default=False):
-                end()
+        for name, line in world.diary.flags.items():
+            if name != "stopped" and line[-1][1]:
+                self._outage(name, begins=False)
         self.outage.away = self.outage.full = False
         for replica in self.replicas:
             if replica.process is not None:
@@ -308,11 +305,9 @@ class Play:
         self._opened.append(database)
         engine = ChaosEngine(self.durable, process, self.fate, alone=self.alone)
         database.nudge = engine.nudge
-        wire = Wire(self.world.server, process, self.fate, token=self.world.token, log=self.world.diary.sent, operation=lambda: TRACE.get()[3:35])
-        with mock.patch.object(argocd_client, "Http", return_value=wire):  # the network is what is played here
-            delivery = build(
-                ArgoSettings(name=INSTANCE, url=ADDRESS, token_file=self._folder / "none", watch=self.schedule.watch), clock, traceparent=TRACE.get
-            )
+        log, told = self.world.diary.sent, self.world.told
+        wire = Wire(self.world.server, process, self.fate, credential=self.world.credential(), log=log, operation=lambda: TRACE.get()[3:35], told=told)
+        delivery = self.world.delivery(self.settings.delivery[0], wire, clock, TRACE.get)
         edges = Outside(
             deliveries={INSTANCE: delivery},
             sources={"world": Sources(self.world, self.fate, clock.now, process.point)},
@@ -391,18 +386,11 @@ class Play:
                 if firing and (told is None or now - last.get(app, 0.0) > 120.0):
                     self._told[app] = told = told or self.world.now()
                     last[app] = now
-                    self._go(self._post("main", [_alert(app, told, None, secret=self.schedule.secret)]))
+                    self._go(self._post("main", [_alert(self.world, app, told, None, secret=self.schedule.secret)]))
                 elif not firing and told is not None:
                     del self._told[app]
-                    self._go(self._post("main", [_alert(app, told, self.world.now(), secret=self.schedule.secret)]))
+                    self._go(self._post("main", [_alert(self.world, app, told, self.world.now(), secret=self.schedule.secret)]))
             await asyncio.sleep(5.0)
-
-    async def _appliers(self) -> None:
-        """Apply again and again what they declare."""
-        while self.world.appliers:
-            for app in self.world.appliers:
-                self.world.apply(app)
-            await asyncio.sleep(APPLIED_EVERY)
 
     async def _post(self, sender: str, alerts: list[Mapping[str, Any]]) -> None:
         body = json.dumps({"version": "4", "status": "firing", "groupKey": "{}", "truncatedAlerts": 0, "receiver": "backout", "alerts": alerts}).encode()
@@ -434,8 +422,8 @@ class Play:
 
     # --- events ---------------------------------------------------------------------------------------------------------------
 
-    async def release(self, app: str, version: str) -> None:
-        await self.world.release(app, version)
+    async def release(self, app: str, version: str, how: str = "") -> None:
+        await self.world.release(app, version, how)
 
     async def trouble(self, app: str, begins: bool) -> None:
         self.world.trouble(app, begins=begins)
@@ -443,47 +431,22 @@ class Play:
     async def person(self, app: str, what: str) -> None:
         await self.world.person(app, what)
 
-    async def window_away(self) -> None:
-        self.world.window(closed=True)
+    async def lose(self, app: str, how: str) -> None:
+        if isinstance(self.world, SpinnakerWorld):
+            self.world.lose(app, how)
 
-    async def window_back(self) -> None:
-        self.world.window(closed=False)
+    async def begins(self, what: str) -> None:
+        self._outage(what, begins=True)
 
-    async def controller_away(self) -> None:
-        self.world.controller(down=True)
+    async def ends(self, what: str) -> None:
+        if at(self.world.diary.flags.get(what, ()), self._loop.time(), default=False):
+            self._outage(what, begins=False)
 
-    async def controller_back(self) -> None:
-        self.world.controller(down=False)
-
-    async def repo_server_away(self) -> None:
-        self.world.repo_server(down=True)
-
-    async def repo_server_back(self) -> None:
-        self.world.repo_server(down=False)
-
-    async def api_away(self) -> None:
-        self.world.api(down=True)
-
-    async def api_back(self) -> None:
-        self.world.api(down=False)
-
-    async def metrics_away(self) -> None:
-        self.world.diary.flag("metrics away", value=True)
-
-    async def metrics_back(self) -> None:
-        self.world.diary.flag("metrics away", value=False)
-
-    async def notifier_away(self) -> None:
-        self.world.diary.flag("notifier away", value=True)
-
-    async def notifier_back(self) -> None:
-        self.world.diary.flag("notifier away", value=False)
-
-    async def collector_away(self) -> None:
-        self.world.diary.flag("collector away", value=True)
-
-    async def collector_back(self) -> None:
-        self.world.diary.flag("collector away", value=False)
+    def _outage(self, what: str, *, begins: bool) -> None:
+        if what in AROUND:
+            self.world.diary.flag(what, begins)
+        else:
+            self.world.outage(what, begins=begins)
 
     async def store_away(self) -> None:
         self.outage.away = True
@@ -584,7 +547,7 @@ class Play:
 
     async def repeat_post(self, times: int) -> None:
         """The same alerts once more, several times at once."""
-        alerts = [_alert(app, told, None, secret=self.schedule.secret) for app, told in self._told.items()]
+        alerts = [_alert(self.world, app, told, None, secret=self.schedule.secret) for app, told in self._told.items()]
         if alerts:
             await asyncio.gather(*(self._post("main", alerts) for _ in range(times)))
 
@@ -610,14 +573,14 @@ class Play:
             case "resolved only":
                 ends = now
             case _:
-                labels = {"argocd_app": "nothing-of-that-name"}
-        await self._post(sender, [_alert(app, starts, ends, secret=True, name=name, **{"forged": kind.replace(" ", "-"), **labels})])
+                labels = {self.world.label: "nothing-of-that-name"}
+        await self._post(sender, [_alert(self.world, app, starts, ends, secret=True, name=name, **{"forged": kind.replace(" ", "-"), **labels})])
 
     async def decide(self, app: str, how: str) -> None:
         """People answer what waits for them, some of them wrongly."""
 
         async def one(service: Service, actor: Actor) -> bool:
-            waiting = next((o for o in await service.operations.alive() if o.target.name == app and o.phase == "awaiting_approval"), None)
+            waiting = next((o for o in await service.operations.alive() if self.world.app_of(o.target) == app and o.phase == "awaiting_approval"), None)
             if waiting is None:
                 return False
             plan = record.load(waiting).plan
@@ -638,7 +601,7 @@ class Play:
     async def cancel(self, app: str) -> None:
         async def one(service: Service) -> bool:
             for operation in await service.operations.alive():
-                if operation.target.name == app:
+                if self.world.app_of(operation.target) == app:
                     await service.desk.cancel(operation.id, JANE, "wrong one")
                     self.world.diary.note(f"jane cancelled {operation.id} in phase {operation.phase}")
             return True
@@ -649,7 +612,7 @@ class Play:
         """A person asks for a rollback."""
 
         async def one(service: Service) -> bool:
-            target, digest = TargetId(INSTANCE, app), ""
+            target, digest = self.world.target(app), ""
             names: tuple[str, ...] = ()
             if confirmed:
                 found = await service.desk.check(target, JANE)
@@ -666,7 +629,7 @@ class Play:
 
     async def end_hold(self, app: str, how: str) -> None:
         async def one(service: Service) -> bool:
-            hold = await service.holds.open_for(TargetId(INSTANCE, app))
+            hold = await service.holds.open_for(self.world.target(app))
             if hold is None:
                 return False
             self.story.ended_holds.append((self._loop.time(), app, how))
@@ -688,8 +651,8 @@ async def _true(work: Awaitable[Any]) -> bool:
     return True
 
 
-def _alert(app: str, starts: datetime, ends: datetime | None, *, secret: bool, name: str = ALERT, **labels: str) -> Mapping[str, Any]:
-    told = {"alertname": name, "namespace": app, "argocd_app": app, "severity": "page", **labels}
+def _alert(world: World, app: str, starts: datetime, ends: datetime | None, *, secret: bool, name: str = ALERT, **labels: str) -> Mapping[str, Any]:
+    told = {"alertname": name, "namespace": app, world.label: app, "severity": "page", **labels}
     fingerprint = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
     summary = f"requests of {app} fail; see https://bot:{SECRET}@wiki.example/ and password={SECRET}" if secret else f"requests of {app} fail"
     return {
@@ -703,9 +666,9 @@ def _alert(app: str, starts: datetime, ends: datetime | None, *, secret: bool, n
     }
 
 
-def _target(shop: Shop) -> TargetSettings:
+def _target(shop: Shop, target: TargetId) -> TargetSettings:
     return TargetSettings(
-        match=f"{INSTANCE}:{shop.app}",
+        match=str(target),
         mode=shop.mode,
         alerts=(ALERT,),
         recovered_when=RecoveredSettings.model_validate(
@@ -718,8 +681,7 @@ def _target(shop: Shop) -> TargetSettings:
     )
 
 
-def _settings(schedule: Schedule, url: str, stop_file: Path, folder: Path) -> Settings:
-    nobody = ArgoSettings(name=INSTANCE, url=ADDRESS, token_file=folder / "none", watch=False)
+def _settings(schedule: Schedule, world: World, url: str, stop_file: Path, folder: Path) -> Settings:
     return Settings(
         store=url,
         stop_file=stop_file,
@@ -730,9 +692,9 @@ def _settings(schedule: Schedule, url: str, stop_file: Path, folder: Path) -> Se
                 SenderSettings(name="guest", token_file=folder / "none", targets="staging:*"),
             )
         ),
-        delivery=(Configured(kind="argocd", name=INSTANCE, settings=nobody),),
+        delivery=(world.connection(folder, watch=schedule.watch),),
         watch=WatchSettings(every=timedelta(seconds=20), beat=timedelta(seconds=15)),
-        targets=tuple(_target(shop) for shop in schedule.shops),
+        targets=tuple(_target(shop, world.target(shop.app)) for shop in schedule.shops),
     )
 
 

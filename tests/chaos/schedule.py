@@ -4,9 +4,10 @@ Times are seconds of the world. Chance during the play (which request is lost) c
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tests.chaos import fate
 from tests.chaos.fate import Trouble, rates
 from tests.chaos.world import APPLIER, APPS, NOBODY, QUIET_APPLIER, READ_ME, REVISION_FREE, SET
 
@@ -14,6 +15,9 @@ WARM = 60.0
 """Until then all is well and Backout watches: it must have seen the good releases live."""
 ENDS = 480.0
 """At the latest then nothing goes wrong any more; what is under way comes to its end."""
+
+ARGOCD, SPINNAKER = "argocd", "spinnaker"
+"""What deploys the shops."""
 
 MODES = ("auto", "auto", "auto", "auto", "auto", "auto", "approve", "approve", "suggest", "observe")
 
@@ -56,6 +60,7 @@ class Schedule:
     replicas: int = 1
     watch: bool = False
     kill_at: int = 0
+    delivery: str = ARGOCD
 
     @property
     def ends(self) -> float:
@@ -65,7 +70,7 @@ class Schedule:
     def words(self) -> list[str]:
         """For people."""
         lines = [
-            f"replicas: {self.replicas} (on SQLite 1); Argo CD is {'watched' if self.watch else 'polled'}",
+            f"replicas: {self.replicas} (on SQLite 1); {self.delivery} is {'watched' if self.watch else 'polled'}",
             "shops: " + ", ".join(map(str, self.shops)),
         ]
         lines += [f"by chance: {trouble} ({rate:.1%} of the occasions)" for trouble, rate in self.rates.items()]
@@ -88,17 +93,43 @@ def draw(seed: int) -> Schedule:
     return Schedule(seed=seed, shops=shops, rates=troubles, events=tuple(sorted(events)), secret=secret, replicas=replicas, watch=watch)
 
 
+def draw_spinnaker(seed: int) -> Schedule:
+    """The same for a Spinnaker: what is done to it, and what breaks of it, is another list."""
+    chance = random.Random(f"spinnaker {seed}")  # noqa: S311  the point is to draw the same again
+    wide = chance.random() < 0.08
+    count = len(APPS) if wide else chance.choice((1, 1, 2, 2, 3))
+    shops = tuple(Shop(app=app, mode=chance.choice(MODES), auto_sync=False, self_heal=False) for app in APPS[:count])
+    events: list[Event] = []
+    for shop in shops:
+        events += [replace(one, given=(*one.given, chance.choice(HOW))) if one.do == "release" else one for one in _releases(chance, shop.app, at_once=wide)]
+        events += _people(chance, shop.app, BY_HAND_ON_SPINNAKER)
+        if chance.random() < 0.06:
+            events.append(Event(chance.uniform(WARM + 20.0, 420.0), "lose", (shop.app, chance.choice(("renamed", "emptied")))))
+    events += [*_outages(chance, OF_SPINNAKER), *_around(chance)]
+    troubles, secret, replicas = rates(chance, fate.OF_SPINNAKER), chance.random() < 0.3, chance.choice((1, 2, 2, 3))
+    events += _standing_still(chance, replicas)
+    return Schedule(seed=seed, shops=shops, rates=troubles, events=tuple(sorted(events)), secret=secret, replicas=replicas, delivery=SPINNAKER)
+
+
+HOW = ("trigger", "trigger", "trigger", "trigger and more", "by hand", "by hand and more")
+"""Who or what starts a deploy pipeline on Spinnaker, and whether it has more to do once it has deployed."""
+
+
 def _applied(chance: random.Random, shop: Shop) -> Shop:
     """Some shops that are nobody's belong to somebody who applies them on the server's side."""
     owner = chance.choice((APPLIER, QUIET_APPLIER))
     return replace(shop, auto_sync=True, owner=owner) if chance.random() < 0.12 and shop.owner == NOBODY else shop
 
 
-def quiet_day() -> Schedule:
+def quiet_day(delivery: str = ARGOCD) -> Schedule:
     """One shop, one bad release, and nothing else goes wrong."""
     (app, *_) = APPS
     shops = (Shop(app=app, mode="auto", auto_sync=True, self_heal=True),)
-    return Schedule(seed=1, shops=shops, rates={}, events=(Event(WARM + 10.0, "release", (app, "2.0.0")),), secret=True)
+    given = (app, "2.0.0") if delivery == ARGOCD else (app, "2.0.0", "trigger")
+    return Schedule(seed=1, shops=shops, rates={}, events=(Event(WARM + 10.0, "release", given),), secret=True, delivery=delivery)
+
+
+DRAWS = {ARGOCD: draw, SPINNAKER: draw_spinnaker}
 
 
 def _standing_still(chance: random.Random, replicas: int) -> Iterator[Event]:
@@ -112,39 +143,61 @@ def _standing_still(chance: random.Random, replicas: int) -> Iterator[Event]:
 def _events(chance: random.Random, shops: tuple[Shop, ...], *, wide: bool) -> Iterator[Event]:
     for shop in shops:
         yield from _releases(chance, shop.app, at_once=wide)
-        if chance.random() < 0.25:
-            for _ in range(chance.randint(1, 2)):
-                what = chance.choice(("syncs", "rolls back", "edits the spec", "turns auto-sync on", "turns auto-sync off"))
-                yield Event(chance.uniform(WARM, 420.0), "person", (shop.app, what))
-        for _ in range(chance.choice((0, 1, 2, 4))):
-            decision = chance.choice(("approve", "approve", "approve", "approve", "wrong digest", "names nothing", "reject", "twice"))
-            yield Event(chance.uniform(WARM + 60.0, ENDS), "decide", (shop.app, decision))
-        if chance.random() < 0.12:
-            yield Event(chance.uniform(WARM + 40.0, 420.0), "cancel", (shop.app,))
-        if chance.random() < 0.15:
-            yield Event(chance.uniform(WARM + 40.0, 500.0), "ask", (shop.app, chance.random() < 0.5))
-        if chance.random() < 0.15:
-            yield Event(chance.uniform(250.0, ENDS), "end_hold", (shop.app, chance.choice(("plain", "leave off", "accept bad"))))
-        if chance.random() < 0.2:
-            kind = chance.choice(("raises", "foreign namespace", "unlisted", "late", "ahead", "other sender", "quiet", "resolved only", "no target"))
-            yield Event(chance.uniform(WARM, 420.0), "forge", (shop.app, kind))
-    for name, share, longest in (
-        ("window", 0.12, 200.0),
-        ("controller", 0.12, 180.0),
-        ("repo_server", 0.06, 200.0),
-        ("api", 0.1, 200.0),
-        ("metrics", 0.12, 200.0),
-        ("notifier", 0.12, 300.0),
-        ("collector", 0.15, 300.0),
-        ("store", 0.1, 90.0),
-        ("disk", 0.1, 120.0),
-        ("stop", 0.12, 200.0),
-    ):
+        yield from _people(chance, shop.app, BY_HAND_ON_ARGO_CD)
+    yield from _outages(chance, OF_ARGO_CD)
+    yield from _around(chance)
+
+
+BY_HAND_ON_ARGO_CD = ("syncs", "rolls back", "edits the spec", "turns auto-sync on", "turns auto-sync off")
+BY_HAND_ON_SPINNAKER = ("undoes", "restarts", "pauses", "resumes", "applies past Spinnaker")
+
+
+def _people(chance: random.Random, app: str, what_they_do: Sequence[str]) -> Iterator[Event]:
+    """What people do to one shop, and say to Backout about it, some of it wrong."""
+    if chance.random() < 0.25:
+        for _ in range(chance.randint(1, 2)):
+            what = chance.choice(what_they_do)
+            yield Event(chance.uniform(WARM, 420.0), "person", (app, what))
+    for _ in range(chance.choice((0, 1, 2, 4))):
+        decision = chance.choice(("approve", "approve", "approve", "approve", "wrong digest", "names nothing", "reject", "twice"))
+        yield Event(chance.uniform(WARM + 60.0, ENDS), "decide", (app, decision))
+    if chance.random() < 0.12:
+        yield Event(chance.uniform(WARM + 40.0, 420.0), "cancel", (app,))
+    if chance.random() < 0.15:
+        yield Event(chance.uniform(WARM + 40.0, 500.0), "ask", (app, chance.random() < 0.5))
+    if chance.random() < 0.15:
+        yield Event(chance.uniform(250.0, ENDS), "end_hold", (app, chance.choice(("plain", "leave off", "accept bad"))))
+    if chance.random() < 0.2:
+        kind = chance.choice(("raises", "foreign namespace", "unlisted", "late", "ahead", "other sender", "quiet", "resolved only", "no target"))
+        yield Event(chance.uniform(WARM, 420.0), "forge", (app, kind))
+
+
+Outages = Sequence[tuple[str, float, float]]
+"""Name of an outage, the share of schedules that have it, and how long it lasts at most."""
+
+OF_ARGO_CD: Outages = (("sync window closed", 0.12, 200.0), ("controller down", 0.12, 180.0), ("repo-server down", 0.06, 200.0), ("API down", 0.1, 200.0))
+OF_SPINNAKER: Outages = (
+    ("Orca down", 0.15, 120.0),
+    ("Clouddriver away", 0.12, 120.0),
+    ("operations refused", 0.08, 200.0),
+    ("API down", 0.1, 200.0),
+    ("rights lost", 0.12, 300.0),
+)
+OF_OTHERS: Outages = (("metrics away", 0.12, 200.0), ("notifier away", 0.12, 300.0), ("collector away", 0.15, 300.0))
+OF_THE_STORE: Outages = (("store", 0.1, 90.0), ("disk", 0.1, 120.0), ("stop", 0.12, 200.0))
+
+
+def _outages(chance: random.Random, those: Outages) -> Iterator[Event]:
+    for name, share, longest in (*those, *OF_OTHERS, *OF_THE_STORE):
         if chance.random() < share:
             begins = chance.uniform(WARM + 20.0, 350.0)
-            given = (chance.random() < 0.5,) if name == "stop" else ()
-            yield Event(begins, f"{name}_away", given)
-            yield Event(begins + chance.uniform(3.0, longest), f"{name}_back", given)
+            given: tuple[object, ...] = (chance.random() < 0.5,) if name == "stop" else () if name in {"store", "disk"} else (name,)
+            yield Event(begins, f"{name}_away" if name in {"store", "disk", "stop"} else "begins", given)
+            yield Event(begins + chance.uniform(3.0, longest), f"{name}_back" if name in {"store", "disk", "stop"} else "ends", given)
+
+
+def _around(chance: random.Random) -> Iterator[Event]:
+    """Kills, clocks and repeated alerts."""
     for _ in range(chance.choice((0, 0, 0, 1, 2, 3))):
         yield Event(chance.uniform(WARM + 20.0, 420.0), chance.choice(("kill", "kill", "terminate")))
     if chance.random() < 0.08:

@@ -100,7 +100,7 @@ def told(story: Story, violations: list[Violation], store_name: str) -> str:
     lines = [
         f"seed {schedule.seed} on {store_name} breaks:",
         *(f"  {one}" for one in violations),
-        f"play it again: python -m tests.chaos {which} --store {store_name} --tell",
+        f"play it again: python -m tests.chaos {which} --store {store_name} --delivery {schedule.delivery} --tell",
         "the schedule (seconds after the shops opened):",
         *(f"  {line}" for line in schedule.words()),
         "what happened (world's seconds):",

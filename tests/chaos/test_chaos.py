@@ -4,13 +4,14 @@ import os
 
 import pytest
 
-from tests.chaos.schedule import draw
+from tests.chaos.schedule import Schedule, draw, draw_spinnaker
 from tests.chaos.stores import PostgresStores, SqliteStores, judged, told
 from tests.chaos.virtual import VirtualLoop
 from tests.fakes import store
 
 FIRST = int(os.environ.get("CHAOS_SEED", "1"))
 SCHEDULES = int(os.environ.get("CHAOS_SCHEDULES", "25"))
+ON_SPINNAKER = max(1, SCHEDULES // 2)
 ON_POSTGRESQL = max(1, SCHEDULES // 5)
 
 
@@ -27,8 +28,15 @@ def test_every_promise_is_kept_on_postgresql(seed: int, postgres_stores: store.R
     assert not violations, told(story, violations, stores.name)
 
 
-def test_a_seed_is_the_whole_story(sqlite: SqliteStores) -> None:
-    one, other = (judged(draw(7), sqlite)[0] for _ in range(2))
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + ON_SPINNAKER))
+def test_every_promise_is_kept_on_spinnaker(seed: int, sqlite: SqliteStores) -> None:
+    story, violations = judged(draw_spinnaker(seed), sqlite)
+    assert not violations, told(story, violations, sqlite.name)
+
+
+@pytest.mark.parametrize("schedule", [draw(7), draw_spinnaker(5)], ids=["argocd", "spinnaker"])
+def test_a_seed_is_the_whole_story(schedule: Schedule, sqlite: SqliteStores) -> None:
+    one, other = (judged(schedule, sqlite)[0] for _ in range(2))
     assert one.world.diary.lines == other.world.diary.lines
     assert [str(sent) for sent in one.world.diary.sent] == [str(sent) for sent in other.world.diary.sent]
     assert [row["says"] for row in one.rows["event"]] == [row["says"] for row in other.rows["event"]]

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.chaos import spinnaker_mutants
 from tests.chaos.mutants import MUTANTS, Mutant
-from tests.chaos.schedule import draw, quiet_day
+from tests.chaos.schedule import DRAWS, SPINNAKER, quiet_day
 from tests.chaos.stores import PostgresStores, SqliteStores, Stores, judged, told
 from tests.chaos.world import APPLIER, QUIET_APPLIER, REVISION_FREE
 from tests.fakes import store
@@ -14,12 +15,12 @@ PROMISES = range(14)
 """The thirteen, and 0 for what all of them rest on: everything comes to its end."""
 
 
-ALONE = [one for one in MUTANTS if one.replicas == 1]
+ALONE = [one for one in (*MUTANTS, *spinnaker_mutants.MUTANTS) if one.replicas == 1]
 AMONG_OTHERS = [one for one in MUTANTS if one.replicas > 1]
 
 
 def name(mutant: Mutant) -> str:
-    return f"{mutant.promise}: {mutant.name}"
+    return f"{mutant.promise}: {mutant.name}" + (f" ({mutant.delivery})" if mutant.delivery == SPINNAKER else "")
 
 
 @pytest.mark.parametrize("mutant", ALONE, ids=name)
@@ -35,7 +36,7 @@ def test_a_broken_build_of_several_replicas_is_found_out(mutant: Mutant, postgre
 def is_found_out(mutant: Mutant, stores: Stores) -> None:
     for seed in range(1, mutant.within + 1):
         with mutant.built():
-            _, violations = judged(mutant.focus(draw(seed)), stores)
+            _, violations = judged(mutant.focus(DRAWS[mutant.delivery](seed)), stores)
         if any(one.promise == mutant.promise for one in violations):
             return
     pytest.fail(f"{mutant.says}, and {mutant.within} schedules did not show that promise {mutant.promise} is broken")
@@ -43,14 +44,14 @@ def is_found_out(mutant: Mutant, stores: Stores) -> None:
 
 @pytest.mark.parametrize("mutant", ALONE, ids=name)
 def test_what_finds_a_broken_build_out_finds_nothing_in_the_real_one(mutant: Mutant, sqlite: SqliteStores) -> None:
-    story, violations = judged(mutant.focus(draw(1)), sqlite)
+    story, violations = judged(mutant.focus(DRAWS[mutant.delivery](1)), sqlite)
     assert not violations, told(story, violations, sqlite.name)
 
 
 @pytest.mark.parametrize("mutant", AMONG_OTHERS, ids=name)
 def test_what_finds_a_broken_build_of_several_replicas_out_finds_nothing_in_the_real_one(mutant: Mutant, postgres_stores: store.Recycled) -> None:
     stores = PostgresStores(postgres_stores)
-    story, violations = judged(mutant.focus(draw(1)), stores)
+    story, violations = judged(mutant.focus(DRAWS[mutant.delivery](1)), stores)
     assert not violations, told(story, violations, stores.name)
 
 
@@ -77,13 +78,14 @@ def test_on_a_quiet_day_it_is_known_what_who_applies_the_spec_puts_back(owner: s
     assert [story.world.automated(app) for app in story.world.apps] == [outcome == "suggested"]
 
 
-def test_wherever_an_operation_is_killed_it_comes_to_its_end(sqlite: SqliteStores) -> None:
+@pytest.mark.parametrize("delivery", DRAWS)
+def test_wherever_an_operation_is_killed_it_comes_to_its_end(delivery: str, sqlite: SqliteStores) -> None:
     """A few of the places here, every one of them with `make chaos`."""
-    whole, violations = judged(quiet_day(), sqlite)
+    whole, violations = judged(quiet_day(delivery), sqlite)
     assert not violations
     assert whole.places > 100
     for place in range(5, whole.places, whole.places // 8):
-        story, violations = judged(replace(quiet_day(), kill_at=place), sqlite)
+        story, violations = judged(replace(quiet_day(delivery), kill_at=place), sqlite)
         assert not violations, told(story, violations, sqlite.name)
         assert [says for _, says in story.world.diary.lines if "is killed while" in says]
 
@@ -93,3 +95,12 @@ def test_a_quiet_day_ends_in_a_recovery(sqlite: SqliteStores) -> None:
     assert not violations
     assert [row["outcome"] for row in story.rows["operation"]] == ["recovered"]
     assert [sent.what for sent in story.world.diary.sent] == ["patch", "rollback"]
+
+
+def test_a_quiet_day_on_spinnaker_is_one_undo_that_spinnaker_heard_once(sqlite: SqliteStores) -> None:
+    story, violations = judged(quiet_day(SPINNAKER), sqlite)
+    assert not violations
+    (operation,) = story.rows["operation"]
+    assert operation["outcome"] == "recovered"
+    assert [sent.what for sent in story.world.diary.sent] == ["undo"]
+    assert [(one.version, one.by) for one in story.world.diary.entries[-2:]] == [("2.0.0", "alice"), ("1.1.0", "backout")]

@@ -1,6 +1,6 @@
-"""The network between Backout and Argo CD, inside one process: requests are lost, late or slow, answers are lost, proxies answer, and all of it is seen.
+"""The network between Backout and its delivery system, inside one process: requests are lost, late, slow or doubled, answers are lost, and all of it is seen.
 
-Takes the place of `integrations.http.Http` under the real adapter; at the other end is the sandbox Argo CD, which the contract suite keeps honest.
+Takes the place of `integrations.http.Http` under the real adapter; at the other end is a sandbox, which its contract suite keeps honest.
 """
 
 import asyncio
@@ -23,14 +23,16 @@ from tests.chaos.fate import Fate, Trouble
 from tests.chaos.process import ANSWERED, Process
 from tests.chaos.stream import ChaosStream, Pipe
 
-ADDRESS = "http://argocd.example"
-LATEST = 25.0
-"""Seconds after its sender gave up that a late request may still arrive; the adapter counts on 30."""
+Told = Callable[[str, str, Mapping[str, Any]], tuple[str, str]]
+"""Method, path and body of a writing request -> what kind of write it is, and which application it is about."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Sent:
-    """One writing request of Backout: when it was sent (seconds of the world, and by the sender's clock), what for, and what the server said if it came."""
+    """One writing request of Backout: when it was sent (seconds of the world, and by the sender's clock), what for, and what the server said if it came.
+
+    `what` is the kind of write, in the words of `World.told`; `application` what it is about, "" where that says nothing of it.
+    """
 
     number: int
     at: float
@@ -40,20 +42,10 @@ class Sent:
     path: str
     body: Mapping[str, Any]
     process: str
+    what: str
+    application: str
     arrived: float | None = None
     status: int | None = None
-
-    @property
-    def application(self) -> str:
-        """Name of the application it is about."""
-        return self.path.split("/")[4]
-
-    @property
-    def what(self) -> str:
-        """The kind of write: rollback, sync, patch, spec, terminate."""
-        if self.path.endswith(("/rollback", "/sync")):
-            return self.path.rpartition("/")[2]
-        return {"PATCH": "patch", "PUT": "spec", "DELETE": "terminate"}.get(self.method, self.method)
 
     @property
     def taken(self) -> bool:
@@ -89,11 +81,15 @@ _NOTHING: Any = None
 
 
 class Server:
-    """Argo CD as a function from request to answer. `down` refuses every connection."""
+    """A delivery system as a function from request to answer. `down` refuses every connection.
 
-    def __init__(self, app: web.Application) -> None:
+    `latest`: seconds after its sender gave up that a late request may still arrive; less than the adapter counts on.
+    """
+
+    def __init__(self, app: web.Application, *, address: str, latest: float) -> None:
         app.freeze()
         self._app = app
+        self.address, self.latest = address, latest
         self._down = False
         self.streams: list[ChaosStream] = []
 
@@ -120,11 +116,10 @@ class Server:
         response = await self._app._handle(self._request(method, path, query, headers, body, _NOBODY))  # noqa: SLF001  what a server calls for each request
         assert isinstance(response, web.Response)
         told = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(status=response.status, headers=told, body=bytes(response.body or b""), url=f"{ADDRESS}{path}")  # type: ignore[arg-type]  # always bytes here
+        return Answer(status=response.status, headers=told, body=bytes(response.body or b""), url=f"{self.address}{path}")  # type: ignore[arg-type]  # always bytes here
 
-    @staticmethod
-    def _request(method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, writer: Any) -> web.Request:
-        sent = CIMultiDictProxy(CIMultiDict({"Host": "argocd.example", **headers}))
+    def _request(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, writer: Any) -> web.Request:
+        sent = CIMultiDictProxy(CIMultiDict({"Host": self.address.removeprefix("http://"), **headers}))
         where = URL(f"{path}?{query}" if query else path, encoded=True)
         message = RawRequestMessage(method, str(where), HttpVersion11, sent, (), False, None, False, False, where)
         loop: Any = asyncio.get_running_loop()
@@ -136,13 +131,16 @@ class Server:
 class Wire:
     """As much of `Http` as the adapter uses, for one process. `operation` names the operation at work."""
 
-    def __init__(self, server: Server, process: Process, fate: Fate, *, token: str, log: list[Sent], operation: Callable[[], str]) -> None:
+    def __init__(
+        self, server: Server, process: Process, fate: Fate, *, credential: Mapping[str, str], log: list[Sent], operation: Callable[[], str], told: Told
+    ) -> None:
         self._server = server
         self._process = process
         self._fate = fate
-        self._token = token
+        self._credential = credential
         self._log = log
         self._operation = operation
+        self._told = told
 
     def mark_of_credential(self) -> str:
         """One account for the whole schedule."""
@@ -160,9 +158,10 @@ class Wire:
         timeout: float | None = None,  # noqa: ASYNC109  as `Http` has it
     ) -> Answer:
         """One exchange, or TemporaryError."""
-        query = urlencode(list(params.items()) if isinstance(params, Mapping) else params or [])
+        path, _, whole = path.partition("?")
+        query = whole or urlencode(list(params.items()) if isinstance(params, Mapping) else params or [])
         body = json_module.dumps(json).encode() if json is not None else data or b""
-        sent = {"Authorization": f"Bearer {self._token}", **(headers or {})}
+        sent = {**({"Content-Type": "application/json"} if json is not None else {}), **self._credential, **(headers or {})}
         seconds = timeout or 10.0
         writes = method != "GET"
         if not writes:
@@ -178,12 +177,16 @@ class Wire:
         async def serve(delay: float) -> Answer:
             await asyncio.sleep(delay)
             if self._server.down:
-                raise UnreachedError(f"{ADDRESS}{path} refuses connections")
+                raise UnreachedError(f"{self._server.address}{path} refuses connections")
+            if writes and self._fate.strikes(Trouble.NEVER_BEGINS):
+                return self._accepted(path)
             if entry is not None:
-                entry.arrived = asyncio.get_running_loop().time()
+                entry.arrived = entry.arrived or asyncio.get_running_loop().time()
             answer = await self._server.answer(method, path, query, sent, body)
             if entry is not None:
                 entry.status = answer.status
+            if self._fate.strikes(Trouble.EMPTY):
+                return Answer(status=200, headers={}, body=b"", url=f"{self._server.address}{path}")
             return answer
 
         answer = await self._exchange(serve, method, path, seconds)
@@ -194,7 +197,7 @@ class Wire:
         return answer
 
     async def _exchange(self, serve: Callable[[float], Any], method: str, path: str, seconds: float) -> Answer:
-        fate, where = self._fate, f"{ADDRESS}{path}"
+        fate, where = self._fate, f"{self._server.address}{path}"
         writes = method != "GET"
         if fate.strikes(Trouble.REQUEST_LOST):
             await asyncio.sleep(fate.between(0.0, seconds))
@@ -206,11 +209,13 @@ class Wire:
             said = json_module.dumps({"error": "permission denied", "code": 7, "message": "permission denied"}).encode()
             return Answer(status=403, headers={"content-type": "application/json"}, body=said, url=where)
         if writes and fate.strikes(Trouble.REQUEST_LATE):
-            _ = self._world(serve(seconds + fate.between(0.0, LATEST)))
+            _ = self._world(serve(seconds + fate.between(0.0, self._server.latest)))
             await asyncio.sleep(seconds)
             raise TemporaryError(f"{where} did not answer within {seconds:g} s")
         delay = fate.between(0.5, seconds * 1.1) if fate.strikes(Trouble.SLOW) else fate.between(0.001, 0.05)
         exchange = self._world(serve(delay))
+        if writes and fate.strikes(Trouble.DOUBLED):
+            _ = self._world(serve(delay + fate.between(0.0, 5.0)))
         try:
             async with asyncio.timeout(seconds):
                 answer: Answer = await asyncio.shield(exchange)
@@ -223,6 +228,7 @@ class Wire:
     def _entry(self, method: str, path: str, body: bytes) -> Sent:
         loop = asyncio.get_running_loop()
         told = json_module.loads(body) if body else {}
+        what, application = self._told(method, path, told)
         entry = Sent(
             number=len(self._log),
             at=loop.time(),
@@ -232,9 +238,16 @@ class Wire:
             path=path,
             body=told,
             process=self._process.name,
+            what=what,
+            application=application,
         )
         self._log.append(entry)
         return entry
+
+    def _accepted(self, path: str) -> Answer:
+        """A start that was taken and comes to nothing, as far as anybody can see."""
+        ref = json_module.dumps({"ref": f"{path}/01K00000000000000000000000"}).encode() if path == "/tasks" else b""
+        return Answer(status=200, headers={"content-type": "application/json"} if ref else {}, body=ref, url=f"{self._server.address}{path}")
 
     @staticmethod
     def _world(work: Any) -> "asyncio.Task[Answer]":
@@ -246,7 +259,7 @@ class Wire:
     def stream(self, path: str, *, params: Mapping[str, str] | list[tuple[str, str]] | None = None, headers: Mapping[str, str] | None = None) -> ChaosStream:
         """An answer without an end."""
         query = urlencode(list(params.items()) if isinstance(params, Mapping) else params or [])
-        return ChaosStream(self._server, self._process, self._fate, path, query, {"Authorization": f"Bearer {self._token}", **(headers or {})})
+        return ChaosStream(self._server, self._process, self._fate, path, query, {**self._credential, **(headers or {})})
 
     async def close(self) -> None:
         """Nothing is open."""

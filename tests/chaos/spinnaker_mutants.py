@@ -1,0 +1,100 @@
+"""Deliberately broken builds of what Backout does on Spinnaker; see `mutants.py`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from integrations.delivery.spinnaker.client import Client
+from integrations.delivery.spinnaker.executions import Execution
+from integrations.delivery.spinnaker.hands import SpinnakerHands
+from integrations.delivery.spinnaker.steps.undo import Undo
+from service.domain.ports import Guard, Observation, Seen
+from tests.chaos.fate import Trouble
+from tests.chaos.mutants import CALM, Mutant, Patch
+from tests.chaos.schedule import SPINNAKER
+
+Json = Any
+UNDOES = "undoRolloutManifest"
+
+
+def _takes_a_lost_answer_for_a_lost_request() -> Sequence[Patch]:
+    async def see(self: Undo, _intent: Any) -> Observation:
+        surely = self.t.clock.now() - timedelta(seconds=5)
+        return Observation(seen=Seen.NOT_SEEN, says="nothing is seen", not_seen_until=surely)
+
+    return [(Undo, "see", see), *_acts_without_looking()]
+
+
+def _acts_without_looking() -> Sequence[Patch]:
+    async def act(self: Undo, intent: Any, guard: Guard) -> None:
+        looked = await self.t.get_manifest(intent)
+        where = {"account": intent["account"], "location": intent["location"], "manifestName": intent["manifest"]}
+        job = {"type": UNDOES, "cloudProvider": "kubernetes", **where, "revision": intent["revision"], "reason": f"Backout {intent['operation_id']}"}
+        await self.t.client.post_task(looked.application, "undo", [job], str(intent["marker"]), guard)
+
+    return [(Undo, "act", act)]
+
+
+def _counts_on_gate_to_hear_at_once() -> Sequence[Patch]:
+    limits = SpinnakerHands._limits  # noqa: SLF001  it is what is broken
+
+    def short(self: SpinnakerHands, at: Any) -> Mapping[str, Json]:
+        return {**limits(self, at), "certain_at": at.isoformat()}
+
+    return [(SpinnakerHands, "_limits", short), *_acts_without_looking()]
+
+
+def _goes_one_back_and_leaves_no_marker() -> Sequence[Patch]:
+    post = Client.post_task
+
+    async def relative(self: Client, application: str, description: str, jobs: Sequence[Mapping[str, Json]], marker: str, guard: Guard) -> Any:
+        back = [{**{key: value for key, value in job.items() if key != "revision"}, "numRevisionsBack": 1} for job in jobs]
+        return await post(self, application, description, back, f"{marker}-{self._clock.now().timestamp()}", guard)
+
+    async def anew(self: Client, application: str, description: str, jobs: Sequence[Mapping[str, Json]], marker: str, guard: Guard) -> Any:
+        await relative(self, application, description, jobs, marker, guard)
+        return await relative(self, application, description, jobs, f"{marker}-again", guard)
+
+    return [(Client, "post_task", anew)]
+
+
+def _takes_every_run_for_an_automated_one() -> Sequence[Patch]:
+    return [(Execution, "automated", property(lambda _self: True))]
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="takes a lost answer for a lost request",
+        promise=7,
+        says="says that nothing was changed, and ends the hold over its own undo",
+        patches=_takes_a_lost_answer_for_a_lost_request,
+        rates={Trouble.ANSWER_LOST: 0.9},
+        delivery=SPINNAKER,
+    ),
+    Mutant(
+        name="counts on Gate to hear at once",
+        promise=3,
+        says="sends again while the first request is still on its way",
+        patches=_counts_on_gate_to_hear_at_once,
+        rates={Trouble.REQUEST_LATE: 0.8},
+        delivery=SPINNAKER,
+        within=40,
+    ),
+    Mutant(
+        name="goes one back and leaves no marker",
+        promise=3,
+        says="asks for the revision before, whichever that is when it is heard",
+        patches=_goes_one_back_and_leaves_no_marker,
+        rates=CALM,
+        delivery=SPINNAKER,
+    ),
+    Mutant(
+        name="takes every run for an automated one",
+        promise=5,
+        says="cancels the deploy that a person has started",
+        patches=_takes_every_run_for_an_automated_one,
+        rates=CALM,
+        delivery=SPINNAKER,
+        how="by hand and more",
+    ),
+)

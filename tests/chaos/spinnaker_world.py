@@ -1,0 +1,289 @@
+"""The world with a sandbox Spinnaker in it: Deployments, the pipelines that deploy them, and what people do to them through Spinnaker and past it."""
+
+import asyncio
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from aiohttp import web
+
+from integrations.delivery.spinnaker import client as spinnaker_client
+from integrations.delivery.spinnaker.adapter import build
+from integrations.delivery.spinnaker.kubernetes_history import template_digest
+from integrations.delivery.spinnaker.settings import Settings
+from integrations.sandbox.gate.access import User
+from integrations.sandbox.gate.kubernetes import Revision, Workload
+from integrations.sandbox.gate.server import SandboxGate
+from integrations.sandbox.gate.settings import Outage, Profile
+from service.domain.errors import TemporaryError
+from service.domain.model import TargetId
+from service.domain.ports import Clock, Delivery
+from service.settings import Configured
+from tests.chaos.fate import Fate
+from tests.chaos.schedule import Shop
+from tests.chaos.wire import Server, Wire
+from tests.chaos.world import APPS, INSTANCE, READ_ME, Deed, Entry, Json, Ship, World
+
+ADDRESS = "http://gate.example"
+ACCOUNT, RENAMED = "k8s", "k8s-eu"
+ME, ALICE = "backout", "alice"
+LOOKS_EVERY = 0.5
+"""Seconds of the world: a sandbox Spinnaker does nothing while nobody looks."""
+RIGHTS = ("READ", "WRITE", "EXECUTE")
+
+
+@dataclass(frozen=True, slots=True)
+class TrueClock:
+    """Time as it is, for what is not Backout."""
+
+    world: World
+
+    def now(self) -> datetime:
+        """True time."""
+        return self.world.now()
+
+    async def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        await asyncio.sleep(seconds)
+
+
+class SpinnakerWorld(World):
+    """A shop is the one Deployment of the application of its name, in the namespace of its name."""
+
+    kind = "spinnaker"
+    label = "spinnaker_app"
+
+    def __init__(self, fate: Fate, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(fate, loop)
+        self.gate = SandboxGate(clock=TrueClock(self), profile=Profile(auth="header", fiat=True), seed=1)
+        app = web.Application()
+        app.add_routes(self.gate.routes())
+        self.server = Server(app, address=ADDRESS, latest=90.0)  # served without a socket; the adapter counts on 125
+        self.gate.clouddriver.caching = self.gate.echo.live = True  # as `start` does it
+        for name in (ME, ALICE):
+            self.gate.add_user(User(name=name, rights={right: {"*"} for right in RIGHTS}, accounts={"*"}))
+        self.gate.add_account(ACCOUNT)
+        self._ships = {template_digest(_template(ship)): ship for ship in self.fleet.ships.values() if not ship.version.endswith(READ_ME)}
+        self._known: dict[str, int] = {}
+        self._past: dict[str, str] = {}
+
+    # --- the delivery system, as Backout meets it ------------------------------------------------------------------------------
+
+    def target(self, app: str) -> TargetId:
+        return TargetId(INSTANCE, f"{ACCOUNT}/{app}/deployment/{app}")
+
+    def app_of(self, target: TargetId) -> str:
+        return target.name.rpartition("/")[2]
+
+    def connection(self, folder: Path, *, watch: bool) -> Configured:
+        del folder, watch
+        return Configured(kind=self.kind, name=INSTANCE, settings=Settings(name=INSTANCE, url=ADDRESS, auth="header", user=ME, applications=APPS))
+
+    def delivery(self, connection: Configured, http: Wire, clock: Clock, traceparent: Callable[[], str]) -> Delivery:
+        assert isinstance(connection.settings, Settings)
+        with mock.patch.object(spinnaker_client, "Http", return_value=http):  # the network is what is played here
+            return build(connection.settings, clock, traceparent=traceparent)
+
+    def credential(self) -> Mapping[str, str]:
+        return {}
+
+    def told(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[str, str]:
+        match method, path.split("/"):
+            case "POST", ["", "tasks"]:
+                kinds = "+".join(str(job["type"]) for job in body["job"])
+                return {"undoRolloutManifest": "undo"}.get(kinds, kinds), str(body["application"])
+            case "PUT", ["", "pipelines" | "tasks" as what, run, "cancel"]:
+                return f"cancel {what[:-1]}", str(self.gate.run_of(run)["application"])
+            case _:
+                return f"{method} {path}", str(body.get("application", ""))
+
+    # --- people, pipelines and what breaks ---------------------------------------------------------------------------------------
+
+    async def call(self, method: str, path: str, body: Json) -> Json:
+        """One call of Gate as Alice, or TemporaryError with its words."""
+        headers = {"X-SPINNAKER-USER": ALICE, "Content-Type": "application/json"}
+        answer = await self.server.answer(method, path, "", headers, json.dumps(body).encode())
+        if answer.status >= 300:
+            raise TemporaryError(f"{method} {path} -> {answer.status}: {answer.first_line()}")
+        return answer.json() if answer.body else None
+
+    async def open_shop(self, shop: Shop) -> None:
+        self.apps = (*self.apps, shop.app)
+        self.gate.add_application(shop.app)
+        for version in ("1.0.0", "1.1.0"):
+            self._past[shop.app] = "somebody"
+            ship = self.fleet.ships[shop.app, version]
+            self.gate.kubernetes.runs(shop.app, account=ACCOUNT, namespace=shop.app, name=shop.app, image=_image(ship), template=_template(ship))
+            self._look(shop.app)
+            await asyncio.sleep(20.0)
+        for (app, _), ship in self.fleet.ships.items():
+            if app == shop.app and ship.errors is None:
+                self.gate.kubernetes.never_becomes_ready(_image(ship))
+
+    async def release(self, app: str, version: str, how: str = "") -> None:
+        """Its deploy pipeline is saved with that version and run."""
+        self.diary.note(f"{app} {version} is released ({how})")
+        self.diary.desired.setdefault(app, []).append((self._loop.time(), version))
+        ship, name = self.fleet.ships[app, version], f"deploy {version}"
+        manifest = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": app, "namespace": app},
+            "spec": {"replicas": 2, "template": _template(ship)},
+        }
+        where = {"account": ACCOUNT, "cloudProvider": "kubernetes", "moniker": {"app": app}}
+        stage = {**where, "type": "deployManifest", "name": "deploy", "refId": "1", "requisiteStageRefIds": [], "source": "text", "manifests": [manifest]}
+        wait = {"type": "wait", "name": "soak", "waitTime": 3600, "refId": "2", "requisiteStageRefIds": ["1"]}
+        again = {**stage, "refId": "3", "requisiteStageRefIds": ["2"], "name": "deploy again"}
+        stages = [stage, wait, again] if how.endswith("and more") else [stage]
+        by_hand = how.startswith("by hand")
+        self.gate.save_pipeline({"application": app, "name": name, "stages": stages}, by=ALICE)
+        try:
+            await self.call("POST", f"/pipelines/{app}/{name.replace(' ', '%20')}", {"type": "manual" if by_hand else "docker", "user": ALICE})
+        except TemporaryError as error:
+            self.diary.note(f"the pipeline of {app} failed: {error}")
+            return
+        if by_hand:
+            self.diary.deeds.append(Deed(self._loop.time(), app, ALICE, f"deploys {version}"))
+
+    async def person(self, app: str, what: str) -> None:
+        workload = self._workload(app)
+        if workload is None:
+            return
+        where = {"account": ACCOUNT, "cloudProvider": "kubernetes", "location": app, "manifestName": f"deployment {app}"}
+        try:
+            match what:
+                case "undoes":
+                    revision = self.fate.chance.choice(workload.revisions).number
+                    await self._task(app, {**where, "type": "undoRolloutManifest", "revision": revision})
+                case "restarts":
+                    await self._task(app, {**where, "type": "rollingRestartManifest"})
+                case "pauses" | "resumes":
+                    self.gate.kubernetes.is_paused(workload, paused=what == "pauses")
+                    self.diary.note(f"somebody {what} the roll-out of {app}")
+                    return
+                case "applies past Spinnaker":
+                    self._past[app] = "kubectl"
+                    ship = self.fleet.ships[app, self.fate.chance.choice(("1.0.0", "1.1.0", "3.0.0"))]
+                    self.gate.kubernetes.runs(app, account=ACCOUNT, namespace=app, name=app, image=_image(ship), template=_template(ship), at_once=False)
+                    self.diary.note(f"somebody applies {ship.version} of {app} past Spinnaker")
+                    return
+                case _:
+                    raise AssertionError(what)
+        except TemporaryError as error:
+            self.diary.note(f"alice tried to: {what} ({app}), and could not: {error}")
+            return
+        self.diary.deeds.append(Deed(self._loop.time(), app, ALICE, what))
+        self.diary.note(f"alice {what} ({app})")
+
+    async def _task(self, app: str, job: Json) -> None:
+        await self.call("POST", "/tasks", {"application": app, "description": "by hand", "job": [job], "trigger": {"type": "manual", "user": ALICE}})
+
+    def lose(self, app: str, how: str) -> None:
+        """Somebody renames the account in Spinnaker, or empties the cluster, while others act."""
+        workload = self._workload(app)
+        if workload is None:
+            return
+        self.gone.add(app)
+        if how == "renamed":
+            self.gate.add_account(RENAMED)
+            self.gate.kubernetes.delete(ACCOUNT, app, f"deployment {app}")
+            workload.account = RENAMED
+            self.gate.kubernetes.workloads.append(workload)
+        else:
+            self.gate.kubernetes.delete(ACCOUNT, app, f"deployment {app}")
+        self.diary.note(f"{app} is {how}")
+        self._looked(app)
+
+    def outage(self, name: str, *, begins: bool) -> None:
+        faults = self.gate.faults
+        match name:
+            case "Orca down":
+                (self.gate.orca_is_killed if begins else self.gate.orca_is_started_again)()
+            case "Clouddriver away":
+                faults.clouddriver = Outage(status=503, message="Clouddriver is restarting") if begins else None
+            case "operations refused":
+                faults.operations = Outage(status=500, message="no worker for it") if begins else None
+            case "API down":
+                self.server.down = begins
+            case "rights lost":
+                for right in RIGHTS:
+                    me = self.gate.access.user(ME)
+                    assert me is not None
+                    me.rights[right] = set() if begins else {"*"}
+            case _:
+                raise AssertionError(name)
+        self.diary.flag(name, begins)
+
+    async def background(self) -> None:
+        while True:
+            self.gate.timeline.catch_up()
+            for app in self.apps:
+                self._look(app)
+            await asyncio.sleep(LOOKS_EVERY)
+
+    # --- what is ---------------------------------------------------------------------------------------------------------------
+
+    def version_of(self, app: str, revision: str) -> str:
+        ship = self._ships.get(revision)
+        return ship.version if ship is not None and ship.app == app else "?"
+
+    def pods(self, app: str) -> list[tuple[Ship | None, bool]]:
+        workload = self._workload(app, anywhere=True)
+        return [] if workload is None else list(self._pods_of(workload))
+
+    def _pods_of(self, workload: Workload) -> Iterator[tuple[Ship | None, bool]]:
+        for revision, count, ready in self.gate.clouddriver.kubernetes.spread(workload):
+            for number in range(count):
+                yield self._by_digest.get(revision.images[0].rpartition("@")[2]), number < ready
+
+    def undone_by(self, operation: str) -> int:
+        """How many undos of that operation Clouddriver took."""
+        return sum(
+            one["taken"] and one["name"] == "undoRolloutManifest" and operation in str(one["body"].get("reason")) for one in self.gate.clouddriver.posted
+        )
+
+    async def end(self) -> None:
+        """It has no task of its own."""
+
+    # --- the diary ---------------------------------------------------------------------------------------------------------------
+
+    def _workload(self, app: str, *, anywhere: bool = False) -> Workload | None:
+        found = [one for one in self.gate.clouddriver.kubernetes.workloads if one.application == app and (anywhere or one.account == ACCOUNT)]
+        return found[0] if found else None
+
+    def _look(self, app: str) -> None:
+        workload = self._workload(app)
+        if workload is not None and workload.live.number != self._known.get(app):
+            self._known[app] = workload.live.number
+            self._heard(app, workload.live)
+        self._looked(app)
+
+    def _heard(self, app: str, live: Revision) -> None:
+        """Another template is rolled out: by who asked Clouddriver for it last, unless somebody went past it."""
+        asked = [one for one in self.gate.clouddriver.posted if one["taken"] and _names(one["body"], app)]
+        by = self._past.pop(app, "") or (str(asked[-1]["user"]) if asked else "somebody")
+        ship = self._by_digest.get(live.images[0].rpartition("@")[2])
+        if ship is not None:
+            self._ships[template_digest(live.template)] = ship  # a restart makes another template of the same image
+        version = ship.version if ship else "?"
+        self.diary.entries.append(Entry(self._loop.time(), app, live.number, version, by))
+        self.diary.note(f"{app}: revision {live.number} rolls out {version} (by {by})")
+
+
+def _names(body: Json, app: str) -> bool:
+    """Whether a cloud operation is about that shop."""
+    return body.get("location") == app or any(one.get("metadata", {}).get("name") == app for one in body.get("manifests") or ())
+
+
+def _image(ship: Ship) -> str:
+    return f"registry.example/{ship.app}@{ship.digest}"
+
+
+def _template(ship: Ship) -> Json:
+    return copy.deepcopy({"metadata": {"labels": {"app": ship.app}}, "spec": {"containers": [{"name": "main", "image": _image(ship)}]}})
