@@ -126,6 +126,12 @@ def pause_of(answer: Answer, now: datetime) -> timedelta:
     return min(ends - begins, LONGEST_PAUSE)
 
 
+def window_ends(answer: Answer, now: datetime) -> datetime | None:
+    """When the window of Gate's limiter ends, by our clock; None when it does not tell, or tells a moment that is over (1970)."""
+    ends, theirs = _date(answer.headers.get("x-ratelimit-reset", "")), _server_time(answer) or now
+    return now + (ends - theirs) if ends is not None and ends > theirs else None
+
+
 def _date(text: str) -> datetime | None:
     try:
         found = parsedate_to_datetime(text)

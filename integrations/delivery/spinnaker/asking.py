@@ -1,13 +1,17 @@
-"""What readers of every kind of target ask Gate for: many things at once but not all, and what Spinnaker ran and would run in an application."""
+"""What readers of every kind of target ask Gate for: many things at once but not all, and what is told of a whole application, once for all its targets."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
+from integrations.delivery.looks import Looks
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.executions import Execution, executions_of
 from integrations.delivery.spinnaker.pipelines import Pipeline, pipeline_of
 from integrations.json_shapes import entries
+from integrations.moment import Moment
+from service.domain.model import Json
+from service.domain.ports import Clock
 
 T = TypeVar("T")
 AT_ONCE = 8
@@ -15,26 +19,88 @@ AT_ONCE = 8
 RUNS_SHOWN = 5
 """Runs of each pipeline that are read to learn who deployed what."""
 
-
-async def ran_in(client: Client, application: str) -> tuple[tuple[Execution, ...], tuple[Pipeline, ...]]:
-    """What Spinnaker ran there as far as it shows (the newest runs of the application's pipelines, and its tasks), and the pipelines that are saved."""
-    pipelines, tasks, configs = await asyncio.gather(
-        client.pipeline_runs(application, limit=RUNS_SHOWN, expand=True), client.tasks(application), configs_of(client, application)
-    )
-    return (*executions_of(pipelines.body), *executions_of(tasks.body)), configs
+Asked = tuple[str, str]
+"""What is asked for, and the application."""
 
 
-async def configs_of(client: Client, application: str) -> tuple[Pipeline, ...]:
-    """The application's saved pipelines."""
-    return tuple(one for config in entries((await client.pipeline_configs(application)).body) if (one := pipeline_of(config)) is not None)
+class Applications:
+    """Gate's lists of whole applications, each read once for all targets that ask for it in the same turn, or while it waits for room (care D17).
+
+    Who is about to act reads `anew`: an act rests on a look of its own (decision 0035).
+    """
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._just = Moment(clock)
+        client.sending.append(self._just.sending)
+        self._looks = Looks[Asked, Any](self._read, room=client.room)
+        self._reads: Mapping[str, Callable[[str], Awaitable[Any]]] = {
+            "runs": lambda application: _runs(client, application),
+            "tasks": lambda application: _tasks(client, application),
+            "configs": lambda application: _configs(client, application),
+            "managers": lambda application: _body(client.managers(application)),
+            "groups": lambda application: _body(client.server_groups(application)),
+        }
+
+    async def ran_in(self, application: str, *, anew: bool = False) -> tuple[tuple[Execution, ...], tuple[Pipeline, ...]]:
+        """What Spinnaker ran there as far as it shows (the newest runs of the application's pipelines, and its tasks), and the pipelines that are saved."""
+        runs, tasks, saved = await asyncio.gather(*(self._once((what, application), anew=anew) for what in ("runs", "tasks", "configs")))
+        return (*runs, *tasks), saved
+
+    async def configs(self, application: str) -> tuple[Pipeline, ...]:
+        """Its saved pipelines."""
+        found: tuple[Pipeline, ...] = await self._once(("configs", application))
+        return found
+
+    async def running_tasks(self, application: str, *, anew: bool = False) -> tuple[Execution, ...]:
+        """Its tasks, for all who follow one of them: what was read within the last second serves too, unless we have sent something since."""
+        asked, seen = ("tasks", application), None if anew else self._just.recall(application)
+        if seen is None:
+            begun = self._just.begin()
+            seen = await self._once(asked, anew=anew)
+            self._just.keep(application, seen, begun)
+        found: tuple[Execution, ...] = seen
+        return found
+
+    async def managers(self, application: str) -> Json:
+        """Its Deployments and their like, from the cache."""
+        return await self._once(("managers", application))
+
+    async def server_groups(self, application: str) -> Json:
+        """Its server groups, from the cache."""
+        return await self._once(("groups", application))
+
+    async def _once(self, asked: Asked, *, anew: bool = False) -> Any:
+        return await (self._read if anew else self._looks.look)(asked)
+
+    async def _read(self, asked: Asked) -> Any:
+        what, application = asked
+        return await self._reads[what](application)
 
 
-async def gathered(asked: Iterable[Awaitable[T]]) -> list[T]:
+async def _runs(client: Client, application: str) -> tuple[Execution, ...]:
+    return executions_of((await client.pipeline_runs(application, limit=RUNS_SHOWN, expand=True)).body)
+
+
+async def _tasks(client: Client, application: str) -> tuple[Execution, ...]:
+    return executions_of((await client.tasks(application)).body)
+
+
+async def _configs(client: Client, application: str) -> tuple[Pipeline, ...]:
+    saved = await client.pipeline_configs(application)
+    return tuple(one for config in entries(saved.body) if (one := pipeline_of(config)) is not None)
+
+
+async def _body(reply: Awaitable[Any]) -> Json:
+    body: Json = (await reply).body
+    return body
+
+
+async def gathered(asks: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
     """The answers in order, some at a time; the first error is raised."""
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(ask: Awaitable[T]) -> T:
+    async def one(ask: Callable[[], Awaitable[T]]) -> T:
         async with gate:
-            return await ask
+            return await ask()
 
-    return list(await asyncio.gather(*(one(ask) for ask in asked)))
+    return list(await asyncio.gather(*(one(ask) for ask in asks)))

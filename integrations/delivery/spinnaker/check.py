@@ -6,6 +6,7 @@ The contract suite ran against a played Gate that is held to recordings of 2026.
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from integrations.delivery.spinnaker.budget import WINDOW
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.facts import Reader, permissions_of
 from integrations.delivery.spinnaker.settings import Settings
@@ -17,6 +18,8 @@ from service.domain.ports import Checked, Clock, ListedTarget
 PROVEN = "2026.2."
 """The recordings are of this release."""
 SKEW = timedelta(seconds=5)
+LONG_ROUND = timedelta(minutes=1)
+"""A round of looks that takes longer is worth a word."""
 NAMED = 5
 """So many are named in one line."""
 WAYS = (
@@ -37,9 +40,21 @@ async def check(settings: Settings, client: Client, reader: Reader, clock: Clock
             lines += await _application(name, application, client, user, [one for one in listing.targets if one.project == application])
         if not listing.complete:
             lines.append(Checked(what=f"{name} targets", well="warn", says=listing.says, fix="correct applications, or let the account read them"))
+        lines += _limit(name, settings, client, len(listing.targets))
     except BackoutError as error:
         return [Checked(what=name, well="no", says=str(error), fix=f"check url, auth and its files, and ca_file of {settings.name}")]
     return [*lines, Checked(what=f"{name} ways", well="ok", says=WAYS)]
+
+
+def _limit(name: str, settings: Settings, client: Client, targets: int) -> list[Checked]:
+    """What Gate's rate limiter leaves for looking; nothing where there is none."""
+    budget = client.budget
+    if budget.capacity is None:
+        return []
+    takes = budget.takes(targets + len(settings.applications))
+    says = f"Gate takes {budget.capacity} requests of ours in {WINDOW.total_seconds():g} s: a look at all {targets} targets takes {takes.total_seconds():g} s"
+    slow = takes > LONG_ROUND
+    return [Checked(what=f"{name} limit", well="warn" if slow else "ok", says=says, fix="raise rate-limit.capacity for Backout's account" if slow else "")]
 
 
 async def _version(name: str, client: Client, clock: Clock) -> list[Checked]:

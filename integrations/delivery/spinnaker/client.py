@@ -13,8 +13,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from urllib.parse import quote, urlencode
 
+from integrations import moment
 from integrations.delivery.spinnaker import expressions
-from integrations.delivery.spinnaker.answers import EmptyError, Reply, TurnedAwayError, judge
+from integrations.delivery.spinnaker.answers import EmptyError, Reply, TurnedAwayError, judge, window_ends
+from integrations.delivery.spinnaker.budget import Budget
 from integrations.delivery.spinnaker.settings import Settings
 from integrations.http import Answer, Certificate, Http, UnreachedError, credential
 from service.domain.errors import PermanentError, TemporaryError
@@ -49,6 +51,13 @@ class Client:
         self._clock = clock
         self._traceparent = traceparent
         self._quiet_until = clock.now()
+        self.budget = Budget(clock)
+        self.sending: list[Callable[[], None]] = [moment.sending]
+        """Called around each write: what was read before it counts no more."""
+
+    async def room(self) -> None:
+        """Wait until Gate's rate limiter has room for one more read."""
+        await self.budget.room()
 
     # --- who and what ---
 
@@ -172,9 +181,12 @@ class Client:
         wait = (self._quiet_until - self._clock.now()).total_seconds()
         if wait > 0:
             await self._clock.sleep(wait)
+        await self.budget.spend(writes=method != "GET")
         # The query is encoded here in full: Gate's Tomcat refuses brackets, and a plus sign means a blank to it.
         whole = f"{path}?{urlencode(query, quote_via=quote, safe='')}" if query else path
-        return await self._http.request(method, whole, json=body, headers=self.headers(), timeout=seconds)
+        answer = await self._http.request(method, whole, json=body, headers=self.headers(), timeout=seconds)
+        self.budget.told(answer.headers, ends=window_ends(answer, self._clock.now()))
+        return answer
 
     async def _get(self, path: str, query: Mapping[str, str] | None = None, *, may_be_empty: bool = False) -> Reply:
         what = f"GET {path}"
@@ -207,7 +219,11 @@ class Client:
         expressions.refuse({"query": dict(query or {}), "body": body}, what, was_there=was_there)
 
         async def once() -> Reply:
-            answer = await self._exchange(method, path, query=query, body=body, seconds=self._settings.write_timeout_seconds)
+            try:
+                self._is_sending()
+                answer = await self._exchange(method, path, query=query, body=body, seconds=self._settings.write_timeout_seconds)
+            finally:
+                self._is_sending()  # a read that began meanwhile may have seen neither before nor after
             return await judge(answer, what, now=self._clock.now(), may_be_empty=may_be_empty)
 
         return await self._once_heard(once, guard)
@@ -227,6 +243,10 @@ class Client:
                 if self._clock.now() >= until:
                     raise
                 await self._clock.sleep(AWAY_PAUSE)
+
+    def _is_sending(self) -> None:
+        for tell in self.sending:
+            tell()
 
     def _be_quiet(self, error: TurnedAwayError) -> None:
         self._quiet_until = max(self._quiet_until, self._clock.now() + error.pause)

@@ -9,6 +9,7 @@ from typing import Any
 
 from integrations.delivery.answering import PODS_HOLD, SLOW, VOLATILE, Answer, Answering
 from integrations.delivery.looks import Looks
+from integrations.delivery.spinnaker.asking import Applications
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.looked import Looked, acts_of
@@ -16,6 +17,7 @@ from integrations.delivery.spinnaker.manifest_facts import LookedManifest, Manif
 from integrations.delivery.spinnaker.names import address_of
 from integrations.delivery.spinnaker.settings import Settings
 from integrations.json_shapes import Body, part, text
+from integrations.moment import read_once
 from service.domain.difference import Rendered
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
 from service.domain.facts import Fact, Key, Known
@@ -33,7 +35,8 @@ class Reader:
         self._settings = settings
         self._client = client
         self._clock = clock
-        self.manifests = Manifests(settings, client)
+        self.applications = Applications(client, clock)
+        self.manifests = Manifests(settings, client, self.applications)
         self._looks = Looks[TargetId, Looked](self.get)
         answers: Mapping[str, Answer] = {
             "state": self._state,
@@ -85,11 +88,17 @@ class Reader:
         """The target now. Raises what reading raises; RefusedError when it is gone, or not ours to look after."""
         return (await self.get(target)).state()
 
-    async def get(self, target: TargetId) -> Looked:
-        """One live read with everything that may matter for an act."""
+    async def get(self, target: TargetId, *, anew: bool = False) -> Looked:
+        """One live read with everything that may matter for an act.
+
+        Within one moment (`integrations.moment`) the read before serves as well, unless it has to be `anew`.
+        """
+        return await read_once(target, lambda: self._get(target, anew=anew), anew=anew)
+
+    async def _get(self, target: TargetId, *, anew: bool) -> Looked:
         address = address_of(target)
         if isinstance(address, ManifestAddress):
-            return await self.manifests.get(target, address)
+            return await self.manifests.get(target, address, anew=anew)
         raise RefusedError(f"there is no {target}")
 
     # --- facts ---

@@ -32,8 +32,9 @@ class SpinnakerHands:
         self._settings = settings
         self._reader = reader
         self._clock = clock
-        tools = Tools(settings, client, reader, clock)
+        tools, acting = Tools(settings, client, reader, clock), Tools(settings, client, reader, clock, acting=True)
         self._kinds = {name: kind(tools) for name, kind in STEPS.items()}
+        self._acting = {name: kind(acting) for name, kind in STEPS.items()}
 
     def offers(self, case: Case) -> tuple[Offer, ...]:
         """The ways back, pure over the facts."""
@@ -77,7 +78,8 @@ class SpinnakerHands:
             if self._clock.now() >= until:
                 raise TemporaryError(f"the intent of {intent['at']} is too old to be sent; what became of it is looked at")
 
-        await self._kind(step).act(intent, in_time)
+        self._kind(step)
+        await self._acting[step.name].act(intent, in_time)
 
     async def observe(self, step: Step, intent: Mapping[str, Json]) -> Observation:
         """What became of the step, as seen from the target."""
@@ -88,7 +90,8 @@ class SpinnakerHands:
 
     async def withdraw(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:
         """Cancel what we started and what has not asked for anything yet."""
-        await self._kind(step).withdraw(intent, guard)
+        self._kind(step)
+        await self._acting[step.name].withdraw(intent, guard)
 
     def _limits(self, at: datetime) -> Mapping[str, Json]:
         """Until when a request of this intent may be sent, and from when on it is certain that none is under way (promise 3).

@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import ClassVar
 
 from integrations.delivery.spinnaker import runs
 from integrations.delivery.spinnaker.answers import GoneError
-from integrations.delivery.spinnaker.asking import configs_of, gathered, ran_in
+from integrations.delivery.spinnaker.asking import Applications, gathered
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.executions import images_in
 from integrations.delivery.spinnaker.kubernetes_history import (
@@ -168,16 +169,17 @@ class LookedManifest(Looked):
 class Manifests:
     """Inventory and looks of the manifests of one Gate."""
 
-    def __init__(self, settings: Settings, client: Client) -> None:
+    def __init__(self, settings: Settings, client: Client, applications: Applications) -> None:
         self._settings = settings
         self._client = client
+        self._applications = applications
 
     async def listed(self, application: str) -> list[ListedTarget]:
         """Every Deployment of the application."""
-        managers = await self._client.managers(application)
-        addresses = sorted({one for manager in entries(managers.body) if (one := _address(manager)) is not None and one.kind.lower() == "deployment"})
-        saved = await configs_of(self._client, application) if self._settings.shut_triggers else ()
-        found = await gathered(self._listed(address, application, saved) for address in addresses)
+        managers = await self._applications.managers(application)
+        addresses = sorted({one for manager in entries(managers) if (one := _address(manager)) is not None and one.kind.lower() == "deployment"})
+        saved = await self._applications.configs(application) if self._settings.shut_triggers else ()
+        found = await gathered(partial(self._listed, address, application, saved) for address in addresses)
         return [one for one in found if one is not None]
 
     async def _listed(self, address: ManifestAddress, application: str, saved: Sequence[Pipeline]) -> ListedTarget | None:
@@ -203,8 +205,8 @@ class Manifests:
             cluster=address.account,
         )
 
-    async def get(self, target: TargetId, address: ManifestAddress) -> LookedManifest:
-        """One live read with everything that may matter for an act."""
+    async def get(self, target: TargetId, address: ManifestAddress, *, anew: bool) -> LookedManifest:
+        """One live read with everything that may matter for an act; `anew`: also of what was just read for another target of the application."""
         reply = await self._client.manifest(address.account, address.location, address.spoken)
         body = part(reply.body)
         application = _application(body)
@@ -213,7 +215,9 @@ class Manifests:
             raise RefusedError(f"{target} {owner}, which Backout does not look after here")
         if not text(part(body, "manifest", "metadata").get("uid")):
             raise PermanentError(f"{reply.what} answered no object of Kubernetes")
-        history, (found, pipelines) = await asyncio.gather(self._history(address, application, part(body, "manifest")), ran_in(self._client, application))
+        history, (found, pipelines) = await asyncio.gather(
+            self._history(address, application, part(body, "manifest")), self._applications.ran_in(application, anew=anew)
+        )
         return LookedManifest(
             target=target,
             application=application,
@@ -231,9 +235,9 @@ class Manifests:
 
         TemporaryError while the one that is rolled out cannot be found: then nobody could say what runs.
         """
-        cached = replica_sets_of((await self._client.managers(application)).body, address)
+        cached = replica_sets_of(await self._applications.managers(application), address)
         names = dict.fromkeys((*(cached or ()), *_named_by(manifest)))
-        sets = [one for one in await gathered(self._replica_set(address, name) for name in names) if one is not False]
+        sets = [one for one in await gathered(partial(self._replica_set, address, name) for name in names) if one is not False]
         history = history_of(manifest, [one if isinstance(one, Mapping) else None for one in sets])
         if history.of_template(history.live) is None:
             raise TemporaryError(f"the ReplicaSet of what {address.spoken} rolls out now is not known yet")
@@ -249,7 +253,7 @@ class Manifests:
     async def pods(self, looked: LookedManifest) -> tuple[Pod, ...]:
         """The pods that the cache names, each read from the cluster; TemporaryError while they are not as many as the Deployment itself counts."""
         address, names = looked.address, pod_names(await self.groups(looked))
-        read = [one for one in await gathered(self._manifest(address, f"pod {name}") for name in names) if one is not None]
+        read = [one for one in await gathered(partial(self._manifest, address, f"pod {name}") for name in names) if one is not None]
         pods = [replace(pod, object=address.object) for one in read if (pod := pod_of(one)) is not None]
         counted = number(part(looked.manifest, "status").get("replicas")) or 0
         if sum(not pod.ending for pod in pods) != counted:
@@ -266,7 +270,7 @@ class Manifests:
                 return {}
             return part(reply.body)
 
-        return await gathered(one(revision.name) for revision in looked.history.revisions if revision.name)
+        return await gathered(partial(one, revision.name) for revision in looked.history.revisions if revision.name)
 
     async def _manifest(self, address: ManifestAddress, name: str) -> Body | None:
         try:

@@ -7,7 +7,7 @@ how its effect is recognised afterwards (`see`). A new one costs its file, its t
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -44,10 +44,11 @@ class Tools:
     client: Client
     reader: Reader
     clock: Clock
+    acting: bool = False
 
     async def get(self, intent: Intent) -> Looked:
-        """The target now; OtherObjectError when it is not the one that was meant."""
-        looked = await self.reader.get(TargetId.parse(str(intent["target"])))
+        """The target now, read anew by whoever acts; OtherObjectError when it is not the one that was meant."""
+        looked = await self.reader.get(TargetId.parse(str(intent["target"])), anew=self.acting)
         same_object(looked, str(intent["uid"]))
         return looked
 
@@ -151,15 +152,19 @@ def marker_of(intention: Intention, step: str) -> str:
 
 
 def own_task(looked: Looked, intent: Intent) -> Execution | None:
+    """The task of ours among what was run in the looked-at target's application."""
+    return own_among([run for run in looked.runs if run.is_task], looked.application, intent)
+
+
+def own_among(tasks: Sequence[Execution], application: str, intent: Intent) -> Execution | None:
     """The task that carries our marker; the newest, if the impossible happened and there are two.
 
     TemporaryError where the list is as long as it gets and ends after our intent: ours may be behind its end.
     """
-    tasks = [run for run in looked.runs if run.is_task]
     own = [run for run in tasks if run.marker == intent["marker"]]
     if own:
         return max(own, key=lambda run: run.id)
     oldest = min((run.built_at for run in tasks if run.built_at), default=None)
     if len(tasks) >= TASKS_SHOWN and oldest is not None and oldest > datetime.fromisoformat(str(intent["at"])):
-        raise TemporaryError(f"application {looked.application} ran so many tasks since that ours may be behind the end of the list")
+        raise TemporaryError(f"application {application} ran so many tasks since that ours may be behind the end of the list")
     return None

@@ -20,6 +20,7 @@ from integrations.delivery.spinnaker.steps.step import (
     a_manifest,
     certain_at,
     nobody_else,
+    own_among,
     own_task,
     refuse_when,
     suspect_is_live,
@@ -98,6 +99,11 @@ class Undo(SpinnakerStep):
             raise TemporaryError(f"{reply.what} named no task; what was started is looked for")
 
     async def see(self, intent: Intent) -> Observation:
+        """As long as our task runs it alone is asked for, once for all whom its application has running (care D17)."""
+        application = str(intent["application"])
+        task = own_among(await self.t.reader.applications.running_tasks(application, anew=self.t.acting), application, intent)
+        if task is not None and not task.status.ended:
+            return self._alive(task, intent, {"task": task.id, "status": str(task.status), "message": task.failure, "before": intent["before"]})
         return self._seen(await self.t.get_manifest(intent), intent)
 
     async def withdraw(self, intent: Intent, guard: Guard) -> None:
@@ -126,9 +132,7 @@ class Undo(SpinnakerStep):
         live = looked.history.live
         named = f"task {task.id}"
         if not task.status.ended:
-            waits = not task.has_posted and self.t.clock.now() > _intended_at(intent) + SETTLED_AFTER
-            says = f"{named} is {task.status}, and has asked for nothing yet" if not task.has_posted else f"{named} is {task.status}"
-            return Observation(seen=Seen.STUCK if waits else Seen.RUNNING, says=says, withdrawable=waits, details=details)
+            return self._alive(task, intent, details)
         if live == intent["template"]:
             says = f"{looked.address.spoken} rolls out the template of revision {intent['revision']} again, as revision {looked.history.number}"
             if task.status is not Status.SUCCEEDED:
@@ -144,6 +148,11 @@ class Undo(SpinnakerStep):
             return Observation(seen=Seen.FAILED, says=told, details=details)
         why = task.failure or ("it was cancelled" if task.status is Status.CANCELED else "it does not say why")
         return Observation(seen=Seen.FAILED, says=f"{named} ended {task.status}: {why}", details=details)
+
+    def _alive(self, task: Execution, intent: Intent, details: Mapping[str, Json]) -> Observation:
+        waits = not task.has_posted and self.t.clock.now() > _intended_at(intent) + SETTLED_AFTER
+        says = f"task {task.id} is {task.status}" + ("" if task.has_posted else ", and has asked for nothing yet")
+        return Observation(seen=Seen.STUCK if waits else Seen.RUNNING, says=says, withdrawable=waits, details=details)
 
     def _without_task(self, looked: LookedManifest, intent: Intent) -> Observation:
         live = looked.history.live

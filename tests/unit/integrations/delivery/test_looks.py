@@ -91,3 +91,21 @@ async def test_one_who_only_shared_it_may_give_up_without_ending_it() -> None:
     other.cancel()
     server.free.set()
     assert await owner == 1
+
+
+async def test_while_a_read_waits_for_room_others_join_it_and_none_that_has_begun() -> None:
+    server = Server()
+    room = asyncio.Event()
+
+    async def waits() -> None:
+        await room.wait()
+
+    looks = Looks(server.get, room=waits)
+    asking = [asyncio.ensure_future(looks.look("web"))]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asking.append(asyncio.ensure_future(looks.look("web")))
+    await asyncio.sleep(0)
+    assert server.asked == []
+    room.set()
+    assert list(await asyncio.gather(*asking)) == [1, 1]

@@ -1,9 +1,34 @@
 import asyncio
+import gc
+import warnings
+from collections import Counter
+from functools import partial
 
-from integrations.delivery.spinnaker.asking import AT_ONCE, gathered, ran_in
+import pytest
+
+from integrations.delivery.spinnaker.asking import AT_ONCE, Applications, gathered
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.settings import Settings
+from integrations.moment import LASTS
 from tests.unit.integrations.delivery.spinnaker.stage import NEW, Stage, deployed_by_a_pipeline
+
+TASKS = "/applications/shop/tasks"
+
+
+@pytest.fixture
+def client(stage: Stage) -> Client:
+    made = Client(Settings(name="spin", url=stage.gate.url, auth="none", applications=("shop",)), stage.clock, traceparent=str)
+    stage.opened.append(made)
+    return made
+
+
+@pytest.fixture
+def applications(stage: Stage, client: Client) -> Applications:
+    return Applications(client, stage.clock)
+
+
+def asked(stage: Stage) -> Counter[str]:
+    return Counter(one.path for one in stage.gate.served if one.method == "GET")
 
 
 async def test_answers_come_in_order_and_only_some_are_asked_for_at_a_time() -> None:
@@ -17,17 +42,69 @@ async def test_answers_come_in_order_and_only_some_are_asked_for_at_a_time() -> 
         asking -= 1
         return value
 
-    assert await gathered(one(value) for value in range(3 * AT_ONCE)) == list(range(3 * AT_ONCE))
+    assert await gathered(partial(one, value) for value in range(3 * AT_ONCE)) == list(range(3 * AT_ONCE))
     assert most == AT_ONCE
 
 
-async def test_what_ran_is_runs_and_tasks_and_the_saved_pipelines_stand_beside_it(stage: Stage) -> None:
+async def test_who_gives_up_leaves_no_question_behind_that_was_never_asked() -> None:
+    begun = asyncio.Event()
+
+    async def never() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        (asking,) = [asyncio.ensure_future(gathered(never for _ in range(2 * AT_ONCE)))]
+        await begun.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        gc.collect()
+    assert [str(one.message) for one in heard if one.category is RuntimeWarning] == []
+
+
+async def test_what_ran_is_runs_and_tasks_and_the_saved_pipelines_stand_beside_it(stage: Stage, applications: Applications) -> None:
     run = await deployed_by_a_pipeline(stage, NEW)
     async with stage.gate_session() as session:
         await session.post("/tasks", json={"application": "shop", "description": "by hand", "job": [{"type": "wait", "waitTime": 1}]})
     stage.pass_(seconds=5)
-    client = Client(Settings(name="spin", url=stage.gate.url, auth="none", applications=("shop",)), stage.clock, traceparent=str)
-    stage.opened.append(client)
-    found, pipelines = await ran_in(client, "shop")
+    found, pipelines = await applications.ran_in("shop")
     assert ([one.id for one in found if not one.is_task], [one.name for one in found if one.is_task]) == ([run], ["by hand"])
     assert [one.name for one in pipelines] == ["deploy"]
+
+
+async def test_the_targets_of_an_application_share_its_lists_and_who_asks_later_gets_his_own(stage: Stage, applications: Applications) -> None:
+    await asyncio.gather(*(applications.ran_in("shop") for _ in range(10)))
+    assert asked(stage)[TASKS] == 1
+    await applications.ran_in("shop")
+    assert asked(stage)[TASKS] == 2
+
+
+async def test_all_who_follow_a_task_share_the_list_for_a_second(stage: Stage, applications: Applications) -> None:
+    for _ in range(10):
+        await applications.running_tasks("shop")
+    assert asked(stage)[TASKS] == 1
+    stage.pass_(seconds=LASTS.total_seconds() + 0.1)
+    await applications.running_tasks("shop")
+    assert asked(stage)[TASKS] == 2
+
+
+async def test_promise_4_who_acts_reads_anew_and_nothing_from_before_a_write_serves_after_it(stage: Stage, client: Client, applications: Applications) -> None:
+    async def guard() -> None: ...
+
+    await applications.running_tasks("shop")
+    await applications.running_tasks("shop", anew=True)
+    assert asked(stage)[TASKS] == 2
+    await client.post_task("shop", "by us", [{"type": "wait", "waitTime": 60}], "backout-1", guard)
+    (task,) = await applications.running_tasks("shop")
+    assert task.marker == "backout-1"
+    assert asked(stage)[TASKS] == 3
+
+
+async def test_promise_1_a_list_that_could_not_be_read_is_nobodys_answer(stage: Stage, applications: Applications) -> None:
+    stage.gate.fail_with(500, times=None)
+    failed = await asyncio.gather(*(applications.running_tasks("shop") for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(one, Exception) for one in failed)
+    stage.gate.heal()
+    assert await applications.running_tasks("shop") == ()

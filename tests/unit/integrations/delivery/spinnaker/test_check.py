@@ -169,3 +169,20 @@ async def test_an_inventory_that_could_only_be_read_in_part_is_told(stage: Stage
     assert "targets" not in await told(stage, applications=both)
     line = (await told(stage, applications=both, away="half"))["targets"]
     assert (line.well, "half" in line.says, bool(line.fix)) == ("warn", True, True)
+
+
+@pytest.mark.parametrize(("capacity", "well"), [(60, "ok"), (12, "warn")])
+async def test_a_rate_limiter_is_told_with_how_long_a_round_of_looks_takes(stage: Stage, capacity: int, well: str) -> None:
+    gate = SandboxGate(clock=stage.clock, profile=Profile(capacity=capacity))
+    gate.add_application("shop")
+    gate.add_account("k8s")
+    for number in range(100):
+        gate.kubernetes.runs("shop", account="k8s", namespace="shop", name=f"web-{number}", image="web:1")
+    await gate.start()
+    try:
+        (line,) = [one for one in await stage.adapter(url=gate.url).check() if one.what == "spinnaker spin limit"]
+    finally:
+        await gate.stop()
+    assert line.well == well
+    assert f"Gate takes {capacity} requests of ours in 10 s: a look at all 100 targets takes" in line.says
+    assert not [one for one in await stage.spinnaker.check() if one.what == "spinnaker spin limit"]

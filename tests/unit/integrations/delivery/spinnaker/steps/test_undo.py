@@ -33,8 +33,8 @@ class NamesNoTask(Client):
 class HalfRead(Reader):
     """One of the old revisions cannot be read."""
 
-    async def get(self, target: TargetId) -> LookedManifest:
-        looked = await super().get(target)
+    async def get(self, target: TargetId, *, anew: bool = False) -> LookedManifest:
+        looked = await super().get(target, anew=anew)
         assert isinstance(looked, LookedManifest)
         return replace(looked, history=replace(looked.history, revisions=looked.history.revisions[:1], complete=False))
 
@@ -142,10 +142,10 @@ async def test_somebody_who_brought_the_goal_back_meanwhile_is_not_us(stage: Sta
 
 async def test_a_cancelled_task_that_had_asked_already_may_still_happen(stage: Stage) -> None:
     step, intent = await sent(stage)
-    stage.pass_(seconds=1)
+    stage.pass_(seconds=0.5)
     task = str((await seen(stage, step, intent)).details["task"])
     stage.gate.somebody_cancels(task)
-    cancelled = await seen(stage, step, intent, seconds=0.5)
+    cancelled = await seen(stage, step, intent, seconds=1.1)  # a look at tasks serves for a second
     assert cancelled.seen is Seen.RUNNING
     assert "may still happen" in cancelled.says
     assert (await seen(stage, step, intent, seconds=5)).seen is Seen.DONE
