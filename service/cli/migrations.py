@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 from service.cli.exit_codes import ExitCode
 from service.cli.failure import CommandFailed
-from service.domain.schema import Change, MigrationFile, is_migration
+from service.domain.schema import Change, Dialect, MigrationFile, Shape, is_migration, read_dump
 from service.domain.schema.ranges import MAX_FILE_CHARACTERS
 
 STDIN: Final = "-"
@@ -41,6 +41,20 @@ def read_paths(paths: Sequence[str], stdin: BinaryIO) -> list[MigrationFile]:
     if not files:
         raise CommandFailed(f"no migration in {', '.join(paths)}", "name the folder that holds them, or the files", ExitCode.UNKNOWN)
     return files
+
+
+def read_schema(path: str, dialect: Dialect) -> Shape:
+    """The shape that a dump says the schema has; CommandFailed when it cannot be read, for an answer without it would look like one with it."""
+    why = "it is not there"
+    if Path(path).is_file():
+        file = _read(Path(path), follow=True)
+        why = file.why_no_text or "it makes no table that is understood here"
+        if file.text is not None and dialect is Dialect.UNKNOWN:
+            why = "say --dialect postgres, mysql or sqlite, whose dump it is"
+        elif file.text is not None and (shape := read_dump(path, file.text, dialect)) is not None:
+            return shape
+    hint = "pg_dump --schema-only, mysqldump --no-data, sqlite3 FILE .schema, or Rails' schema.rb"
+    raise CommandFailed(f"the schema {path} cannot be read: {why}", hint, ExitCode.USAGE)
 
 
 def _below(folder: Path) -> Iterator[Path]:

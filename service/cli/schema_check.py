@@ -13,7 +13,7 @@ import typer
 from service.cli import findings, rows
 from service.cli.exit_codes import ExitCode
 from service.cli.failure import CommandFailed
-from service.cli.migrations import STDIN, read_paths
+from service.cli.migrations import STDIN, read_paths, read_schema
 from service.cli.reports import FORMS, Report, summary
 from service.cli.terminal import Terminal, as_json_text
 from service.domain.schema import Dialect, SchemaReading, SchemaVerdict, read_range
@@ -27,18 +27,24 @@ _CODES: Final[Mapping[SchemaVerdict, ExitCode]] = {
 }
 
 
-def run(terminal: Terminal, paths: Sequence[str], dialect: str, form: str, *, strict: bool) -> ExitCode:
-    """Answer about these paths in a form (text, json, jsonl, sarif, junit, github); the exit code is the verdict, but for jsonl 0 when all was answered."""
+def run(terminal: Terminal, paths: Sequence[str], dialect: str, form: str, *, schema: str = "", strict: bool) -> ExitCode:
+    """Answer about these paths in a form (text, json, jsonl, sarif, junit, github); the exit code is the verdict, but for jsonl 0 when all was answered.
+
+    `schema` is a dump of the schema from which the migrations begin, "" for none.
+    """
     if dialect and dialect.lower() not in rows.DIALECTS:
         raise CommandFailed(f"--dialect {dialect} is none that is read", f"one of {', '.join(rows.DIALECTS)}", ExitCode.USAGE)
     chosen = rows.DIALECTS.get(dialect.lower(), Dialect.UNKNOWN)
+    shape = read_schema(schema, chosen) if schema else None
     with _piped(terminal):
         if form == "jsonl" and list(paths) == [STDIN]:
+            if shape is not None:
+                raise CommandFailed("--schema goes with files, and these are rows", "name the migrations as files", ExitCode.USAGE)
             for answer in rows.answers(_bytes_of(terminal), chosen):
                 terminal.line(answer)
             return ExitCode.DONE
         files = read_paths(paths, _bytes_of(terminal))
-        reading = read_range(files, chosen)
+        reading = read_range(files, chosen, shape=shape)
         code = ExitCode.BLOCKED if strict and reading.verdict is SchemaVerdict.WARN else _CODES[reading.verdict]
         _tell(terminal, reading, findings.report(reading, len(files), int(code)), form)
     return ExitCode.DONE if form == "jsonl" else code

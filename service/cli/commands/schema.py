@@ -27,9 +27,12 @@ def check(
     paths: Paths,
     dialect: Annotated[str, typer.Option("--dialect", metavar="postgres|mysql|sqlite", help="Whose SQL it is; else it is taken from the text.")] = "",
     form: Annotated[Format, typer.Option("--format", help="jsonl answers rows {id, dialect, sql} of stdin one by one, and then exits 0.")] = Format.TEXT,
+    schema: Annotated[
+        str, typer.Option("--schema", metavar="FILE", help="A dump of the schema before these migrations: decides what their text leaves open.")
+    ] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 on a warning too.")] = False,
 ) -> None:
     """Say whether the old release can run on the schema that these migrations leave behind, statement by statement. Nothing is executed."""
     from service.cli.schema_check import run  # noqa: PLC0415  commands over HTTP load nothing of the service
 
-    raise typer.Exit(run(terminal_of(ctx), paths, dialect, form.value, strict=strict))
+    raise typer.Exit(run(terminal_of(ctx), paths, dialect, form.value, schema=schema, strict=strict))

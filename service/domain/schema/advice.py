@@ -147,8 +147,14 @@ ADVICE: Mapping[str, Advice] = {
         "The earlier code finds a table of that name, but not its rows and perhaps not its columns.",
         "Give the new table a name of its own.",
     ),
+    "sequence_replaced_if_there": Advice(
+        "drops a sequence if there is one, and makes it (DROP SEQUENCE IF EXISTS before CREATE SEQUENCE)",
+        _WARN,
+        "Many write a new sequence so, and then nothing happens to the earlier code. If it knows one of that name, its numbers begin again.",
+        "Leave the DROP away where the sequence is new. Where it is not, let it count on.",
+    ),
     "table_replaced_if_there": Advice(
-        "drops a table if there is one, and makes it (DROP TABLE IF EXISTS right before CREATE TABLE)",
+        "drops a table if there is one, and makes it (DROP TABLE IF EXISTS before CREATE TABLE)",
         _WARN,
         "Many write a new table so, and then nothing happens to the earlier code. If it knows a table of that name, that one is gone with its rows.",
         "Leave the DROP away where the table is new. Where it is not, give the new table a name of its own.",
@@ -294,6 +300,19 @@ ADVICE: Mapping[str, Advice] = {
         "They decide which migrations run, and on which database.",
         "Make sure that the same migrations run as before; a waiver with your reason lets the next run pass.",
     ),
+    "dump_disagrees": Advice(
+        "does not fit what the tool's dump of the schema (schema.rb, structure.sql, schema.sql) says",
+        _UNKNOWN,
+        "Migrations and dump are two witnesses of one change, and one of them is not what the database has.",
+        "Run the migrations on an empty database and let the tool write the dump anew; commit both together.",
+        {Tool.RAILS: "In Rails: bin/rails db:migrate, then look at the difference of db/schema.rb line by line."},
+    ),
+    "schema_disagrees": Advice(
+        "changes something that the schema before does not have",
+        _UNKNOWN,
+        "Either the migration fails, or the given schema is not the one from which it begins.",
+        "Take a dump of the database that these migrations will meet.",
+    ),
     "snapshot_changed": Advice(
         "changes a schema snapshot without a migration",
         _UNKNOWN,
@@ -358,6 +377,7 @@ ADVICE: Mapping[str, Advice] = {
         "reason lets the next run pass.",
     ),
     "table_created": Advice("creates a table", _SAFE, "The earlier code does not know it.", ""),
+    "nothing_changes": Advice("says again what is so already", _SAFE, "By the schema before, nothing is different afterwards.", ""),
     "column_added": Advice(
         "adds a column that may be NULL, or has a default that stays", _SAFE, "The earlier code does not name it, and the database fills it.", ""
     ),

@@ -1,10 +1,12 @@
-"""Names the unchanged files that readers of changed migrations need: the tool's configuration, and earlier migrations where a change is told against them.
+"""Names the unchanged files that readers of changed migrations need.
 
+They are the tool's configuration, its dump of the schema, and earlier migrations where a change is told against them.
 Paths only. Whoever has the tree passes a way to list a folder, and reads the texts; a text that cannot be had stays away, and the reader says unknown.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 
+from service.domain.schema.dumps import dumps_of
 from service.domain.schema.layouts import Role, Tool, recognise
 
 CONFIGURATION = (
@@ -32,7 +34,7 @@ MAX_FILES = 3_000
 def beside(changed: Iterable[str], names_in: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
     """Return the paths to read, at most `MAX_FILES`, in the order of need. `names_in` lists a folder, folders in it with a closing slash; "" is the top."""
     found: dict[str, None] = {}
-    looked, searched = set[str](), set[str]()
+    looked, searched, dumped = set[str](), set[str](), set[str]()
     for path in changed:
         recognised = recognise(path)
         if recognised is None or recognised.role is Role.BACKWARD:
@@ -42,6 +44,11 @@ def beside(changed: Iterable[str], names_in: Callable[[str], Sequence[str]]) -> 
             looked.add(folder)
             found.update(dict.fromkeys(f"{folder}/{name}" for name in names_in(folder) if name.endswith(".py") and name != "__init__.py"))
             found[f"{folder.rpartition('/')[0]}/apps.py".lstrip("/")] = None
+        if recognised.root not in dumped:
+            dumped.add(recognised.root)
+            above = recognised.root.rpartition("/")[0]
+            here = set(names_in(above)) if dumps_of(recognised.tool, recognised.root) else set()
+            found.update(dict.fromkeys(dump for dump in dumps_of(recognised.tool, recognised.root) if dump.rpartition("/")[2] in here))
         for above in _upwards(folder):
             if above not in searched:
                 searched.add(above)

@@ -18,7 +18,8 @@ class Session:
     """What earlier statements of the same file set.
 
     `schema` is what unqualified names mean, `after_transaction` the one to return to when the transaction ends; `temporary` are names of temporary tables,
-    `procedures` the statements that made a procedure, `depth` how deep in bodies the statement stands. `grammar_characters` is what sqlglot may still be
+    `procedures` the statements that made a procedure, `depth` how deep in bodies the statement stands, `definitions` that the
+    columns of every new table are wanted. `grammar_characters` is what sqlglot may still be
     given, shared by all files of a range: it reads some hundred kilobytes a second.
     """
 
@@ -28,6 +29,7 @@ class Session:
     temporary: set[str] = field(default_factory=set)
     procedures: dict[str, Statement] = field(default_factory=dict)
     depth: int = 0
+    definitions: bool = False
     grammar_characters: list[int] = field(default_factory=lambda: [MAX_GRAMMAR_CHARACTERS])
 
     @classmethod

@@ -164,9 +164,12 @@ def read_table(tokens: Sequence[Token], cursor: Cursor) -> tuple[tuple[str, Colu
     if not _bounded(tokens):
         return None
     columns: list[tuple[str, Column]] = []
+    keys: set[str] = set()
     for part in parts_of(tokens):
-        if not part:
+        if not part or part[0].word == "LIKE":
             return None
+        if part[0].word in _CONSTRAINTS and cursor.session.dialect is not Dialect.SQLITE:
+            keys |= _primary(Cursor(part, cursor.session))
         if part[0].word in _CONSTRAINTS or (cursor.session.dialect is Dialect.MYSQL and part[0].word in _KEYS_OF_MYSQL):
             continue
         inner = Cursor(part, cursor.session)
@@ -175,7 +178,14 @@ def read_table(tokens: Sequence[Token], cursor: Cursor) -> tuple[tuple[str, Colu
         if name is None or column is None:
             return None
         columns.append((name, column))
-    return tuple(columns)
+    return tuple((name, replace(column, not_null=True) if name in keys else column) for name, column in columns)
+
+
+def _primary(cursor: Cursor) -> set[str]:
+    """The columns of a PRIMARY KEY, which makes them NOT NULL (not so in SQLite)."""
+    if cursor.take("CONSTRAINT"):
+        cursor.identifier()
+    return set(_columns(cursor) or ()) if cursor.take("PRIMARY", "KEY") else set()
 
 
 def _bounded(tokens: Sequence[Token]) -> bool:
@@ -393,7 +403,8 @@ def _attribute(cursor: Cursor, column: Column, name: str) -> Column | None:
             cursor.skip_parentheses()
             return replace(column, generated=True, not_null=True)
         return replace(column, generated=True) if cursor.skip_parentheses() and (cursor.take_one("STORED", "VIRTUAL", "PERSISTENT"), True)[1] else None
-    return column if _harmless_attribute(cursor) else None
+    collated = cursor.word() in {"COLLATE", "CHARACTER", "CHARSET"}
+    return replace(column, collated=column.collated or collated) if _harmless_attribute(cursor) else None
 
 
 def _conflict(cursor: Cursor, column: Column) -> Column | None:

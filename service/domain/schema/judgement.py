@@ -8,8 +8,10 @@ It reads no SQL and knows nothing of OLD's code or of the live database: what on
 import re
 from dataclasses import dataclass, field, replace
 
+from service.domain.schema.known import KnownShape
 from service.domain.schema.operations import Column, ColumnType, Conversion, Kind, Operation
 from service.domain.schema.reading import Dialect, SchemaVerdict
+from service.domain.schema.shapes import Shape
 
 _SAFE, _WARN, _BREAKS, _UNKNOWN = SchemaVerdict.SAFE, SchemaVerdict.WARN, SchemaVerdict.BREAKS, SchemaVerdict.UNKNOWN
 _NOT_USED = "OLD is shown never to use it"
@@ -102,8 +104,10 @@ class _Object:
 class Judge:
     """Takes a range's operations in order and answers each with a finding; findings may still change until the range ends."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, shape: Shape | None = None) -> None:
+        """`shape` is the schema from which the range begins, where that is known."""
         self._dialect = dialect
+        self._known = KnownShape(shape, dialect) if shape is not None else None
         self._tables: dict[str, _Table] = {}
         self._gone_tables: dict[str, Finding] = {}
         self._objects: dict[tuple[str, str], _Object] = {}
@@ -112,13 +116,37 @@ class Judge:
         self._shortened: set[tuple[str, str]] = set()
         self._dropped_triggers: list[str] = []
         self._perhaps_trigger_functions: list[tuple[Finding, Operation]] = []
-        self._made_way: tuple[str, Finding] | None = None
+        self._made_way: dict[str, Finding] = {}
+        self._read: set[str] = set()
         self._unique_indexes: set[str] = set()
         self._aside: Judge | None = None
         self._remembered = 0
 
+    def begin_file(self) -> None:
+        """Forget what only the statements of one file say together."""
+        self._made_way = {}
+
     def judge(self, operation: Operation) -> Finding:
         """Return the finding for one operation."""
+        if self._known is None:
+            return self._judge(operation)
+        sharpened = self._known.sharpened(operation)
+        answer = None if operation.perhaps or self._is_of_new(operation) else self._known.answer(sharpened)
+        self._known.follow(sharpened)
+        if answer is None:
+            return self._judge(sharpened)
+        if answer.verdict is _SAFE:
+            return Finding(*answer, _objects(operation))
+        finding = self._judge(sharpened)
+        if answer.verdict is not _UNKNOWN or finding.verdict.severity < answer.verdict.severity:
+            finding.become(*answer)
+        return finding
+
+    def _is_of_new(self, operation: Operation) -> bool:
+        table = self._tables.get(operation.table)
+        return table is not None and (table.is_new or self._is_new_column(table, operation.name) or bool(table.gone))
+
+    def _judge(self, operation: Operation) -> Finding:
         if operation.perhaps:
             if self._aside is None:
                 self._remembered += len(self._tables) + len(self._objects)
@@ -127,13 +155,13 @@ class Judge:
                 self._aside = self._knowing_what_is_new()
             return self._aside.judge(replace(operation, perhaps=False, guarded=operation.guarded or operation.kind not in _TAKES_AWAY))
         self._aside = None
-        made_way, self._made_way = self._made_way, None
+        made_way = self._made_way.pop(operation.table, None)
+        self._made_way.pop(operation.to, None)
+        self._read |= operation.reads
         finding = Finding("", _UNKNOWN, "", objects=_objects(operation))
         match operation.kind:
             case Kind.NOTE:
                 finding.become(operation.rule, operation.verdict, operation.says, operation.clears)
-                if operation.verdict is _SAFE:
-                    self._made_way = made_way
             case Kind.CREATE_TABLE:
                 self._create_table(operation, finding, made_way)
             case Kind.DROP_TABLE:
@@ -197,12 +225,12 @@ class Judge:
 
     # --- tables
 
-    def _create_table(self, operation: Operation, finding: Finding, made_way: tuple[str, Finding] | None) -> None:
+    def _create_table(self, operation: Operation, finding: Finding, made_way: Finding | None) -> None:
         name = operation.table
-        if made_way is not None and made_way[0] == name:
-            # DROP TABLE IF EXISTS right before CREATE TABLE is how many tools and people write the creation of a new table; OLD's own may have stood there.
+        if made_way is not None:
+            # DROP TABLE IF EXISTS, and CREATE TABLE later in the file, is how many tools and people write that a table is new; OLD's may have stood there.
             clears = "OLD is shown to have no table of that name"
-            made_way[1].become("table_replaced_if_there", _WARN, f"drops table {name} if there is one, to make it anew", clears)
+            made_way.become("table_replaced_if_there", _WARN, f"drops table {name} if there is one, to make it anew", clears)
             finding.become("table_replaced_if_there", _WARN, f"creates table {name} anew, without the rows that one of that name may have had", clears)
             self._tables[name] = _Table(origin=name, copied_from=set(operation.reads), definition=operation.definition)
             self._gone_tables.pop(name, None)
@@ -240,8 +268,8 @@ class Judge:
             finding.become("table_rebuilt", verdict, f"drops table {name}{was} after its rows were copied", clears)
         else:
             finding.become("table_dropped", _BREAKS, f"drops table {name}{was}", _NOT_USED)
-            if operation.guarded and table.origin == name and not table.columns and not table.gone:
-                self._made_way = (name, finding)
+            if operation.guarded and table.origin == name and not table.columns and not table.gone and name not in self._read:
+                self._made_way[name] = finding
         self._gone_tables[name] = finding
 
     def _rename_table(self, operation: Operation, finding: Finding) -> None:
@@ -386,6 +414,9 @@ class Judge:
             if dropped.guarded:
                 self._made(operation, finding)
             rule, verdict, clears = "routine_changed", _WARN, "OLD gets the same results from it, or never calls it"
+        elif what == "sequence" and dropped.guarded:
+            # As with tables: many write a new one so. It counts from its beginning again if OLD had one.
+            rule, verdict, clears = "sequence_replaced_if_there", _WARN, "OLD is shown to have no sequence of that name"
         elif what in {"trigger", "policy"}:
             rule, verdict, clears = f"{what}_replaced", _WARN, "OLD's reads and writes are shown to pass it unchanged"
         else:
@@ -458,6 +489,10 @@ class Judge:
                 self._replace_object(Operation(kind=Kind.CREATE_OBJECT, what=what, name=after), finding)
             else:
                 finding.become("made_in_this_range", _SAFE, f"renames {what} {before}, which this range created, to {after}")
+        elif (away := self._gone_objects.get((what, after))) is not None and away[1].kind is Kind.RENAME_OBJECT and away[1].to == before:
+            for one in (away[0], finding):
+                one.become("renamed_back", _SAFE, f"renames {what} {after} away and back within this range")
+            del self._gone_objects[what, after]
         elif what in {"index", "constraint", "trigger", "policy"}:
             finding.become(f"{what}_renamed", _SAFE, f"renames {what} {before} to {after}")
         else:
@@ -590,15 +625,20 @@ class Judge:
         """MySQL's MODIFY and CHANGE write the whole definition anew: what it leaves out (NOT NULL, DEFAULT) is dropped."""
         shown = f"{operation.table}.{operation.name}"
         column = table.column(operation.name)
+        says_all = operation.what != "type"
         if column.is_new:
             finding.become("made_in_this_range", _SAFE, f"redefines column {shown}, which OLD never had")
-            column.not_null, column.filled = definition.not_null, definition.default or definition.generated
+            if says_all:
+                column.not_null, column.filled = definition.not_null, definition.default or definition.generated
             self._look_at(column, shown, finding)
             return
         rule, verdict, says, clears = self._type_change(operation.table, operation.name, definition.type)
         if rule == "type_changed":
             # The statement repeats a type that did not change far more often than it changes one.
             rule, verdict, clears = "column_redefined", _WARN, "its definition is compared with the one OLD knows"
+        if not says_all:
+            finding.become(rule, verdict, says, clears)
+            return
         null = "NOT NULL" if definition.not_null else "NULL"
         default = "with a default" if definition.default or definition.generated else "without a default"
         finding.become(rule, verdict, f"redefines column {shown}, {null} {default}: {says}", clears)

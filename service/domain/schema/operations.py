@@ -67,7 +67,10 @@ class ColumnType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column definition as written. `default` is a default that outlives the statement and is not NULL; `generated` covers identity, serial and computed."""
+    """A column definition as written. `default` is a default that outlives the statement and is not NULL; `generated` covers identity, serial and computed.
+
+    `collated` says that a character set or collation is written down.
+    """
 
     type: ColumnType
     not_null: bool = False
@@ -78,6 +81,7 @@ class Column:
     references: bool = False
     lets_parents_go: bool = False
     checks_others: bool = False
+    collated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,8 @@ class Operation:
     """One operation. Which fields count depends on `kind`; those that do not keep their defaults.
 
     `table` and `name` (column, constraint or object) are normalised; `to` is the new name of a rename, and the table
-    whose whole shape a new one takes (LIKE). `what` is the kind of object or the verb of a write.
+    whose whole shape a new one takes (LIKE). `what` is the kind of object, the verb of a write, or "type" for a new definition
+    that leaves NULL and default as they were.
     `guarded` means IF EXISTS or IF NOT EXISTS: then creating proves nothing new (care A8). `columns` are the columns of a constraint or those a write sets.
     `sources` are the columns that INSERT ... SELECT takes them from ("" for an expression).
     `reads` are tables that a write or CREATE TABLE AS takes rows from; `shortens` are columns whose length a write handles;

@@ -9,16 +9,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import itemgetter
 from types import MappingProxyType
 
+from service.domain.schema.agreement import contradictions
 from service.domain.schema.configuration import configured_dialect
 from service.domain.schema.cursor import MAX_GRAMMAR_CHARACTERS, Session
+from service.domain.schema.dumps import dumps_of, read_dump
 from service.domain.schema.judgement import Finding, Judge
 from service.domain.schema.layouts import Recognised, Role, Tool, recognise
 from service.domain.schema.operations import Kind, unknown
 from service.domain.schema.readers import READ_CHANGED, READERS, Reader, Root, Step
 from service.domain.schema.reading import Change, Dialect, MigrationFile, SchemaReading, SchemaVerdict, StatementReading, worst
 from service.domain.schema.scanning import Statement, split
+from service.domain.schema.shapes import Shape
 from service.domain.schema.statements import read
 
 MAX_FILE_CHARACTERS = 1_000_000
@@ -54,23 +58,29 @@ _HINTS = {
 
 
 def read_range(
-    files: Sequence[MigrationFile], dialect: Dialect, *, beside: Mapping[str, str] = _NOTHING, before: Mapping[str, str] = _NOTHING
+    files: Sequence[MigrationFile],
+    dialect: Dialect,
+    *,
+    beside: Mapping[str, str] = _NOTHING,
+    before: Mapping[str, str] = _NOTHING,
+    shape: Shape | None = None,
 ) -> SchemaReading:
     """Return what the migration files of a range leave behind for OLD, statement by statement.
 
     `files` are all migration files (`is_migration`) that differ between the two revisions, in any order. Nothing in them is executed. With
     `Dialect.UNKNOWN` the dialect is taken from the tools' own configuration, else from unmistakable words of the text; without any, the worst reading of all
     dialects stands. `beside` are texts of unchanged files that readers need (see `beside.beside`), `before` OLD's texts of changed ones, both by path.
+    `shape` is the schema from which the range begins, where somebody has it (see `read_dump`): it decides what the text leaves open.
     """
     around = _Around(beside, before)
     if dialect is Dialect.UNKNOWN:
         dialect = configured_dialect(beside)
     if dialect is not Dialect.UNKNOWN:
-        return _read_as(files, dialect, _Cutter(), around, sure=True)
+        return _read_as(files, dialect, _Cutter(), around, shape, sure=True)
     hinted = _hinted_dialects(files)
     candidates = hinted if len(hinted) == 1 else _REAL_DIALECTS
     cut = _Cutter()
-    readings = [_read_as(files, candidate, cut, around, sure=False) for candidate in candidates]
+    readings = [_read_as(files, candidate, cut, around, shape, sure=False) for candidate in candidates]
     return max(readings, key=lambda reading: (reading.verdict.severity, sum(one.verdict.severity for one in reading.statements)))
 
 
@@ -84,7 +94,7 @@ def _hinted_dialects(files: Iterable[MigrationFile]) -> tuple[Dialect, ...]:
     return tuple(dialect for dialect, hint in _HINTS.items() if any(hint.search(text) for text in texts))
 
 
-def _read_as(files: Sequence[MigrationFile], dialect: Dialect, cut: "_Cutter", around: "_Around", *, sure: bool) -> SchemaReading:
+def _read_as(files: Sequence[MigrationFile], dialect: Dialect, cut: "_Cutter", around: "_Around", shape: Shape | None, *, sure: bool) -> SchemaReading:
     placed = sorted(((_recognised(file), file) for file in files), key=lambda pair: _order(*pair))
     has_forward = any(found is None or found.role is Role.FORWARD for found, _ in placed)
     statements: list[StatementReading] = []
@@ -92,18 +102,63 @@ def _read_as(files: Sequence[MigrationFile], dialect: Dialect, cut: "_Cutter", a
     for folder, group in groupby(placed, key=lambda pair: _root(*pair)):
         of_root = list(group)
         readers = _readers(folder, dialect, [file for _, file in of_root], {found.tool for found, _ in of_root if found}, around)
-        judge, sessions = Judge(dialect), [Session.of(dialect, grammar_characters=budget.grammar_characters)]
-        findings: list[tuple[MigrationFile, Step | None, Finding]] = []
+        sessions = [Session.of(dialect, grammar_characters=budget.grammar_characters)]
+        dumps = _dumps(folder, of_root, files, around, dialect)
+        sessions[0].definitions = shape is not None or dumps is not None
+        read_of_root: list[tuple[MigrationFile, Step | Finding]] = []
         for found, file in _in_order(of_root, readers):
             reader = readers.get(found.tool) if found else None
-            read_of_file = _read_file(
-                found, file, reader, judge, sessions, budget, cut, has_forward=has_forward, has_before=file.path in around.before, sure=sure
-            )
-            findings += [(file, step, finding) for step, finding in read_of_file]
-        # Only now: later statements of the same root may have changed earlier findings.
-        statements += [_reading(file, step, finding) for file, step, finding in findings]
+            parts = _read_file(found, file, reader, sessions, budget, cut, has_forward=has_forward, has_before=file.path in around.before, sure=sure)
+            read_of_root += [(file, part) for part in parts]
+        statements += _judged(read_of_root, Judge(dialect, shape), dumps, dialect)
     frozen = tuple(statements)
     return SchemaReading(dialect=dialect, statements=frozen, verdict=worst(frozen))
+
+
+def _judged(read_of_root: Sequence[tuple[MigrationFile, Step | Finding]], judge: Judge, dumps: "_Dumps | None", dialect: Dialect) -> list[StatementReading]:
+    """Judge what was read of one root, and hold it against the dumps of both revisions where they are known."""
+    operations = [part.operation for _, part in read_of_root if isinstance(part, Step)]
+    against: list[Finding] = []
+    if dumps is not None:
+        left_out = [
+            unknown(part.rule, part.says, part.clears) for _, part in read_of_root if isinstance(part, Finding) and part.verdict is SchemaVerdict.UNKNOWN
+        ]
+        against = list(contradictions(dumps.old, dumps.new, [*operations, *left_out], dialect))
+        if not against:  # what OLD's dump says is so
+            judge = Judge(dialect, dumps.old)
+    findings: list[tuple[MigrationFile, Step | None, Finding]] = []
+    for file, parts in groupby(read_of_root, key=itemgetter(0)):
+        judge.begin_file()
+        findings += [(file, part, judge.judge(part.operation)) if isinstance(part, Step) else (file, None, part) for _, part in parts]
+    # Only now: later statements of the same root may have changed earlier findings.
+    judged = [_reading(file, step, finding) for file, step, finding in findings]
+    return judged + [_reading(dumps.file, None, finding) for finding in against] if dumps is not None else judged
+
+
+@dataclass(frozen=True, slots=True)
+class _Dumps:
+    """What the tool's dump said the schema was in OLD and says it is in NEW."""
+
+    file: MigrationFile
+    old: Shape
+    new: Shape
+
+
+def _dumps(
+    folder: str, placed: Sequence[tuple[Recognised | None, MigrationFile]], files: Sequence[MigrationFile], around: "_Around", dialect: Dialect
+) -> _Dumps | None:
+    """The dumps that belong to a root, None where there are none in both revisions, or one cannot be read."""
+    tools = dict.fromkeys(found.tool for found, _ in placed if found is not None and found.role is Role.FORWARD)
+    changed = {file.path: file for file in files}
+    for path in (path for tool in tools for path in dumps_of(tool, folder)):
+        file = changed.get(path) or MigrationFile(path=path, change=Change.MODIFIED, text=around.beside.get(path))
+        before = around.before.get(path) if path in changed else file.text
+        if file.text is None or before is None or file.change is not Change.MODIFIED:
+            continue
+        new = read_dump(path, file.text, dialect)
+        old = new if before == file.text else read_dump(path, before, dialect)
+        return _Dumps(file, old, new) if old is not None and new is not None else None
+    return None
 
 
 def _recognised(file: MigrationFile) -> Recognised | None:
@@ -180,7 +235,6 @@ def _read_file(
     found: Recognised | None,
     file: MigrationFile,
     reader: Reader | None,
-    judge: Judge,
     sessions: list[Session],
     budget: _Budget,
     cut: "_Cutter",
@@ -188,24 +242,25 @@ def _read_file(
     has_forward: bool,
     has_before: bool,
     sure: bool,
-) -> Iterable[tuple[Step | None, Finding]]:
+) -> Iterable[Step | Finding]:
     plain = file.path.lower().endswith(".sql")
     grown = found is not None and found.tool in READ_CHANGED and not plain and file.change is Change.MODIFIED and has_before
     whole = _judge_file(found, replace(file, change=Change.ADDED) if grown else file, has_forward=has_forward, can_be_read=plain or reader is not None)
     if whole is not None:
-        yield None, whole
+        yield whole
         return
     text = file.text
     if text is None:
-        yield None, _unknown("not_readable", f"cannot be read: {file.why_no_text or 'its text is missing'}", "the file becomes readable")
+        yield _unknown("not_readable", f"cannot be read: {file.why_no_text or 'its text is missing'}", "the file becomes readable")
         return
     budget.characters -= len(text)
     if len(text) > MAX_FILE_CHARACTERS or budget.characters < 0:
-        yield None, _unknown("too_large", f"is too large to be read ({len(text)} characters)", "a person reads it, or it is split")
+        yield _unknown("too_large", f"is too large to be read ({len(text)} characters)", "a person reads it, or it is split")
         return
     dialect = sessions[0].dialect
     # Tools differ in whether one connection runs all files: a schema left set by an earlier one may or may not hold here.
     session = Session.of(dialect, moved=any(one.moved for one in sessions), grammar_characters=budget.grammar_characters)
+    session.definitions = sessions[0].definitions
     sessions.append(session)
 
     def sql(part: str, line: int) -> Iterable[Step]:
@@ -213,24 +268,20 @@ def _read_file(
 
     if plain:
         if "\0" in text or _OTHER_DELIMITER.search(text):
-            yield None, _unknown("not_understood", "is binary or cuts its statements in its own way", "a person reads it")
+            yield _unknown("not_understood", "is binary or cuts its statements in its own way", "a person reads it")
             return
         steps = sql(_forward_part(text.removeprefix("\ufeff").replace("\r\n", "\n"), found), 1)
     else:
         steps = reader.read(file.path, sql) if reader is not None else ()
     for step in steps:
         if budget.statements <= 0:
-            yield (
-                None,
-                _unknown(
-                    "too_large", f"has statements beyond the {MAX_STATEMENTS} that are read in one range", "a person reads them, or the range is made smaller"
-                ),
-            )
+            says = f"has statements beyond the {MAX_STATEMENTS} that are read in one range"
+            yield _unknown("too_large", says, "a person reads them, or the range is made smaller")
             return
         budget.statements -= 1
         if step.operation.kind in {Kind.NOTE, Kind.WRITE}:  # the values in code may be secrets, and a finding is printed in a job's log
             step = replace(step, shown=_TEXTS_IN_CODE.sub("'…'", step.shown)) if not plain else step  # noqa: PLW2901
-        yield step, judge.judge(step.operation)
+        yield step
 
 
 def _sql(text: str, line: int, session: Session, cut: "_Cutter", *, sure: bool) -> Iterable[Step]:

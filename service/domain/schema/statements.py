@@ -574,8 +574,8 @@ def _create_table(cursor: Cursor) -> list[Operation] | None:
         if not depth and token.word in _STRAY_WORDS and following != "(" and cursor.tokens[at - 1].word not in {"ON", "COMMIT"}:
             return None
     reads = _tables_read(Cursor(cursor.tokens, cursor.session, tail))
-    rebuilds = cursor.session.dialect is Dialect.SQLITE and had_columns
-    definition = read_table(cursor.tokens[opened : tail - 1], cursor) if rebuilds else None
+    wanted = had_columns and (cursor.session.definitions or cursor.session.dialect is Dialect.SQLITE)  # SQLite changes tables by building them anew
+    definition = read_table(cursor.tokens[opened : tail - 1], cursor) if wanted else None
     return [Operation(kind=Kind.CREATE_TABLE, table=table, to=_shape_of(cursor, opened, tail), guarded=guarded, reads=reads, definition=definition)]
 
 

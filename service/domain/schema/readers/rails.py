@@ -5,6 +5,7 @@ A condition, a loop, a model's code, and a helper that is not named here are unk
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from service.domain.schema.operations import Column, ColumnType, Conversion, Kind, Operation
@@ -41,7 +42,12 @@ _TYPES = {
 _INSIDE = frozenset(
     {"safety_assured", "up_only", "transaction", "ActiveRecord::Base.transaction", "say_with_time", "suppress_messages", "disable_ddl_transaction"}
 )
-_NOTHING = frozenset({"say", "puts", "change_column_comment", "change_table_comment", "reset_column_information", "enable_lock_retries!", "set_lock_timeout"})
+_SAYS = frozenset({"say", "puts", "Rails.logger.info", "Rails.logger.debug", "Rails.logger.warn", "logger.info"})
+_NOTHING = _SAYS | {"change_column_comment", "change_table_comment", "reset_column_information", "enable_lock_retries!", "set_lock_timeout"}
+
+_UNDONE_BY_BLOCK = frozenset({"drop_table", "drop_join_table"})
+"""Their block says how to make the table again when the migration is undone."""
+_NO_COLUMNS = frozenset({"index", "foreign_key", "check_constraint", "unique_constraint", "exclusion_constraint", "comment"})
 
 
 class _UnreadError(Exception):
@@ -72,7 +78,20 @@ class RailsReader:
         if len(bodies) != 1 or found is None:
             yield not_understood(0, "", "it has no class of ActiveRecord::Migration with change or up")
             return
-        yield from _Body(self._root, sql, text.split("\n")).steps(found.block or ())
+        yield from _Body(self._root, sql, text.split("\n"), before_5=_is_before_5(bodies[0])).steps(found.block or ())
+
+
+def operations_of_dump(text: str, dialect: Dialect) -> list[Operation] | None:
+    """What a schema.rb says the schema is, as the operations that would make it; None when the text is none."""
+    try:
+        statements = statements_of(text)
+    except UnreadableError:
+        return None
+    defines = [one for one in statements if one.block is not None and one.tokens[:1] and "ActiveRecord::Schema" in one.tokens[0].text]
+    if len(defines) != 1:
+        return None
+    root = Root(folder="", dialect=dialect, files={})
+    return [step.operation for step in _Body(root, lambda _text, _line: (), text.split("\n")).steps(defines[0].block or ())]
 
 
 def _method(statement: Statement) -> str:
@@ -80,9 +99,18 @@ def _method(statement: Statement) -> str:
     return names[-1] if names[:1] == ["self"] else names[0] if names else ""
 
 
+def _is_before_5(body: Statement) -> bool:
+    """Whether a migration behaves as in Rails 4: it names no version (`Migration[7.1]`), or an older one."""
+    for at, token in enumerate(body.tokens):
+        if token.text.endswith("ActiveRecord::Migration"):
+            version = body.tokens[at + 2].text if [one.text for one in body.tokens[at + 1 : at + 2]] == ["["] and at + 2 < len(body.tokens) else "4"
+            return version.partition(".")[0].isdecimal() and int(version.partition(".")[0]) < 5  # noqa: PLR2004
+    return False
+
+
 class _Body:
-    def __init__(self, root: Root, sql: Sql, lines: Sequence[str]) -> None:
-        self._root, self._sql, self._lines = root, sql, lines
+    def __init__(self, root: Root, sql: Sql, lines: Sequence[str], *, before_5: bool = False) -> None:
+        self._root, self._sql, self._lines, self._before_5 = root, sql, lines, before_5
 
     def steps(self, statements: Iterable[Statement]) -> Iterator[Step]:
         for statement in statements:
@@ -115,14 +143,14 @@ class _Body:
             yield from self._change_table(given, statement, line, shown)
         elif name in {"create_table", "create_join_table"}:
             yield from self._create_table(name, given, statement, line, shown)
-        elif name in _OPERATIONS and statement.block is None:
+        elif name in _OPERATIONS and (statement.block is None or name in _UNDONE_BY_BLOCK):
             yield from self._operations(_OPERATIONS[name], given, line, shown)
         else:
             yield not_literal(line, shown, f"what {name} does is not in this file")
 
     def _operations(self, reader: "_Reader", given: tuple[list[Any], dict[str, Any]], line: int, shown: str, table: str | None = None) -> Iterator[Step]:
         try:
-            call = _Call(self._root, [table, *given[0]] if table is not None else given[0], given[1])
+            call = _Call(self._root, [table, *given[0]] if table is not None else given[0], given[1], self._before_5)
             found = list(reader(call))
         except _UnreadError as error:
             yield not_literal(line, shown, str(error))
@@ -160,11 +188,46 @@ class _Body:
         shown_name = self._root.name(table, of_table=True)
         if named.get("force"):
             yield Step(line, shown, Operation(kind=Kind.DROP_TABLE, table=shown_name, guarded=True))
-        yield Step(line, shown, Operation(kind=Kind.CREATE_TABLE, table=shown_name, guarded=bool(named.get("if_not_exists"))))
+        columns = self._columns_of(name, given, statement)
+        yield Step(line, shown, Operation(kind=Kind.CREATE_TABLE, table=shown_name, guarded=bool(named.get("if_not_exists")), definition=columns))
         for inner in statement.block or ():
             called, _ = _called(inner.tokens)
             if inner.opens or not called.startswith(f"{statement.parameter}."):
                 yield from self._statement(inner)
+
+    def _columns_of(self, name: str, given: tuple[list[Any], dict[str, Any]], statement: Statement) -> tuple[tuple[str, Column], ...] | None:
+        """The columns of a new table, None where one of them is not literal."""
+        positional, named = given
+        key, own = named.get("primary_key"), named.get("id", True)
+        columns: dict[str, Column] = {}
+        if COMPUTED in {own if not isinstance(own, list | dict) else None, key if not isinstance(key, list | dict) else None}:
+            return None
+        if name == "create_join_table":
+            for one in positional:
+                columns[self._root.name(f"{str(one).rpartition('.')[2].removesuffix('s')}_id")] = Column(type=ColumnType(name="bigint"), not_null=True)
+        elif own is not False and not isinstance(key, list):
+            kind = own.get("type", "bigint") if isinstance(own, dict) else own if isinstance(own, str) else "bigint"
+            type_ = ColumnType(name=_TYPES.get(str(kind), {"serial": "int", "bigserial": "bigint"}.get(str(kind), str(kind))))
+            generated = str(kind) in {"bigint", "integer", "int", "serial", "bigserial", "primary_key"}
+            filled = generated or named.get("default", 0) is not None
+            columns[self._root.name(key if isinstance(key, str) else "id")] = Column(type=type_, not_null=True, generated=generated, default=filled)
+        for inner in statement.block or ():
+            called, at = _called(inner.tokens)
+            inside, own_name = arguments(inner.tokens[at:]), called.removeprefix(f"{statement.parameter}.")
+            reader = _IN_TABLE.get(own_name) or (partial(_typed, kind=own_name) if own_name in _TYPES else None)
+            if own_name in _NO_COLUMNS and own_name != called:
+                continue
+            if inner.opens or own_name == called or inside is None or inner.block is not None or reader is None:
+                return None
+            try:
+                made = list(reader(_Call(self._root, [positional[0], *inside[0]], inside[1], self._before_5)))
+            except _UnreadError:
+                return None
+            columns.update((one.name, one.column) for one in made if one.kind is Kind.ADD_COLUMN and one.column is not None)
+        for one in key if isinstance(key, list) else ():
+            if (part := columns.get(self._root.name(str(one)))) is not None:
+                columns[self._root.name(str(one))] = replace(part, not_null=True)
+        return tuple(columns.items())
 
     def _change_table(self, given: tuple[list[Any], dict[str, Any]], statement: Statement, line: int, shown: str) -> Iterator[Step]:
         table = given[0][0] if given[0] else None
@@ -181,7 +244,7 @@ class _Body:
             elif (reader := _IN_TABLE.get(own)) is not None:
                 yield from self._operations(reader, inside, inner.line, text, table)
             elif own in _TYPES:
-                yield from self._operations(lambda call, own=own: _typed(call, own), inside, inner.line, text, table)  # type: ignore[misc]
+                yield from self._operations(partial(_typed, kind=own), inside, inner.line, text, table)
             else:
                 yield not_literal(inner.line, text, f"what {name} does is not in this file")
 
@@ -206,6 +269,7 @@ class _Call:
     root: Root
     positional: list[Any]
     named: Mapping[str, Any]
+    before_5: bool = False
 
     def text(self, position: int, what: str) -> str:
         found = self.positional[position] if position < len(self.positional) else None
@@ -245,13 +309,28 @@ def _type(call: _Call, name: Any) -> ColumnType:
     if not isinstance(name, str):
         raise _UnreadError("its type is computed")
     base = name.partition("(")[0].strip().lower()
-    shown = _TYPES.get(base, base)
+    shown, limit = _TYPES.get(base, base), call.named.get("limit")
+    length = int(limit) if isinstance(limit, str) and limit.isdecimal() and len(limit) < 12 else None  # noqa: PLR2004  no length has more digits
     sized = "(" in name or any(call.named.get(one) is not None for one in ("limit", "precision"))
-    if shown == "varchar" and not sized and call.root.dialect is Dialect.MYSQL:
-        sized = True  # Active Record makes it varchar(255) there
+    mysql = call.root.dialect is Dialect.MYSQL
+    if shown == "varchar" and not sized and mysql:
+        sized, length = True, 255  # Active Record makes it varchar(255) there
+    if shown == "int" and length is not None:
+        shown = "smallint" if length < 3 else "int" if length < 5 else "bigint"  # noqa: PLR2004  the limit counts bytes
+    if mysql and shown in {"text", "varbinary"} and (sized or call.named.get("size")):
+        shown = _size_in_mysql(call, shown, length)
     if call.named.get("array") is True:
         shown += "[]"
-    return ColumnType(name=shown, bounded=sized and shown in {"varchar", "char", "decimal", "varbinary", "bit"}, user_defined=base == "enum")
+    bounded = sized and shown in {"varchar", "char", "decimal", "varbinary", "bit"}
+    return ColumnType(name=shown, bounded=bounded, length=length if bounded else None, user_defined=base == "enum")
+
+
+def _size_in_mysql(call: _Call, shown: str, length: int | None) -> str:
+    """The type that Active Record makes of `limit` or `size` there."""
+    name = "text" if shown == "text" else "blob"
+    if isinstance(size := call.named.get("size"), str):
+        return f"{size}{name}"
+    return shown if length is None else f"{'tiny' if length < 256 else '' if length < 65_536 else 'medium' if length < 16_777_216 else 'long'}{name}"  # noqa: PLR2004
 
 
 def _definition(call: _Call, kind: Any) -> Column:
@@ -305,18 +384,23 @@ def _change_column(call: _Call) -> Iterator[Operation]:
     table, column = call.table(), call.column()
     kind = call.positional[2] if len(call.positional) > 2 else None  # noqa: PLR2004  table, column, type
     if call.root.dialect is Dialect.MYSQL:
-        yield Operation(kind=Kind.MODIFY_COLUMN, table=table, name=column, column=_definition(call, kind))
-        return
-    conversion = Conversion.NONE
-    if (using := call.option("using")) is not None:
-        plain = str(using).replace('"', "").replace(" ", "").lower()
-        is_cast = plain.startswith((f"{column}::", f"cast({column}as"))
-        conversion = Conversion.CAST if is_cast else Conversion.EXPRESSION
-    yield Operation(kind=Kind.CHANGE_TYPE, table=table, name=column, type=replace(_type(call, kind), conversion=conversion))
+        # Active Record reads the column first, and writes NULL and default as they were unless they are given.
+        yield Operation(kind=Kind.MODIFY_COLUMN, what="type", table=table, name=column, column=_definition(call, kind))
+        if call.option("auto_increment", default=False):
+            yield Operation(kind=Kind.SET_IDENTITY, table=table, name=column)
+    else:
+        yield Operation(kind=Kind.CHANGE_TYPE, table=table, name=column, type=replace(_type(call, kind), conversion=_conversion(call, column)))
     if (null := call.option("null")) is not None:
         yield Operation(kind=Kind.DROP_NOT_NULL if null else Kind.SET_NOT_NULL, table=table, name=column)
     if "default" in call.named:
         yield Operation(kind=Kind.DROP_DEFAULT if call.named["default"] is None else Kind.SET_DEFAULT, table=table, name=column)
+
+
+def _conversion(call: _Call, column: str) -> Conversion:
+    if (using := call.option("using")) is None:
+        return Conversion.NONE
+    plain = str(using).replace('"', "").replace(" ", "").lower()
+    return Conversion.CAST if plain.startswith((f"{column}::", f"cast({column}as")) else Conversion.EXPRESSION
 
 
 def _change_default(call: _Call) -> Iterator[Operation]:
@@ -395,7 +479,7 @@ def _remove_reference(call: _Call) -> Iterator[Operation]:
 
 
 def _add_timestamps(call: _Call) -> Iterator[Operation]:
-    null = call.option("null", default=False)
+    null = call.option("null", default=call.before_5)  # timestamps are NOT NULL since Rails 5
     default = call.named.get("default") is not None
     for name in ("created_at", "updated_at"):
         column = Column(type=ColumnType(name="timestamp"), not_null=not null, default=default)

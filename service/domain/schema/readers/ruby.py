@@ -235,6 +235,8 @@ def arguments(tokens: Sequence[Token]) -> tuple[list[Any], dict[str, Any]] | Non
             named[part[0].text[:-1]] = value(part[1:])
         elif len(part) > 2 and part[1].text == "=>" and part[0].kind in {"symbol", "string"}:  # noqa: PLR2004  key => value
             named[str(part[0].value)] = value(part[2:])
+        elif part[0].text == "*" and isinstance(spread := value(part[1:]), list):
+            positional += spread
         elif part[0].text in {"*", "**", "&"}:
             return None
         else:

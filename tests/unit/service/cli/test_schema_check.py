@@ -101,3 +101,28 @@ def test_a_reader_that_goes_away_is_no_success() -> None:
 
     terminal = Terminal(stdin=TextIOWrapper(BytesIO(b"SELECT 1")), stdout=Gone(), stderr=StringIO(), environment={})
     assert run(("schema", "check", "-"), terminal) == 1
+
+
+def test_a_dump_of_the_schema_before_decides_what_the_text_leaves_open(tmp_path: Path) -> None:
+    (tmp_path / "1_a.up.sql").write_text("ALTER TABLE o ALTER a TYPE varchar(10)", encoding="utf-8")
+    dump = tmp_path / "dump.sql"
+    options = ("--dialect", "postgres", "--schema", str(dump), str(tmp_path / "1_a.up.sql"))
+    for length, code in ((20, 3), (10, 0)):
+        dump.write_text(f"CREATE TABLE o (a varchar({length}))", encoding="utf-8")
+        assert backout(*options).code == code
+
+
+def test_a_dump_that_cannot_be_read_is_no_dump_that_was_not_given(tmp_path: Path) -> None:
+    migration, dump = tmp_path / "1_a.up.sql", tmp_path / "dump.sql"
+    migration.write_text("DROP INDEX i", encoding="utf-8")
+    (tmp_path / "link.sql").symlink_to(dump)
+    for content, options, why in [
+        (b"\xff", ("--dialect", "postgres"), "it is not UTF-8"),
+        (b"SELECT 1", ("--dialect", "postgres"), "it makes no table that is understood here"),
+        (b"CREATE TABLE o (a int)", (), "say --dialect postgres, mysql or sqlite"),
+    ]:
+        dump.write_bytes(content)
+        ran = backout(*options, "--schema", str(dump), str(migration))
+        assert (ran.code, why in ran.err) == (2, True), ran.err
+    assert "it is not there" in backout("--schema", str(tmp_path / "nowhere"), str(migration)).err
+    assert "--schema goes with files" in backout("--dialect", "postgres", "--schema", str(dump), "--format", "jsonl", "-", stdin=b"{}").err

@@ -31,6 +31,17 @@ def test_a_plain_migration_needs_the_configuration_in_the_folders_above_it() -> 
     assert beside(["svc/sql/V1__a.sql"], lambda folder: tree.get(folder, ())) == ("svc/flyway.conf", "conf/flyway.conf")
 
 
+def test_migrations_of_rails_and_dbmate_are_held_against_the_dump_of_their_database() -> None:
+    tree = {"db": ["migrate/", "animals_migrate/", "migrations/", "schema.rb", "animals_structure.sql", "schema.sql"]}
+
+    def of(path: str) -> Sequence[str]:
+        return beside([path], lambda folder: tree.get(folder, ()))
+
+    assert of("db/migrate/20260101000000_a.rb") == ("db/schema.rb",)
+    assert of("db/animals_migrate/20260101000000_a.rb") == ("db/animals_structure.sql",)
+    assert of("db/migrations/20260101000000_a.sql") == ("db/schema.sql",)
+
+
 def test_other_files_need_nothing() -> None:
     assert beside(["shop/models.py", "README.md", "db/migrations/1_a.down.sql"], names_in) == ()
 

@@ -78,7 +78,11 @@ def test_what_the_range_makes_and_changes_itself_is_nothing_to_old(sql: str) -> 
         ("DROP TABLE o; CREATE TABLE o (a int)", P, [B, B]),
         ("DROP TABLE IF EXISTS o; CREATE TABLE IF NOT EXISTS o (a int)", P, [W, W]),
         ("DROP TABLE IF EXISTS o; SET NAMES utf8; CREATE TABLE o (a int)", M, [W, S, W]),
-        ("DROP TABLE IF EXISTS o; DROP TABLE IF EXISTS p; CREATE TABLE p (a int); CREATE TABLE o (a int)", M, [B, W, W, B]),
+        ("DROP TABLE IF EXISTS o; DROP TABLE IF EXISTS p; CREATE TABLE p (a int); CREATE TABLE o (a int)", M, [W, W, W, W]),
+        ("INSERT INTO x SELECT a FROM o; DROP TABLE IF EXISTS o; CREATE TABLE o (a int)", M, [W, B, B]),
+        ("DROP TABLE IF EXISTS o; ALTER TABLE x RENAME TO o; CREATE TABLE o (a int)", P, [B, B, U]),
+        ("ALTER SEQUENCE q RENAME TO r; ALTER SEQUENCE r RENAME TO q", P, [S, S]),
+        ("ALTER SEQUENCE q RENAME TO r; ALTER SEQUENCE s RENAME TO q", P, [B, B]),
         ("DROP TABLE o; CREATE TABLE o (a int); DROP TABLE o", P, [B, B, B]),
         ("ALTER TABLE o RENAME TO p; CREATE TABLE o (a int); INSERT INTO o SELECT * FROM p; DROP TABLE p", P, [B, B, W, B]),
         ("CREATE TABLE n (a int); DROP TABLE o; ALTER TABLE n RENAME TO o", P, [S, B, B]),
@@ -142,10 +146,11 @@ def test_what_the_range_makes_and_changes_itself_is_nothing_to_old(sql: str) -> 
         ("DROP TRIGGER f ON o; DROP FUNCTION s.f; DROP FUNCTION other", P, [W, W, B]),
         ("DROP FUNCTION f(); DROP TRIGGER r ON o", P, [W, W]),
         ("DROP FUNCTION f; DROP TRIGGER r", M, [B, W]),
-        # Whether OLD has a table that is dropped if there is one, and made: only where nothing that does anything stands between
+        # Whether OLD has a table that is dropped if there is one, and made: only in one file that says nothing else of it before
         ("DROP TABLE IF EXISTS a; CREATE TABLE a (b int)", M, [W, W]),
         ("DROP TABLE IF EXISTS a; CREATE TABLE IF NOT EXISTS a (b int)", M, [W, W]),
-        ("DROP TABLE IF EXISTS a, c; CREATE TABLE a (b int)", M, [B, B, B]),
+        ("DROP TABLE IF EXISTS a, c; CREATE TABLE a (b int)", M, [W, B, W]),
+        ("DROP SEQUENCE IF EXISTS q; CREATE SEQUENCE q", P, [W, W]),
         ("ALTER TABLE a ADD x int; DROP TABLE IF EXISTS a; CREATE TABLE a (b int)", P, [S, B, B]),
         ("DROP TABLE IF EXISTS a; CREATE TABLE a (b int); DROP TABLE a", P, [W, W, B]),
         # What a DO block may have run starts from the columns as the range left them

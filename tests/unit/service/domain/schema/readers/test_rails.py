@@ -2,7 +2,7 @@ import textwrap
 
 import pytest
 
-from service.domain.schema import Change, Dialect, MigrationFile, SchemaReading, SchemaVerdict, read_range, read_sql
+from service.domain.schema import Change, Dialect, MigrationFile, SchemaReading, SchemaVerdict, read_dump, read_range, read_sql
 
 SAFE, WARN, BREAKS, UNKNOWN = SchemaVerdict.SAFE, SchemaVerdict.WARN, SchemaVerdict.BREAKS, SchemaVerdict.UNKNOWN
 PATH = "db/migrate/20260101000000_change_orders.rb"
@@ -30,6 +30,9 @@ SAME = {
     "rename_column :orders, :a, :b": "ALTER TABLE orders RENAME COLUMN a TO b",
     "rename_table :orders, :purchases": "ALTER TABLE orders RENAME TO purchases",
     "drop_table :orders": "DROP TABLE orders",
+    "drop_table :orders, charset: 'utf8' do |t|\n  t.string :name, default: computed\nend": "DROP TABLE orders",
+    "remove_columns :orders, *%i[a b], type: :boolean": "ALTER TABLE orders DROP COLUMN a, DROP COLUMN b",
+    "Rails.logger.info 'done'": "SELECT 1",
     "change_column :orders, :a, :text": "ALTER TABLE orders ALTER COLUMN a TYPE text",
     "change_column :orders, :a, :integer, using: 'length(a)'": "ALTER TABLE orders ALTER COLUMN a TYPE integer USING length(a)",
     "change_column_null :orders, :a, false": "ALTER TABLE orders ALTER COLUMN a SET NOT NULL",
@@ -131,3 +134,52 @@ def test_mysql_writes_the_whole_column_anew() -> None:
 def test_findings_name_their_line() -> None:
     one = understood("add_column :orders, :a, :string\nremove_column :orders, :b").worst_first()[0]
     assert (one.rule, one.line, one.statement) == ("column_dropped", 6, "remove_column :orders, :b")
+
+
+@pytest.mark.parametrize(("version", "verdict"), [("", SAFE), ("[4.2]", SAFE), ("[5.0]", BREAKS), ("[8.0]", BREAKS)])
+def test_timestamps_may_be_null_before_rails_5(version: str, verdict: SchemaVerdict) -> None:
+    text = f"class A < ActiveRecord::Migration{version}\n  def change\n    add_timestamps :orders\n  end\nend\n"
+    assert read_range([MigrationFile(path=PATH, change=Change.ADDED, text=text)], Dialect.POSTGRES).verdict is verdict
+
+
+def test_on_mysql_a_changed_column_keeps_null_and_default_unless_they_are_given() -> None:
+    added = "add_column :orders, :a, :integer, null: false, default: 1\n"
+    assert understood(f"{added}change_column :orders, :a, :bigint", Dialect.MYSQL).verdict is SAFE
+    assert understood(f"{added}change_column :orders, :a, :bigint, default: nil", Dialect.MYSQL).verdict is BREAKS
+    (told_of,) = understood("change_column :orders, :a, :string, limit: 9", Dialect.MYSQL).statements
+    assert (told_of.rule, told_of.verdict) == ("type_size_changed", WARN)
+
+
+@pytest.mark.parametrize(
+    ("block", "columns"),
+    [
+        ('create_table "o" do |t|\n  t.string "a", null: false\n  t.index ["a"]\nend', {"id", "a"}),
+        ('create_table "o", id: false do |t|\n  t.string "a"\nend', {"a"}),
+        ('create_table "o", id: :uuid, default: -> { "gen()" } do |t|\n  t.timestamps\nend', {"id", "created_at", "updated_at"}),
+        ('create_table "o", primary_key: "key", id: { type: :string, limit: 9 } do |t|\nend', {"key"}),
+        ('create_table "o", primary_key: ["a", "b"] do |t|\n  t.integer "a"\n  t.integer "b"\nend', {"a", "b"}),
+        ('create_table "o" do |t|\n  t.references :user, polymorphic: true\nend', {"id", "user_id", "user_type"}),
+        ('create_table "o" do |t|\n  t.string name_of_it\nend', None),
+        ('create_table "o" do |t|\n  t.virtual_thing "a"\nend', None),
+        ('create_table "o", id: kind do |t|\nend', None),
+    ],
+)
+def test_the_columns_of_a_dump_are_those_that_active_record_makes(block: str, columns: set[str] | None) -> None:
+    shape = read_dump("db/schema.rb", f"ActiveRecord::Schema[8.0].define(version: 1) do\n{textwrap.indent(block, '  ')}\nend\n", Dialect.POSTGRES)
+    assert shape is not None
+    assert (set(shape.tables["o"]) if columns is not None else shape.unread) == (columns if columns is not None else {"o"})
+
+
+def test_lengths_and_sizes_of_a_dump_are_those_of_the_database() -> None:
+    columns = ['integer "a", limit: 8', 'integer "b", limit: 2', 'text "c", size: :medium', 'text "d", limit: 4294967295', 'string "e"']
+    block = "\n".join(['create_table "o" do |t|', *(f"  t.{one}" for one in columns), "end"])
+    shape = read_dump("db/schema.rb", f"ActiveRecord::Schema.define(version: 1) do\n{block}\nend\n", Dialect.MYSQL)
+    assert shape is not None
+    types = {name: column.type for name, column in shape.tables["o"].items()}
+    assert [types[name].name for name in "abcd"] == ["bigint", "smallint", "mediumtext", "longtext"]
+    assert types["e"].length == 255
+
+
+@pytest.mark.parametrize("text", ["", "class A\nend", "ActiveRecord::Schema.define do", "x = 1", "\0"])
+def test_what_is_no_dump_has_no_shape(text: str) -> None:
+    assert read_dump("db/schema.rb", text, Dialect.POSTGRES) is None
