@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from service.domain.derived import listed
 from service.domain.model import Way
 from service.domain.rule import Rule
 from service.domain.rules import RULES
@@ -78,7 +79,8 @@ def asked(rule: Rule) -> str:
     only = " with an incident" if rule.needs_incident else ""
     who = ", and only where no person decides" if rule.for_automatic else ""
     gate = "its *unknown* stops automation" if rule.gate else "its *unknown* counts as a warning"
-    return f"asked about {where}{only}{who} · {gate}"
+    ways = f" by {listed(way.value.replace('_', ' ') for way in rule.ways)} alone" if rule.ways is not None else ""
+    return f"asked about {where}{ways}{only}{who} · {gate}"
 
 
 def examples(rule: Rule) -> str:

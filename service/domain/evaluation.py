@@ -14,7 +14,7 @@ from service.domain.verdict import Answer, Finding, Verdict, unknown
 def asked(case: Case, rules: Sequence[Rule], *, automatic: bool) -> tuple[Rule, ...]:
     """The rules that apply: to the case's direction, and to who asks: incident rules only with an incident, rules for automation only without a person.
 
-    The rule about the policy only where that has conditions.
+    The rule about the policy only where that has conditions. Rules about certain ways are among them: which way it will be is found by asking.
     """
     here = (r for r in rules if case.direction in r.directions and (case.policy.conditional or not r.of_policy))
     return tuple(r for r in here if (case.trigger or not r.needs_incident) and (automatic or not r.for_automatic))
@@ -36,7 +36,7 @@ def evaluate(case: Case, rules: Sequence[Rule], *, automatic: bool) -> Verdict:
 
     A condition that failed is told even where the rules that were handed in have none that would ask.
     """
-    here = asked(case, rules, automatic=automatic)
+    here = tuple(rule for rule in asked(case, rules, automatic=automatic) if rule.ways is None or case.way in rule.ways)
     answers = {rule.name: _ask(rule, case) for rule in here if not rule.of_policy}
     settled = settle(case.policy, tuple(answers.values()), given(case, tuple(answers.values()), automatic=automatic), case.facts.now, automatic=automatic)
     answers = {one.rule: one for one in settled.findings} | {rule.name: _ask(rule, replace(case, settled=settled)) for rule in here if rule.of_policy}

@@ -237,6 +237,22 @@ class Permissions:
     fix: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPipeline:
+    """The team's own rollback pipeline, read before it is started for one release.
+
+    `values` are the parameters that it would be given. `blocked` are reasons why it cannot be started at all, `missing` what it lacks, and `to_person` why
+    nobody but a person may start it; all () when it may be started by itself.
+    """
+
+    id: str
+    name: str
+    values: Mapping[str, str]
+    blocked: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    to_person: tuple[str, ...] = ()
+
+
 STEP_WISE = ("argoproj.io", "Rollout")
 """Group and kind of the workloads that roll out in steps of their own."""
 
@@ -284,6 +300,11 @@ def rollouts(target: TargetId) -> Key[tuple[Rollout, ...]]:
 def rollouts_back(target: TargetId, release: str, handle: str) -> Key[tuple[RolloutBack, ...]]:
     """What the target's step-wise workloads would do if that past release were deployed now."""
     return Key("rollouts back", (target, release, handle))
+
+
+def own_pipeline(target: TargetId, release: str, handle: str) -> Key[OwnPipeline | None]:
+    """The team's own rollback pipeline, read for going back to that release; None where none is set up for the target."""
+    return Key("own pipeline", (target, release, handle))
 
 
 def permissions(target: TargetId) -> Key[Permissions]:

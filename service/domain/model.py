@@ -70,6 +70,7 @@ class Way(StrEnum):
     ABORT = "abort"
     UNDO = "undo"
     ENABLE_PREVIOUS = "enable_previous"
+    OWN_PIPELINE = "own_pipeline"
     FLAG_OFF = "flag_off"
     CONFIG_CHANGE = "config_change"
     SELECTIVE_ROLLBACK = "selective_rollback"

@@ -87,6 +87,7 @@ class Rule:
     `directions`: it is asked only where the question makes sense; a rule that says nothing is asked in both.
     `momentary`: its block is about this moment (a window, somebody else's hand), not about the releases: nobody is told that there is no way back any more.
     `of_policy`: it is asked where the policy has conditions, after all others, once those were applied to the others' answers.
+    `ways`: it is asked of these ways alone; None for any.
     """
 
     name: str
@@ -99,3 +100,4 @@ class Rule:
     directions: frozenset[Direction] = EITHER
     of_policy: bool = False
     momentary: bool = False
+    ways: frozenset[Way] | None = None

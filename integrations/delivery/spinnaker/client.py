@@ -128,6 +128,22 @@ class Client:
         body = {"application": application, "description": description, "job": list(jobs), "trigger": {"type": "manual", "correlationId": marker}}
         return await self._send("POST", "/tasks", guard, body=body)
 
+    async def start(self, application: str, pipeline: str, parameters: Mapping[str, Json], marker: str, guard: Guard) -> Reply:
+        """Start a saved pipeline by its id (a name may hold a slash); the run's id is the answer's `ref`, and the run is there when it comes (recording 01a).
+
+        That it was accepted proves no right (recording 21), and a required parameter whose default is "" may be empty (02): the caller checks both.
+        """
+        trigger = {"type": "manual", "parameters": dict(parameters), "correlationId": marker}
+        return await self._send("POST", f"/pipelines/{segment(application)}/{segment(pipeline)}", guard, body=trigger)
+
+    async def plan(self, config: Mapping[str, Json], parameters: Mapping[str, Json], marker: str, guard: Guard) -> Reply:
+        """Whether Orca can parse a saved pipeline with these parameters: its whole text, resolved; nothing is stored or run (recording 01b).
+
+        It carries the marker, so that a run would be found if a server did start it: then the answer has a `ref`.
+        """
+        trigger = {"type": "manual", "parameters": dict(parameters), "correlationId": marker}
+        return await self._send("POST", "/pipelines/start", guard, body={**config, "trigger": trigger, "plan": True}, was_there=config)
+
     async def cancel_task(self, identity: str, guard: Guard) -> None:
         """Ask that a task ends. 200 says nothing: what was posted to the cloud goes on; read it again (contract 2.6(2))."""
         await self._send("PUT", f"/tasks/{execution_id(identity)}/cancel", guard, may_be_empty=True)

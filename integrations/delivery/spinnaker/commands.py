@@ -29,6 +29,11 @@ def cancel_run(url: str) -> str:
     return f"{at}{run}{shlex.quote('/cancel?reason=by+hand&force=false')} -X PUT && {at}{run} | grep -F '{{'"
 
 
+def start_path(application: str, pipeline: str) -> str:
+    """Where a saved pipeline is started, by its id."""
+    return f"/pipelines/{quote(application, safe='')}/{quote(pipeline, safe='')}"
+
+
 def configs_path(application: str) -> str:
     """Where Gate shows the saved pipelines. They are changed in Deck: Gate saves a whole text, and a shell would overwrite what somebody saved meanwhile."""
     return f"/applications/{quote(application, safe='')}/pipelineConfigs"

@@ -7,12 +7,13 @@ switching the pipeline off: the fix will need it (safety/care D2).
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from integrations.delivery.spinnaker.clusters_meant import differs, means_cluster, unclear
+from integrations.delivery.spinnaker.clusters_meant import means_cluster
 from integrations.delivery.spinnaker.executions import DEPLOYING
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
+from integrations.delivery.spinnaker.manifests_meant import means_manifest
 from integrations.delivery.spinnaker.names import Address
 from integrations.delivery.spinnaker.pipelines import Pipeline, SavedStage, Trigger
-from integrations.json_shapes import Body, entries, part, text
+from integrations.json_shapes import Body, part, text
 
 INSCRUTABLE = frozenset(
     {"jenkins", "script", "runJob", "runJobManifest", "gcb", "awsCodeBuild", "concourse", "travis", "wercker", "webhook", "preconfiguredWebhook"}
@@ -109,24 +110,9 @@ def _stage_deploys(stage: SavedStage, target: Address, by_id: Mapping[str, Pipel
         return False
     if stage.kind not in DEPLOYING:
         return None
-    return _manifest_stage(stage.body, target) if isinstance(target, ManifestAddress) else means_cluster(stage.body, target)
+    return means(stage.body, target)
 
 
-def _manifest_stage(body: Body, target: ManifestAddress) -> bool | None:
-    if text(body.get("cloudProvider")) not in {"", "kubernetes"}:
-        return None
-    if differs(text(body.get("account")), target.account):
-        return None
-    named = text(body.get("manifestName"))
-    if named:
-        return None if differs(named, target.spoken) or differs(text(body.get("location")), target.location) else not unclear(named)
-    manifests = entries(body.get("manifests"))
-    if text(body.get("source")) == "artifact" or not manifests:
-        return False
-    for manifest in manifests:
-        metadata = part(manifest, "metadata")
-        kind, name = text(manifest.get("kind")), text(metadata.get("name"))
-        namespace = text(body.get("namespaceOverride")) or text(metadata.get("namespace"))
-        if kind.lower() == target.kind.lower() and not differs(name, target.name) and not differs(namespace, target.location):
-            return not (unclear(name) or not namespace)
-    return None
+def means(body: Body, target: Address) -> bool | None:
+    """Whether the stage means the target. True: it does; False: nobody can tell; None: it does not."""
+    return means_manifest(body, target) if isinstance(target, ManifestAddress) else means_cluster(body, target)

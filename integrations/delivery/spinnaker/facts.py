@@ -15,13 +15,14 @@ from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.looked import Looked, acts_of
 from integrations.delivery.spinnaker.manifest_facts import LookedManifest, Manifests
 from integrations.delivery.spinnaker.names import address_of
+from integrations.delivery.spinnaker.own_pipeline import chosen, own_pipeline_of
 from integrations.delivery.spinnaker.settings import Settings
 from integrations.json_shapes import Body, part, text
 from integrations.moment import read_once
 from service.domain.difference import Rendered
 from service.domain.errors import PermanentError, RefusedError, TemporaryError
-from service.domain.facts import Fact, Key, Known
-from service.domain.keys import Act, Permissions, Pod, Rollout, RolloutBack, TargetState, Window
+from service.domain.facts import Evidence, Fact, Key, Known
+from service.domain.keys import Act, OwnPipeline, Permissions, Pod, Rollout, RolloutBack, TargetState, Window
 from service.domain.model import Image, Json, ObjectRef, TargetId
 from service.domain.ports import Clock, ListedTarget, Listing
 
@@ -42,6 +43,7 @@ class Reader:
             "state": self._state,
             "sync window": self._window,
             "acts": self._acts,
+            "own pipeline": self._own_pipeline,
             "pods": self._pods,
             "permissions": self._permissions,
             "rendered images": self._images,
@@ -137,6 +139,13 @@ class Reader:
     async def _rendered(self, subject: tuple[TargetId, str, str]) -> Known[tuple[Rendered, ...]]:
         looked = await self._looks.look(subject[0])
         return self._answering.known(looked.rendered(subject[1], subject[2]), looked.reply, SLOW)
+
+    async def _own_pipeline(self, subject: tuple[TargetId, str, str]) -> Known[OwnPipeline | None]:
+        if chosen(self._settings, subject[0]) is None:
+            evidence = Evidence(source=f"spinnaker:{self._settings.name}", what="rollback_pipelines in the settings", read_at=self._clock.now())
+            return Known(value=None, evidence=evidence, good_for=SLOW)
+        looked = await self._looks.look(subject[0])
+        return self._answering.known(own_pipeline_of(self._settings, looked, subject[1]), looked.reply, VOLATILE, what=f"pipelines of {looked.application}")
 
     async def _leftovers(self, subject: tuple[TargetId, str]) -> Known[tuple[ObjectRef, ...]]:
         looked = await self._looks.look(subject[0])

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from integrations.delivery.spinnaker.clusters_meant import means_cluster
 from integrations.delivery.spinnaker.executions import DEPLOYING, GOING_BACK, Deployed, Execution, Stage, Status, images_in
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress, Revision
+from integrations.delivery.spinnaker.manifests_meant import means_manifest
 from integrations.delivery.spinnaker.names import Address
 from integrations.delivery.spinnaker.server_groups import ClusterAddress, cluster_of
-from integrations.json_shapes import Body, entries, part, text
+from integrations.json_shapes import part, text
 from service.domain.model import Image
 
 OURS = "backout-"
@@ -89,7 +90,7 @@ def _touch(run: Execution, stage: Stage, address: Address) -> Touch | None:
         one = next((one for one in run.deployed if one.stage is stage and one.manifests), None)
         images = _images_for(one, address) if one is not None else None
         return None if images is None else Touch(run=run, stage=stage, images=images)
-    if stage.kind in GOING_BACK | MOVING and _names(stage, address) is True:
+    if stage.kind in GOING_BACK | MOVING and means_manifest(stage.context, address) is True:
         revision = stage.context.get("revision")
         return Touch(run=run, stage=stage, revision=str(revision) if isinstance(revision, int | str) and stage.kind == "undoRolloutManifest" else "")
     return None
@@ -120,42 +121,9 @@ def _may_touch(stage: Stage, address: Address) -> bool:
         return False
     if isinstance(address, ClusterAddress):
         return stage.kind in DEPLOYING | GOING_BACK | MOVING_GROUPS and means_cluster(stage.context, address) is not None
-    if stage.kind in DEPLOYING:
-        if _is_of_machines(stage.context):
-            return False
-        account = _told(stage.context, "account") or _told(stage.context, "credentials")
-        manifests = entries(stage.context.get("manifests"))
-        if account not in {"", address.account}:
-            return False
-        return not manifests or _not_fetched(stage) or any(_may_be(manifest, address) for manifest in manifests)
-    return stage.kind in GOING_BACK | MOVING and _names(stage, address) is not False
-
-
-def _is_of_machines(context: Body) -> bool:
-    """Whether a deploy stage says that it makes server groups of another provider than Kubernetes."""
-    told = [text(one.get(key)) for one in (context, *entries(context.get("clusters"))) for key in ("cloudProvider", "provider")]
-    return any(told) and "kubernetes" not in told
+    return stage.kind in DEPLOYING | GOING_BACK | MOVING and means_manifest(stage.context, address, fetched=not _not_fetched(stage)) is not None
 
 
 def _not_fetched(stage: Stage) -> bool:
     """Whether it deploys an artifact that it has not fetched yet: until then `manifests` is what was typed into the stage before, and means nothing."""
     return text(stage.context.get("source")) == "artifact" and (FETCHES, Status.SUCCEEDED) not in stage.tasks
-
-
-def _may_be(manifest: Body, address: ManifestAddress) -> bool:
-    kind, name = _told(manifest, "kind").lower(), _told(part(manifest, "metadata"), "name")
-    return kind in {"", address.kind.lower()} and name in {"", address.name}
-
-
-def _names(stage: Stage, address: ManifestAddress) -> bool | None:
-    """Whether the stage means this manifest; None when it does not say (it finds its target as it runs)."""
-    words, location, account = (_told(stage.context, key) for key in ("manifestName", "location", "account"))
-    if (account or address.account, location or address.location) != (address.account, address.location):
-        return False
-    return words.lower() == address.spoken.lower() if words else None
-
-
-def _told(body: Body, key: str) -> str:
-    """What stands there; "" for an expression too: until its stage begins nobody knows what comes of it."""
-    said = text(body.get(key))
-    return "" if "${" in said else said

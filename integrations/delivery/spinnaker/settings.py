@@ -1,11 +1,18 @@
 """What an operator says about one Spinnaker, reached through its Gate. Nothing here is a secret: credentials stand in files that are read again when used."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from integrations.delivery.spinnaker import expressions
 from integrations.http import Address
+
+PLACES = ("revision", "image", "version", "account", "namespace", "name")
+"""What a parameter's value may name: revision (or server group) and first image of the release to go back to, its version, and the target's own names."""
+PLACE = re.compile(r"\{(\w+)\}")
 
 Auth = Literal["none", "api_token", "bearer", "basic", "x509", "header"]
 
@@ -18,6 +25,32 @@ NEEDS = {
     "header": ("user",),
 }
 """What each way to log in needs, and what the others must not have."""
+
+
+class RollbackPipeline(BaseModel):
+    """The team's own rollback pipeline for some targets: they go back by it and by nothing else.
+
+    A value of `parameters` may name what is filled in for the release to go back to, as in `{image}`; see `PLACES`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pipeline: Annotated[str, Field(min_length=1)]
+    """Its name, in the target's own application."""
+    targets: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    """Targets without the instance's name; `*` stands for any text: `k8s/shop/deployment/*`."""
+    parameters: Mapping[str, str] = Field(default_factory=dict)
+    """What it is started with. A parameter that is left out gets the pipeline's own default."""
+
+    @field_validator("parameters")
+    @classmethod
+    def _known_places(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for name, text in value.items():
+            if strange := [place for place in PLACE.findall(text) if place not in PLACES]:
+                raise ValueError(f"{name}: there is no {{{strange[0]}}}; there are {', '.join(PLACES)}")
+            if expressions.MARK in text:
+                raise ValueError(f"{name}: {expressions.MARK} would be evaluated by Spinnaker")
+        return value
 
 
 class Settings(BaseModel):
@@ -47,6 +80,8 @@ class Settings(BaseModel):
     shut_triggers: bool = False
     """Whether a rollback may switch triggers off that would deploy the bad version again, until its hold ends. It saves the pipelines whole, as they were read:
     that needs WRITE in the application, and the right to each trigger's `runAsUser`."""
+    rollback_pipelines: tuple[RollbackPipeline, ...] = ()
+    """Rollback pipelines of teams. The first one that names a target is the way back there, and the only one."""
     timeout_seconds: Annotated[float, Field(gt=0, le=130)] = 30.0
     """For each read. Gate itself gives its backends 120 s (recording 09c)."""
     write_timeout_seconds: Annotated[float, Field(gt=0, le=130)] = 20.0

@@ -6,7 +6,7 @@ The steps stand in `steps/`; they are carried out by `hands.py`, which reads the
 from integrations.delivery.spinnaker import commands, stay_back
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.names import address_of
-from integrations.delivery.spinnaker.steps import stop_deploy, undo, watch
+from integrations.delivery.spinnaker.steps import run_own_pipeline, stop_deploy, undo, watch
 from service.domain import keys
 from service.domain.facts import Absent
 from service.domain.keys import TargetState
@@ -30,6 +30,11 @@ def offers(case: Case, url: str) -> tuple[Offer, ...]:
     state = fact.value
     if why := _why_not(state, case.suspect, case.goal):
         return (_impossible(why),)
+    own = case.facts.read(keys.own_pipeline(case.target, case.goal.key, case.goal.handle))
+    if isinstance(own, Absent):
+        return (_impossible(f"whether the team has a rollback pipeline of its own is unknown: {own.why}"),)
+    if own.value is not None:
+        return (_own(state, case.suspect, case.goal, own.value, url),)
     address = address_of(case.target)
     if not isinstance(address, ManifestAddress):
         return (_impossible("server groups are no targets yet"),)
@@ -47,6 +52,19 @@ def offers(case: Case, url: str) -> tuple[Offer, ...]:
         steps = (stop_deploy.plan(state.running, case.suspect, commands.cancel_run(url)), *steps)
     steps = (*stay_back.before(state, case.suspect, url), *steps, *stay_back.after(state, case.suspect, url))
     return (Offer(way=Way.UNDO, steps=steps, because=BECAUSE, permissions=("get", "sync")),)
+
+
+def _own(state: TargetState, suspect: Release, goal: Release, own: keys.OwnPipeline, url: str) -> Offer:
+    """The team said that this is how it goes back here, so nothing else is offered beside it."""
+    because = f"pipeline {own.name} is how the team goes back here (rollback_pipelines)"
+    if stops := (*own.blocked, *own.missing):
+        return _impossible(f"pipeline {own.name} cannot be started: {'; '.join(stops)}", Way.OWN_PIPELINE, because)
+    command = commands.post(url, commands.start_path(state.project, own.id), {"type": "manual", "parameters": dict(own.values)})
+    steps: tuple[Step, ...] = (run_own_pipeline.plan(state, goal, own, command),)
+    if state.running is not None and state.running.automated:
+        steps = (stop_deploy.plan(state.running, suspect, commands.cancel_run(url)), *steps)
+    steps = (*stay_back.before(state, suspect, url), *steps, *stay_back.after(state, suspect, url))
+    return Offer(way=Way.OWN_PIPELINE, steps=steps, because=because, permissions=("get", "sync"))
 
 
 def _impossible(why: str, way: Way = Way.UNDO, because: str = BECAUSE) -> Offer:

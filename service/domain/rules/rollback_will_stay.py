@@ -30,6 +30,9 @@ from service.domain.verdict import Answer, Finding, blocks, passes, unknown, war
 CHANGES_GIT = frozenset({Way.GIT_REVERT, Way.HOTFIX})
 """Ways that change what everybody deploys from: owners and auto-sync carry them out instead of undoing them."""
 
+WITHOUT_AUTO_SYNC = frozenset({Way.UNDO, Way.OWN_PIPELINE})
+"""Ways of a system that has none."""
+
 CONDITION = re.compile(r"\w+(Error|Warning): ")
 """A condition of the resources, as opposed to a sentence about the target as a whole: being deleted, skipped by its controller, too old a server."""
 
@@ -102,7 +105,7 @@ def _auto_sync(case: Case, state: Known[TargetState]) -> Finding:
     if not state.value.auto_sync:
         if case.way is Way.PIN:
             return blocks("Auto-sync is off, so nothing would deploy a pinned release.", state.evidence, clears="Roll back instead.", instead=Way.ROLLBACK)
-        return passes("" if case.way is Way.UNDO else "Auto-sync is off.", state.evidence)  # an undo is of a system that has none
+        return passes("" if case.way in WITHOUT_AUTO_SYNC else "Auto-sync is off.", state.evidence)
     if case.way in CHANGES_GIT:
         return passes("Auto-sync is on and will deploy what Git says.", state.evidence)
     if case.way is Way.PIN:

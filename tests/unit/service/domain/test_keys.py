@@ -22,6 +22,7 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "pods": (keys.pods(CHECKOUT), keys.pods(ORDERS)),
     "workloads": (keys.workloads(CHECKOUT), keys.workloads(ORDERS)),
     "workloads_in": (keys.workloads_in("prod", "home", ()), keys.workloads_in("staging", "home", ())),
+    "own_pipeline": (keys.own_pipeline(CHECKOUT, "k", "41"), keys.own_pipeline(CHECKOUT, "k", "42")),
     "permissions": (keys.permissions(CHECKOUT), keys.permissions(ORDERS)),
     "images": (keys.images(CHECKOUT, "key-41", "41"), keys.images(CHECKOUT, "key-42", "42")),
     "desired_images": (keys.desired_images(CHECKOUT), keys.desired_images(ORDERS)),

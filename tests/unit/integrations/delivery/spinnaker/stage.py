@@ -119,8 +119,9 @@ class Stage:
         state = await self.state()
         fact = await self.spinnaker.read(keys.state(WEB))
         assert isinstance(fact, Known)
-        facts = Facts(known={keys.state(WEB): fact}, now=self.clock.now())
         suspect, goal = state.history[:2]
+        own = keys.own_pipeline(WEB, goal.key, goal.handle)
+        facts = Facts(known={keys.state(WEB): fact, own: await self.spinnaker.read(own)}, now=self.clock.now())
         made = Case(target=WEB, policy=TargetPolicy(), suspect=suspect, goal=goal, way=Way.UNDO, facts=facts)
         return replace(made, **more)
 

@@ -48,8 +48,9 @@ async def on_state(stage: Stage, **more: Any) -> Offer:
     """What is offered where the state of the target is that."""
     fact = await stage.spinnaker.read(keys.state(WEB))
     assert isinstance(fact, Known)
-    facts = Facts(known={keys.state(WEB): replace(fact, value=replace(fact.value, **more))}, now=stage.clock.now())
-    (offer,) = stage.spinnaker.offers(await stage.case(facts=facts))
+    case = await stage.case()
+    facts = Facts(known={**case.facts.known, keys.state(WEB): replace(fact, value=replace(fact.value, **more))}, now=stage.clock.now())
+    (offer,) = stage.spinnaker.offers(replace(case, facts=facts))
     return offer
 
 

@@ -51,10 +51,10 @@ def saved(stage: Stage, name: str = "deploy") -> dict[str, Any]:
 
 
 async def finding(stage: Stage) -> Any:
-    found: dict[Any, Any] = {keys.state(WEB): await stage.spinnaker.read(keys.state(WEB))}
+    case: Case = await stage.case()
+    found: dict[Any, Any] = dict(case.facts.known)
     limits = keys.Limits(automatic_rollbacks=0, within=timedelta(hours=1), held=(), made_by_backout=(), alive=(), wide_outage="", disarmed="")
     found[keys.limits(WEB)] = replace(found[keys.state(WEB)], value=limits)
-    case: Case = await stage.case()
     return rollback_will_stay.RULE.ask(replace(case, facts=Facts(known=found, now=stage.clock.now())))
 
 
