@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -52,16 +53,18 @@ def binaries() -> Path | None:
 class Postgres:
     """One server. `durable` writes to disk as in production; without it a crash of the machine (not of the server) may lose commits, and all is quicker.
 
+    `settings` are added to its own.
+
     `start` after `stop` or `kill` goes on with the same data on the same port.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, settings: Mapping[str, str] | None = None) -> None:
         found = binaries()
         if found is None:
             raise FileNotFoundError(MISSING)
         self._binaries = found
         self._user = unprivileged()
-        self._settings = _SETTINGS | ({} if durable else _SPEEDY)
+        self._settings = {**_SETTINGS, **({} if durable else _SPEEDY), **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
         self.folder = Path(tempfile.mkdtemp(prefix="backout-postgres-"))

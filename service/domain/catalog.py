@@ -92,13 +92,15 @@ class Harm(IntEnum):
 class Missed:
     """One thing that the older release had and does not have any more, or that stands in its way: a sentence's end, and what would mend it.
 
-    `about` is the column or type whose values may be more than they were, where rows can tell whether any is; else "".
+    `about` is the column or type whose values may be more than they were, where rows can tell whether any is; else "". `named`: a statement that uses the
+    thing names it, and can no longer be prepared.
     """
 
     harm: Harm
     what: str
     mend: str
     about: str = ""
+    named: bool = False
 
 
 def missed(before: Catalog, now: Catalog) -> tuple[Missed, ...]:
@@ -108,7 +110,7 @@ def missed(before: Catalog, now: Catalog) -> tuple[Missed, ...]:
         table = now.tables.get(name)
         if table is None:
             kind = "view" if old.view else "table"
-            found.append(Missed(harm=Harm.DOES, what=f"{kind} {name} is gone", mend=f"bring {kind} {name} back, or a view of that name"))
+            found.append(Missed(harm=Harm.DOES, what=f"{kind} {name} is gone", mend=f"bring {kind} {name} back, or a view of that name", named=True))
             continue
         found += _columns(name, old, table)
         found += _around(name, old, table if TRIGGERS not in {*before.unseen, *now.unseen} else replace(table, triggers=old.triggers))
@@ -127,7 +129,7 @@ def _columns(table: str, old: CatalogTable, new: CatalogTable) -> Iterator[Misse
     for name, column in sorted(old.columns.items()):
         where, today = f"{table}.{name}", new.columns.get(name)
         if today is None:
-            yield Missed(harm=Harm.DOES, what=f"column {where} is gone", mend=f"bring column {where} back")
+            yield Missed(harm=Harm.DOES, what=f"column {where} is gone", mend=f"bring column {where} back", named=True)
             continue
         if today.type != column.type:
             wider = _wider(column.type, today.type)

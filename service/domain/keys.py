@@ -12,6 +12,7 @@ from service.domain.difference import Content, Rendered
 from service.domain.facts import Key
 from service.domain.holding import HeldRelease
 from service.domain.model import Actor, Image, Json, ObjectRef, Release, ReleaseRecord, Source, TargetId, Way, release_key
+from service.domain.own_statements import Counted, OwnStatements, Texts
 from service.domain.relaxed import Looked, Relaxed
 
 # --- delivery system (volatile) ---------------------------------------------------------------------------------------
@@ -474,6 +475,21 @@ def catalog(database: str) -> Key[Catalog]:
 def catalog_then(target: TargetId, release: str, database: str) -> Key[Catalog]:
     """The schema of that database as it was while the release lived alone, before anything newer was deployed."""
     return Key("database catalog then", (target, release, database))
+
+
+def statements(database: str) -> Key[tuple[Counted, ...]]:
+    """What the program's role ran in that database, as the database counts it, without any value."""
+    return Key("database statements", database)
+
+
+def statements_then(target: TargetId, release: str, database: str) -> Key[OwnStatements]:
+    """The statements that the release was seen to run in that database while it lived alone."""
+    return Key("database statements then", (target, release, database))
+
+
+def prepared(database: str, schema: str, texts: Texts) -> Key[tuple[str, ...]]:
+    """What preparing each of these statements says: "" or the SQLSTATE. It holds as long as the schema, whose digest is asked along."""
+    return Key("database prepared", (database, schema, texts))
 
 
 def left_rows(database: str, questions: tuple[Relaxed, ...]) -> Key[tuple[Looked, ...]]:

@@ -1,7 +1,8 @@
 """What the declared databases say of the schema: today's catalogue and version tables against those of the time when the older release lived alone.
 
-Two of three things are told apart. What contradicts or hurts is a finding, whatever the text of the migrations says. What could not be seen is a doubt, which
-counts only where there may be migrations at all. That all is there, and that nothing has run, are the two things that a text can be compared with.
+The statements that it ran then are prepared again (`live_statements`). Two of three things are told apart. What contradicts or hurts is a finding, whatever
+the text of the migrations says. What could not be seen is a doubt, which counts only where there may be migrations at all. That all is there, and that
+nothing has run, are the two things that a text can be compared with.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from service.domain.catalog import Catalog, Harm, Missed, VersionTable, missed
 from service.domain.derived import doubt, listed
 from service.domain.facts import Absent, Evidence, Key, Known
 from service.domain.keys import FileChange
+from service.domain.live_statements import HOTFIX, LiveStatements, live_statements, statement_keys
 from service.domain.model import Release, Way
 from service.domain.relaxed import MOST, Relaxed, relaxed
 from service.domain.rule import Case, Direction
@@ -21,7 +23,6 @@ from service.domain.verdict import Finding, blocks, unknown, warns
 
 SHOWN = 3
 """Things that are missed, told in a sentence."""
-HOTFIX = "ship a hotfix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,8 @@ class LiveSchema:
 
     `asked`: a database is declared, and the direction is back. `has_all`: each has everything that the older release had. `not_run`: by their version tables
     none of the range's migrations has run, and it is known of each. `findings` are all that is no pass, `unseen` what could not be seen. `says` tells `has_all`
-    and what ran for a sentence, and `evidence` is what it rests on. `ran_by` are the tools by whose tables migrations of the range ran.
+    and what ran for a sentence, and `evidence` is what it rests on. `ran_by` are the tools by whose tables migrations of the range ran. `unused`: something is
+    gone, and none of the statements that the older release was seen to run uses it. `statements` is how many of these there are.
     """
 
     asked: bool = False
@@ -41,6 +43,8 @@ class LiveSchema:
     says: str = ""
     evidence: tuple[Evidence, ...] = ()
     ran_by: frozenset[str] = frozenset()
+    unused: bool = False
+    statements: int = 0
 
     @property
     def agrees(self) -> bool:
@@ -64,6 +68,7 @@ def catalog_keys(case: Case, older: Release) -> Iterator[Key[Any]]:
             loose = relaxed(then.value, now.value)
             if 0 < len(loose) <= MOST:
                 yield keys.left_rows(name, loose)
+        yield from statement_keys(case, older, name)
 
 
 def live_schema(case: Case, newer: Release, older: Release, files: Sequence[FileChange]) -> LiveSchema:
@@ -77,6 +82,8 @@ def live_schema(case: Case, newer: Release, older: Release, files: Sequence[File
     findings: list[Finding] = []
     unseen: list[Finding] = []
     pairs: list[tuple[str, Known[Catalog], Known[Catalog]]] = []
+    own: dict[str, LiveStatements] = {}
+    unused = False
     for name in names:
         now, then = case.facts.read(keys.catalog(name)), case.facts.read(keys.catalog_then(case.target, older.key, name))
         if isinstance(now, Absent):
@@ -84,7 +91,13 @@ def live_schema(case: Case, newer: Release, older: Release, files: Sequence[File
         elif now.value.busy:
             says = f"The schema of database {name} is being changed right now: {now.value.busy}."
             findings.append(blocks(says, now.evidence, clears="Wait until that migration has ended, then ask again."))
-        elif isinstance(then, Absent):
+        else:
+            own[name] = live_statements(case, name, now, newer, older)
+            findings += own[name].findings
+            unseen += own[name].unseen
+        if isinstance(now, Absent) or now.value.busy:
+            continue
+        if isinstance(then, Absent):
             says = f"What release {older.name} needs of database {name} is unknown"
             unseen.append(doubt(says, then, now.evidence, clears="It is read for releases that go live from now on."))
         else:
@@ -94,7 +107,10 @@ def live_schema(case: Case, newer: Release, older: Release, files: Sequence[File
         findings += rows.findings
         unseen += rows.unseen
         shape = [one for one in missed(then.value, now.value) if one.about not in rows.settled]
-        findings += _missed(name, shape, (now.evidence, then.evidence), newer, older)
+        gone = [one for one in shape if one.named] if own[name].unused else []
+        findings += _missed(name, [one for one in shape if one not in gone], (now.evidence, then.evidence), newer, older)
+        findings += _unused(name, gone, own[name], (now.evidence, then.evidence), older)
+        unused = unused or bool(gone)
         if now.value.unseen:
             says = f"Backout's role may not see {' and '.join(now.value.unseen)} of database {name}."
             findings.append(warns(says, now.evidence, clears="Grant it the rights that docs/databases.md names, or a person looks."))
@@ -103,9 +119,21 @@ def live_schema(case: Case, newer: Release, older: Release, files: Sequence[File
     findings += ran.findings
     unseen += ran.unseen
     says = f"{listed(names)} still {'has' if len(names) == 1 else 'have'} everything that release {older.name} had" if has_all else ""
-    evidence = tuple(fact.evidence for _, now, then in pairs for fact in (now, then))
-    told = tuple(findings), tuple(unseen)
-    return LiveSchema(asked=True, has_all=has_all, not_run=ran.not_run, findings=told[0], unseen=told[1], says=says, evidence=evidence, ran_by=ran.by)
+    if has_all and (told := [one.says for one in own.values() if one.says]):
+        says = f"{says}, also for {' and '.join(told)}"
+    evidence = tuple(fact.evidence for _, now, then in pairs for fact in (now, then)) + tuple(one for of in own.values() for one in of.evidence)
+    return LiveSchema(
+        asked=True,
+        has_all=has_all,
+        not_run=ran.not_run,
+        findings=tuple(findings),
+        unseen=tuple(unseen),
+        says=says,
+        evidence=evidence,
+        ran_by=ran.by,
+        unused=unused,
+        statements=sum(one.number for one in own.values()),
+    )
 
 
 def _missed(name: str, found: Sequence[Missed], proof: tuple[Evidence, ...], newer: Release, older: Release) -> Iterator[Finding]:
@@ -122,6 +150,20 @@ def _missed(name: str, found: Sequence[Missed], proof: tuple[Evidence, ...], new
             yield blocks(says, *proof, clears=clears, instead=Way.HOTFIX, overridable=True)
         else:
             yield warns(f"In database {name} {what}; release {older.name} may not expect that.", *proof, clears=f"{mend[:1].upper()}{mend[1:]}.")
+
+
+def _unused(name: str, gone: Sequence[Missed], own: LiveStatements, proof: tuple[Evidence, ...], older: Release) -> Iterator[Finding]:
+    """What is gone and what none of many statements uses: schema and statements disagree, so a person who knows the code decides."""
+    if not gone:
+        return
+    what = listed((one.what for one in gone), limit=SHOWN)
+    says = f"In database {name} {what}, but no use of that is among {own.says}."
+    yield unknown(says, *proof, *own.evidence, clears=uses_it_nowhere(older))
+
+
+def uses_it_nowhere(older: Release) -> str:
+    """What clears the doubt whether the older release uses something, of which none of its statements speaks."""
+    return f"A person who knows release {older.name} confirms that nothing else in it uses that: jobs that run seldom, functions, triggers."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

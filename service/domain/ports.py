@@ -31,6 +31,7 @@ from service.domain.model import (
     TargetId,
     Watch,
 )
+from service.domain.own_statements import OwnStatements
 from service.domain.planning.plan import Offer, Step
 from service.domain.readiness import Age, Standing, Turn
 from service.domain.rule import Case
@@ -599,6 +600,13 @@ class Catalogs(Protocol):
     async def has(self, target: TargetId, release: str, databases: Sequence[str]) -> frozenset[str]: ...
     async def keep(self, target: TargetId, release: str, database: str, catalog: Catalog, at: datetime) -> None: ...
     async def of(self, target: TargetId, release: str, database: str) -> KeptCatalog | None: ...
+
+
+class StatementsKept(Protocol):
+    """What releases were seen to run in their databases; it cannot be had later."""
+
+    async def keep(self, target: TargetId, release: str, database: str, statements: OwnStatements) -> None: ...
+    async def of(self, target: TargetId, release: str, database: str) -> OwnStatements | None: ...
 
 
 class Readinesses(Protocol):

@@ -444,6 +444,17 @@ release_catalog = sa.Table(
 )
 """The schema of a database as it was while a release lived alone; the catalogue itself is a text in `blob`."""
 
+release_statements = sa.Table(
+    "release_statements",
+    metadata,
+    sa.Column("target", sa.String(400), primary_key=True),
+    sa.Column("release_key", sa.String(64), primary_key=True),
+    sa.Column("database", sa.String(200), primary_key=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+"""The statements that a release was seen to run in a database. A set that grows: the row is written anew at each reading."""
+
 for _table in metadata.tables.values():  # here and once, so that no column can be forgotten
     for _column in _table.columns:
         if isinstance(_column.type, sa.String) and type(_column.type) in {sa.String, sa.Text}:

@@ -33,6 +33,7 @@ from service.store.operations import OperationStore, new_id
 from service.store.outbox import OutboxStore
 from service.store.readiness import ReadinessStore
 from service.store.records import AnswerStore, PlanStore, StopStore
+from service.store.statements import StatementStore
 from service.store.targets import TargetStore
 from service.wiring.parts import TRACE, LateEncoder, Outside, new_moment, outside, unhurried
 from service.workflow import messages
@@ -108,6 +109,7 @@ class Service:
         self.policies = settings.policies
         freshness: dict[str, Freshness] = {}
         self.catalogs = CatalogStore(self.database)
+        self.statements = StatementStore(self.database)
         own = OwnFacts(
             targets=self.targets,
             holds=self.holds,
@@ -115,6 +117,7 @@ class Service:
             freshness=freshness,
             clock=clock,
             catalogs=self.catalogs,
+            statements=self.statements,
         )
         clusters = [ClusterFacts(targets=self.targets, source=one) for one in self.outside.sources.values() if "workloads of a cluster" in one.kinds]
         self.gatherer = Gatherer(deliveries=self.outside.deliveries, sources=[*self.outside.sources.values(), *clusters, own], clock=clock)
@@ -137,7 +140,7 @@ class Service:
             kept=self.standings,
             clock=clock,
             max_age=settings.readiness.max_age,
-            snapshots=Snapshots(catalogs=self.catalogs, gatherer=patient, clock=clock),
+            snapshots=Snapshots(catalogs=self.catalogs, statements=self.statements, gatherer=patient, clock=clock),
             entering=unhurried(settings.readiness.per_second, clock),
             alive=self.operations.alive_for,
             doors=Doors(self.told, momentary=[rule.name for rule in RULES if rule.momentary], most=settings.readiness.messages),

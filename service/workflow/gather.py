@@ -23,7 +23,7 @@ ROUNDS = 6
 
 READ_SECONDS = 15.0
 
-STABLE = frozenset({"image labels", "source change", "image manifest", "rendered images", "rendered manifests"})
+STABLE = frozenset({"image labels", "source change", "image manifest", "rendered images", "rendered manifests", "database prepared"})
 """Kinds that are kept between verdicts while they hold; everything else is read again for each."""
 
 

@@ -10,7 +10,7 @@ from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import Limits, Sharing
 from service.domain.model import TargetId
 from service.domain.policy import Policies
-from service.domain.ports import Catalogs, Clock, Holds, Targets
+from service.domain.ports import Catalogs, Clock, Holds, StatementsKept, Targets
 from service.workflow.watch import Freshness
 
 OUTAGE_WINDOW = timedelta(minutes=10)
@@ -23,7 +23,7 @@ LIST_HOLDS_FOR = timedelta(minutes=5)
 class OwnFacts:
     """A `FactSource` over the store. "spec baseline" keys carry (target, time): the digest last seen before that time."""
 
-    kinds = frozenset({"record", "spec baseline", "limits", "sharing", "held releases", "kept content", "database catalog then"})
+    kinds = frozenset({"record", "spec baseline", "limits", "sharing", "held releases", "kept content", "database catalog then", "database statements then"})
 
     def __init__(
         self,
@@ -34,8 +34,10 @@ class OwnFacts:
         freshness: Mapping[str, Freshness],
         clock: Clock,
         catalogs: Catalogs | None = None,
+        statements: StatementsKept | None = None,
     ) -> None:
         self._catalogs = catalogs
+        self._statements = statements
         self._freshness = freshness
         self._targets = targets
         self._holds = holds
@@ -56,6 +58,8 @@ class OwnFacts:
                     return await self._limits(_target(key))
                 case "database catalog then":
                     return await self._catalog_then(key)
+                case "database statements then":
+                    return await self._statements_then(key)
                 case "held releases":
                     return await self._held(_target(key))
                 case "sharing":
@@ -92,6 +96,19 @@ class OwnFacts:
         what = f"catalogue of {database}, read {kept.at:%Y-%m-%dT%H:%M:%SZ} while the release lived"
         evidence = Evidence(source="backout store", what=what, read_at=self._clock.now(), digest=kept.digest)
         return Known(value=kept.catalog, evidence=evidence, good_for=HOLDS_FOR)
+
+    async def _statements_then(self, key: Key[Any]) -> Fact[Any]:
+        subject: Any = key.subject
+        target, release, database = subject
+        kept = await self._statements.of(target, release, database) if self._statements is not None else None
+        if kept is None or not (kept.statements or kept.left_out):
+            return Absent(
+                f"no statement of database {database} was counted while that release lived",
+                clears="They are counted for releases that go live from now on, where evidence.databases names the program's role (statements_of).",
+            )
+        what = f"{kept.texts} of database {database}, seen {kept.since:%Y-%m-%dT%H:%M:%SZ} to {kept.at:%Y-%m-%dT%H:%M:%SZ} while the release lived"
+        evidence = Evidence(source="backout store", what=what, read_at=self._clock.now(), digest=kept.digest)
+        return Known(value=kept, evidence=evidence, good_for=HOLDS_FOR)
 
     async def _baseline(self, key: Key[Any]) -> Fact[Any]:
         target, before = _parts(key)

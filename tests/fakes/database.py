@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from integrations.evidence.databases.settings import Database
 from service.domain.catalog import Catalog
 from service.domain.errors import BackoutError
+from service.domain.own_statements import Counted
 from service.domain.relaxed import Relaxed
 
 
@@ -15,6 +16,8 @@ class FakeEngine:
         self.told = told
         self.may = powers
         self.rows: dict[Relaxed, bool | BackoutError] = {}
+        self.ran: Sequence[Counted] | BackoutError = ()
+        self.codes: dict[str, str] | BackoutError = {}
         self.asked: list[str] = []
         self.closed = False
 
@@ -32,6 +35,20 @@ class FakeEngine:
         if isinstance(told, BackoutError):
             raise told
         return told
+
+    async def statements(self, database: Database) -> Sequence[Counted]:
+        """What was given as `ran`; a `BackoutError` there is raised."""
+        self.asked.append(f"{database.name}: statements")
+        if isinstance(self.ran, BackoutError):
+            raise self.ran
+        return self.ran
+
+    async def prepared(self, database: Database, texts: Sequence[str]) -> Sequence[str]:
+        """The given codes; what has none can be prepared."""
+        self.asked.append(f"{database.name}: {len(texts)} prepared")
+        if isinstance(self.codes, BackoutError):
+            raise self.codes
+        return [self.codes.get(text, "") for text in texts]
 
     async def powers(self, database: Database) -> Sequence[str]:
         """What was given."""

@@ -14,8 +14,13 @@ from integrations.evidence.databases.postgresql import PostgreSQL
 from integrations.evidence.databases.settings import Database, Settings
 from service.domain.errors import BackoutError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
+from service.domain.own_statements import PASSING, Texts, counted, digest
 from service.domain.ports import Checked, Clock
 from service.domain.relaxed import Looked
+
+GRANTS = "CREATE EXTENSION pg_stat_statements in that database, and GRANT pg_read_all_stats to Backout's role; see docs/databases.md."
+PREPARED_FOR = timedelta(hours=1)
+"""How long what preparing said is believed, of the same schema."""
 
 __all__ = ["Database", "Databases", "Settings", "build"]
 
@@ -26,9 +31,9 @@ def build(settings: Settings, clock: Clock) -> "Databases":
 
 
 class Databases:
-    """A `FactSource` for "database catalog" and "database rows"."""
+    """A `FactSource` for "database catalog", "database rows", "database statements" and "database prepared"."""
 
-    kinds = frozenset({"database catalog", "database rows"})
+    kinds = frozenset({"database catalog", "database rows", "database statements", "database prepared"})
 
     def __init__(self, settings: Settings, clock: Clock, *, postgresql: Engine, mysql: Engine) -> None:
         self._settings = settings
@@ -49,6 +54,10 @@ class Databases:
         at = self._clock.now()
         if key.kind == "database rows":
             return await self._rows(database, key, at)
+        if key.kind == "database statements":
+            return await self._statements(database, at)
+        if key.kind == "database prepared":
+            return await self._prepared(database, key, at)
         try:
             found = await self._engine(database).catalog(database)
         except BackoutError as error:
@@ -73,6 +82,29 @@ class Databases:
         digest = "sha256:" + hashlib.sha256(repr([one.found for one in looked]).encode()).hexdigest()
         evidence = Evidence(source=f"database {database.name}", what=what, read_at=at, digest=digest)
         return Known(value=tuple(looked), evidence=evidence, good_for=timedelta(seconds=self._settings.good_for_s))
+
+    async def _statements(self, database: Database, at: datetime) -> Fact[Any]:
+        if not database.statements_of:
+            return Absent(f"nobody said as which role the program runs in database {database.name}", clears="Name it in evidence.databases (statements_of).")
+        try:
+            found = tuple(await self._engine(database).statements(database))
+        except BackoutError as error:
+            return Absent(str(error), clears=GRANTS)
+        evidence = Evidence(source=f"database {database.name}", what=f"{counted(len(found), 'statement')} of {', '.join(database.statements_of)}", read_at=at)
+        return Known(value=found, evidence=evidence, good_for=timedelta(seconds=self._settings.good_for_s))
+
+    async def _prepared(self, database: Database, key: Key[Any], at: datetime) -> Fact[Any]:
+        """Held as long as the schema is the one that was asked about; what could only not be said at the moment is asked again soon."""
+        subject: Any = key.subject
+        texts: Texts = subject[2]
+        try:
+            codes = tuple(await self._engine(database).prepared(database, texts.texts))
+        except BackoutError as error:
+            return Absent(str(error), clears="Let Backout's role connect to that database's primary, with USAGE on its schemas.")
+        told = digest(zip(texts.texts, codes, strict=True))
+        evidence = Evidence(source=f"database {database.name}", what=f"preparing {texts}", read_at=at, digest=told)
+        lasting = PREPARED_FOR if PASSING.isdisjoint(codes) else timedelta(seconds=self._settings.good_for_s)
+        return Known(value=codes, evidence=evidence, good_for=lasting)
 
     async def check(self) -> Sequence[Checked]:
         """Whether each can be read, and whether the role may do more, or sees less, than it needs."""
@@ -100,7 +132,22 @@ class Databases:
         if closed:
             says = f"{tables} tables can be read, but of the version table {closed[0]} no row, so a migration is never a pass"
             return Checked(what=what, well="warn", says=says, fix=f"GRANT SELECT ON {closed[0]}, and USAGE on its schema; see docs/databases.md.")
-        return Checked(what=what, well="ok", says=f"the schema of {tables} tables can be read")
+        return await self._check_statements(database, tables)
+
+    async def _check_statements(self, database: Database, tables: int) -> Checked:
+        what, says = f"database {database.name}", f"the schema of {tables} tables can be read"
+        if not database.statements_of:
+            return Checked(what=what, well="ok", says=says)
+        roles = ", ".join(database.statements_of)
+        try:
+            found = await self._engine(database).statements(database)
+        except BackoutError as error:
+            return Checked(what=what, well="warn", says=f"{says}, but not what {roles} runs: {error}", fix=GRANTS)
+        if not found:
+            return Checked(what=what, well="warn", says=f"{says}, but no statement of {roles} was counted", fix="Name the roles as which the program runs.")
+        mute = sum(not one.text for one in found)
+        kept = f"{counted(len(found), 'statement')} of {roles}" + (f" ({mute} of them not kept: a value may stand in the text)" if mute else "")
+        return Checked(what=what, well="ok", says=f"{says}, and {kept}")
 
     async def close(self) -> None:
         """Let go of what is kept open."""

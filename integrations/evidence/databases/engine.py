@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from integrations.evidence.databases.settings import Database
 from service.domain.catalog import Catalog
 from service.domain.errors import PermanentError
+from service.domain.own_statements import Counted
 from service.domain.relaxed import Relaxed
 
 MOST_COLUMNS = 50_000
@@ -31,6 +32,14 @@ class Engine(Protocol):
 
     async def beyond(self, database: Database, limit: Relaxed) -> bool:
         """Whether any row is beyond that limit: one EXISTS, which the time limit of statements bounds. Needs SELECT on that one column."""
+        ...
+
+    async def statements(self, database: Database) -> Sequence[Counted]:
+        """What the roles of `statements_of` ran there, as the database counts it. No value leaves this call: a text that may hold one is left out."""
+        ...
+
+    async def prepared(self, database: Database, texts: Sequence[str]) -> Sequence[str]:
+        """What preparing each of these statements says: "" or the SQLSTATE. None is executed. It needs no right on a table."""
         ...
 
     async def powers(self, database: Database) -> Sequence[str]:

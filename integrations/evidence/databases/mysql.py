@@ -18,11 +18,12 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from integrations import pacing
-from integrations.evidence.databases import versions
 from integrations.evidence.databases.engine import MOST_COLUMNS, Question, Row, bounded
 from integrations.evidence.databases.settings import Database
+from integrations.evidence.databases.versions import recognised, told
 from service.domain.catalog import CHANGES, FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, CatalogTable, VersionTable
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
+from service.domain.own_statements import Counted
 from service.domain.relaxed import Kind, Relaxed
 
 PORT = 3306
@@ -69,7 +70,7 @@ class MySQL:
         return Catalog(tables=tables, functions=_functions(routines, parameters), unseen=tuple(unseen), applied=applied)
 
     async def _applied(self, database: Database, tables: Mapping[str, CatalogTable], whole: frozenset[str]) -> tuple[VersionTable, ...]:
-        found = versions.recognised(tables)
+        found = recognised(tables)
         if not found:
             return ()
         (rights,) = await self._ask(database, [(_MAY_READ, ())])
@@ -77,7 +78,7 @@ class MySQL:
         readable = [one for one in found if one.columns and (one.table in may or one.table.partition(".")[0] in whole)]
         answers = await self._ask(database, [(one.statement(_quoted), ()) for one in readable]) if readable else []
         rows = {one.table: answer for one, answer in zip(readable, answers, strict=True)}
-        return tuple(versions.told(one, rows.get(one.table)) for one in found)
+        return tuple(told(one, rows.get(one.table)) for one in found)
 
     async def beyond(self, database: Database, limit: Relaxed) -> bool:
         """See `Engine`."""
@@ -86,6 +87,15 @@ class MySQL:
         statement = f"SELECT EXISTS (SELECT 1 FROM {_quoted(schema)}.{_quoted(table)} WHERE {condition})"  # noqa: S608  identifiers of the catalogue, quoted
         (rows,) = await self._ask(database, [(statement, values)])
         return bool(rows[0][0])
+
+    async def statements(self, database: Database) -> Sequence[Counted]:
+        """Never: see `Database.statements_of`, which such a database does not take."""
+        raise PermanentError(f"of database {database.name} no statements are kept: what MySQL counts cannot be prepared")
+
+    async def prepared(self, database: Database, texts: Sequence[str]) -> Sequence[str]:
+        """As `statements`."""
+        del texts
+        raise PermanentError(f"in database {database.name} no statement is prepared: it would need the rights to run it")
 
     async def powers(self, database: Database) -> Sequence[str]:
         """See `Engine`."""
@@ -244,9 +254,9 @@ def _tables(
     found: dict[str, dict[str, CatalogColumn]] = defaultdict(dict)
     unique, rules, fired = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
     for table, name, type_, nullable, default, extra, collation in columns:
-        told = str(extra or "").upper()
-        generated = "GENERATED" in told.replace("DEFAULT_GENERATED", "")
-        given = "AUTO_INCREMENT" in told or generated or default not in {None, "NULL"}
+        marks = str(extra or "").upper()
+        generated = "GENERATED" in marks.replace("DEFAULT_GENERATED", "")
+        given = "AUTO_INCREMENT" in marks or generated or default not in {None, "NULL"}
         full = _WIDTH.sub(r"\1", str(type_)) + (f" collate {collation}" if collation else "")
         found[str(table)][str(name)] = CatalogColumn(type=full, required=nullable == "NO", given=given, generated=generated)
     for table, index, parts in _grouped(keys):

@@ -5,18 +5,28 @@ CONNECT. Source: the PostgreSQL documentation on system catalogues, and the test
 """
 
 import asyncio
+import contextlib
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from integrations import pacing
-from integrations.evidence.databases import versions
 from integrations.evidence.databases.engine import MOST_COLUMNS, Question, Row, bounded
 from integrations.evidence.databases.settings import Database
+from integrations.evidence.databases.versions import recognised, told
 from service.domain.catalog import Catalog, CatalogColumn, CatalogTable, VersionTable
-from service.domain.errors import PermanentError, TemporaryError
+from service.domain.errors import BackoutError, PermanentError, TemporaryError
+from service.domain.own_statements import MOST_COUNTED, PREPARED, Counted
+from service.domain.plain_statement import LONGEST, plain
 from service.domain.relaxed import Kind, Relaxed
+
+LOCKED = "55P03"
+LOCK_MILLISECONDS = 100
+"""How long preparing waits for a lock: who holds one that is in its way changes the schema."""
+TOGETHER = 20
+"""Texts that are looked at before others get a turn."""
+NOT_LOADED = "55000"
 
 
 class PostgreSQL:
@@ -45,7 +55,7 @@ class PostgreSQL:
         )
 
     async def _applied(self, database: Database, tables: Mapping[str, CatalogTable]) -> tuple[VersionTable, ...]:
-        found = versions.recognised(tables)
+        found = recognised(tables)
         if not found:
             return ()
         (rights,) = await self._ask(database, [(_MAY_READ, ([one.table for one in found],))])
@@ -53,7 +63,7 @@ class PostgreSQL:
         readable = [one for one in found if one.columns and one.table in may]
         answers = await self._ask(database, [(one.statement(_quoted), ()) for one in readable]) if readable else []
         rows = {one.table: answer for one, answer in zip(readable, answers, strict=True)}
-        return tuple(versions.told(one, rows.get(one.table)) for one in found)
+        return tuple(told(one, rows.get(one.table)) for one in found)
 
     async def beyond(self, database: Database, limit: Relaxed) -> bool:
         """See `Engine`."""
@@ -71,23 +81,86 @@ class PostgreSQL:
     async def close(self) -> None:
         """Nothing is kept open."""
 
+    async def statements(self, database: Database) -> Sequence[Counted]:
+        """See `Engine`. The view of `pg_stat_statements` shows texts of others to members of `pg_read_all_stats` alone."""
+        names = list(database.statements_of)
+        behind, roles, places = await self._ask(database, [(_REPLICA, ()), (_ROLES, (names,)), (_COUNTING, ())])
+        if behind[0][0]:
+            raise PermanentError(f"database {database.name} is a replica: it counts what is asked of itself")
+        missing = sorted({*names} - {str(role) for (role,) in roles})
+        if missing:
+            raise PermanentError(f"there is no role {', '.join(missing)} in database {database.name}")
+        if not places:
+            raise PermanentError(f"the extension pg_stat_statements is not installed in database {database.name}")
+        statement = _COUNTED.format(view=f"{_quoted(str(places[0][0]))}.pg_stat_statements")
+        try:
+            (rows,) = await self._ask(database, [(statement, (LONGEST, names))])
+        except BackoutError as error:
+            if getattr(error.__cause__, "sqlstate", None) == NOT_LOADED:
+                raise PermanentError(f"the server of database {database.name} does not load pg_stat_statements (shared_preload_libraries)") from error
+            raise
+        if any(hidden for _, _, hidden, _ in rows):
+            raise PermanentError(f"Backout's role may not see what {', '.join(names)} runs in database {database.name}")
+        if len(rows) > MOST_COUNTED:
+            raise PermanentError(f"database {database.name} counts more than {MOST_COUNTED} statements")
+        found: list[Counted] = []
+        for number, (name, calls, _, text) in enumerate(rows):
+            kept = plain(text)
+            if kept is not None:
+                found.append(Counted(id=str(name), calls=int(calls), text=kept))
+            if number % TOGETHER == 0:
+                await asyncio.sleep(0)  # cutting texts into words takes about a millisecond each
+        return found
+
+    async def prepared(self, database: Database, texts: Sequence[str]) -> Sequence[str]:
+        """See `Engine`. The protocol's Parse alone, of the unnamed statement: one statement, analysed and neither planned nor run.
+
+        Parse locks the tables that a statement names, as running it would, until the transaction ends: so each has a transaction of its own, which is always
+        rolled back, and none waits for a lock. After the first that would have to wait the others are not tried.
+        """
+        where = f"database {database.name}"
+        await pacing.turn(where, 2)
+        found: list[str] = []
+        async with self._session(database) as connection:
+            async with asyncio.timeout(self._timeout * 2):
+                (behind,) = await (await connection.execute(_REPLICA)).fetchall()
+                closed = await (await connection.execute(_CLOSED, (list(database.looked_at),))).fetchall()
+                await connection.execute(_LOOK_IN, (", ".join(map(_named, database.looked_at)), f"{LOCK_MILLISECONDS}ms"))
+            if behind[0]:
+                raise PermanentError(f"{where} is a replica: what it shows may be of yesterday")
+            if closed:
+                raise PermanentError(f"Backout's role has no USAGE on schema {', '.join(str(name) for (name,) in closed)} of {where}")
+            for text in texts:
+                await pacing.turn(where)
+                async with asyncio.timeout(self._timeout):
+                    found.append(await _parsed(connection, text))
+                if found[-1] == LOCKED:
+                    break
+        return (*found, *[LOCKED] * (len(texts) - len(found)))
+
     async def _ask(self, database: Database, questions: Sequence[Question]) -> list[list[Row]]:
-        """The rows of each statement, all of one moment; errors never name the address."""
+        """The rows of each statement, all of one moment."""
+        await pacing.turn(f"database {database.name}", len(questions))
+        async with self._session(database) as connection, asyncio.timeout(self._timeout * len(questions)), connection.transaction():
+            return [await (await connection.execute(statement, parameters)).fetchall() for statement, parameters in questions]
+
+    @contextlib.asynccontextmanager
+    async def _session(self, database: Database) -> AsyncIterator[Any]:
+        """A connection outside of any transaction; its transactions are read-only, and each sees one moment. Errors never name the address."""
         import psycopg  # noqa: PLC0415  only where a database is configured
 
-        await pacing.turn(f"database {database.name}", len(questions))
         timeout = self._timeout
         limits = f"-c default_transaction_read_only=on -c statement_timeout={int(timeout * 1000)} -c lock_timeout=1000 -c search_path=pg_catalog"
         where = f"database {database.name}"
         try:
-            async with asyncio.timeout(timeout * (len(questions) + 1)):
+            async with asyncio.timeout(timeout):
                 connection = await psycopg.AsyncConnection.connect(
-                    database.url, connect_timeout=max(2, int(timeout)), options=limits, application_name="backout"
+                    database.url, connect_timeout=max(2, int(timeout)), options=limits, application_name="backout", autocommit=True
                 )
-                async with connection:
-                    await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-                    await connection.set_read_only(True)
-                    return [await (await connection.execute(statement, parameters)).fetchall() for statement, parameters in questions]
+            async with connection:
+                await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+                await connection.set_read_only(True)
+                yield connection
         except TimeoutError as error:
             raise TemporaryError(f"{where} did not answer in time") from error
         except psycopg.OperationalError as error:
@@ -96,10 +169,27 @@ class PostgreSQL:
             raise PermanentError(f"{where} refused to be read ({_reason(error)})") from error
 
 
+async def _parsed(connection: Any, text: str) -> str:
+    """What Parse says of one statement, in a transaction that is rolled back."""
+    from psycopg import generators, pq  # noqa: PLC0415  only where a database is configured
+
+    async with connection.transaction(force_rollback=True):
+        connection.pgconn.send_prepare(b"", text.encode())
+        (result,) = await connection.wait(generators.execute(connection.pgconn))
+        if result.status == pq.ExecStatus.COMMAND_OK:
+            return PREPARED
+        return (result.error_field(pq.DiagnosticField.SQLSTATE) or b"XX000").decode("ascii", "replace")
+
+
+def _named(identifier: str) -> str:
+    """As the server takes a name in `search_path`."""
+    doubled = identifier.replace('"', '""')
+    return f'"{doubled}"'
+
+
 def _quoted(identifier: str) -> str:
     """Doubled where it means something: to the server, and to the driver, which looks for placeholders."""
-    doubled = identifier.replace('"', '""').replace("%", "%%")
-    return f'"{doubled}"'
+    return _named(identifier).replace("%", "%%")
 
 
 def _beyond(limit: Relaxed) -> Question:
@@ -191,6 +281,19 @@ _MAY_READ = """SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_name
 WHERE n.nspname || '.' || c.relname = ANY(%s) AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"""
 
 _REPLICA = "SELECT pg_is_in_recovery()"
+
+_ROLES = "SELECT rolname::text FROM pg_roles WHERE rolname = ANY(%s)"
+
+_COUNTING = "SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'"
+
+# A text of others shows without the right to it as words of the view's own; their count shows all the same, and their name does not.
+_COUNTED = f"""SELECT s.queryid::text, sum(s.calls)::bigint, bool_or(s.queryid IS NULL), min(CASE WHEN length(s.query) <= %s THEN s.query END)
+FROM {{view}} s WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND s.userid IN (SELECT oid FROM pg_roles WHERE rolname = ANY(%s)) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MOST_COUNTED + 1}"""  # noqa: S608  constants of this file alone
+
+_CLOSED = "SELECT nspname::text FROM pg_namespace WHERE nspname = ANY(%s) AND NOT has_schema_privilege(oid, 'USAGE') ORDER BY 1"
+
+_LOOK_IN = "SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false)"
 
 _POWERS = """SELECT 'is a superuser' FROM pg_roles WHERE rolname = current_user AND rolsuper
 UNION ALL SELECT 'may write ' || n.nspname || '.' || c.relname FROM (

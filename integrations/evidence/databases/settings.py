@@ -25,6 +25,11 @@ class Database(BaseModel):
         default=(), description="Schemas to look at. Default: public; of MySQL and MariaDB, whose schemas are databases, the one of the url."
     )
 
+    statements_of: tuple[str, ...] = Field(
+        default=(),
+        description="PostgreSQL: the roles as which the program runs. What they ran (pg_stat_statements) is prepared again before going back. Default: none.",
+    )
+
     @field_validator("url")
     @classmethod
     def _without_secrets(cls, value: str) -> str:
@@ -48,9 +53,13 @@ class Database(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _schemas(self) -> Self:
+    def _names(self) -> Self:
         if not all(self.schemas):
             raise ValueError("a schema has a name")
+        if self.statements_of and self.is_mysql:
+            raise ValueError("statements_of is for PostgreSQL: what MySQL and MariaDB count cannot be prepared without the rights to run it")
+        if not all(self.statements_of):
+            raise ValueError("a role has a name")
         return self
 
     @property

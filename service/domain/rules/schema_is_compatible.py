@@ -10,11 +10,13 @@ worse.
 
 Read: The source revision of each image (its labels), and every migration between the two in Git; of each declared database the catalogue, now and as Backout
 kept it while the goal release lived alone, with the version tables of migration tools. Nobody's code is run. Of other rows one thing is asked: whether any is
-beyond a limit that is looser than it was (NULL, longer, larger, a new label).
+beyond a limit that is looser than it was (NULL, longer, larger, a new label). Where PostgreSQL counts them, the statements that the goal release ran then,
+which are prepared on today's schema and not run.
 
 Decides: The same images, or no migration between them: pass. Migrations that read as harmless: pass where every declared database still has all that the goal
-release had, else warn, for no database was asked. One that takes away what the old release may still use: no, with a hotfix instead. A statement, file or
-revision that is not understood: unknown. A migration that ran and is not in Git, one that ran in part, a version table that could not be read: unknown. One
+release had, else warn, for no database was asked. One that takes away what the old release may still use: no, with a hotfix instead; unknown where what is
+gone was used by none of the statements that it ran for a day. A statement of its own that cannot be prepared any more: no. A statement, file or revision that
+is not understood: unknown. A migration that ran and is not in Git, one that ran in part, a version table that could not be read: unknown. One
 that failed, or runs now: no. A row that the goal release was not made for: no; where nobody may look: unknown. A release that migrates when it starts, with a
 tool that ends at what it does not know (Alembic, golang-migrate, sqitch): no. None has run yet: warn, for a person has to keep it so.
 
@@ -40,7 +42,8 @@ from service.domain.declared import declared
 from service.domain.derived import doubt, exact_images, goal_images_key, image_keys, listed, live_already, live_keys, together
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import FileChange, ImageConfig, SourceChange
-from service.domain.live_schema import HOTFIX, LiveSchema, catalog_keys, live_schema
+from service.domain.live_schema import LiveSchema, catalog_keys, live_schema, uses_it_nowhere
+from service.domain.live_statements import HOTFIX
 from service.domain.model import Image, Release, Way
 from service.domain.rule import Case, Direction, Rule
 from service.domain.schema import SchemaVerdict, StatementReading
@@ -324,6 +327,9 @@ def _statements(change: Known[SourceChange], found: SchemaChange, suspect: Relea
             says = f"Text and database disagree whether release {goal.name} can run on the schema of release {suspect.name}.{note}"
             ask_for = "Find out whether that migration ran there, and whether every database of the target is declared."
             yield _with(lines, unknown(says, *proof, *live.evidence, clears=ask_for))
+        case SchemaVerdict.BREAKS if live.unused and all(_STILL_READ.fullmatch(one.rule) for one in told):
+            says = f"Release {goal.name} was not seen to use what release {suspect.name} took away.{note}"
+            yield _with(lines, unknown(says, *proof, clears=uses_it_nowhere(goal)))
         case SchemaVerdict.BREAKS:
             says = f"{_broken(told, suspect, goal)}{note}"
             mend = f"{clears} Else {HOTFIX} on {suspect.name}.".strip()

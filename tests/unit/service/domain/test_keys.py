@@ -9,6 +9,7 @@ import pytest
 from service.domain import keys
 from service.domain.facts import Evidence, Facts, Key, Known
 from service.domain.model import ObjectRef, TargetId
+from service.domain.own_statements import Texts
 from tests.unit.service.domain import made
 
 CHECKOUT, ORDERS = TargetId("prod", "checkout"), TargetId("prod", "orders")
@@ -42,6 +43,9 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "image_config": (keys.image_config("r/a@sha256:1"), keys.image_config("r/a@sha256:2")),
     "catalog": (keys.catalog("orders"), keys.catalog("payments")),
     "catalog_then": (keys.catalog_then(CHECKOUT, "key-41", "orders"), keys.catalog_then(CHECKOUT, "key-42", "orders")),
+    "statements": (keys.statements("orders"), keys.statements("payments")),
+    "statements_then": (keys.statements_then(CHECKOUT, "key-41", "orders"), keys.statements_then(CHECKOUT, "key-42", "orders")),
+    "prepared": (keys.prepared("orders", "sha256:1", Texts(("SELECT a FROM b",))), keys.prepared("orders", "sha256:2", Texts(("SELECT a FROM b",)))),
     "left_rows": (keys.left_rows("orders", ()), keys.left_rows("payments", ())),
     "source_change": (keys.source_change("r", "old", "new"), keys.source_change("r", "new", "old")),
     "alert_rule": (keys.alert_rule("HighErrorRate", LABELS), keys.alert_rule("HighErrorRate", ())),

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from service.domain.catalog import TRIGGERS, Catalog, CatalogColumn, CatalogTabl
 from service.domain.keys import FileChange
 from service.domain.live_schema import LiveSchema, catalog_keys, live_schema
 from service.domain.model import Way
+from service.domain.own_statements import OwnStatement, OwnStatements
 from service.domain.relaxed import Kind, Looked, Relaxed
 from service.domain.verdict import Answer
 from tests.unit.service.domain import made
@@ -61,8 +63,10 @@ def test_every_declared_database_is_asked_for_now_and_then() -> None:
     assert asked == [
         keys.catalog("orders"),
         keys.catalog_then(made.TARGET, made.GOAL.key, "orders"),
+        keys.statements_then(made.TARGET, made.GOAL.key, "orders"),
         keys.catalog("events"),
         keys.catalog_then(made.TARGET, made.GOAL.key, "events"),
+        keys.statements_then(made.TARGET, made.GOAL.key, "events"),
     ]
 
 
@@ -178,7 +182,7 @@ def loosened(looked: Looked | None) -> LiveSchema:
     of = declared()
     of.tell(keys.catalog("orders"), with_table(BOTH))
     of.tell(keys.catalog_then(made.TARGET, made.GOAL.key, "orders"), replace(THEN, tables={"public.orders": SHORT}))
-    assert list(catalog_keys(of.case(), made.GOAL))[2:] == [keys.left_rows("orders", (LIMIT,))]
+    assert list(catalog_keys(of.case(), made.GOAL))[2:-1] == [keys.left_rows("orders", (LIMIT,))]
     of.hide(keys.left_rows("orders", (LIMIT,))) if looked is None else of.tell(keys.left_rows("orders", (LIMIT,)), (looked,))
     return live_schema(of.case(), made.SUSPECT, made.GOAL, FILES)
 
@@ -214,3 +218,75 @@ def test_more_looser_limits_than_are_asked_after_are_a_doubt() -> None:
 def test_forward_todays_schema_says_nothing() -> None:
     ahead = made.forward_world(policy=declared().policy)
     assert live_schema(ahead.case(), made.SUSPECT, made.GOAL, FILES) == LiveSchema()
+
+
+# --- the release's own statements ---
+
+USES_ID, USES_STATUS = "SELECT id FROM orders WHERE id = $1", "SELECT status FROM orders WHERE id = $1"
+WITHOUT = replace(ORDERS, columns={"id": ORDERS.columns["id"]})
+REQUIRED = replace(ORDERS, columns={**ORDERS.columns, "region": CatalogColumn(type="text", required=True)})
+
+
+def prepared(table: CatalogTable, *codes: str, days: int = 2, then: Catalog | None = THEN) -> LiveSchema:
+    """The database has this table now, and preparing what the older release ran for so many days says this."""
+    of, now = declared(), with_table(BOTH, tables={"public.orders": table})
+    own = tuple(OwnStatement(text=text, first=made.NOW, last=made.NOW, calls=1) for text in (USES_ID, USES_STATUS)[: len(codes)])
+    kept = OwnStatements(since=made.NOW, at=made.NOW, handle="41", watched=timedelta(days=days), statements=own)
+    of.tell(keys.catalog("orders"), now).tell(keys.statements_then(made.TARGET, made.GOAL.key, "orders"), kept)
+    of.hide(keys.catalog_then(made.TARGET, made.GOAL.key, "orders")) if then is None else of.tell(keys.catalog_then(made.TARGET, made.GOAL.key, "orders"), then)
+    key = keys.prepared("orders", now.digest, kept.texts)
+    assert key in list(catalog_keys(of.case(), made.GOAL))
+    of.tell(key, codes)
+    return live_schema(of.case(), made.SUSPECT, made.GOAL, FILES)
+
+
+def test_statements_that_hold_stand_in_the_sentence_and_in_the_evidence() -> None:
+    live = prepared(ORDERS, "", "")
+    assert (live.agrees, live.statements, live.unused) == (True, 2, False)
+    assert live.says == (
+        "orders still has everything that release 41 had, also for the 2 statements that release 41 was seen to run "
+        "(watched for 2 d since 2026-05-04 14:03 UTC)"
+    )
+    assert {"preparing" in one.what or "database prepared" in one.what for one in live.evidence} == {True, False}
+
+
+def test_a_statement_that_breaks_is_a_no_also_where_the_catalogue_misses_nothing() -> None:
+    live = prepared(ORDERS, "", "42883")
+    assert [(answer, "cannot be prepared any more" in says) for answer, says in sentences(live)] == [(Answer.BLOCK, True)]
+    assert (live.has_all, live.agrees) == (False, False)
+
+
+def test_promise_1_what_is_gone_and_none_of_many_statements_uses_is_a_disagreement_and_no_yes() -> None:
+    live = prepared(WITHOUT, "")
+    ((answer, says),) = sentences(live)
+    assert answer is Answer.UNKNOWN
+    assert says == (
+        "In database orders column public.orders.status is gone, but no use of that is among the 1 statement that release 41 was seen to run "
+        "(watched for 2 d since 2026-05-04 14:03 UTC)."
+    )
+    assert (live.unused, live.has_all, live.agrees) == (True, False, False)
+
+
+def test_what_is_gone_and_a_statement_uses_stays_a_no_with_both_reasons() -> None:
+    live = prepared(WITHOUT, "", "42703")
+    assert [answer for answer, _ in sentences(live)] == [Answer.BLOCK, Answer.BLOCK]
+    assert not live.unused
+
+
+@pytest.mark.parametrize(("table", "days"), [(WITHOUT, 0), (REQUIRED, 2)], ids=["watched too short", "what no statement shows"])
+def test_promise_1_statements_that_hold_take_no_other_no_away(table: CatalogTable, days: int) -> None:
+    live = prepared(table, "", days=days)
+    assert [answer for answer, _ in sentences(live)] == [Answer.BLOCK]
+    assert not live.unused
+
+
+def test_promise_1_statements_that_hold_make_no_yes_where_the_catalogue_of_then_is_not_known() -> None:
+    live = prepared(ORDERS, "", "", then=None)
+    assert [answer for answer, _ in sentences(live)] == [Answer.UNKNOWN]
+    assert not live.agrees
+
+
+def test_promise_1_a_statement_of_which_nobody_can_say_keeps_the_databases_from_agreeing() -> None:
+    live = prepared(ORDERS, "", "57014")
+    assert [answer for answer, _ in sentences(live)] == [Answer.UNKNOWN]
+    assert not live.agrees

@@ -39,3 +39,11 @@ def test_the_schema_is_public_and_of_mysql_the_database_itself() -> None:
     assert Database(name="orders", url="mysql://role@host/shop", schemas=("a", "b")).looked_at == ("a", "b")
     with pytest.raises(ValidationError, match="a schema has a name"):
         Database(name="orders", url="mysql://role@host/shop", schemas=("",))
+
+
+def test_statements_are_of_roles_of_postgresql() -> None:
+    assert Database(name="orders", url="postgresql://role@host/db", statements_of=("app", "worker")).statements_of == ("app", "worker")
+    with pytest.raises(ValidationError, match="statements_of is for PostgreSQL"):
+        Database(name="orders", url="mariadb://role@host/db", statements_of=("app",))
+    with pytest.raises(ValidationError, match="a role has a name"):
+        Database(name="orders", url="postgresql://role@host/db", statements_of=("",))

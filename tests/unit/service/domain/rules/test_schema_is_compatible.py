@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from service.domain.catalog import FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, 
 from service.domain.facts import Key, Known
 from service.domain.keys import FileChange
 from service.domain.model import Image, Way
+from service.domain.own_statements import OwnStatement, OwnStatements
 from service.domain.relaxed import Kind, Looked, Relaxed
 from service.domain.rules.schema_is_compatible import RULE
 from service.domain.verdict import Answer, Finding
@@ -369,6 +371,70 @@ def test_every_database_has_to_agree() -> None:
     assert "In database events column public.orders.legacy_status is gone" in ask(of).told
 
 
+# --- the statements that the old release ran ---
+
+UNUSED = (
+    "In database orders column public.orders.legacy_status is gone, but no use of that is among the 1 statement that release 41 was seen to run "
+    "(watched for 2 d since 2026-05-04 14:03 UTC)."
+)
+USING = "SELECT legacy_status FROM orders WHERE id = $1"
+
+
+def having_run(of: World, now: Catalog, code: str, *, days: int = 2, then: Catalog | None = THEN) -> World:
+    """The declared database, where the old release was seen to run one statement for so many days, and what preparing that says today."""
+    statement = OwnStatement(text=USING, first=made.NOW, last=made.NOW, calls=3)
+    kept = OwnStatements(since=made.NOW, at=made.NOW, handle="41", watched=timedelta(days=days), statements=(statement,))
+    asked(of, now, then).tell(keys.statements_then(made.TARGET, made.GOAL.key, "orders"), kept)
+    return of.tell(keys.prepared("orders", now.digest, kept.texts), (code,))
+
+
+def test_a_statement_that_cannot_be_prepared_any_more_is_a_no_whatever_the_text_says() -> None:
+    for of in (migrated(HARMLESS), migrated(BREAKING), world(), migrated("SELECT do_it();")):
+        finding = ask(having_run(of, GONE, "42703"))
+        assert (finding.answer, finding.instead) == (Answer.BLOCK, Way.HOTFIX)
+        says = f"In database orders 1 of 1 statement that release 41 ran cannot be prepared any more: {USING} (a column is gone)."
+        assert (Answer.BLOCK, says) in [(one.answer, one.says) for one in finding.lines if one.source == "database"]
+
+
+def test_promise_1_what_no_statement_uses_is_for_a_person_to_confirm_and_never_a_yes() -> None:
+    finding = ask(having_run(migrated(BREAKING), GONE, ""))
+    assert (finding.answer, finding.overridable) == (Answer.UNKNOWN, False)
+    assert [(one.source, one.answer, one.says) for one in finding.lines][:2] == [
+        ("text", Answer.BLOCK, f"{PATH}:1 drops column orders.legacy_status, which release 41 may still read."),
+        (
+            "database",
+            Answer.UNKNOWN,
+            UNUSED,
+        ),
+    ]
+    assert finding.clears.startswith("A person who knows release 41 confirms that nothing else in it uses that: jobs that run seldom, functions, triggers.")
+
+
+@pytest.mark.parametrize(
+    "of",
+    [having_run(migrated(BREAKING), GONE, "", days=0), having_run(migrated(f"{BREAKING} ALTER TABLE orders ADD COLUMN region text NOT NULL;"), GONE, "")],
+    ids=["watched too short", "the text says more than that"],
+)
+def test_promise_1_statements_take_no_other_no_away(of: World) -> None:
+    assert ask(of).answer is Answer.BLOCK
+
+
+@pytest.mark.parametrize("sql", ["DO $$ BEGIN EXECUTE 'x'; END $$;", "UPDATE orders SET note = 'x';"])
+def test_promise_1_statements_that_hold_make_no_yes_of_a_text_that_is_none(sql: str) -> None:
+    assert ask(having_run(migrated(sql), THEN, "")).answer is not Answer.PASS
+    assert ask(having_run(migrated(sql), TIGHTER, "")).answer is not Answer.PASS
+
+
+def test_promise_1_statements_that_hold_make_no_yes_without_a_catalogue_to_compare_with() -> None:
+    assert ask(having_run(migrated(HARMLESS), THEN, "", then=None)).answer is Answer.UNKNOWN
+
+
+def test_a_yes_names_the_statements_that_hold() -> None:
+    finding = ask(having_run(migrated(HARMLESS), replace(THEN, functions=frozenset({"public.new()"})), ""))
+    assert finding.answer is Answer.PASS
+    assert "also for the 1 statement that release 41 was seen to run" in finding.says
+
+
 # --- what ran, by the version tables ---
 
 RAILS = VersionTable(tool="Rails or dbmate", table="public.schema_migrations", names=frozenset({"41"}))
@@ -549,6 +615,8 @@ EXAMPLES: made.Examples = {
     "a column was added, and no database is declared": migrated(HARMLESS),
     "a column was added, and the declared database agrees": asked(migrated(HARMLESS)),
     "the declared database lacks something": asked(world(), GONE),
+    "a statement that the old release ran cannot be prepared any more": having_run(migrated(HARMLESS), GONE, "42703"),
+    "what is gone was used by none of the statements that the old release ran": having_run(migrated(BREAKING), GONE, ""),
     "text and database disagree": asked(migrated(BREAKING)),
     "a column would be dropped, but by the version table that has not run": versioned(migrated(BREAKING)),
     "the old release migrates when it starts, with a tool that does not know what ran": starting(True),
