@@ -128,6 +128,7 @@ class Http:
     """A client for one server. `token_file` is read again for each request, so that rotation needs no restart; None = no credential.
 
     `secret_path`: the path of the address is itself a credential (incoming webhooks of chat systems), so errors show only the host.
+    `most`: bytes of an answer; a longer one is not read to its end.
     """
 
     def __init__(
@@ -141,7 +142,9 @@ class Http:
         headers: Mapping[str, str] | None = None,
         secret_path: bool = False,
         certificate: Certificate | None = None,
+        most: int = MAX_BODY,
     ) -> None:
+        self._most = most
         try:
             self.base_url = address(base_url)
         except ValueError as error:
@@ -197,8 +200,8 @@ class Http:
                 read = bytearray()
                 async for chunk in answer.content.iter_chunked(1 << 16):
                     read += chunk
-                    if len(read) > MAX_BODY:
-                        raise PermanentError(f"{shown} answered more than {MAX_BODY} bytes")
+                    if len(read) > self._most:
+                        raise PermanentError(f"{shown} answered more than {self._most} bytes")
                 return Answer(status=answer.status, headers={k.lower(): v for k, v in answer.headers.items()}, body=bytes(read), url=shown)
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise PermanentError(f"{shown}: TLS failed ({type(error).__name__}); check the certificate or set ca_file") from error

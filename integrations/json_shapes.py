@@ -21,6 +21,11 @@ def entries(value: Json) -> Sequence[Body]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
+def items(value: Json) -> Sequence[Json]:
+    """All of a list, whatever each of it is; nothing for anything else."""
+    return value if isinstance(value, list) else []
+
+
 def text(value: Json) -> str:
     """A string; "" for anything else."""
     return value if isinstance(value, str) else ""

@@ -28,10 +28,11 @@ class Begun:
 
 
 class Moment:
-    """What was read, by what it is about."""
+    """What was read, by what it is about; each serves for as long as it `lasts`."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, lasts: timedelta = LASTS) -> None:
         self._clock = clock
+        self._lasts = lasts
         self._sent = 0
         self._seen: dict[Hashable, tuple[Begun, Any]] = {}
 
@@ -46,7 +47,7 @@ class Moment:
     def recall(self, about: Hashable) -> Any | None:
         """What was just read of it; None if nothing was, if it is too old (a clock that was set back says so too), or if something was sent since."""
         begun, seen = self._seen.get(about, (None, None))
-        if begun is None or begun.sent != self._sent or not timedelta(0) <= self._clock.now() - begun.at <= LASTS:
+        if begun is None or begun.sent != self._sent or not timedelta(0) <= self._clock.now() - begun.at <= self._lasts:
             return None
         return seen
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.wiring.parts import SystemClock
-from tests.bench import crash, crowd_size, intake, reaction, restart, schema, standing, verdict
+from tests.bench import crash, crowd_size, intake, reaction, restart, schema, spinnaker, standing, verdict
 from tests.bench.figures import Figure, machine, table
 
 BENCHMARKS = {
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "verdict": verdict.measure,
     "standing": standing.measure,
     "schema": schema.measure,
+    "spinnaker": spinnaker.measure,
 }
 
 BEGIN, END = "<!-- measured: `make bench ARGS='--write docs/benchmarks.md'` writes what stands between -->", "<!-- until here -->"

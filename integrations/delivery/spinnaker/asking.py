@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from integrations.delivery.looks import Looks
@@ -19,6 +20,9 @@ AT_ONCE = 8
 RUNS_SHOWN = 5
 """Runs of each pipeline that are read to learn who deployed what."""
 
+FOLLOWED_EVERY = timedelta(seconds=2)
+"""So old may be what is said of a task that runs; Orca itself looks at what it waits for every five seconds (contract 4.1)."""
+
 Asked = tuple[str, str]
 """What is asked for, and the application."""
 
@@ -30,7 +34,7 @@ class Applications:
     """
 
     def __init__(self, client: Client, clock: Clock) -> None:
-        self._just = Moment(clock)
+        self._just = Moment(clock, lasts=FOLLOWED_EVERY)
         client.sending.append(self._just.sending)
         self._looks = Looks[Asked, Any](self._read, room=client.room)
         self._reads: Mapping[str, Callable[[str], Awaitable[Any]]] = {
@@ -52,7 +56,7 @@ class Applications:
         return found
 
     async def running_tasks(self, application: str, *, anew: bool = False) -> tuple[Execution, ...]:
-        """Its tasks, for all who follow one of them: what was read within the last second serves too, unless we have sent something since."""
+        """Its tasks, for all who follow one of them: what was just read serves too (`FOLLOWED_EVERY`), unless we have sent something since."""
         asked, seen = ("tasks", application), None if anew else self._just.recall(application)
         if seen is None:
             begun = self._just.begin()

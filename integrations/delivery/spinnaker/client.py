@@ -30,6 +30,8 @@ EXECUTION_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}|[0-9a-fA-F-]{36}")
 PAUSES = (0.2, 1.0)
 """Seconds before a read is asked again: an empty 200 and a 500 are often gone by then."""
 AWAY_PAUSE = 1.0
+MOST = 24 * 1024 * 1024
+"""Bytes of an answer. Runs carry the whole run that started them, so a list may be huge; read as values it takes some ten times its size in memory."""
 GATE_WAITS = timedelta(seconds=125)
 """Gate gives its backends 120 s (recording 09c): so long after a write was sent it may still happen."""
 TASKS_SHOWN = 200
@@ -46,7 +48,7 @@ class Client:
         certificate = None
         if settings.certificate_file is not None and settings.key_file is not None:
             certificate = Certificate(settings.certificate_file, settings.key_file)
-        self._http = Http(base_url=settings.url, ca_file=settings.ca_file, timeout=settings.timeout_seconds, certificate=certificate)
+        self._http = Http(base_url=settings.url, ca_file=settings.ca_file, timeout=settings.timeout_seconds, certificate=certificate, most=MOST)
         self._settings = settings
         self._clock = clock
         self._traceparent = traceparent

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from integrations.delivery.spinnaker.pipelines import MARK, Pipeline, Trigger
-from integrations.json_shapes import Body, text
+from integrations.json_shapes import Body, items, text
 from service.domain.model import Json
 
 
@@ -105,6 +105,6 @@ def with_mark(triggers: Iterable[ShutTrigger], mark: str) -> tuple[ShutTrigger, 
 def _changed(pipeline: Pipeline, change: Callable[[Trigger, Body], Body]) -> Body:
     by_place = {trigger.place: trigger for trigger in pipeline.triggers}
     triggers = [
-        change(by_place[place], one) if place in by_place and isinstance(one, Mapping) else one for place, one in enumerate(pipeline.raw.get("triggers") or ())
+        change(by_place[place], one) if place in by_place and isinstance(one, Mapping) else one for place, one in enumerate(items(pipeline.raw.get("triggers")))
     ]
     return {**pipeline.raw, "triggers": triggers}

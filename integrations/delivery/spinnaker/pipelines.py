@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from integrations.json_shapes import Body, entries, part, text, texts
+from integrations.json_shapes import Body, entries, items, part, text, texts
 from service.domain.model import Json
 
 VOLATILE = frozenset({"updateTs", "lastModifiedBy", "lastModified", "createTs", "index"})
@@ -97,7 +97,7 @@ def pipeline_of(body: Json) -> Pipeline | None:
     whole: Body = body if isinstance(body, Mapping) else {}
     if not text(whole.get("id")):
         return None
-    triggers = [_trigger(place, one) for place, one in enumerate(whole.get("triggers") or ()) if isinstance(one, Mapping)]
+    triggers = [_trigger(place, one) for place, one in enumerate(items(whole.get("triggers"))) if isinstance(one, Mapping)]
     return Pipeline(
         id=text(whole.get("id")),
         application=text(whole.get("application")),

@@ -37,6 +37,8 @@ from service.workflow.chapters.tale import Ports, Tale
 from service.workflow.chapters.verifying import Verifying
 from service.workflow.record import Attempt, Tried, dump, load
 
+LOOKS_FOR = timedelta(minutes=1)
+"""So long after its intent a look that fails before anything was sent is made again; after that it is only looked at what became of the step."""
 WITHDRAW_AGAIN = timedelta(seconds=5)
 """Until the next try to withdraw what waits."""
 
@@ -104,13 +106,22 @@ class Acting(Chapter):
         """Do the intended step: the adapter looks for it first, so that a crash between act and record does not act twice."""
         plan, now = plan_of(op, data), self._p.clock.now()
         step, tried = plan.steps[data.cursor], data.tried[-1]
+        guard, asked = self.guard(op), False
+
+        async def asks() -> None:
+            nonlocal asked
+            asked = True
+            await guard()
+
         try:
-            await self.delivery(op).act(step, tried.intent, self.guard(op))
+            await self.delivery(op).act(step, tried.intent, asks)
         except (TooLateError, StoppedError) as error:
             if step.optional:
                 return self._skip(with_end(data, "not_sent", str(error)), step, str(error), now)
             return self.give_up(op, with_end(data, "not_sent", str(error)), f"{step.name}: {error}; it was not sent", Outcome.FAILED)
         except TemporaryError as error:
+            if not asked and timedelta(0) <= now - tried.at <= LOOKS_FOR:  # whoever sends asks right before
+                return Transition(phase=SEND, data=op.data, says=f"{step.name}: {error}; nothing was sent yet, looking again", wait=POLL)
             says = f"{step.name}: the answer was lost ({error}); looking what became of it"
             return Transition(phase=WATCH, data=op.data, says=says, events=(AuditEvent(kind="answer_lost", says=says, at=now),))
         except RefusedError as error:

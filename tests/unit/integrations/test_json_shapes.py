@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from integrations.json_shapes import entries, epoch, number, part, text, texts
+from integrations.json_shapes import entries, epoch, items, number, part, text, texts
 
 ODD: tuple[Any, ...] = (None, True, 3, 2.5, "text", [], [None], {}, {"a": None})
 
@@ -35,3 +35,8 @@ def test_a_time_is_utc_and_one_outside_the_calendar_is_none() -> None:
     assert epoch(1800000000000) == datetime(2027, 1, 15, 8, tzinfo=UTC)
     assert epoch("1800000000000") == epoch(1800000000000)
     assert epoch(0) is epoch(-1) is epoch(253_402_300_800_000) is None
+
+
+@pytest.mark.parametrize(("value", "found"), [([1, None], [1, None]), (None, []), (True, []), ({"a": 1}, []), ("ab", [])])
+def test_items_are_those_of_a_list_and_of_nothing_else(value: Any, found: list[Any]) -> None:
+    assert list(items(value)) == found

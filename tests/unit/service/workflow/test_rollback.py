@@ -1481,6 +1481,45 @@ async def test_a_wide_outage_does_not_stop_what_a_person_confirmed(stage: Stage)
     assert (await stage.drive()).outcome is Outcome.RECOVERED
 
 
+# --- a look that fails before anything was sent -----------------------------------------------------------------------------------------------
+
+
+class Dim(FakeDelivery):
+    """Cannot look, as often as `blind` says, when it is about to go back."""
+
+    blind = 0
+
+    async def act(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:
+        if step.name == BACK and self.blind:
+            self.blind -= 1
+            raise TemporaryError("200 without a body")
+        await super().act(step, intent, guard)
+
+
+async def test_a_look_that_fails_before_anything_was_sent_is_made_again_and_nothing_is_waited_for(stage: Stage) -> None:
+    delivery = played_by(stage, Dim)
+    assert isinstance(delivery, Dim)
+    delivery.blind = 3
+    row = await stage.recovered()
+    assert (row.outcome, delivery.sent.count(BACK)) == (Outcome.RECOVERED, 1)
+    assert not {"answer_lost", "not_seen"} & set(await stage.kinds())
+
+
+async def test_promise_4_looks_that_go_on_failing_are_not_made_for_ever(stage: Stage) -> None:
+    delivery = played_by(stage, Dim)
+    assert isinstance(delivery, Dim)
+    delivery.blind = 10_000
+    await stage.begin()
+    await stage.drive(until="act_send")
+    began = stage.clock.now()
+    while "answer_lost" not in await stage.kinds():
+        stage.clock.pass_(seconds=1)
+        row = await stage.step()
+        assert stage.clock.now() - began < timedelta(minutes=5), row.says
+    assert BACK not in delivery.sent
+    assert (await stage.drive()).done_at is not None
+
+
 # --- refusals that come too late, and deploys over ours ----------------------------------------------------------------------------------
 
 

@@ -6,10 +6,9 @@ from functools import partial
 
 import pytest
 
-from integrations.delivery.spinnaker.asking import AT_ONCE, Applications, gathered
+from integrations.delivery.spinnaker.asking import AT_ONCE, FOLLOWED_EVERY, Applications, gathered
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.settings import Settings
-from integrations.moment import LASTS
 from tests.unit.integrations.delivery.spinnaker.stage import NEW, Stage, deployed_by_a_pipeline
 
 TASKS = "/applications/shop/tasks"
@@ -81,11 +80,11 @@ async def test_the_targets_of_an_application_share_its_lists_and_who_asks_later_
     assert asked(stage)[TASKS] == 2
 
 
-async def test_all_who_follow_a_task_share_the_list_for_a_second(stage: Stage, applications: Applications) -> None:
+async def test_all_who_follow_a_task_share_the_list_for_a_moment(stage: Stage, applications: Applications) -> None:
     for _ in range(10):
         await applications.running_tasks("shop")
     assert asked(stage)[TASKS] == 1
-    stage.pass_(seconds=LASTS.total_seconds() + 0.1)
+    stage.pass_(seconds=FOLLOWED_EVERY.total_seconds() + 0.1)
     await applications.running_tasks("shop")
     assert asked(stage)[TASKS] == 2
 
