@@ -254,6 +254,57 @@ class OwnPipeline:
     to_person: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerGroup:
+    """One server group of a cluster of machines, as it stands now.
+
+    `takes_traffic` is None where nobody can say. `running` of its instances run well, with traffic or without, None where that is not told; `desired` is
+    how many there should be, between `minimum` and `maximum`. `launchable`: whether its launch configuration and image are still there, None where that
+    is not told. `suspended` are processes that would change its size, and that somebody switched off.
+    """
+
+    name: str
+    release: str
+    takes_traffic: bool | None
+    running: int | None
+    desired: int | None
+    minimum: int | None
+    maximum: int | None
+    launchable: bool | None
+    suspended: tuple[str, ...] = ()
+
+    def has_to_grow(self, bad: "ServerGroup") -> bool | None:
+        """Whether it has to be scaled before the bad one's traffic comes to it, for it is smaller or does not run at its size; None where that is not told."""
+        if self.running is None or self.desired is None or bad.desired is None:
+            return None
+        return self.desired < bad.desired or self.running < self.desired or not self.running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerGroups:
+    """The server groups of one cluster, newest first. `cloud` is what the delivery system calls that which runs them.
+
+    `guarded`: Spinnaker refuses what would leave the cluster without traffic; None where nobody can say.
+    """
+
+    cloud: str
+    groups: tuple[ServerGroup, ...]
+    guarded: bool | None
+
+    def of_release(self, key: str) -> ServerGroup | None:
+        """The group that is that release."""
+        return next((one for one in self.groups if one.release == key), None)
+
+
+MACHINES = ("spinnaker.io", "cluster")
+"""Group and kind of a cluster of server groups: machines outside Kubernetes."""
+
+
+def machines(objects: Iterable[ObjectRef]) -> tuple[ObjectRef, ...]:
+    """Those of the objects that are clusters of machines."""
+    return tuple(one for one in objects if (one.group, one.kind) == MACHINES)
+
+
 STEP_WISE = ("argoproj.io", "Rollout")
 """Group and kind of the workloads that roll out in steps of their own."""
 
@@ -306,6 +357,11 @@ def rollouts_back(target: TargetId, release: str, handle: str) -> Key[tuple[Roll
 def own_pipeline(target: TargetId, release: str, handle: str) -> Key[OwnPipeline | None]:
     """The team's own rollback pipeline, read for going back to that release; None where none is set up for the target."""
     return Key("own pipeline", (target, release, handle))
+
+
+def server_groups(target: TargetId) -> Key[ServerGroups]:
+    """The target's server groups now, if it is made of such."""
+    return Key("server groups", target)
 
 
 def permissions(target: TargetId) -> Key[Permissions]:

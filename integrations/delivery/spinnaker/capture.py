@@ -1,10 +1,11 @@
-"""Captures a target for the record: the live manifests of the Deployment, its ReplicaSets and pods, and the events that Gate hands on with each."""
+"""Captures a target for the record: live manifests of a workload, its ReplicaSets and pods with their events, or the server groups of a cluster."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.facts import Reader
+from integrations.delivery.spinnaker.group_facts import LookedCluster, a_cluster
 from integrations.delivery.spinnaker.manifest_facts import LookedManifest, pod_names
 from integrations.json_shapes import Body, entries, number, part, text
 from integrations.manifests import shown, shown_text
@@ -20,14 +21,28 @@ NO_LOGS = "logs: Backout reads none through Gate"
 async def capture(client: Client, reader: Reader, target: TargetId, into: Basket) -> None:
     """Add what can be had, each part by itself: one that fails is named as missing and keeps no other one back."""
     looked = await reader.get(target)
-    if not isinstance(looked, LookedManifest):
-        into.missing.append(NO_LOGS)
-        return
     into.missing.append(NO_LOGS)
+    if not isinstance(looked, LookedManifest):
+        await _groups(client, a_cluster(looked), into)
+        return
     _add(into, looked.address.spoken, looked.body)
     live = looked.live_revision
     names = [f"replicaSet {live.name}"] if live is not None and live.name else []
     await asyncio.gather(_part(into, "pods", lambda: _pods(client, reader, looked, into)), *(_object(client, looked, name, into) for name in names))
+
+
+async def _groups(client: Client, looked: LookedCluster, into: Basket) -> None:
+    """Each server group with its machines, as Spinnaker shows it."""
+
+    async def one(name: str) -> None:
+        async def take() -> None:
+            address = looked.address
+            body = (await client.server_group(looked.application, address.account, address.region, name)).body
+            into.items.append(Captured(kind="manifest", name=f"server group {name}", text=shown(part(body))))
+
+        await _part(into, f"server group {name}", take)
+
+    await asyncio.gather(*(one(group.name) for group in looked.cluster.groups))
 
 
 async def _pods(client: Client, reader: Reader, looked: LookedManifest, into: Basket) -> None:

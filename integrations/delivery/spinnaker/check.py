@@ -12,6 +12,7 @@ from integrations.delivery.spinnaker.facts import Reader, permissions_of
 from integrations.delivery.spinnaker.settings import Settings
 from integrations.json_shapes import Body, entries, text
 from service.domain.errors import BackoutError, RefusedError
+from service.domain.keys import machines
 from service.domain.model import Json
 from service.domain.ports import Checked, Clock, ListedTarget
 
@@ -23,8 +24,8 @@ LONG_ROUND = timedelta(minutes=1)
 NAMED = 5
 """So many are named in one line."""
 WAYS = (
-    "way back: undo of a Deployment's roll-out, after an automated run that still deploys the bad release was cancelled;"
-    " machines (server groups) and a pipeline of your own are not offered yet"
+    "ways back: undo of a Deployment's roll-out; the old server group gets its traffic back; each after an automated run that still deploys the bad release"
+    " was cancelled; a pipeline of your own is not offered yet"
 )
 
 
@@ -95,7 +96,7 @@ async def _application(name: str, application: str, client: Client, user: Json, 
         Checked(
             what=what,
             well="ok" if targets else "warn",
-            says=f"{application}: {len(targets)} Deployments in {_listed(accounts)}" if targets else f"{application}: no Deployment that Spinnaker knows",
+            says=f"{application}: {_counted(targets)} in {_listed(accounts)}" if targets else f"{application}: no Deployment and no server group",
             fix="" if targets else "deploy one with Spinnaker, or wait for its cache (half a minute)",
         )
     ]
@@ -113,6 +114,13 @@ async def _application(name: str, application: str, client: Client, user: Json, 
 async def _accounts(client: Client) -> frozenset[str]:
     """The accounts that Gate lists; nothing where its cache is off."""
     return frozenset(text(one.get("name")) for one in entries((await client.accounts()).body))
+
+
+def _counted(targets: Sequence[ListedTarget]) -> str:
+    """How many of each kind."""
+    clusters = sum(bool(machines(one.objects)) for one in targets)
+    words = [f"{count} {what}{'' if count == 1 else 's'}" for count, what in ((len(targets) - clusters, "Deployment"), (clusters, "cluster")) if count]
+    return " and ".join(words)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -43,8 +43,8 @@ def live_path(application: str, address: Address) -> str:
     """Where Gate shows what is live: the manifest, or the server groups of the cluster."""
     if isinstance(address, ManifestAddress):
         return "/".join(("/manifests", *(quote(one, safe="") for one in (address.account, address.location, address.spoken))))
-    parts = (quote(one, safe="") for one in (application, "clusters", address.account, address.cluster, "serverGroups"))
-    return "/".join(("/applications", *parts))
+    query = quote(f"{address.account}:{address.cluster}", safe=":")
+    return f"/applications/{quote(application, safe='')}/serverGroups?expand=true&clusters={query}"
 
 
 def _curl(url: str, path: str) -> str:

@@ -11,6 +11,7 @@ from integrations.delivery.answering import PODS_HOLD, SLOW, VOLATILE, Answer, A
 from integrations.delivery.looks import Looks
 from integrations.delivery.spinnaker.asking import Applications
 from integrations.delivery.spinnaker.client import Client
+from integrations.delivery.spinnaker.group_facts import Clusters, a_cluster
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.looked import Looked, acts_of
 from integrations.delivery.spinnaker.manifest_facts import LookedManifest, Manifests
@@ -20,9 +21,9 @@ from integrations.delivery.spinnaker.settings import Settings
 from integrations.json_shapes import Body, part, text
 from integrations.moment import read_once
 from service.domain.difference import Rendered
-from service.domain.errors import PermanentError, RefusedError, TemporaryError
+from service.domain.errors import RefusedError, TemporaryError
 from service.domain.facts import Evidence, Fact, Key, Known
-from service.domain.keys import Act, OwnPipeline, Permissions, Pod, Rollout, RolloutBack, TargetState, Window
+from service.domain.keys import Act, OwnPipeline, Permissions, Pod, Rollout, RolloutBack, ServerGroups, TargetState, Window
 from service.domain.model import Image, Json, ObjectRef, TargetId
 from service.domain.ports import Clock, ListedTarget, Listing
 
@@ -38,6 +39,7 @@ class Reader:
         self._clock = clock
         self.applications = Applications(client, clock)
         self.manifests = Manifests(settings, client, self.applications)
+        self.clusters = Clusters(settings, client, self.applications)
         self._looks = Looks[TargetId, Looked](self.get)
         answers: Mapping[str, Answer] = {
             "state": self._state,
@@ -52,6 +54,7 @@ class Reader:
             "prune confirmations": self._confirmations,
             "rollouts": self._rollouts,
             "rollouts back": self._rollouts_back,
+            "server groups": self._groups,
         }
         fix = "a Gate that answers, and the rights to read; `backout doctor` looks at both"
         self._answering = Answering(answers, system="Spinnaker", source=f"spinnaker:{settings.name}", fix=fix, clock=clock)
@@ -74,6 +77,7 @@ class Reader:
         for application in self._settings.applications:
             try:
                 found += await self.manifests.listed(application)
+                found += await self.clusters.listed(application)
             except (RefusedError, TemporaryError) as error:
                 short.append(f"{application}: {error}")
         if short and len(short) == len(self._settings.applications):
@@ -101,7 +105,7 @@ class Reader:
         address = address_of(target)
         if isinstance(address, ManifestAddress):
             return await self.manifests.get(target, address, anew=anew)
-        raise RefusedError(f"there is no {target}")
+        return await self.clusters.get(target, address, anew=anew)
 
     # --- facts ---
 
@@ -124,7 +128,11 @@ class Reader:
     async def _pods_of(self, looked: Looked) -> tuple[Pod, ...]:
         if isinstance(looked, LookedManifest):
             return await self.manifests.pods(looked)
-        raise PermanentError(f"{looked.spoken} has no pods")
+        return a_cluster(looked).pods()
+
+    async def _groups(self, target: TargetId) -> Known[ServerGroups]:
+        looked = a_cluster(await self._looks.look(target))
+        return self._answering.known(looked.facts(), looked.reply, VOLATILE, what=f"server groups of {looked.spoken}")
 
     async def _permissions(self, target: TargetId) -> Known[Permissions]:
         looked = await self._looks.look(target)

@@ -35,7 +35,8 @@ LONG_AGO = datetime.fromtimestamp(0, UTC)
 class Touch:
     """One stage of a run that has to do with the target, as far as the stage tells.
 
-    Of a manifest `images` are what it deployed there, `revision` what it went back to. Of a cluster `groups` are the server groups that it made there.
+    Of a manifest `images` are what it deployed there, `revision` what it went back to. Of a cluster `groups` are the server groups that it made there,
+    `enabled` the one that it gave traffic again.
     """
 
     run: Execution
@@ -43,6 +44,7 @@ class Touch:
     images: tuple[Image, ...] = ()
     revision: str = ""
     groups: tuple[str, ...] = ()
+    enabled: str = ""
 
     @property
     def at(self) -> datetime:
@@ -113,7 +115,10 @@ def _cluster_touch(run: Execution, stage: Stage, address: ClusterAddress) -> Tou
         made_ = (name for one in run.deployed if one.stage is stage and one.account in {"", address.account} for name in one.groups.get(address.region, ()))
         groups = tuple(name for name in made_ if cluster_of(name)[0] == address.cluster)
         return Touch(run=run, stage=stage, groups=groups) if groups else None
-    return Touch(run=run, stage=stage) if stage.kind in GOING_BACK | MOVING_GROUPS and means_cluster(stage.context, address) is True else None
+    if stage.kind not in GOING_BACK | MOVING_GROUPS or means_cluster(stage.context, address) is not True:
+        return None
+    enables = stage.kind == "enableServerGroup" and stage.posted
+    return Touch(run=run, stage=stage, enabled=text(stage.context.get("serverGroupName")) if enables else "")
 
 
 def _may_touch(stage: Stage, address: Address) -> bool:

@@ -4,14 +4,36 @@ Recorded through a real Gate with a played clouddriver: that the fields are ther
 its source only. `disabled` is what takes no traffic; how many instances run is told by the counts alone, and only they say that a group still runs.
 """
 
+import base64
+import binascii
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from integrations.json_shapes import Body, entries, epoch, number, part, text, texts
+from integrations.manifests import digest, fields_of
+from integrations.pods import image_digest
 from service.domain.model import Actor, Image, Json, Release, Source, TargetId, release_key
 
+WRAPS = 1000
+"""After v999 comes v000."""
+LAUNCH = (
+    "imageId",
+    "instanceType",
+    "keyName",
+    "securityGroups",
+    "iamInstanceProfile",
+    "ebsOptimized",
+    "instanceMonitoring",
+    "blockDeviceMappings",
+    "spotPrice",
+    "kernelId",
+    "ramdiskId",
+)
+"""What a launch configuration or template says of the machines that it makes, without what each deploy names anew (source only)."""
+PLATFORM = frozenset({"Amazon", "Google", "Azure"})
+"""Health that a cloud reports of the machine alone: it does not tell whether what runs on it serves, and mostly says Unknown (source only)."""
 SEQUENCE = re.compile(r"^(?P<cluster>.+)-v(?P<sequence>\d{3,})$")
 """A server group's name: its cluster, and the number that is counted up to 999 and then begins again."""
 
@@ -28,10 +50,23 @@ class ClusterAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One machine of a server group. `serves`: it is healthy, and so says everything that looks at it from outside, load balancers above all."""
+
+    name: str
+    serves: bool
+    starts: bool = False
+    launched_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerGroup:
     """One server group. `up` of `total` instances are healthy, None where that is not told; `desired` is how many there should be.
 
-    `images` are what it was made of: image ids of machines (exact), or container references. `build` names the build where the image says it.
+    `out` are healthy ones that were taken out of traffic, `down` and `starting` as they are called. `images` are what it was made of: image ids of machines
+    (exact), or container references. `build` names the build where the image says it. `launch` are the settings of its machines, path -> digest.
+    `launchable` tells whether its launch configuration and image are still there, None where that is not told. `suspended` are its scaling processes
+    that somebody switched off.
     """
 
     name: str
@@ -47,6 +82,13 @@ class ServerGroup:
     images: tuple[Image, ...] = ()
     build: str = ""
     load_balancers: tuple[str, ...] = ()
+    out: int | None = None
+    down: int | None = None
+    starting: int | None = None
+    launch: Mapping[str, str] = field(default_factory=dict)
+    launchable: bool | None = None
+    suspended: tuple[str, ...] = ()
+    instances: tuple[Instance, ...] = ()
 
     @property
     def serves(self) -> bool:
@@ -56,7 +98,17 @@ class ServerGroup:
     @property
     def still_runs(self) -> bool:
         """Whether it runs at the size that it is meant to have, told by the instance counts: only then enabling it is enough."""
-        return self.up is not None and bool(self.desired) and self.up >= (self.desired or 0)
+        return self.running is not None and bool(self.desired) and self.running >= (self.desired or 0)
+
+    @property
+    def running(self) -> int | None:
+        """How many of its instances run well, with traffic or without: those of a disabled group are out of service and run all the same."""
+        return None if self.up is None else self.up + (self.out or 0)
+
+    @property
+    def made_at(self) -> datetime:
+        """When it was made; long ago where that is not told."""
+        return self.created_at or datetime.fromtimestamp(0, UTC)
 
     @property
     def version(self) -> str:
@@ -88,6 +140,11 @@ class Cluster:
     def half_done(self) -> bool:
         """Whether more than one may take traffic: a switch under way or broken off. Repeating an explicit one is the cure, not reversing it."""
         return len(self.enabled) > 1
+
+    @property
+    def newest_serving(self) -> ServerGroup | None:
+        """The newest of those that may take traffic."""
+        return next(iter(self.enabled), None)
 
     def named(self, name: str) -> ServerGroup | None:
         """The group of that name."""
@@ -130,6 +187,13 @@ def server_group_of(body: Json, application: str) -> ServerGroup | None:
         images=tuple(_images(whole)),
         build=_build(whole),
         load_balancers=texts(whole.get("loadBalancers")),
+        out=number(counts.get("outOfService")),
+        down=number(counts.get("down")),
+        starting=number(counts.get("starting")),
+        launch=dict(fields_of(_launch(whole, name))),
+        launchable=_launchable(whole),
+        suspended=tuple(text(one.get("processName")) for one in entries(part(whole, "asg").get("suspendedProcesses")) if text(one.get("processName"))),
+        instances=tuple(_instance(one) for one in entries(whole.get("instances"))),
     )
 
 
@@ -149,25 +213,27 @@ def clusters_of(bodies: Json, application: str) -> tuple[Cluster, ...]:
 
 
 def release_of(target: TargetId, group: ServerGroup, *, by: Actor | None = None) -> Release:
-    """A server group as a release: its handle is its name; its identity is cluster, name and moment of creation, for numbers begin again after 999."""
-    made = group.created_at.isoformat() if group.created_at else ""
-    image = ",".join(image.reference for image in group.images)
-    source = Source(
-        repository=f"spinnaker:{group.address.account}",
-        path=f"{group.address.region}/{group.address.cluster}",
-        revision=group.name,
-        parameters=f"{image}@{made}" if image or made else "",
-    )
+    """A server group as a release: its handle is its name; its identity is the name, the moment of creation and what it was made of.
+
+    The name alone is none, for numbers begin again after 999.
+    """
+    source = Source(repository=f"spinnaker:{group.address.account}", path=f"{group.address.region}/{group.address.cluster}", revision=identity_of(group))
     return Release(
         target=target,
         key=release_key((source,)),
         handle=group.name,
         sources=(source,),
-        version=group.version,
-        started_at=group.created_at or datetime.fromtimestamp(0, UTC),
+        version=group.version if group.version != group.name else "",
+        started_at=group.made_at,
         deployed_at=group.created_at,
         by=by or Actor(kind="automation", name="spinnaker"),
     )
+
+
+def identity_of(group: ServerGroup) -> str:
+    """A digest of what a server group is: which one, made when, of what. What it becomes (its size, its traffic) is no part of it."""
+    images = sorted(image.reference for image in group.images)
+    return digest([group.name, group.made_at.isoformat(), images, group.launch.get("imageId", "")])
 
 
 def healthy_percentage(desired: int | None) -> int:
@@ -178,8 +244,18 @@ def healthy_percentage(desired: int | None) -> int:
 
 
 def _newest_first(groups: Iterable[ServerGroup]) -> tuple[ServerGroup, ...]:
-    """By creation; by number only where that is not told, for numbers begin again."""
-    return tuple(sorted(groups, key=lambda one: (one.created_at or datetime.fromtimestamp(0, UTC), one.sequence or 0, one.name), reverse=True))
+    """By creation where every group tells it; else by number, after which v999 comes v000."""
+    found = list(groups)
+    numbers = {one.sequence for one in found if one.sequence is not None}
+    begun_again = any(one >= WRAPS - WRAPS // 4 for one in numbers) and any(one < WRAPS // 4 for one in numbers)
+
+    def age(one: ServerGroup) -> tuple[datetime, int, str]:
+        number_ = one.sequence if one.sequence is not None else -1
+        if begun_again and 0 <= number_ < WRAPS // 4:
+            number_ += WRAPS
+        return one.made_at if all(each.created_at for each in found) else datetime.fromtimestamp(0, UTC), number_, one.name
+
+    return tuple(sorted(found, key=age, reverse=True))
 
 
 def _missing(body: Body) -> str:
@@ -187,13 +263,53 @@ def _missing(body: Body) -> str:
 
 
 def _images(body: Body) -> Iterable[Image]:
+    """An image of machines is named by an id that never means another one, so that id is its digest too."""
     containers: Sequence[str] = texts(part(body, "buildInfo").get("images"))
     for reference in containers:
-        yield Image(reference=reference)
-    if not containers:
-        own = text(part(body, "launchConfig").get("imageId")) or text(part(body, "image").get("imageId")) or text(body.get("image"))
-        if own:
-            yield Image(reference=own)
+        found = image_digest(reference)
+        yield Image(reference=reference, digest=found, proof="reference" if found else "")
+    own = _machine_image(body)
+    if own and not containers:
+        yield Image(reference=own, digest=own, proof="reference")
+
+
+def _machine_image(body: Body) -> str:
+    template = part(body, "launchTemplate", "launchTemplateData")
+    named = (part(body, "launchConfig").get("imageId"), template.get("imageId"), part(body, "image").get("imageId"), body.get("image"))
+    return next((found for one in named if (found := text(one))), "")
+
+
+def _launch(body: Body, name: str) -> Json:
+    """The settings of its machines. What they are told at their start names the server group itself, so the name is taken out."""
+    source = part(body, "launchTemplate", "launchTemplateData") or part(body, "launchConfig")
+    found = {key: source[key] for key in LAUNCH if source.get(key) not in (None, "", [], {})}
+    try:
+        start = base64.b64decode(text(source.get("userData")), validate=True).decode(errors="replace")
+    except binascii.Error:
+        start = text(source.get("userData"))
+    if start:
+        found["userData"] = re.sub(rf"{re.escape(name)}(?:-\d+)?", "", start)
+    return found
+
+
+def _launchable(body: Body) -> bool | None:
+    """Whether what would launch another of its machines is there: a configuration or template that names an image, and that image itself."""
+    named = _machine_image(body)
+    if not named:
+        return None
+    image = body.get("image")
+    return bool(part(body, "image")) if isinstance(image, Mapping) else None
+
+
+def _instance(body: Body) -> Instance:
+    state = text(body.get("healthState"))
+    told = [text(one.get("state")) for one in entries(body.get("health")) if text(one.get("type")) not in PLATFORM]
+    return Instance(
+        name=text(body.get("name")) or text(body.get("id")),
+        serves=state == "Up" and all(one == "Up" for one in told),
+        starts=state == "Starting" or "Starting" in told,
+        launched_at=epoch(body.get("launchTime")),
+    )
 
 
 def _build(body: Body) -> str:

@@ -3,7 +3,7 @@
 The steps stand in `steps/`; they are carried out by `hands.py`, which reads the world again before each.
 """
 
-from integrations.delivery.spinnaker import commands, stay_back
+from integrations.delivery.spinnaker import commands, group_ways, stay_back
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.names import address_of
 from integrations.delivery.spinnaker.steps import run_own_pipeline, stop_deploy, undo, watch
@@ -37,7 +37,7 @@ def offers(case: Case, url: str) -> tuple[Offer, ...]:
         return (_own(state, case.suspect, case.goal, own.value, url),)
     address = address_of(case.target)
     if not isinstance(address, ManifestAddress):
-        return (_impossible("server groups are no targets yet"),)
+        return group_ways.offers(case, url, address, state, case.suspect, case.goal)
     job = {
         "type": "undoRolloutManifest",
         "cloudProvider": "kubernetes",

@@ -5,7 +5,7 @@ read before, and that Orca can parse it is asked right before. What it waits for
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from integrations.delivery.spinnaker.executions import Execution, Status, executions_of, ref_of
 from integrations.delivery.spinnaker.looked import Looked, running_of
@@ -13,6 +13,7 @@ from integrations.delivery.spinnaker.own_pipeline import own_pipeline_of
 from integrations.delivery.spinnaker.pipelines import Pipeline
 from integrations.delivery.spinnaker.steps.names import OWN
 from integrations.delivery.spinnaker.steps.step import (
+    POSTED_GOES_ON,
     SETTLED_AFTER,
     Intent,
     SpinnakerStep,
@@ -30,8 +31,6 @@ from service.domain.ports import Guard, Intention, Observation, Seen
 
 RUNS_LOOKED_THROUGH = 50
 """Runs of each pipeline in which ours is looked for, where it is not among the newest."""
-POSTED_GOES_ON = timedelta(seconds=60)
-"""So long after a run was cancelled what it had asked for may still show."""
 WINDOW = "restrictExecutionDuringTimeWindow"
 """The stage that Orca puts before one which may run in its execution window alone (source only)."""
 

@@ -26,6 +26,8 @@ from service.domain.ports import Clock, Guard, Intention, Observation, Seen
 
 SETTLED_AFTER = timedelta(seconds=30)
 """One that was accepted and has not begun so long after its intent waits for something outside."""
+POSTED_GOES_ON = timedelta(seconds=60)
+"""A cancelled or failed run does not call back what it has asked the cloud for: so long after its end that may still show."""
 ONE_SECOND = timedelta(seconds=1)
 
 Intent = Mapping[str, Json]
@@ -55,6 +57,18 @@ class Tools:
     async def get_manifest(self, intent: Intent) -> LookedManifest:
         """The same of a manifest."""
         return a_manifest(await self.get(intent))
+
+    async def alive(self, intent: Intent) -> Observation | None:
+        """Our task while it runs: it alone is asked for, once for all whom its application has running (care D17). None once it ended, or is not seen."""
+        application = str(intent["application"])
+        task = own_among(await self.reader.applications.running_tasks(application, anew=self.acting), application, intent)
+        return None if task is None or task.status.ended else alive(task, intent, self.clock.now())
+
+    async def withdraw_task(self, intent: Intent, guard: Guard) -> None:
+        """Cancel our task as long as it has not asked for anything: then nothing of it happens (care D8)."""
+        task = own_task(await self.get(intent), intent)
+        if task is not None and not task.status.ended and not task.has_posted:
+            await self.client.cancel_task(task.id, guard)
 
     def not_seen(self, intent: Intent, says: str) -> Observation:
         """Nothing of ours is seen; from `certain_at` on that means that it never happened."""
@@ -168,3 +182,16 @@ def own_among(tasks: Sequence[Execution], application: str, intent: Intent) -> E
     if len(tasks) >= TASKS_SHOWN and oldest is not None and oldest > datetime.fromisoformat(str(intent["at"])):
         raise TemporaryError(f"application {application} ran so many tasks since that ours may be behind the end of the list")
     return None
+
+
+def alive(task: Execution, intent: Intent, now: datetime) -> Observation:
+    """Our task has not ended. One that was accepted long ago and has asked for nothing is kept by something outside."""
+    waits = not task.has_posted and now > datetime.fromisoformat(str(intent["at"])) + SETTLED_AFTER
+    says = f"task {task.id} is {task.status}" + ("" if task.has_posted else ", and has asked for nothing yet")
+    details = {"task": task.id, "status": str(task.status), "message": task.failure, "before": intent["before"]}
+    return Observation(seen=Seen.STUCK if waits else Seen.RUNNING, says=says, withdrawable=waits, details=details)
+
+
+def may_go_on(task: Execution, intent: Intent, now: datetime) -> bool:
+    """Whether what our task had asked for may still happen, although it has ended."""
+    return task.has_posted and now < (task.ended_at or certain_at(intent)) + POSTED_GOES_ON

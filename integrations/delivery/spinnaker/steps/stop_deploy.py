@@ -5,13 +5,12 @@ would begin at once (recording 06a). What it has asked the cloud for already goe
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 from integrations.delivery.spinnaker.doors import starters_of
 from integrations.delivery.spinnaker.executions import Execution, Status, execution_of
 from integrations.delivery.spinnaker.looked import Looked
 from integrations.delivery.spinnaker.steps.names import STOP
-from integrations.delivery.spinnaker.steps.step import Intent, SpinnakerStep, certain_at, nobody_acted, refuse_when, suspect_is_live
+from integrations.delivery.spinnaker.steps.step import POSTED_GOES_ON, Intent, SpinnakerStep, certain_at, nobody_acted, refuse_when, suspect_is_live
 from integrations.json_shapes import entries, part
 from service.domain.errors import TemporaryError
 from service.domain.keys import Running
@@ -19,8 +18,6 @@ from service.domain.model import Json, Release
 from service.domain.planning.plan import Step
 from service.domain.ports import Guard, Intention, Observation, Seen
 
-POSTED_GOES_ON = timedelta(seconds=60)
-"""So long after a run was cancelled what it had asked for may still show, where nothing says that it is done."""
 CANARY = frozenset({"kayentaCanary", "runCanary"})
 ENDS = ("canceled", "failed")
 """The words by which another pipeline can wait for the end of this one."""
@@ -105,8 +102,8 @@ def why_not(run: Execution, looked: Looked) -> str:
     """Why the run is not ours to end; "" when it is."""
     if run.is_task or not run.automated:
         return f"it was started by {run.by.name}, by hand"
-    deployed = {image.reference for touch in looked.touches([run]) for image in touch.images}
-    if not looked.live or deployed != {image.reference for image in looked.live_images}:
+    deployed = {revision for touch in looked.touches([run]) if (revision := looked.revision_of(touch))}
+    if not looked.live or deployed != {looked.live}:
         return "it has not deployed the release under suspicion, so what it deploys is not known"
     if any(one.config == run.config and one.id != run.id and one.status.waiting for one in looked.runs):
         return "another run of its pipeline waits behind it, and would begin at once"

@@ -7,11 +7,12 @@ from integrations.delivery.spinnaker.steps.run_own_pipeline import RunOwnPipelin
 from integrations.delivery.spinnaker.steps.shut_triggers import ShutTriggers
 from integrations.delivery.spinnaker.steps.step import SpinnakerStep
 from integrations.delivery.spinnaker.steps.stop_deploy import StopDeploy
+from integrations.delivery.spinnaker.steps.switch_groups import SwitchGroups
 from integrations.delivery.spinnaker.steps.undo import Undo
 from integrations.delivery.spinnaker.steps.unmark_triggers import UnmarkTriggers
 from integrations.delivery.spinnaker.steps.watch import Watch
 
-KINDS: tuple[type[SpinnakerStep], ...] = (ShutTriggers, StopDeploy, Undo, RunOwnPipeline, OpenTriggers, UnmarkTriggers, Watch)
+KINDS: tuple[type[SpinnakerStep], ...] = (ShutTriggers, StopDeploy, SwitchGroups, Undo, RunOwnPipeline, OpenTriggers, UnmarkTriggers, Watch)
 
 STEPS: Mapping[str, type[SpinnakerStep]] = {kind.name: kind for kind in KINDS}
 """By the name that plans and intents carry."""

@@ -5,7 +5,6 @@ pods are stable. Nothing in it names what was restored (recording 11a): that is 
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 
 from integrations.delivery.spinnaker.answers import GoneError
 from integrations.delivery.spinnaker.executions import Execution, Status, ref_of
@@ -14,13 +13,12 @@ from integrations.delivery.spinnaker.looked import Looked, running_of
 from integrations.delivery.spinnaker.manifest_facts import LookedManifest
 from integrations.delivery.spinnaker.steps.names import UNDO
 from integrations.delivery.spinnaker.steps.step import (
-    SETTLED_AFTER,
     Intent,
     SpinnakerStep,
     a_manifest,
-    certain_at,
+    alive,
+    may_go_on,
     nobody_else,
-    own_among,
     own_task,
     refuse_when,
     suspect_is_live,
@@ -34,8 +32,6 @@ from service.domain.ports import Guard, Intention, Observation, Seen
 
 WAIT_MS = 300_000
 """So long Orca waits for stable pods, instead of half an hour; when that is over the undo itself stands all the same (recording 11f)."""
-POSTED_GOES_ON = timedelta(seconds=60)
-"""A cancelled task does not call back what it has posted: so long after its end the undo may still show."""
 
 
 def plan(state: TargetState, goal: Release, command: str) -> Step:
@@ -99,18 +95,10 @@ class Undo(SpinnakerStep):
             raise TemporaryError(f"{reply.what} named no task; what was started is looked for")
 
     async def see(self, intent: Intent) -> Observation:
-        """As long as our task runs it alone is asked for, once for all whom its application has running (care D17)."""
-        application = str(intent["application"])
-        task = own_among(await self.t.reader.applications.running_tasks(application, anew=self.t.acting), application, intent)
-        if task is not None and not task.status.ended:
-            return self._alive(task, intent, {"task": task.id, "status": str(task.status), "message": task.failure, "before": intent["before"]})
-        return self._seen(await self.t.get_manifest(intent), intent)
+        return await self.t.alive(intent) or self._seen(await self.t.get_manifest(intent), intent)
 
     async def withdraw(self, intent: Intent, guard: Guard) -> None:
-        """Cancel our task as long as it has not asked for anything: then nothing of it happens (care D8)."""
-        task = own_task(await self.t.get_manifest(intent), intent)
-        if task is not None and not task.status.ended and not task.has_posted:
-            await self.t.client.cancel_task(task.id, guard)
+        await self.t.withdraw_task(intent, guard)
 
     async def _configs_are_there(self, looked: LookedManifest, goal: Revision) -> None:
         """What the old template names has to exist still, or its pods never start: nothing else looks (contract 7.3(3))."""
@@ -132,7 +120,7 @@ class Undo(SpinnakerStep):
         live = looked.history.live
         named = f"task {task.id}"
         if not task.status.ended:
-            return self._alive(task, intent, details)
+            return alive(task, intent, self.t.clock.now())
         if live == intent["template"]:
             says = f"{looked.address.spoken} rolls out the template of revision {intent['revision']} again, as revision {looked.history.number}"
             if task.status is not Status.SUCCEEDED:
@@ -140,19 +128,13 @@ class Undo(SpinnakerStep):
             return Observation(seen=Seen.DONE, says=says, details=details)
         if live != intent["suspect_template"]:
             return Observation(seen=Seen.FOREIGN, says=f"revision {looked.history.number} was deployed meanwhile, by somebody else", details=details)
-        ended = task.ended_at or certain_at(intent)
-        if task.status is Status.CANCELED and task.has_posted and self.t.clock.now() < ended + POSTED_GOES_ON:
+        if task.status is Status.CANCELED and may_go_on(task, intent, self.t.clock.now()):
             return Observation(seen=Seen.RUNNING, says=f"{named} was cancelled after it had asked for the undo, which may still happen", details=details)
         if task.status is Status.SUCCEEDED:
             told = f"{named} SUCCEEDED, and {looked.address.spoken} still rolls out what it did before"
             return Observation(seen=Seen.FAILED, says=told, details=details)
         why = task.failure or ("it was cancelled" if task.status is Status.CANCELED else "it does not say why")
         return Observation(seen=Seen.FAILED, says=f"{named} ended {task.status}: {why}", details=details)
-
-    def _alive(self, task: Execution, intent: Intent, details: Mapping[str, Json]) -> Observation:
-        waits = not task.has_posted and self.t.clock.now() > _intended_at(intent) + SETTLED_AFTER
-        says = f"task {task.id} is {task.status}" + ("" if task.has_posted else ", and has asked for nothing yet")
-        return Observation(seen=Seen.STUCK if waits else Seen.RUNNING, says=says, withdrawable=waits, details=details)
 
     def _without_task(self, looked: LookedManifest, intent: Intent) -> Observation:
         live = looked.history.live
@@ -173,10 +155,6 @@ def _goal(looked: LookedManifest, template: str, title: str) -> Revision:
     if found is None:
         raise RefusedError(f"{looked.address.spoken} does not have {title} any more (it keeps {looked.history.limit})")
     return found
-
-
-def _intended_at(intent: Intent) -> datetime:
-    return datetime.fromisoformat(str(intent["at"]))
 
 
 def _details(looked: LookedManifest, intent: Intent, task: Execution) -> Mapping[str, Json]:

@@ -24,6 +24,7 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "workloads": (keys.workloads(CHECKOUT), keys.workloads(ORDERS)),
     "workloads_in": (keys.workloads_in("prod", "home", ()), keys.workloads_in("staging", "home", ())),
     "own_pipeline": (keys.own_pipeline(CHECKOUT, "k", "41"), keys.own_pipeline(CHECKOUT, "k", "42")),
+    "server_groups": (keys.server_groups(CHECKOUT), keys.server_groups(ORDERS)),
     "permissions": (keys.permissions(CHECKOUT), keys.permissions(ORDERS)),
     "images": (keys.images(CHECKOUT, "key-41", "41"), keys.images(CHECKOUT, "key-42", "42")),
     "desired_images": (keys.desired_images(CHECKOUT), keys.desired_images(ORDERS)),
@@ -54,7 +55,8 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
 }
 """Each constructor with two subjects that must not be taken for each other."""
 
-CONSTRUCTORS = {name: one for name, one in vars(keys).items() if inspect.isfunction(one) and one.__module__ == keys.__name__ and one is not keys.step_wise}
+SIFTING = {keys.step_wise, keys.machines}
+CONSTRUCTORS = {name: one for name, one in vars(keys).items() if inspect.isfunction(one) and one.__module__ == keys.__name__ and one not in SIFTING}
 VALUES = {name: one for name, one in vars(keys).items() if is_dataclass(one) and one.__module__ == keys.__name__}
 
 

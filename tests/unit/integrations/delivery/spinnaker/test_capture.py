@@ -5,6 +5,7 @@ import pytest
 from integrations.sandbox.gate.settings import Outage
 from service.domain.errors import TemporaryError
 from service.domain.ports import Basket
+from tests.unit.integrations.delivery.spinnaker.machines import MAIN, machines
 from tests.unit.integrations.delivery.spinnaker.stage import NEW, WEB, Stage
 
 
@@ -36,3 +37,11 @@ async def test_while_nothing_can_be_read_the_capture_fails_as_a_whole(stage: Sta
     stage.gate.faults.clouddriver = Outage(status=500)
     with pytest.raises(TemporaryError):
         await stage.spinnaker.capture(WEB, Basket())
+
+
+async def test_of_a_cluster_every_server_group_is_captured() -> None:
+    async with machines() as stage:
+        basket = Basket()
+        await stage.spinnaker.capture(MAIN, basket)
+    assert sorted(one.name for one in basket.items) == ["server group web-main-v000", "server group web-main-v001"]
+    assert all('"imageId"' in one.text for one in basket.items)

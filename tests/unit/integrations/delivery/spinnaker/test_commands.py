@@ -4,6 +4,7 @@ import subprocess
 
 from integrations.delivery.spinnaker import commands
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
+from integrations.delivery.spinnaker.server_groups import ClusterAddress
 
 URL = "https://gate.example/api"
 
@@ -58,3 +59,5 @@ def test_without_the_id_of_a_run_nothing_is_cancelled() -> None:
 
 def test_a_manifest_is_addressed_in_two_words() -> None:
     assert commands.live_path("shop", ManifestAddress("k8s", "ns", "deployment", "web")) == "/manifests/k8s/ns/deployment%20web"
+    cluster = ClusterAddress(application="web", account="prod", cluster="web-main", region="us-east-1")
+    assert commands.live_path("my web", cluster) == "/applications/my%20web/serverGroups?expand=true&clusters=prod:web-main"
