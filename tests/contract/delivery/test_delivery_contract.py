@@ -14,6 +14,7 @@ from typing import Protocol
 
 import pytest
 
+from integrations.delivery.spinnaker.asking import FOLLOWED_EVERY
 from service.domain.errors import PermanentError, RefusedError, StoppedError, TemporaryError
 from service.domain.facts import Absent, Facts, Key, Known
 from service.domain.model import Actor, TargetId, Way
@@ -194,6 +195,7 @@ class SpinnakerWorld:
     async def go_on(self) -> None:
         self.stage.gates_clock.go_on(minutes=1)
         self.stage.gate.timeline.catch_up()
+        await self.stage.clock.sleep(FOLLOWED_EVERY.total_seconds() + 0.1)  # time passes here too: what is said of a task that runs may be so old
 
     async def make_wait(self) -> None:
         self.stage.gates_clock.hold()
