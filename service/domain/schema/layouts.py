@@ -88,6 +88,8 @@ _CODE = frozenset(
         "sh",
     }
 )
+_REVISION = re.compile(r"(?:^|[-_.])(?=[a-f]*\d)[0-9a-f]{10,13}(?:[-_.]|$)")
+"""A revision's identity as Alembic writes it into file names: twelve hexadecimal digits, of which leading zeros may be missing."""
 _MARKUP = frozenset({"xml", "yaml", "yml", "json"})
 _FLYWAY_SQL = re.compile(r"^(V[0-9][0-9._]*|U[0-9][0-9._]*|B[0-9][0-9._]*|R)__.+\.(sql|java|kt)$", re.IGNORECASE)
 _SNAPSHOT_NAMES = {
@@ -160,7 +162,7 @@ def recognise(path: str) -> Recognised | None:
         return _recognise_sql(folders, stem, migration_at)
     if "changelog" in lowered or any("changelog" in folder.lower() for folder in folders):
         return Recognised(Tool.LIQUIBASE, Role.FORWARD, here) if ending in _MARKUP or ending == "groovy" else None
-    if folders[-1:] == ["versions"] and ending == "py" and ("alembic" in folders or migration_at is not None):
+    if folders[-1:] == ["versions"] and ending == "py" and ("alembic" in folders or migration_at is not None or _REVISION.search(stem)):
         return Recognised(Tool.ALEMBIC, Role.FORWARD, here)
     if ending == "rb" and re.match(r"^\d+_", stem) and (migration_at is not None or folders[:1] == ["db"]):
         return Recognised(Tool.RAILS, Role.FORWARD, here)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from service.domain.schema.operations import Column, ColumnType, Conversion, Kind, Operation
-from service.domain.schema.readers.python import UNKNOWN, Module, UnreadableError, arguments, constants
+from service.domain.schema.readers.python import UNKNOWN, Module, UnreadableError, arguments, calls, constants
 from service.domain.schema.readers.reader import Root, Sql, Step, not_literal, not_understood
 from service.domain.schema.reading import Dialect, SchemaVerdict
 
@@ -129,6 +129,8 @@ class _Upgrade:
         self._local = constants(function.body, function)
         self._entered = {function.name}
         self._batches: dict[str, tuple[str, str]] = {}
+        self._connections: set[str] = set()
+        self._types = {name: made for name, made in {**module.calls, **calls(function.body, function)}.items() if _is_type(module, made)}
 
     def steps(self, body: Sequence[ast.stmt]) -> Iterator[Step]:
         for statement in body:
@@ -141,8 +143,12 @@ class _Upgrade:
                 return
             case ast.Assign(targets=[ast.Name(id=name)]) if name in self._local:
                 return
+            case ast.Assign(targets=[ast.Name(id=name)]) if name in self._types:
+                return  # a type, which says nothing until a column has it
             case ast.Assign(targets=[ast.Name()], value=ast.Call() as call) if self._module.dotted(call.func) in {"sqlalchemy.table", "sqlalchemy.sql.table"}:
                 return  # names a table for a statement that says itself what it does
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if self._is_connection(value):
+                self._connections.add(name)
             case ast.Expr(value=ast.Call() as call):
                 yield from self._call(call, line, shown)
             case ast.With(items=[ast.withitem(context_expr=ast.Call() as call, optional_vars=variable)], body=body):
@@ -178,6 +184,14 @@ class _Upgrade:
             self._entered.add(called.name)
             yield from _Upgrade._inside(self, called).steps(called.body)
             return
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "execute" and self._is_connection(call.func.value):
+            given = arguments(call)
+            yield from self._execute(*(given or ([], {})), line, shown)
+            return
+        if (made := self._enum(call)) is not None:
+            if self._root.dialect is Dialect.POSTGRES:  # the others have no types of their own
+                yield Step(line, shown, made)
+            return
         batch = ""
         operation = name.removeprefix("alembic.op.") if name.startswith("alembic.op.") else ""
         if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and call.func.value.id in self._batches:
@@ -198,16 +212,36 @@ class _Upgrade:
             yield not_literal(line, shown, because)
             return
         try:
-            found = list(reader(_Call(self._root, self._module, self._local, given[0], given[1], self._batches.get(batch))))
+            found = list(reader(_Call(self._root, self._module, self._local, given[0], given[1], self._batches.get(batch), self._types)))
         except _UnreadError as error:
             yield not_literal(line, shown, str(error))
             return
         for one in found:
             yield Step(line, shown, one)
 
+    def _is_connection(self, expression: ast.expr) -> bool:
+        """Whether an expression is the connection on which the migration runs."""
+        if isinstance(expression, ast.Name):
+            return expression.id in self._connections
+        return isinstance(expression, ast.Call) and not expression.args and self._module.dotted(expression.func) == "alembic.op.get_bind"
+
+    def _enum(self, call: ast.Call) -> Operation | None:
+        """The type that `Enum(..., name=...).create(op.get_bind())` makes, or that `.drop` takes away."""
+        made: ast.expr | None = call.func.value if isinstance(call.func, ast.Attribute) and call.func.attr in {"create", "drop"} else None
+        if isinstance(made, ast.Name):
+            made = self._types.get(made.id)
+        if not isinstance(made, ast.Call) or self._module.dotted(made.func).rpartition(".")[2] not in {"Enum", "ENUM"}:
+            return None
+        on = call.args[0] if call.args else next((one.value for one in call.keywords if one.arg == "bind"), None)
+        named = {one.arg: self._module.value(one.value, self._local) for one in [*made.keywords, *call.keywords] if one.arg not in {None, "bind"}}
+        if on is None or not self._is_connection(on) or not isinstance(named.get("name"), str) or not self._module.dotted(made.func).startswith("sqlalchemy"):
+            return None
+        kind = Kind.CREATE_OBJECT if isinstance(call.func, ast.Attribute) and call.func.attr == "create" else Kind.DROP_OBJECT
+        return Operation(kind=kind, what="type", name=self._root.name(str(named["name"])), guarded=named.get("checkfirst", False) is not False)
+
     def _inside(self, called: ast.FunctionDef) -> "_Upgrade":
         inner = _Upgrade(self._root, self._module, self._sql, called)
-        inner._entered = self._entered
+        inner._entered, inner._connections = self._entered, self._connections
         return inner
 
     def _execute(self, positional: list[ast.expr], named: Mapping[str, ast.expr], line: int, shown: str) -> Iterator[Step]:
@@ -219,6 +253,12 @@ class _Upgrade:
             yield not_literal(line, shown, "its SQL is put together when it runs")
             return
         yield from self._sql(text, getattr(expression, "lineno", line))
+
+
+def _is_type(module: Module, call: ast.Call) -> bool:
+    """Whether a call makes an enumeration: the one type that migrations give a name, to make it before a column has it."""
+    name = module.dotted(call.func)
+    return name.startswith("sqlalchemy") and name.rpartition(".")[2] in {"Enum", "ENUM"}
 
 
 def _is_autocommit(module: Module, call: ast.Call) -> bool:
@@ -234,10 +274,17 @@ class _Call:
     """The arguments of one operation. With `batch` (table, schema) the table is not among them."""
 
     def __init__(
-        self, root: Root, module: Module, local: Mapping[str, Any], positional: list[ast.expr], named: Mapping[str, ast.expr], batch: tuple[str, str] | None
+        self,
+        root: Root,
+        module: Module,
+        local: Mapping[str, Any],
+        positional: list[ast.expr],
+        named: Mapping[str, ast.expr],
+        batch: tuple[str, str] | None,
+        types: Mapping[str, ast.Call],
     ) -> None:
         self.root, self.module, self.local = root, module, local
-        self._positional, self.named, self.batch = positional, named, batch
+        self._positional, self.named, self.batch, self.types = positional, named, batch, types
 
     def expression(self, position: int, name: str) -> ast.expr | None:
         return self._positional[position] if position < len(self._positional) else self.named.get(name)
@@ -306,7 +353,7 @@ def _column_operations(call: _Call, expression: ast.expr | None, table: str, *, 
     if given is None:
         raise _UnreadError("its column is computed")
     positional, named = given
-    inner = _Call(call.root, call.module, call.local, positional, named, None)
+    inner = _Call(call.root, call.module, call.local, positional, named, None, call.types)
     name = inner.value(0, "name")
     if not isinstance(name, str):
         raise _UnreadError("its column's name is computed")
@@ -380,11 +427,15 @@ def _has_default(call: _Call, expression: ast.expr | None) -> bool:
 
 def _type(call: _Call, expression: ast.expr) -> ColumnType:
     """A column type as SQL would name it; _UnreadError for a type of the project, whose SQL nobody here knows."""
+    if isinstance(expression, ast.Name):
+        expression = call.types.get(expression.id, expression)
     called = call.module.dotted(expression.func) if isinstance(expression, ast.Call) else call.module.dotted(expression)
     if not called.startswith(_TYPE_MODULES):
         raise _UnreadError(f"the type {called.rpartition('.')[2] or 'of its column'} is the project's own")
     name = called.rpartition(".")[2]
     given = arguments(expression) if isinstance(expression, ast.Call) else ([], {})
+    if given is None and name in {"Enum", "ENUM"} and isinstance(expression, ast.Call):
+        given = [], {one.arg: one.value for one in expression.keywords if one.arg is not None}  # its labels may be computed, its name may not
     if given is None:
         raise _UnreadError("its type is computed")
     positional, named = given

@@ -51,6 +51,7 @@ class Module:
         self._lines = text.split("\n")
         self._imports = dict(_imports(self.tree))
         self._constants = constants(self.tree.body, self.tree)
+        self.calls = calls(self.tree.body, self.tree)
         self.functions = {node.name: node for node in self.tree.body if isinstance(node, ast.FunctionDef)}
 
     def shown(self, node: ast.AST) -> str:
@@ -114,6 +115,23 @@ def arguments(call: ast.Call) -> tuple[list[ast.expr], dict[str, ast.expr]] | No
 
 def constants(body: Iterable[ast.stmt], scope: ast.AST) -> dict[str, Any]:
     """Names that a body assigns a literal to, and that nothing else in the scope assigns."""
+    stored, found = _stored(scope), dict[str, Any]()
+    for name, expression in assigned(body):
+        if stored.get(name) == 1:
+            value = _literal(expression)
+            if value is not UNKNOWN:
+                found[name] = value
+    return found
+
+
+def calls(body: Iterable[ast.stmt], scope: ast.AST) -> dict[str, ast.Call]:
+    """Names that a body assigns the result of a call to, and that nothing else in the scope assigns."""
+    stored = _stored(scope)
+    return {name: expression for name, expression in assigned(body) if isinstance(expression, ast.Call) and stored.get(name) == 1}
+
+
+def _stored(scope: ast.AST) -> dict[str, int]:
+    """How often each name is given a value in a scope; 2 where another scope may do so."""
     stored: dict[str, int] = {}
     for node in ast.walk(scope):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
@@ -122,13 +140,7 @@ def constants(body: Iterable[ast.stmt], scope: ast.AST) -> dict[str, Any]:
             stored[node.arg] = stored.get(node.arg, 0) + 1
         elif isinstance(node, ast.Global | ast.Nonlocal):
             stored.update(dict.fromkeys(node.names, 2))
-    found: dict[str, Any] = {}
-    for name, expression in assigned(body):
-        if stored.get(name) == 1:
-            value = _literal(expression)
-            if value is not UNKNOWN:
-                found[name] = value
-    return found
+    return stored
 
 
 def assigned(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:

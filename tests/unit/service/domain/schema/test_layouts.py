@@ -34,6 +34,8 @@ from service.domain.schema import Role, Tool, is_migration, may_carry_migrations
         ("db/changelog/0002.sql", Tool.LIQUIBASE, Role.FORWARD),
         ("alembic/versions/ae1027a6acf_status.py", Tool.ALEMBIC, Role.FORWARD),
         ("migrations/versions/ae1027a6acf_status.py", Tool.ALEMBIC, Role.FORWARD),
+        ("config/versions/1758e8bbf6b_status.py", Tool.ALEMBIC, Role.FORWARD),
+        ("database/revisions/tenant/versions/2021-05-12_3b0f5184681f.py", Tool.ALEMBIC, Role.FORWARD),
         ("alembic/env.py", Tool.ALEMBIC, Role.SETTINGS),
         ("alembic.ini", Tool.ALEMBIC, Role.SETTINGS),
         ("shop/orders/migrations/0007_remove_status.py", Tool.DJANGO, Role.FORWARD),
@@ -80,6 +82,8 @@ def test_each_layout_is_recognised_with_its_tool_and_role(path: str, tool: Tool,
         "deploy/chart.yaml",
         "docs/changelog.md",
         "db/seeds.rb",
+        "api/versions/decadeface_status.py",
+        "api/versions/latest.py",
     ],
 )
 def test_other_files_are_no_migrations(path: str) -> None:

@@ -51,6 +51,21 @@ BODIES = {
     "execute text": 'op.execute(sa.text("""\\n        ALTER TABLE orders\\n        DROP COLUMN status\\n    """))',
     "execute a dedented text": 'op.execute(textwrap.dedent("""\\n        DROP TABLE orders\\n    """))',
     "insert rows": 'op.bulk_insert(sa.table("orders", sa.column("id", sa.Integer())), [{"id": 1}])',
+    "execute on the connection": """
+        connection = op.get_bind()
+        connection.execute(sa.text("UPDATE orders SET a = 1"))
+        op.get_bind().execute(sa.text("DROP TABLE orders"))
+    """,
+    "an enumeration with a name of its own": """
+        kinds = sa.Enum("a", "b", name="kinds")
+        kinds.create(op.get_bind(), checkfirst=False)
+        op.add_column("orders", sa.Column("kind", kinds))
+    """,
+    "an enumeration with computed labels": """
+        kinds = sa.Enum(*[word for word in ("a", "b")], name="kinds")
+        op.add_column("orders", sa.Column("kind", kinds, nullable=False))
+    """,
+    "an enumeration is dropped": 'sa.Enum("a", name="kinds").drop(op.get_bind(), checkfirst=False)',
     "add and drop again": """
         op.add_column("orders", sa.Column("a", sa.Integer(), nullable=False))
         op.drop_column("orders", "a")
@@ -155,7 +170,7 @@ def test_the_reader_understands_what_alembic_writes(name: str, body: str, dialec
         'if True:\n    op.drop_table("a")',
         'op.execute(f"DROP TABLE {TABLE}")',
         'op.execute("DROP TABLE %s" % TABLE)',
-        'bind = op.get_bind()\nbind.execute(sa.text("DROP TABLE a"))',
+        "bind = op.get_bind()\nbind.execute(sa.select(1))",
         "op.get_bind()",
         "helper(op)",
         'op.drop_table(name_of("a"))',
@@ -235,3 +250,19 @@ def test_findings_name_their_line_and_their_text() -> None:
     drop = reading.worst_first()[0]
     assert (drop.rule, drop.line, drop.statement) == ("table_dropped", 16, "DROP TABLE orders")
     assert reading.statements[0].statement.startswith('op.create_table("new"')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'kinds = sa.Enum("a", name="kinds")\nkinds = other()\nop.add_column("orders", sa.Column("kind", kinds))',
+        'kinds = helper("a", name="kinds")\nop.add_column("orders", sa.Column("kind", kinds))',
+        'sa.Enum("a", name=computed()).create(op.get_bind())',
+        'sa.Enum("a", name="kinds").create(engine)',
+        'other = connect()\nother.execute(sa.text("SELECT 1"))',
+        "op.get_bind().execute(text_of())",
+    ],
+)
+def test_a_type_or_a_connection_that_is_not_known_for_sure_is_unknown(body: str) -> None:
+    text = HEAD + textwrap.indent(body, "    ") + "\n"
+    assert read_range([MigrationFile(path="alembic/versions/b2_x.py", change=Change.ADDED, text=text)], Dialect.POSTGRES).verdict is UNKNOWN
