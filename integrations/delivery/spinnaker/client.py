@@ -164,6 +164,23 @@ class Client:
             raise PermanentError("a pipeline without id and updateTs cannot be compared with what is saved, so it is not saved")
         await self._send("POST", "/pipelines", guard, query={"staleCheck": "true"}, body=dict(body), may_be_empty=True, was_there=was)
 
+    async def reject(self, identity: str, stage: str, reason: str, guard: Guard) -> None:
+        """Answer a judgment with stop. 200 says nothing: a finished stage is changed too, and without the role that it asks for it waits on (recording 04a)."""
+        body = {"judgmentStatus": "stop", "judgmentInput": reason}
+        await self._send("PATCH", f"/pipelines/{execution_id(identity)}/stages/{execution_id(stage)}", guard, body=body)
+
+    async def pause_run(self, identity: str, guard: Guard) -> None:
+        """Ask that a run pauses. 200 says nothing: it does so only while it is RUNNING, and what it asked the cloud for goes on (contract 5.1)."""
+        await self._send("PUT", f"/pipelines/{execution_id(identity)}/pause", guard, may_be_empty=True)
+
+    async def resume_run(self, identity: str, guard: Guard) -> None:
+        """Ask that a paused run goes on. 200 says nothing."""
+        await self._send("PUT", f"/pipelines/{execution_id(identity)}/resume", guard, may_be_empty=True)
+
+    async def restart_stage(self, identity: str, stage: str, guard: Guard) -> None:
+        """Ask that a stage, and all that follow it, run again. 200 says nothing, and a run that had ended is RUNNING again (recording 20c)."""
+        await self._send("PUT", f"/pipelines/{execution_id(identity)}/stages/{execution_id(stage)}/restart", guard, body={})
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()

@@ -10,11 +10,14 @@ from datetime import datetime
 from enum import StrEnum
 
 from integrations.json_shapes import Body, entries, epoch, part, text, texts
+from integrations.manifests import digest
 from integrations.pods import image_digest
 from service.domain.model import Actor, Image, Json
 
 DECK = "deck"
 """What `origin` says of a run that a person started in Spinnaker's own user interface."""
+ONE_START = frozenset({"correlationId", "eventId", "executionId", "user", "notifications", "parentExecution", "parentPipelineId", "parentPipelineStageId"})
+"""What of a trigger tells one start from another, or says nothing of what is started."""
 BY_HAND = "manual"
 """Trigger type of a run that was asked for, by a person or by a program that said nothing else."""
 
@@ -128,7 +131,8 @@ class Deployed:
 class Execution:
     """One run of a pipeline, or an ad-hoc task. `marker` is the correlation id that it was started with, `by` who started it.
 
-    `says` is why it was cancelled or refused, "" when it was not. `parameters` may hold secrets: they are for comparing, never for showing.
+    `says` is why it was cancelled or refused, "" when it was not. `started_with` is a digest of its trigger without what tells one start from another: equal
+    for two runs that the same event, build or image started. `parameters` may hold secrets: they are for comparing, never for showing.
     """
 
     id: str
@@ -148,6 +152,7 @@ class Execution:
     says: str = ""
     parameters: Mapping[str, Json] = field(default_factory=dict)
     artifacts: tuple[Body, ...] = ()
+    started_with: str = ""
     stages: tuple[Stage, ...] = ()
 
     @property
@@ -224,6 +229,7 @@ def execution_of(body: Json) -> Execution | None:
         says=text(whole.get("cancellationReason")),
         parameters=part(trigger, "parameters"),
         artifacts=_artifacts(trigger),
+        started_with=digest({key: value for key, value in trigger.items() if key not in ONE_START}),
         stages=tuple(_stage(stage) for stage in entries(whole.get("stages"))),
     )
 

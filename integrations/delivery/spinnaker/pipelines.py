@@ -3,12 +3,11 @@
 Shapes as Deck writes them: source only, for front50 was played when Gate was recorded.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from integrations.json_shapes import Body, entries, items, part, text, texts
+from integrations.manifests import digest
 from service.domain.model import Json
 
 VOLATILE = frozenset({"updateTs", "lastModifiedBy", "lastModified", "createTs", "index"})
@@ -118,11 +117,7 @@ def pipeline_of(body: Json) -> Pipeline | None:
 
 def digest_of(body: Body) -> str:
     """The text's digest, without what saving changes by itself."""
-    return _digest({key: value for key, value in body.items() if key not in VOLATILE})
-
-
-def _digest(body: Body) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
+    return digest({key: value for key, value in body.items() if key not in VOLATILE})
 
 
 def _written_elsewhere(whole: Body) -> str:
@@ -175,6 +170,6 @@ def _trigger(place: int, body: Body) -> Trigger:
         says=" ".join(word for word in (kind or "a trigger without a type", *words) if word),
         upstream=text(body.get("pipeline")) if kind == "pipeline" else "",
         upstream_statuses=texts(body.get("status")),
-        digest=_digest({key: value for key, value in body.items() if key not in {MARK, "enabled"}}),
+        digest=digest({key: value for key, value in body.items() if key not in {MARK, "enabled"}}),
         marks={target: mark for target, mark in part(body, MARK).items() if isinstance(mark, str) and mark},
     )

@@ -1,13 +1,16 @@
 """Ends the run that still deploys the release under suspicion, so that it does not deploy on over the undo (care D1, D6).
 
-Only an automated run, only of that release, and only where its end starts nothing: a rollback of its own, another pipeline, or a run that waits behind it and
-would begin at once (recording 06a). What it has asked the cloud for already goes on, so it is waited for. Nothing takes the cancellation back.
+A run that waits for a judgment whose stop ends it is answered with stop; any other is cancelled, paused ones too. Runs of the same version that wait behind
+it would begin at once (recording 06a), so they are cancelled first. Only an automated run, only of that release, and only where its end starts nothing: a
+rollback of its own, another pipeline, or a run that may be the fix. What it has asked the cloud for already goes on, so it is waited for. Nothing takes the
+cancellation back.
 """
 
 from collections.abc import Mapping
 
 from integrations.delivery.spinnaker.doors import starters_of
 from integrations.delivery.spinnaker.executions import Execution, Status, execution_of
+from integrations.delivery.spinnaker.judgments import rejectable, rejected
 from integrations.delivery.spinnaker.looked import Looked
 from integrations.delivery.spinnaker.steps.names import STOP
 from integrations.delivery.spinnaker.steps.step import POSTED_GOES_ON, Intent, SpinnakerStep, certain_at, nobody_acted, refuse_when, suspect_is_live
@@ -18,6 +21,8 @@ from service.domain.model import Json, Release
 from service.domain.planning.plan import Step
 from service.domain.ports import Guard, Intention, Observation, Seen
 
+ANSWERED = 2.0
+"""Seconds after which the answer to a judgment has ended a run (recording 04b: at once), or was taken back for want of a role."""
 CANARY = frozenset({"kayentaCanary", "runCanary"})
 ENDS = ("canceled", "failed")
 """The words by which another pipeline can wait for the end of this one."""
@@ -45,10 +50,11 @@ class StopDeploy(SpinnakerStep):
         suspect_is_live(looked, intention)
         nobody_acted(looked, intention)
         acting = looked.acting
+        waiting = [one for run in acting for one in behind(run, looked)]
         for run in acting:
-            why = why_not(run, looked)
+            why = "" if run in waiting else why_not(run, looked)
             refuse_when(bool(why), f"{_named(run)} is left alone: {why}")
-        return {"runs": [run.id for run in acting], "template": looked.live, "reason": f"Backout {intention.operation_id}"}
+        return {"runs": list(dict.fromkeys(run.id for run in (*waiting, *acting))), "template": looked.live, "reason": f"Backout {intention.operation_id}"}
 
     async def act(self, intent: Intent, guard: Guard) -> None:
         before = await self.see(intent)
@@ -56,9 +62,17 @@ class StopDeploy(SpinnakerStep):
             return
         refuse_when(before.seen is not Seen.NOT_SEEN, before.says)
         for identity in intent["runs"]:
-            run = await self._run(str(identity))
-            if not run.status.ended and run.says != intent["reason"]:
-                await self.t.client.cancel_run(run.id, str(intent["reason"]), guard)
+            await self._end(await self._run(str(identity)), str(intent["reason"]), guard)
+
+    async def _end(self, run: Execution, reason: str, guard: Guard) -> None:
+        """Answer its judgment, if that ends it; cancel it, if it has not ended by then."""
+        stage = rejectable(run)
+        if stage is not None and not rejected(run, reason):
+            await self.t.client.reject(run.id, stage.id, reason, guard)
+            await self.t.clock.sleep(ANSWERED)
+            run = await self._run(run.id)
+        if not run.status.ended and run.says != reason:
+            await self.t.client.cancel_run(run.id, reason, guard)
 
     async def see(self, intent: Intent) -> Observation:
         looked = await self.t.get(intent)
@@ -67,6 +81,9 @@ class StopDeploy(SpinnakerStep):
         others = [run for run in looked.acting if run.id not in intent["runs"]]
         if others:
             return Observation(seen=Seen.FOREIGN, says=f"{_named(others[0])} began meanwhile")
+        queued = [one for run in looked.runs if run.id in intent["runs"] for one in behind(run, looked) if one.id not in intent["runs"]]
+        if queued:
+            return Observation(seen=Seen.FOREIGN, says=f"{_named(queued[0])} waits behind it since, and would begin at once")
         found = [await self._run(str(identity)) for identity in intent["runs"]]
         alive = [run for run in found if not run.status.ended]
         if any(run.says != intent["reason"] for run in alive):
@@ -105,8 +122,10 @@ def why_not(run: Execution, looked: Looked) -> str:
     deployed = {revision for touch in looked.touches([run]) if (revision := looked.revision_of(touch))}
     if not looked.live or deployed != {looked.live}:
         return "it has not deployed the release under suspicion, so what it deploys is not known"
-    if any(one.config == run.config and one.id != run.id and one.status.waiting for one in looked.runs):
-        return "another run of its pipeline waits behind it, and would begin at once"
+    if any(not _same_version(one, run) for one in behind(run, looked)):
+        return "another run of its pipeline waits behind it, and would begin at once with what may be the fix"
+    if any(not one.automated for one in behind(run, looked)):
+        return "a run that somebody started by hand waits behind it"
     if any(part(stage.context, "rollback").get("onFailure") is True for stage in run.stages):
         return "its failure starts a rollback of its own"
     if any(stage.kind in CANARY and not stage.status.ended for stage in run.stages):
@@ -116,6 +135,16 @@ def why_not(run: Execution, looked: Looked) -> str:
         return "its pipeline is not among the saved ones, so what its end starts is not known"
     begun = [other.name for status in ENDS for other in starters_of(pipeline, looked.pipelines, status)]
     return f"its end starts pipeline {begun[0]}" if begun else ""
+
+
+def behind(run: Execution, looked: Looked) -> list[Execution]:
+    """The runs of its pipeline that have not begun: the newest of them begins as soon as this one ends (recording 06a)."""
+    return [one for one in looked.runs if one.config == run.config and one.id != run.id and one.status.waiting and not one.is_task and not run.status.waiting]
+
+
+def _same_version(one: Execution, other: Execution) -> bool:
+    """Whether the same event started both with the same artifacts; a run that names no artifact finds what it deploys as it runs, and that may be the fix."""
+    return bool(one.artifacts) and one.started_with == other.started_with
 
 
 def _named(run: Execution) -> str:

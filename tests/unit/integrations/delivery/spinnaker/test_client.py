@@ -318,6 +318,42 @@ async def test_an_expression_is_never_sent(gate: Gate, client: Client) -> None:
     assert (guard.asked, gate.requests) == (0, [])
 
 
+async def test_controls_of_a_run_go_where_they_belong_and_are_believed_to_be_heard(gate: Gate, client: Client) -> None:
+    for _ in range(2):
+        gate.will(200)
+    await client.pause_run(RUN, CountingGuard())
+    await client.resume_run(RUN, CountingGuard())
+    await client.reject(RUN, RUN, "Backout op_1", CountingGuard())
+    await client.restart_stage(RUN, RUN, CountingGuard())
+    assert [(method, path, body) for method, path, _, body in gate.requests] == [
+        ("PUT", f"/pipelines/{RUN}/pause", b""),
+        ("PUT", f"/pipelines/{RUN}/resume", b""),
+        ("PATCH", f"/pipelines/{RUN}/stages/{RUN}", b'{"judgmentStatus": "stop", "judgmentInput": "Backout op_1"}'),
+        ("PUT", f"/pipelines/{RUN}/stages/{RUN}/restart", b"{}"),
+    ]
+
+
+async def test_a_pipeline_is_started_by_its_id_with_the_marker_and_parsed_without_being_started(gate: Gate, client: Client) -> None:
+    gate.will(202, {"ref": f"/pipelines/{RUN}"})
+    await client.start("shop", "p1", {"revision": "41"}, "backout-1", CountingGuard())
+    method, path, _, body = gate.requests[-1]
+    assert (method, path) == ("POST", "/pipelines/shop/p1")
+    assert json.loads(body) == {"type": "manual", "parameters": {"revision": "41"}, "correlationId": "backout-1"}
+    await client.plan(SAVED, {"revision": "41"}, "backout-1", CountingGuard())
+    method, path, _, body = gate.requests[-1]
+    assert (method, path) == ("POST", "/pipelines/start")
+    assert json.loads(body) == {**SAVED, "plan": True, "trigger": {"type": "manual", "parameters": {"revision": "41"}, "correlationId": "backout-1"}}
+
+
+async def test_a_value_that_is_an_expression_is_neither_parsed_nor_started(gate: Gate, client: Client) -> None:
+    guard = CountingGuard()
+    with pytest.raises(RefusedError, match="would evaluate"):
+        await client.start("shop", "p1", {"revision": "${1/0}"}, "backout-1", guard)
+    with pytest.raises(RefusedError, match="would evaluate"):
+        await client.plan(SAVED, {"revision": "${1/0}"}, "backout-1", guard)
+    assert (guard.asked, gate.requests) == (0, [])
+
+
 SAVED = {"id": "p1", "updateTs": "7", "name": "deploy", "stages": [{"wait": "${ parameters.wait }"}]}
 
 

@@ -260,3 +260,126 @@ async def test_only_what_is_about_to_happen_after_its_end_keeps_a_run(stage: Sta
     canary = replace(one.stages[0], id="canary", kind="kayentaCanary", context={})
     assert "canary" in why_not(replace(one, stages=(*one.stages, canary)), looked)
     assert why_not(replace(one, stages=(*one.stages, replace(canary, status=Status.SUCCEEDED))), looked) == ""
+
+
+JUDGED = {"refId": "2", "requisiteStageRefIds": ["1"], "type": "manualJudgment", "name": "promote?"}
+AFTER = {
+    "refId": "3",
+    "requisiteStageRefIds": ["2"],
+    "type": "scaleManifest",
+    "name": "scale",
+    "cloudProvider": "kubernetes",
+    "account": "k8s",
+    "location": "shop",
+    "manifestName": "deployment web",
+    "replicas": 5,
+}
+
+
+async def stopped(stage: Stage, **judgment: Any) -> tuple[str, CountingGuard, Observation]:
+    """A trigger's deploy of what gets ready waits for a judgment before it goes on; it is ended."""
+    run = await stage.deploys(BAD, more=[{**JUDGED, **judgment}, AFTER])
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    guard = CountingGuard()
+    await stage.spinnaker.act(stop, intent, guard)
+    return run, guard, await seen(stage, stop, intent, seconds=90)
+
+
+async def test_a_judgment_that_waits_is_answered_with_stop_and_ends_the_run(stage: Stage) -> None:
+    run, guard, told = await stopped(stage)
+    ended = stage.gate.run_of(run)
+    judged = next(one for one in ended["stages"] if one["type"] == "manualJudgment")
+    assert (judged["context"]["judgmentStatus"], judged["context"]["judgmentInput"]) == ("stop", "Backout op_1")
+    assert (ended["status"], guard.asked, told.seen) == ("TERMINAL", 1, Seen.DONE), told.says
+
+
+async def test_one_whose_stop_would_let_the_run_go_on_is_not_answered_and_the_run_is_cancelled(stage: Stage) -> None:
+    run, guard, told = await stopped(stage, failPipeline=False, continuePipeline=True)
+    ended = stage.gate.run_of(run)
+    assert "judgmentStatus" not in next(one for one in ended["stages"] if one["type"] == "manualJudgment")["context"]
+    assert (ended["status"], guard.asked, told.seen) == ("CANCELED", 1, Seen.DONE), told.says
+
+
+class WithoutTheRole(Client):
+    """A Gate whose judgment asks for a role that we do not have: the answer is taken back, and it waits on (contract 1.5)."""
+
+    async def reject(self, identity: str, stage: str, reason: str, guard: Any) -> None:
+        del identity, stage, reason
+        await guard()
+
+
+async def test_a_judgment_that_asks_for_another_role_waits_on_and_the_run_is_cancelled(stage: Stage) -> None:
+    run = await stage.deploys(BAD, more=[JUDGED, AFTER])
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    guard = CountingGuard()
+    await StopDeploy(tools_of(stage, client=WithoutTheRole)).act(intent, guard)
+    assert guard.asked == 2
+    assert (await seen(stage, stop, intent, seconds=90)).seen is Seen.DONE
+    assert stage.gate.run_of(run)["status"] == "CANCELED"
+
+
+async def test_a_paused_run_is_cancelled_too(stage: Stage) -> None:
+    run = await half_way(stage)
+    async with stage.gate_session() as session:
+        await session.put(f"/pipelines/{run}/pause")
+    stage.pass_(seconds=2)
+    assert stage.gate.run_of(run)["status"] == "PAUSED"
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    await stage.spinnaker.act(stop, intent, CountingGuard())
+    assert (await seen(stage, stop, intent, minutes=2)).seen is Seen.DONE
+    assert stage.gate.run_of(run)["status"] == "CANCELED"
+
+
+ARTIFACT = {"type": "docker/image", "name": "registry.example/web", "reference": BAD}
+
+
+async def starts_with(stage: Stage, reference: str) -> str:
+    async with stage.gate_session() as session:
+        body = {"type": "docker", "tag": reference, "artifacts": [{**ARTIFACT, "reference": reference}]}
+        async with session.post("/pipelines/shop/deploy", json=body) as answer:
+            return str((await answer.json())["ref"]).rpartition("/")[2]
+
+
+async def two_of(stage: Stage, second: str) -> tuple[str, str]:
+    """A run of the bad image goes on, and another run of its pipeline waits behind it."""
+    await half_way(stage, limitConcurrent=True, keepWaitingPipelines=True)
+    (first,) = [one.execution["id"] for one in stage.gate.executions if one.kind == "PIPELINE"]
+    stage.gate.somebody_cancels(first, reason="it was started without an artifact")
+    stage.pass_(seconds=10)
+    running = await starts_with(stage, BAD)
+    stage.pass_(seconds=30)
+    waiting = await starts_with(stage, second)
+    stage.pass_(seconds=5)
+    return running, waiting
+
+
+async def test_a_run_of_the_same_version_that_waits_behind_it_is_cancelled_first(stage: Stage) -> None:
+    running, waiting = await two_of(stage, BAD)
+    assert stage.gate.run_of(waiting)["status"] == "NOT_STARTED"
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    assert intent["runs"] == [waiting, running]
+    await stage.spinnaker.act(stop, intent, CountingGuard())
+    assert (await seen(stage, stop, intent, minutes=2)).seen is Seen.DONE
+    assert [stage.gate.run_of(one)["status"] for one in (running, waiting)] == ["CANCELED", "CANCELED"]
+    assert stage.gate.run_of(waiting).get("startTime") is None
+
+
+async def test_one_that_may_be_the_fix_is_left_alone_and_so_is_what_it_waits_for(stage: Stage) -> None:
+    await two_of(stage, "registry.example/web:3.1")
+    (stop, _), intention = await steps(stage)
+    with pytest.raises(RefusedError, match="may be the fix"):
+        await stage.spinnaker.intend(stop, intention)
+
+
+async def test_one_that_came_to_wait_since_the_intent_stops_the_act(stage: Stage) -> None:
+    await two_of(stage, BAD)
+    (stop, _), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    await starts_with(stage, "registry.example/web:3.1")
+    stage.pass_(seconds=5)
+    told = await seen(stage, stop, intent)
+    assert told.seen is Seen.FOREIGN
