@@ -27,7 +27,14 @@ ENTRIES: Mapping[str, tuple[Any, type, Mapping[str, Any]]] = {
     "delivery.spinnaker": (
         catalogue.DELIVERY["spinnaker"],
         ports.Delivery,
-        {"name": "spin", "url": NOBODY, "auth": "api_token", "token_file": "token", "applications": ["shop"]},
+        {
+            "name": "spin",
+            "url": NOBODY,
+            "auth": "api_token",
+            "token_file": "token",
+            "applications": ["shop"],
+            "rollback_pipelines": [{"pipeline": "back", "targets": ["*"]}],
+        },
     ),
     "evidence.databases": (catalogue.EVIDENCE["databases"], ports.FactSource, {"databases": [{"name": "orders", "url": "postgresql://role@127.0.0.1:1/db"}]}),
     "evidence.git": (catalogue.EVIDENCE["git"], ports.FactSource, {}),
