@@ -18,11 +18,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from service.domain.errors import SettingsError, UnavailableError
 from service.store import sqlite
+from service.store.at_once import BEGIN_WRITING, AtOnce
 
 BUSY_MILLISECONDS = 100
 """How long one try for SQLite's write lock may block its thread: it cannot be called back, so patience is kept by trying again."""
 
 BUSY_PAUSE = 0.02
+
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+"""What every connection to SQLite is told first."""
 
 SCHEMA = "backout"
 """Where our tables are on PostgreSQL; the engine's are in `dbos`."""
@@ -51,6 +55,7 @@ class Database:
         self._lock: int | None = None
         self._told: list[Callable[[], None]] = []
         self._writing = asyncio.Lock()
+        self._at_once: AtOnce | None = None
         try:
             parsed = make_url(url)
         except sa.exc.ArgumentError as error:
@@ -61,6 +66,7 @@ class Database:
                 raise SettingsError(_EXPECTED)
             self.path = Path(parsed.database)
             self.engine = _sqlite_engine(url)
+            self._at_once = AtOnce(parsed.database, beside=self.engine, pragmas=PRAGMAS, busy_milliseconds=BUSY_MILLISECONDS)
         elif parsed.get_backend_name() == "postgresql":
             self.path = Path()
             self.engine = _postgres_engine(parsed)
@@ -74,10 +80,14 @@ class Database:
 
     @engine.setter
     def engine(self, engine: AsyncEngine) -> None:
-        """With its views, which say what a transaction is for: said of each connection anew, that would cost more than the statement."""
-        reads = {_READS: True} if self.sqlite else _READS_POSTGRES
-        self._engine, self._few_writes = engine, engine.execution_options(**{_FEW: True})
-        self._reads, self._few_reads = engine.execution_options(**reads), engine.execution_options(**reads, **{_FEW: True})
+        """With its view that reads: said of each connection anew, that would cost more than the statement. It is the only one then, `few` or not."""
+        self._engine, self._at_once = engine, None
+        self._reads = engine.execution_options(**({_READS: True} if self.sqlite else _READS_POSTGRES))
+
+    @property
+    def engines(self) -> tuple[sa.Engine, ...]:
+        """Everything that has connections of ours."""
+        return (self._engine.sync_engine, *(self._at_once.engines if self._at_once is not None else ()))
 
     def lock(self) -> None:
         """Hold the file for this process; SettingsError if another process holds it."""
@@ -99,6 +109,8 @@ class Database:
     async def close(self) -> None:
         """Close all connections and give the file back."""
         await self.engine.dispose()
+        if self._at_once is not None:
+            await self._at_once.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -108,12 +120,15 @@ class Database:
         """One transaction that takes the write lock at once, so that it sees all that others wrote; commits at the end of the block, rolls back on any error.
 
         `patience`: seconds after which UnavailableError is raised instead of waiting on. `few`: each statement is about a few rows, found by an index; on
-        SQLite they are done without a switch of threads, and only the lock and the commit are waited for in one.
+        SQLite they are done without a switch of threads (see `at_once`).
         """
         with mapped():
             async with asyncio.timeout(patience or self._patience), contextlib.AsyncExitStack() as stack:
                 await stack.enter_async_context(self._writing)  # those who wait hold no connection that a reader could use
-                connection = await self._begun(stack, self._few_writes if few else self.engine)
+                if few and self._at_once is not None:
+                    connection = await stack.enter_async_context(self._at_once.write())
+                else:
+                    connection = await self._begun(stack, self.engine)
                 if not self.sqlite:
                     await connection.execute(_WAIT_FOR_THE_LOCK)
                 yield connection
@@ -137,7 +152,7 @@ class Database:
     async def read(self, *, few: bool = False) -> AsyncIterator[AsyncConnection]:
         """A read of one moment; never waits for a writer. `few`: see `write`."""
         with mapped():
-            async with asyncio.timeout(self._patience), (self._few_reads if few else self._reads).connect() as connection:
+            async with asyncio.timeout(self._patience), self._at_once.read() if few and self._at_once is not None else self._reads.connect() as connection:
                 yield connection
 
 
@@ -163,7 +178,7 @@ def _reason(error: BaseException) -> str:
 
 
 _WAIT_FOR_THE_LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.literal(WRITING, sa.BigInteger)))
-_READS, _FEW = "backout_read", "backout_few"
+_READS = "backout_read"
 _READS_POSTGRES = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
@@ -212,17 +227,14 @@ def _begins_itself(engine: sa.Engine) -> None:
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions behind our back
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MILLISECONDS}", "foreign_keys=ON"):
+        for pragma in (*PRAGMAS, f"busy_timeout={BUSY_MILLISECONDS}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        options, driver = connection.get_execution_options(), connection.connection.driver_connection
-        few = bool(options.get(_FEW, False))
-        if options.get(_READS, False) and isinstance(driver, sqlite.Connection):
-            driver.begins_with_the_next(few=few)
+        driver = connection.connection.driver_connection
+        if connection.get_execution_options().get(_READS, False) and isinstance(driver, sqlite.Connection):
+            driver.begins_with_the_next()
             return
-        connection.exec_driver_sql(sqlite.BEGIN_WRITING)
-        if isinstance(driver, sqlite.Connection):
-            driver.has_begun(few=few)
+        connection.exec_driver_sql(BEGIN_WRITING)

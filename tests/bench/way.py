@@ -7,7 +7,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,21 @@ from tests.bench.ground import bad_release, ground, rolled_back, until
 ON_THE_WAY = re.compile(r"\s*(INSERT INTO|UPDATE) (delivery|episode|incident|operation)\b")
 """What the transactions write that the way waits for; captures, looks at releases and what is sent are committed beside it."""
 
-STORE = "aiosqlite"
-"""The driver of our own connections, which wait for the disk at each commit (synchronous=FULL); the engine's wait for none."""
-
 
 class Count:
-    """Transactions while it listens: `fsynced` on the way, `beside` it, and the `engine`'s own."""
+    """Transactions while it listens: `fsynced` on the way, `beside` it, and the `engine`'s own.
 
-    def __init__(self) -> None:
-        self.fsynced = self.beside = self.engine = 0
+    `store` are the engines of our own connections, which wait for the disk at each commit (synchronous=FULL); the engine's wait for none.
+    """
+
+    def __init__(self, store: Sequence[sa.Engine]) -> None:
+        self._store = store
+        self.fsynced = self.beside = self._all = 0
+
+    @property
+    def engine(self) -> int:
+        """All others."""
+        return self._all - self.fsynced - self.beside
 
     def executed(self, connection: sa.Connection, _cursor: Any, statement: str, *_: Any) -> None:
         """Remember whether the transaction wrote what the way is made of."""
@@ -43,28 +49,31 @@ class Count:
             connection.info["on the way"] = True
 
     def committed(self, connection: sa.Connection) -> None:
-        """Count it."""
-        on_the_way = connection.info.pop("on the way", False)
-        if connection.dialect.driver != STORE:
-            self.engine += 1
-        elif on_the_way:
+        """Count one of ours."""
+        if connection.info.pop("on the way", False):
             self.fsynced += 1
         else:
             self.beside += 1
 
+    def anybody(self, _connection: sa.Connection) -> None:
+        """Count any."""
+        self._all += 1
+
     def listen(self, *, off: bool = False) -> None:
         """Begin, or end."""
-        for name, one in (("before_cursor_execute", self.executed), ("commit", self.committed)):
-            (sa.event.remove if off else sa.event.listen)(sa.Engine, name, one)
+        ours = [(one, name, heard) for one in self._store for name, heard in (("before_cursor_execute", self.executed), ("commit", self.committed))]
+        for one, name, heard in (*ours, (sa.Engine, "commit", self.anybody)):
+            (sa.event.remove if off else sa.event.listen)(one, name, heard)
 
 
 async def count_way(folder: Path) -> Mapping[str, int]:
     """Commits and requests from an alert to its rollback call; `requests` are those to Argo CD."""
     async with ground(folder, shops=("counted",), crowd=0) as made:
         await made.process.stop()
-        clock, count = SystemClock(), Count()
+        clock = SystemClock()
         settings = load(made.process.config, kinds())
         async with running(settings, clock) as service:
+            count = Count(service.database.engines)
             runner = web.AppRunner(make_app(parts_of(service, CollectorRegistry(), Drain())), access_log=None)
             await runner.setup()
             await web.TCPSite(runner, *settings.address).start()

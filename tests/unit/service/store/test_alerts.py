@@ -78,9 +78,11 @@ async def test_promise_2_nothing_is_half_kept_when_one_episode_cannot_be(alerts:
 
 
 async def test_promise_2_a_full_disk_is_unavailable_and_nothing_is_half_kept(real: Database) -> None:
-    @sa.event.listens_for(real.engine.sync_engine, "connect")
-    def _full(connection: Any, _record: Any) -> None:
+    def full(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA max_page_count = 1")  # SQLite takes the pages that are in use: not one more
+
+    for engine in real.engines:
+        sa.event.listen(engine, "connect", full)
 
     with pytest.raises(UnavailableError, match="full"):
         await AlertStore(real).accept(delivery(notice(), body=b"x" * 1_000_000))

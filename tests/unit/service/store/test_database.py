@@ -28,48 +28,56 @@ def locked(database: Database) -> sqlite3.Connection:
     return other
 
 
-async def put(database: Database, digest: str, patience: float | None = None) -> None:
-    async with database.write(patience=patience) as connection:
+EITHER = pytest.mark.parametrize("few", [False, True])
+"""Both kinds of transactions: what is done in a thread, and what is done where it is asked for."""
+
+
+async def put(database: Database, digest: str, patience: float | None = None, *, few: bool = False) -> None:
+    async with database.write(patience=patience, few=few) as connection:
         await connection.execute(t.blob.insert().values(digest=digest, body=b""))
 
 
-async def count(database: Database) -> int:
-    async with database.read() as connection:
+async def count(database: Database, *, few: bool = False) -> int:
+    async with database.read(few=few) as connection:
         return int((await connection.execute(sa.select(sa.func.count()).select_from(t.blob))).scalar_one())
 
 
-async def test_promise_2_a_locked_store_is_unavailable_within_the_patience_and_not_after_the_lock_is_gone(database: Database) -> None:
+@EITHER
+async def test_promise_2_a_locked_store_is_unavailable_within_the_patience_and_not_after_the_lock_is_gone(database: Database, *, few: bool) -> None:
     other = locked(database)
     async with asyncio.timeout(HANG):
         for _ in range(7):  # more often than there are connections: none may stay behind
             with pytest.raises(UnavailableError, match="did not answer in time"):
-                await put(database, "a", patience=0.15)
+                await put(database, "a", patience=0.15, few=few)
     other.execute("ROLLBACK")
     other.close()
-    await put(database, "a")
+    await put(database, "a", few=few)
     assert await count(database) == 1
 
 
-async def test_reading_does_not_wait_for_writers_however_many_wait(database: Database) -> None:
+@EITHER
+async def test_reading_does_not_wait_for_writers_however_many_wait(database: Database, *, few: bool) -> None:
     other = locked(database)
-    writers = [asyncio.ensure_future(put(database, str(number))) for number in range(12)]
+    writers = [asyncio.ensure_future(put(database, str(number), few=few)) for number in range(12)]
     async with asyncio.timeout(HANG):
         await asyncio.sleep(0.05)
-        assert await count(database) == 0
+        assert await count(database, few=few) == 0
         other.execute("ROLLBACK")
         await asyncio.gather(*writers)
     other.close()
     assert await count(database) == 12
 
 
-async def test_a_hundred_writers_at_once_are_all_kept(database: Database) -> None:
-    await asyncio.gather(*(put(database, str(number)) for number in range(100)))
+@EITHER
+async def test_a_hundred_writers_at_once_are_all_kept(database: Database, *, few: bool) -> None:
+    await asyncio.gather(*(put(database, str(number), few=few or number % 2 == 0) for number in range(100)))
     assert await count(database) == 100
 
 
-async def test_an_error_inside_takes_everything_of_the_transaction_back(database: Database) -> None:
+@EITHER
+async def test_an_error_inside_takes_everything_of_the_transaction_back(database: Database, *, few: bool) -> None:
     async def broken() -> None:
-        async with database.write() as connection:
+        async with database.write(few=few) as connection:
             await connection.execute(t.blob.insert().values(digest="a", body=b""))
             _ = 1 / 0
 
@@ -78,11 +86,12 @@ async def test_an_error_inside_takes_everything_of_the_transaction_back(database
     assert await count(database) == 0
 
 
-async def test_a_writer_that_is_cancelled_leaves_nothing_and_lets_the_next_one_in(database: Database) -> None:
+@EITHER
+async def test_a_writer_that_is_cancelled_leaves_nothing_and_lets_the_next_one_in(database: Database, *, few: bool) -> None:
     inside = asyncio.Event()
 
     async def slow() -> None:
-        async with database.write() as connection:
+        async with database.write(few=few) as connection:
             await connection.execute(t.blob.insert().values(digest="slow", body=b""))
             inside.set()
             await asyncio.Event().wait()
@@ -93,13 +102,14 @@ async def test_a_writer_that_is_cancelled_leaves_nothing_and_lets_the_next_one_i
     with pytest.raises(asyncio.CancelledError):
         await task
     async with asyncio.timeout(HANG):
-        await put(database, "next")
+        await put(database, "next", few=few)
     assert await count(database) == 1
 
 
-async def test_a_body_that_takes_too_long_is_unavailable_and_kept_in_no_part(database: Database) -> None:
+@EITHER
+async def test_a_body_that_takes_too_long_is_unavailable_and_kept_in_no_part(database: Database, *, few: bool) -> None:
     async def slow() -> None:
-        async with database.write(patience=0.05) as connection:
+        async with database.write(patience=0.05, few=few) as connection:
             await connection.execute(t.blob.insert().values(digest="late", body=b""))
             await asyncio.Event().wait()
 
@@ -108,32 +118,36 @@ async def test_a_body_that_takes_too_long_is_unavailable_and_kept_in_no_part(dat
     assert await count(database) == 0
 
 
-async def test_what_the_schema_refuses_is_no_outage(database: Database) -> None:
-    await put(database, "a")
+@EITHER
+async def test_what_the_schema_refuses_is_no_outage(database: Database, *, few: bool) -> None:
+    await put(database, "a", few=few)
     with pytest.raises(sa.exc.IntegrityError):
-        await put(database, "a")
+        await put(database, "a", few=few)
 
 
-async def test_a_damaged_file_is_unavailable(tmp_path: Path) -> None:
+@EITHER
+async def test_a_damaged_file_is_unavailable(tmp_path: Path, *, few: bool) -> None:
     (tmp_path / "broken.db").write_bytes(b"this is no database, whatever its name says" * 100)
     broken = Database(f"sqlite:///{tmp_path / 'broken.db'}")
     for act in (broken.read, broken.write):
         with pytest.raises(UnavailableError, match="cannot be used"):
-            async with act():
+            async with act(few=few):
                 pass
     await closed(broken)
 
 
-async def test_a_store_in_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+@EITHER
+async def test_a_store_in_a_folder_that_is_not_there_is_unavailable(tmp_path: Path, *, few: bool) -> None:
     lost = Database(f"sqlite:///{tmp_path / 'gone' / 'store.db'}")
     with pytest.raises(UnavailableError, match="unable to open"):
-        async with lost.write():
+        async with lost.write(few=few):
             pass
     await closed(lost)
 
 
-async def test_the_file_survives_a_power_cut_and_lets_readers_beside_the_writer(database: Database) -> None:
-    async with database.read() as connection:
+@EITHER
+async def test_the_file_survives_a_power_cut_and_lets_readers_beside_the_writer(database: Database, *, few: bool) -> None:
+    async with database.read(few=few) as connection:
         assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar() == "wal"
         assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar() == 2
         assert (await connection.exec_driver_sql("PRAGMA foreign_keys")).scalar() == 1
@@ -169,11 +183,12 @@ async def test_the_lock_makes_the_folder_of_a_new_store(tmp_path: Path) -> None:
     await closed(fresh)
 
 
-async def test_who_wants_to_know_is_told_after_each_commit_and_only_then(database: Database) -> None:
+@EITHER
+async def test_who_wants_to_know_is_told_after_each_commit_and_only_then(database: Database, *, few: bool) -> None:
     told: list[bool] = []
 
     async def rolls_back() -> None:
-        async with database.write():
+        async with database.write(few=few):
             raise RuntimeError
 
     database.tell(lambda: told.append(True))
@@ -182,7 +197,7 @@ async def test_who_wants_to_know_is_told_after_each_commit_and_only_then(databas
     with pytest.raises(RuntimeError):
         await rolls_back()
     assert told == []
-    async with database.write():
+    async with database.write(few=few):
         assert told == []
     assert told == [True]
 
