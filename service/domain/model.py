@@ -142,6 +142,11 @@ class Image:
         return f"{head}{slash}{tail.partition(':')[0]}"
 
     @property
+    def of_machines(self) -> bool:
+        """Whether it is an image of machines: named by an id that never means another one, and in no registry."""
+        return self.digest is not None and self.digest == self.reference
+
+    @property
     def exact(self) -> str | None:
         """`repository@sha256:…`, or None while the digest is not known."""
         return f"{self.repository}@{self.digest}" if self.digest else None

@@ -21,6 +21,7 @@ from service.domain.rules import (
     release_differs_where_the_bad_one_did,
     rollback_will_stay,
     schema_is_compatible,
+    server_group_can_take_over,
     shared_services_are_untouched,
 )
 
@@ -35,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     hold_is_as_we_left_it.RULE,
     no_sync_window_is_in_the_way.RULE,
     no_rollout_step_is_in_the_way.RULE,
+    server_group_can_take_over.RULE,
     own_pipeline_is_safe_to_start.RULE,
     permissions_suffice.RULE,
     prune_deletes_no_data.RULE,

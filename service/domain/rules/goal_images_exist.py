@@ -4,7 +4,8 @@ What the digests are comes from our own record or the rendered manifests; a tag 
 
 Problem: Registries are moved and cleaned up. A rollback to an image that is gone leaves pods that cannot start, after the old ones were ended.
 
-Read: The digests that ran, from Backout's own record or from manifests that name them; then one question for each to the registry.
+Read: The digests that ran, from Backout's own record or from manifests that name them; then one question for each to the registry. Of machines: what
+Spinnaker shows of the server group's launch configuration.
 
 Decides: All there under the digest asked for: pass. One that the registry does not have: no. A registry that does not answer, refuses, or answers with
 another digest, or a tag without a digest: unknown.
@@ -13,7 +14,7 @@ Fix: Push the image again by its digest, or go back to a release whose images ex
 
 Declare: Nothing; `immutable_tags` states that the tags of this target are never moved.
 
-Elsewhere: Decided for everything that comes from a registry; machine images and functions are unknown.
+Elsewhere: Decided for everything that comes from a registry, and for machine images of server groups; functions are unknown.
 """
 
 from collections.abc import Iterable
@@ -22,9 +23,9 @@ from typing import Any
 from service.domain import keys
 from service.domain.derived import Derived, doubt, exact_images, image_keys, listed, live_already, live_keys, together
 from service.domain.facts import Absent, Key
-from service.domain.model import Image, Way
+from service.domain.model import Image, Release, Way
 from service.domain.rule import Case, Rule
-from service.domain.verdict import Finding, blocks, passes, unknown
+from service.domain.verdict import Finding, blocks, passes, unknown, warns
 
 
 def needs(case: Case) -> Iterable[Key[Any]]:
@@ -38,6 +39,8 @@ def needs(case: Case) -> Iterable[Key[Any]]:
     images = exact_images(case, case.goal)
     if isinstance(images, Derived):
         yield from (keys.manifest(exact) for exact in _exact(images.value))
+        if any(image.of_machines for image in images.value):
+            yield keys.server_groups(case.target)
 
 
 def ask(case: Case) -> Finding:
@@ -52,6 +55,8 @@ def ask(case: Case) -> Finding:
         return doubt(f"Which images release {goal.name} ran is unknown", images, clears="Let Backout watch the next release while it is live.")
     exact = _exact(images.value)
     parts = [_exists(case, image) for image in exact]
+    if any(image.of_machines for image in images.value):
+        return together([*parts, _launchable(case, goal), passes("", *images.evidence)])
     if all(part.answer == 0 for part in parts):
         count = len(exact)
         what = "The one image" if count == 1 else f"All {count} images"
@@ -62,7 +67,7 @@ def ask(case: Case) -> Finding:
 
 
 def _exact(images: Iterable[Image]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(image.exact for image in images if image.exact))
+    return tuple(dict.fromkeys(image.exact for image in images if image.exact and not image.of_machines))
 
 
 def _exists(case: Case, exact: str) -> Finding:
@@ -83,6 +88,22 @@ def _exists(case: Case, exact: str) -> Finding:
             clears="Look at the registry or the proxy before it.",
         )
     return passes(f"{exact} exists.", manifest.evidence)
+
+
+def _launchable(case: Case, goal: Release) -> Finding:
+    """Whether what launches the machines of the old server group is there: those that run need it only when one of them dies."""
+    groups = case.facts.read(keys.server_groups(case.target))
+    if isinstance(groups, Absent):
+        return doubt("Whether the machine image of the server group still exists is unknown", groups, clears="Let Spinnaker show the server group.")
+    found = groups.value.of_release(goal.key)
+    if found is None:
+        return blocks(f"Server group {goal.name} is not there any more.", groups.evidence, clears="Deploy the old version again with your own pipeline.")
+    if found.launchable is None:
+        return unknown(f"Whether the image of {found.name} still exists is not told.", groups.evidence, clears="Look for it at the cloud.")
+    if not found.launchable:
+        says = f"The image that {found.name} launches its machines from is gone: those that run go on, and no other can be started."
+        return warns(says, groups.evidence, clears="Bake the image again, or go on without a way to replace a machine.")
+    return passes(f"The image that {found.name} launches its machines from is still there.", groups.evidence)
 
 
 RULE = Rule(name="goal_images_exist", question="Can every image of the goal release still be pulled?", ask=ask, needs=needs)

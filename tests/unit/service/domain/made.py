@@ -383,6 +383,32 @@ def rolled_out(of: World, now: Mapping[str, Any], back: Mapping[str, Any], *, pr
     return of.tell(STATE, state(objects=(step_wise(),))).tell(ROLLOUTS, (rollout(**now),)).tell(ROLLOUTS_BACK, (rollout_back(**back),))
 
 
+CLUSTER = ObjectRef(group="spinnaker.io", kind="cluster", namespace="prod/us-east-1", name="web-main")
+GROUPS = keys.server_groups(TARGET)
+
+
+def server_group(of: Release, **changes: Any) -> keys.ServerGroup:
+    """The server group that is that release, three of three running: the suspect's takes the traffic."""
+    values: dict[str, Any] = {
+        "name": f"web-main-v0{of.handle}",
+        "release": of.key,
+        "takes_traffic": of.key == SUSPECT.key,
+        "running": 3,
+        "desired": 3,
+        "minimum": 2,
+        "maximum": 4,
+        "launchable": True,
+    }
+    return keys.ServerGroup(**(values | changes))
+
+
+def on_machines(*, bad: Mapping[str, Any] | None = None, good: Mapping[str, Any] | None = None, **changes: Any) -> World:
+    """The world in which checkout is a cluster of machines, of which the old server group still runs."""
+    groups = (server_group(SUSPECT, **(bad or {})), server_group(GOAL, **(good or {})))
+    told: dict[str, Any] = {"cloud": "aws", "groups": groups, "guarded": False}
+    return world(way=Way.ENABLE_PREVIOUS).tell(STATE, state(objects=(CLUSTER,))).tell(GROUPS, keys.ServerGroups(**(told | changes)))
+
+
 def episode(labels: Mapping[str, str], **changes: Any) -> Episode:
     values: dict[str, Any] = {
         "id": "epi-1",

@@ -125,3 +125,9 @@ def test_an_actor_reads_as_kind_and_name() -> None:
 def test_values_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         made.SUSPECT.handle = "43"  # type: ignore[misc]  # that is the point
+
+
+def test_an_image_of_machines_is_its_own_digest() -> None:
+    assert Image(reference="ami-7", digest="ami-7", proof="reference").of_machines
+    assert not Image(reference="registry.example/web@sha256:1", digest="sha256:1", proof="reference").of_machines
+    assert not Image(reference="ami-7").of_machines

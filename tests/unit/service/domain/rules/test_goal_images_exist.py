@@ -111,3 +111,36 @@ EXAMPLES: made.Examples = {
     "the image was deleted": world().tell(made.MANIFEST, keys.Manifest(digest=None)),
     "the registry does not answer": world().hide(made.MANIFEST),
 }
+
+
+AMI = Image(reference="ami-41", digest="ami-41", proof="reference")
+
+
+def machines(**good: object) -> World:
+    return made.on_machines(good=good).tell(made.RECORD_OLD, replace(made.record(made.GOAL, None), images=(AMI,)))
+
+
+def test_a_machine_image_is_asked_for_where_the_server_group_is_and_not_in_a_registry() -> None:
+    world_ = machines()
+    finding = ask(world_)
+    assert (finding.answer, finding.says) == (Answer.PASS, "The image that web-main-v041 launches its machines from is still there.")
+    assert keys.manifest(str(AMI.exact)) not in world_.gathered(RULE)
+
+
+def test_a_machine_image_that_is_gone_lets_the_machines_go_on_and_is_a_warning() -> None:
+    finding = ask(machines(launchable=False))
+    assert finding.answer is Answer.WARN
+    assert finding.says == "The image that web-main-v041 launches its machines from is gone: those that run go on, and no other can be started."
+
+
+def test_what_is_not_told_of_a_machine_image_is_unknown_and_a_group_that_is_gone_is_a_no() -> None:
+    assert ask(machines(launchable=None)).answer is Answer.UNKNOWN
+    assert ask(machines().hide(made.GROUPS)).answer is Answer.UNKNOWN
+    gone = machines().tell(made.GROUPS, keys.ServerGroups(cloud="aws", groups=(made.server_group(made.SUSPECT),), guarded=False))
+    assert ask(gone).answer is Answer.BLOCK
+
+
+def test_a_container_beside_a_machine_image_is_asked_for_too() -> None:
+    both = machines().tell(made.RECORD_OLD, replace(made.record(made.GOAL, None), images=(AMI, WORKER)))
+    assert ask(both.tell(WORKER_MANIFEST, keys.Manifest(digest=WORKER_DIGEST))).answer is Answer.PASS
+    assert ask(both.tell(WORKER_MANIFEST, keys.Manifest(digest=None))).answer is Answer.BLOCK
