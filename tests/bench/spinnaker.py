@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import aiohttp
 import yaml
@@ -114,17 +115,23 @@ class Ground:
     process: Process
     alert_token: str
 
-    async def warm(self, app: str, called: str) -> bytes:
+    async def warm(self, app: str) -> bytes:
         """The alert about the shop's bad release, once its standing verdict is about that release."""
 
+        live: Mapping[str, Any] | None = None
+
         async def is_warm() -> bool:
+            nonlocal live
             try:
-                live = (await self.process.get(f"/v1/targets/{self.world.target(app)}/readiness"))["from"]
+                live = (await self.process.get(f"/v1/targets/{_named(self.world, app)}/readiness"))["from"]
             except aiohttp.ClientResponseError:
                 return False  # nobody looked yet
-            return live is not None and called == live["version"]
+            return live is not None and live["version"] == BAD
 
-        await until(is_warm, 120, f"the standing verdict about the bad release of {app}")
+        try:
+            await until(is_warm, 120, f"the standing verdict about the bad release of {app}")
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}; it is about {live}") from error
 
         async def firing() -> bytes | None:
             return self.world.webhook_about(app)
@@ -174,9 +181,14 @@ async def _ground(folder: Path, side: str, shops: Sequence[str]) -> AsyncIterato
         await world.stop()
 
 
+def _named(world: World, app: str) -> str:
+    """The shop's target in a path."""
+    return quote(str(world.target(app)), safe="")
+
+
 async def _watched(made: Ground, shop: str) -> bool:
     try:
-        releases = (await made.process.get(f"/v1/targets/{made.world.target(shop)}"))["releases"]
+        releases = (await made.process.get(f"/v1/targets/{_named(made.world, shop)}"))["releases"]
     except aiohttp.ClientResponseError:
         return False
     return any(one["healthy_for_s"] >= 1 for one in releases)
@@ -191,7 +203,7 @@ async def _to_first_write(folder: Path, side: str) -> Sequence[float]:
         for shop in shops:
             shipped = await world.release(shop, BAD, errors=0.3)
             await world.until_live(shop, shipped)
-            body = await made.warm(shop, world.called(shipped))
+            body = await made.warm(shop)
             proxy.writes.clear()
             began = time.perf_counter()
             await made.process.alert(body, made.alert_token)
@@ -213,7 +225,7 @@ async def _one_task(folder: Path) -> Figure:
     async with _ground(folder, SPINNAKER, ["shop"]) as made:
         shipped = await made.world.release("shop", BAD, errors=0.3)
         await made.world.until_live("shop", shipped)
-        body = await made.warm("shop", made.world.called(shipped))
+        body = await made.warm("shop")
         taken = 0
 
         async def send() -> None:

@@ -1,9 +1,11 @@
 """Habits of the tree that no linter knows: tests beside sources, no leftovers, nothing of this machine, names that say what is in a file, promises kept."""
 
+import ast
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -22,6 +24,8 @@ WITHOUT_TEST_FILE: Mapping[str, str] = {
     "integrations/sandbox/gate/": "one stand-in in many files, held by recordings of a real Gate, and by a contract suite that a real Gate can be asked too",
 }
 """Files, or whole folders ending in a slash. May only get shorter: an entry that has its test files, or whose source is gone, has to leave."""
+
+PRODUCT = ("service/", "integrations/")
 
 GENERATED = ("service/store/migrations/",)
 """Written by a tool's template and run by the store's tests on every database they open."""
@@ -161,3 +165,24 @@ def test_leftovers_are_recognised() -> None:
 def test_a_package_is_tested_inside_or_beside_its_folder() -> None:
     assert test_files_of("service/domain/rules/__init__.py") == ("tests/unit/service/domain/rules/test_rules.py", "tests/unit/service/domain/test_rules.py")
     assert test_files_of("integrations/http.py") == ("tests/unit/integrations/test_http.py",)
+
+
+def imports() -> Mapping[str, set[str]]:
+    """Module -> the modules of ours that it imports, those included that only its types need."""
+    modules = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): text for path, text in texts(".py") if path.startswith(PRODUCT)}
+    found: dict[str, set[str]] = {name: set() for name in modules}
+    for name, text in modules.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found[name] |= {whole if (whole := f"{node.module}.{one.name}") in modules else node.module for one in node.names}
+        found[name] = found[name] & set(modules) - {name}
+    return found
+
+
+def test_no_module_needs_itself_around_a_corner() -> None:
+    graph = imports()
+    assert len(graph) > 400
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))

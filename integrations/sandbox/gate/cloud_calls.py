@@ -7,10 +7,10 @@ from integrations.sandbox.gate.access import Access
 from integrations.sandbox.gate.clouddriver import answer_of
 from integrations.sandbox.gate.echo import Echo
 from integrations.sandbox.gate.edge import Call, Reply, Route
-from integrations.sandbox.gate.engine import Tools
 from integrations.sandbox.gate.refusals import DENIED, NOT_FOUND, BackendError, RefusedError, heard
 from integrations.sandbox.gate.run_calls import not_configured
 from integrations.sandbox.gate.settings import CLOUDDRIVER, FRONT50, Json
+from integrations.sandbox.gate.tools import Tools
 
 _NO_MANIFEST = "com.netflix.spinnaker.gate.services.ManifestService$ManifestNotFound"
 _STALE = "The submitted pipeline is stale.  submitted updateTs {} does not match stored updateTs {}"

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from integrations.sandbox.gate.engine import Tools
 from integrations.sandbox.gate.executions import PIPELINE, Run
 from integrations.sandbox.gate.orca import Orca, with_defaults
 from integrations.sandbox.gate.refusals import NETWORK, BackendError
 from integrations.sandbox.gate.settings import ECHO, Json
+from integrations.sandbox.gate.tools import Tools
 
 KEPT: Final = frozenset(
     {

@@ -4,18 +4,15 @@ Everything it does later is an act on the timeline; what Orca had in its queue w
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from integrations.sandbox.gate.clouddriver import Clouddriver
-from integrations.sandbox.gate.executions import Executions, Run
+from integrations.sandbox.gate.executions import Run
 from integrations.sandbox.gate.expressions import evaluate
-from integrations.sandbox.gate.front50 import Front50
-from integrations.sandbox.gate.ids import Ids
 from integrations.sandbox.gate.plain_stages import window_of
-from integrations.sandbox.gate.settings import Faults, Json, Profile, Timings
-from integrations.sandbox.gate.stage import COMPLETE, DONE, GOES_ON, Definition, Outcome, StageError, Synthetic, Task, Work
-from integrations.sandbox.gate.timeline import Timeline
+from integrations.sandbox.gate.settings import Json
+from integrations.sandbox.gate.stage import DONE, Definition, Outcome, StageError, Synthetic, Task, Work
+from integrations.sandbox.gate.statuses import COMPLETE, GOES_ON
+from integrations.sandbox.gate.tools import Tools
 
 SUPERSEDED: Final = (
     "This execution was queued but then canceled because a newer queued execution superceded it."
@@ -25,27 +22,6 @@ EXPIRED: Final = "Could not begin execution before start time expiry"
 _WRECKED: Final = 1.0
 _WRECKED_SQL: Final = 0.3
 Listener = Callable[[Run], None]
-Rights = Callable[[str], list[str]]
-
-
-@dataclass(slots=True, kw_only=True)
-class Tools:
-    """What Orca works with. `start_pipeline` starts a saved configuration and `roles` tells those of a user; the server fills both in."""
-
-    timeline: Timeline
-    ids: Ids
-    timings: Timings
-    profile: Profile
-    faults: Faults
-    executions: Executions
-    front50: Front50
-    clouddriver: Clouddriver
-    start_pipeline: Callable[[Json, Json, str], Run] = field(default=lambda _config, _trigger, _user: _nobody())
-    roles: Rights = field(default=lambda _user: [])
-
-
-def _nobody() -> Run:
-    raise RuntimeError("nobody starts pipelines yet")
 
 
 class Engine:
@@ -54,6 +30,7 @@ class Engine:
     def __init__(self, tools: Tools, catalogue: Mapping[str, Definition]) -> None:
         self._tools = tools
         self._catalogue = catalogue
+        self._tasks: dict[tuple[str, str], list[Task]] = {}  # (run, stage) -> what its tasks do
         self._held: list[Callable[[], None]] = []
         self.dead = False
         self._died = 0
@@ -207,7 +184,7 @@ class Engine:
             del stage["startTime"]
             self._end_stage(run, stage, _failed(stage["context"]))
             return
-        run.specs[stage["id"]] = tasks
+        self._tasks[run.id, stage["id"]] = tasks
         stage["tasks"] = [_task(number, task, len(tasks)) for number, task in enumerate(tasks, 1)]
         self._add(run, stage, before, "STAGE_BEFORE")
         self._advance(run, stage)
@@ -366,7 +343,7 @@ class Engine:
             self._look(run, stage, task, self._tools.timings.first)
             return
         task["status"] = stage["status"] = "RUNNING"
-        spec = run.specs[stage["id"]][int(task["id"]) - 1]
+        spec = self._tasks[run.id, stage["id"]][int(task["id"]) - 1]
         try:
             self._check_time(stage, spec, now, first)
             outcome = DONE if self._is_dry(run) else spec.work(self._work(run, stage, (now - first) / 1000))

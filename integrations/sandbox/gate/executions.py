@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from integrations.sandbox.gate.settings import Json
-from integrations.sandbox.gate.stage import COMPLETE, Task
+from integrations.sandbox.gate.statuses import COMPLETE
 
 PIPELINE: Final = "PIPELINE"
 ORCHESTRATION: Final = "ORCHESTRATION"
@@ -34,7 +34,6 @@ class Run:
     epoch: int = 0
     queued: bool = False
     wrecked: bool = False
-    specs: dict[str, list[Task]] = field(default_factory=dict)
     asked: dict[tuple[str, str], int] = field(default_factory=dict)  # (stage, task) -> when first asked, in ms
     answered: set[tuple[str, str]] = field(default_factory=set)  # (stage, task) whose answer was final and is about to be written
     turns: dict[str, int] = field(default_factory=dict)  # stage -> counts its queued looks; only the newest counts

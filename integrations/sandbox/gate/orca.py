@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from integrations.sandbox.gate.artifacts import resolve
 from integrations.sandbox.gate.clouddriver import answer_of
-from integrations.sandbox.gate.engine import Engine, Tools
+from integrations.sandbox.gate.engine import Engine
 from integrations.sandbox.gate.executions import ORCHESTRATION, PIPELINE, Run, stage_of, trigger_of
 from integrations.sandbox.gate.expressions import evaluate
 from integrations.sandbox.gate.refusals import NETWORK, BackendError, nested
 from integrations.sandbox.gate.settings import FRONT50, ORCA, Json
+from integrations.sandbox.gate.tools import Tools
 
 _NULL_GET: Final = 'Cannot invoke "Object.toString()" because the return value of "java.util.Map.get(Object)" is null'
 _NULL_REMOVE: Final = 'Cannot invoke "Object.toString()" because the return value of "java.util.Map.remove(Object)" is null'

@@ -2,8 +2,9 @@
 
 from integrations.sandbox.gate.access import Access
 from integrations.sandbox.gate.edge import PLAIN_JSON, Call, Reply, Route
-from integrations.sandbox.gate.engine import Engine, Tools
+from integrations.sandbox.gate.engine import Engine
 from integrations.sandbox.gate.settings import Json
+from integrations.sandbox.gate.tools import Tools
 
 
 class OtherCalls:

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from integrations.sandbox.gate.expressions import evaluate
 from integrations.sandbox.gate.settings import Json
-from integrations.sandbox.gate.stage import COMPLETE, DONE, GOES_ON, ORCA_TASKS, Definition, Outcome, StageError, Synthetic, Task, Work, always
+from integrations.sandbox.gate.stage import DONE, ORCA_TASKS, Definition, Outcome, StageError, Synthetic, Task, Work, always
+from integrations.sandbox.gate.statuses import COMPLETE, GOES_ON
 
 _TASKS: Final = f"{ORCA_TASKS}pipeline.tasks."
 JUDGMENT_POLL: Final = 15.0

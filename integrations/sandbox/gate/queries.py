@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from integrations.sandbox.gate.engine import Tools
 from integrations.sandbox.gate.executions import ORCHESTRATION, PIPELINE, Run, collapsed, task_view
 from integrations.sandbox.gate.refusals import BackendError
 from integrations.sandbox.gate.settings import Json
-from integrations.sandbox.gate.stage import STATUSES
+from integrations.sandbox.gate.statuses import STATUSES
+from integrations.sandbox.gate.tools import Tools
 
 _DAYS: Final = 14
 _OLD_ONES: Final = 2

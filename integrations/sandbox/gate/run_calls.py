@@ -8,7 +8,7 @@ from integrations.sandbox.gate.access import Access
 from integrations.sandbox.gate.clouddriver import answer_of
 from integrations.sandbox.gate.echo import Echo
 from integrations.sandbox.gate.edge import Call, Reply, Route
-from integrations.sandbox.gate.engine import Engine, Tools
+from integrations.sandbox.gate.engine import Engine
 from integrations.sandbox.gate.executions import ORCHESTRATION, PIPELINE, Run, task_view
 from integrations.sandbox.gate.expressions import EvaluationError, look_up
 from integrations.sandbox.gate.orca import Orca, with_defaults
@@ -28,6 +28,7 @@ from integrations.sandbox.gate.refusals import (
     passed_on,
 )
 from integrations.sandbox.gate.settings import FRONT50, ORCA, Json
+from integrations.sandbox.gate.tools import Tools
 
 _TRIES: Final = 5
 _PATCH_FAILS_AFTER: Final = 2.0

@@ -12,7 +12,7 @@ from integrations.sandbox.gate.cloud_calls import CloudCalls
 from integrations.sandbox.gate.clouddriver import Clouddriver
 from integrations.sandbox.gate.echo import Echo
 from integrations.sandbox.gate.edge import Edge, Served
-from integrations.sandbox.gate.engine import Engine, Tools
+from integrations.sandbox.gate.engine import Engine
 from integrations.sandbox.gate.executions import ORCHESTRATION, PIPELINE, Executions, Run
 from integrations.sandbox.gate.front50 import Front50
 from integrations.sandbox.gate.group_stages import GROUPS
@@ -26,6 +26,7 @@ from integrations.sandbox.gate.run_calls import RunCalls
 from integrations.sandbox.gate.server_groups import ServerGroups
 from integrations.sandbox.gate.settings import Faults, Json, Profile, Timings
 from integrations.sandbox.gate.timeline import Timeline
+from integrations.sandbox.gate.tools import Tools
 from integrations.sandbox.http import LoopbackServer
 from service.domain.ports import Clock
 

@@ -5,16 +5,11 @@ The engine runs them; what each type does is in the modules `*_stages`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from integrations.sandbox.gate.settings import Json
+from integrations.sandbox.gate.tools import Tools
 
-if TYPE_CHECKING:
-    from integrations.sandbox.gate.engine import Tools
-
-COMPLETE: Final = frozenset({"SUCCEEDED", "FAILED_CONTINUE", "SKIPPED", "TERMINAL", "CANCELED", "STOPPED"})
-GOES_ON: Final = frozenset({"SUCCEEDED", "FAILED_CONTINUE", "SKIPPED"})
-STATUSES: Final = frozenset({"NOT_STARTED", "RUNNING", "PAUSED", "SUSPENDED", "BUFFERED", "REDIRECT"}) | COMPLETE
 ORCA_TASKS: Final = "com.netflix.spinnaker.orca."
 
 
@@ -51,7 +46,7 @@ DONE: Final = Outcome()
 class Work:
     """A task at work: its run and stage as they are stored, and the seconds since the task was first asked."""
 
-    tools: "Tools"
+    tools: Tools
     execution: Json
     stage: Json
     elapsed: float = 0.0

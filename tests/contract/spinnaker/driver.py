@@ -18,7 +18,7 @@ from yarl import URL
 
 from integrations.sandbox.gate.server import SandboxGate
 from integrations.sandbox.gate.settings import Profile, Timings
-from integrations.sandbox.gate.stage import COMPLETE
+from integrations.sandbox.gate.statuses import COMPLETE
 from tests.fakes.clock import LoopClock
 
 T = TypeVar("T")
