@@ -5,11 +5,12 @@ no hook, filter, alias or external diff is known here.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dulwich.errors import NotGitRepository
-from dulwich.objects import Commit, ShaFile, Tag
+from dulwich.objects import Commit, ObjectID, ShaFile, Tag
 from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
 
@@ -25,6 +26,7 @@ from service.domain.schema import Dialect
 _STEPS = re.compile(r"([~^])(\d*)")
 _NAME = re.compile(r"[^\s~^:?*\[\\\x00-\x1f\x7f]+")
 _MOST_STEPS = 10_000
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 FETCH_ALL = (
     "fetch the whole history: `fetch-depth: 0` for actions/checkout, `GIT_DEPTH: 0` for GitLab CI, a clone without `shallow` for Jenkins, "
     "`git fetch --unshallow` elsewhere"
@@ -70,6 +72,16 @@ def read(folder: Path, old: str, new: str, *, dialect: Dialect, manifests: str |
             raise BackoutError("a file is larger than the memory of this machine") from error
         except Exception as error:  # the same as above
             raise BackoutError(f"the Git repository in {folder} cannot be read ({type(error).__name__})") from error
+
+
+def known_here(folder: Path, revisions: Sequence[str]) -> tuple[str, ...]:
+    """Those of the commits that this clone has, each once. NoRepositoryError when the folder is no clone."""
+    try:
+        repo = Repo.discover(str(folder))
+    except (NotGitRepository, OSError) as error:
+        raise NoRepositoryError(f"{folder} is no Git repository") from error
+    with repo:
+        return tuple(one for one in dict.fromkeys(revisions) if _COMMIT.fullmatch(one) and ObjectID(one.encode()) in repo.object_store)
 
 
 def _compare(

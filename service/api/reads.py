@@ -10,6 +10,7 @@ from service.domain.model import Actor, Episode, Hold, Incident, Json, Operation
 from service.domain.ports import AuditEvent, ListedTarget
 from service.domain.readiness import Standing, Turn
 from service.workflow.examine import Examination
+from service.workflow.sources import LiveSources
 
 Position = tuple[datetime, str]
 """Time and id of a row: what a list goes on behind."""
@@ -19,6 +20,7 @@ class UseCases(Protocol):
     """What people ask for (`service.workflow.desk.Desk`). Errors are those of `service.domain.errors`, each with a sentence."""
 
     async def check(self, target: TargetId, actor: Actor = ...) -> Examination: ...  # noqa: D102
+    async def sources(self, target: TargetId) -> LiveSources: ...  # noqa: D102
     async def rollback(  # noqa: D102
         self, target: TargetId, actor: Actor, *, digest: str, names: Sequence[str], reason: str, override: Sequence[str] = ()
     ) -> Operation: ...

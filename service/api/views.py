@@ -19,6 +19,7 @@ from service.domain.verdict import Answer, Finding, Verdict
 from service.workflow import record
 from service.workflow.examine import Examination
 from service.workflow.keeper import Orphan
+from service.workflow.sources import LiveSources
 from service.workflow.watch import Freshness
 
 View = dict[str, Json]
@@ -248,6 +249,24 @@ def release(one: Release) -> View:
         "deployed_at": maybe(one.deployed_at),
         "by": actor(one.by),
     }
+
+
+def live_sources(one: LiveSources, *, addresses: Addresses) -> View:
+    """The live release's images with the source of each."""
+    where = addresses.target(one.target)
+    body: View = {
+        "target": str(one.target),
+        "as_of": utc(one.as_of),
+        "release": None if one.release is None else release(one.release),
+        "complete": bool(one.images) and not any(each.why for each in one.images),
+        "why": one.why,
+        "images": [
+            {"image": each.image.repository, "digest": each.image.digest, "repository": each.repository, "revision": each.revision, "why": each.why}
+            for each in one.images
+        ],
+        "links": links(self=f"{where}/sources", target=where),
+    }
+    return body | {"etag": etag({key: value for key, value in body.items() if key != "as_of"})}
 
 
 # --- verdict, plan -------------------------------------------------------------------------------------------------------

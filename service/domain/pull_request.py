@@ -44,6 +44,27 @@ class NoRepositoryError(BackoutError):
     """The folder is no Git repository that can be read."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What a target runs, as its Backout tells; `title` is the release for people.
+
+    `revisions` are the source revisions of its images (repository, commit), `unclear` those images (image, why) of which nobody knows the source.
+    """
+
+    target: str
+    title: str
+    revisions: tuple[tuple[str, str], ...]
+    unclear: tuple[tuple[str, str], ...]
+
+
+class NotDeployedFromHereError(BackoutError):
+    """None of the commits that a target's images were built from is in this clone, or several are; `clears` says what to do."""
+
+    def __init__(self, says: str, clears: str) -> None:
+        super().__init__(says)
+        self.clears = clears
+
+
 class NoFolderError(BackoutError):
     """The folder that was named holds no manifest at either revision."""
 

@@ -37,6 +37,7 @@ from service.workflow.correlate import accepted_span
 from service.workflow.examine import Examination, Examiner
 from service.workflow.fencing import fenced
 from service.workflow.forward import mark_of
+from service.workflow.sources import LiveSources
 
 NOBODY = Actor(kind="user", name="nobody")
 
@@ -92,6 +93,11 @@ class Desk:
             plan_id=self._new_id("pln"),
             deadline=policy.approve_within,
         )
+
+    async def sources(self, target: TargetId) -> LiveSources:
+        """From which source each image of the live release was built, read now; nothing is stored."""
+        await self._known(target)
+        return await self._examiner.sources(target)
 
     async def rollback(self, target: TargetId, actor: Actor, *, digest: str, names: Sequence[str], reason: str, override: Sequence[str] = ()) -> Operation:
         """Begin a rollback that a person asks for. With `digest` it is confirmed beforehand for exactly that plan; without, it waits for an approval.

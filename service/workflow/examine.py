@@ -18,6 +18,7 @@ from service.domain.ports import Clock, Delivery, Targets
 from service.domain.rule import Case, Direction, Rule, Trigger
 from service.domain.verdict import Answer, Verdict
 from service.workflow.gather import Gatherer
+from service.workflow.sources import LiveSources, live_sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,10 @@ class Examiner:
     def policy(self, target: TargetId) -> TargetPolicy:
         """What the operator settled for the target."""
         return self._policies.of(target)
+
+    async def sources(self, target: TargetId) -> LiveSources:
+        """From which source the live release was built, read now."""
+        return await live_sources(self._gatherer, target)
 
     async def examine(
         self,

@@ -112,6 +112,11 @@ async def check(call: Call) -> Answer:
     )
 
 
+async def sources(call: Call) -> Answer:
+    """From which source each image of the live release was built, read now."""
+    return Answer(body=views.live_sources(await call.parts.desk.sources(call.target()), addresses=call.addresses))
+
+
 async def readiness(call: Call) -> Answer:
     """The standing verdict, with its age and how it turned."""
     target, parts = call.target(), call.parts
@@ -148,5 +153,6 @@ ROUTES = (
     Route(method="GET", path="/v1/targets", handler=list_targets, scope="targets:read", query=("limit", "cursor", "readiness")),
     Route(method="GET", path="/v1/targets/{target}", handler=get_target, scope="targets:read"),
     Route(method="GET", path="/v1/targets/{target}/rollback-check", handler=check, scope="targets:read"),
+    Route(method="GET", path="/v1/targets/{target}/sources", handler=sources, scope="targets:read"),
     Route(method="GET", path="/v1/targets/{target}/readiness", handler=readiness, scope="targets:read"),
 )

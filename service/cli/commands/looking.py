@@ -36,7 +36,7 @@ def check(
     repo: Annotated[
         Path, typer.Option("--repo", metavar="DIR", help="Ask Git alone: once --to is deployed, can --from run again? Needs no service.", show_default=False)
     ] = NO_FILE,
-    old: Annotated[str, typer.Option("--from", metavar="REF", help="With --repo: what runs now.", show_default=False)] = "",
+    old: Annotated[str, typer.Option("--from", metavar="REF", help="With --repo: what runs now; deployed:TARGET asks the service.", show_default=False)] = "",
     new: Annotated[str, typer.Option("--to", metavar="REF", help="With --repo: what is to be deployed.", show_default=False)] = "",
     manifests: Annotated[
         str, typer.Option("--manifests", metavar="DIR", help="With --repo: this folder's Kubernetes manifests too, from the top of the repository.")
@@ -59,7 +59,13 @@ def check(
         terminal = terminal_of(ctx, as_json=False, no_color=no_color)
         form = "json" if as_json else form
         file = output if output != NO_FILE else None
-        raise typer.Exit(check_repository(terminal, repo, old, new, dialect=dialect, manifests=manifests, form=form, output=file, strict=strict))
+
+        def sources(named: str) -> Doc:
+            there = session(ctx, server, as_json=False, no_color=no_color)
+            return get(there.service, f"/v1/targets/{target_id(named)}/sources")
+
+        code = check_repository(terminal, repo, old, new, dialect=dialect, manifests=manifests, form=form, output=file, strict=strict, sources=sources)
+        raise typer.Exit(code)
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     if not target:
         every = listing(here.service, "/v1/targets", "targets", {}, most=None)

@@ -275,3 +275,17 @@ async def test_absolute_links_where_the_public_address_is_known(world: World, ma
     api = await make_api()
     got = await api.get("/v1/targets/prod:checkout")
     assert got.body["links"]["self"] == "https://backout.example/v1/targets/prod:checkout"
+
+
+# --- what it was built from -----------------------------------------------------------------------------------------------
+
+
+async def test_what_nobody_can_tell_of_the_live_releases_source_is_said_and_lists_no_image(world: World, api: Api) -> None:
+    await world.list_targets(CHECKOUT)
+    got = await api.get("/v1/targets/prod:checkout/sources")
+    assert (got.status, got.body["release"]["release"], got.body["complete"], got.body["images"]) == (200, "42", False, [])
+    assert "no source is configured" in got.body["why"]
+    world.delivery.absent = Absent("Argo CD did not answer")
+    gone = await api.get("/v1/targets/prod:checkout/sources")
+    assert (gone.body["release"], gone.body["why"]) == (None, "what is live is not known: Argo CD did not answer")
+    assert (await api.get("/v1/targets/prod:ghost/sources")).status == 404

@@ -2,11 +2,13 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from integrations.sandbox.git import GitServer
-from tests.unit.service.cli.conftest import Shell
+from tests.unit.service.cli.conftest import Ran, Shell
+from tests.unit.service.cli.fake_service import FakeService, Said
 
 START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
 PATH = "db/migrations/V2__drop.sql"
@@ -18,8 +20,8 @@ class Repository:
         self.folder = self._server.create("shop")
         self.commit({"src/app.py": "1"}, "main")
 
-    def commit(self, files: Mapping[str, str | None], branch: str = "feature") -> None:
-        self._server.commit("shop", files, "x", START, branch=branch)
+    def commit(self, files: Mapping[str, str | None], branch: str = "feature") -> str:
+        return self._server.commit("shop", files, "x", START, branch=branch)
 
 
 @pytest.fixture
@@ -285,3 +287,78 @@ def test_a_folder_without_manifests_is_wrong_usage(repository: Repository) -> No
     repository.commit({"src/app.py": "2"})
     ran = alone(*asked(repository, "--manifests", "deploi"))
     assert (ran.code, "neither main nor feature has a Kubernetes manifest in deploi" in ran.err) == (2, True)
+
+
+# --- compared with what runs ----------------------------------------------------------------------------------------------
+
+
+def sources(*images: tuple[str, str, str], why: str = "") -> dict[str, Any]:
+    """The service's answer: (image, source repository, commit) each."""
+    return {
+        "target": "prod:checkout",
+        "as_of": "2026-05-04T12:00:00Z",
+        "release": None,
+        "complete": bool(images) and all(revision for _, _, revision in images),
+        "why": why,
+        "images": [
+            {"image": image, "digest": "sha256:" + "0" * 64, "repository": repository, "revision": revision, "why": "" if revision else "no label"}
+            for image, repository, revision in images
+        ],
+        "links": {"self": "/v1/targets/prod%3Acheckout/sources"},
+        "etag": '"0"',
+    }
+
+
+def against(repository: Repository, service: FakeService, shell: Shell, told: dict[str, Any], *more: str) -> Ran:
+    service.on("GET", "/v1/targets/prod%3Acheckout/sources", lambda _: Said(document=told))
+    return shell("check", "--repo", str(repository.folder), "--from", "deployed:prod:checkout", "--to", "feature", "--dialect", "postgres", *more)
+
+
+def test_what_runs_is_compared_with_and_not_the_branch(repository: Repository, service: FakeService, shell: Shell) -> None:
+    lives = repository.commit({"src/app.py": "2"}, "main")
+    repository.commit({PATH: "alter table a drop column b;"}, "main")
+    repository.commit({"src/app.py": "3"})
+    told = sources(("web", "git.example/shop", lives), ("proxy", "git.example/other", "0" * 40))
+    ran = against(repository, service, shell, told, "--json")
+    assert (ran.code, ran.document["findings"][0]["rule"], ran.document["from"]) == (3, "column_dropped", "deployed:prod:checkout")
+    assert ran.document["remarks"][0].endswith(f"built from {lives}.")
+    assert alone(*asked(repository)).code == 0
+
+
+def test_promise_1_an_image_of_unknown_source_is_unknown_and_can_be_waived(repository: Repository, service: FakeService, shell: Shell) -> None:
+    waiver = "waivers: [{rule: source_not_known, path: '*', object: proxy, reason: not ours}]"
+    lives = repository.commit({".backout.yaml": waiver}, "main")
+    repository.commit({"src/app.py": "3"})
+    ran = against(repository, service, shell, sources(("web", "git.example/shop", lives), ("worker", "", "")))
+    assert (ran.code, "the image worker of prod:checkout was built is not known: no label" in " ".join(ran.out.split())) == (5, True)
+    assert against(repository, service, shell, sources(("web", "git.example/shop", lives), ("proxy", "", ""))).code == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "says", "clears"),
+    [
+        (sources(why="which release is live is not settled"), "which release is live is not settled", "backout check prod:checkout --all"),
+        (sources(("web", "", "")), "from which commit prod:checkout was built is not known: web: no label", "org.opencontainers.image.revision"),
+        (sources(("web", "git.example/shop", "0" * 40)), "this clone has no commit that prod:checkout was built from", "fetch-depth: 0"),
+        (sources(("web", "git.example/shop", "--upload-pack=x")), "this clone has no commit that prod:checkout was built from", "fetch-depth: 0"),
+    ],
+)
+def test_promise_1_a_source_that_nobody_knows_is_unknown_with_the_next_step(
+    repository: Repository, service: FakeService, shell: Shell, told: dict[str, Any], says: str, clears: str
+) -> None:
+    repository.commit({"src/app.py": "3"})
+    ran = against(repository, service, shell, told)
+    assert (ran.code, says in ran.err, clears in ran.err) == (5, True, True), ran.err
+
+
+def test_images_of_several_commits_of_one_repository_are_named(repository: Repository, service: FakeService, shell: Shell) -> None:
+    two = [repository.commit({"src/app.py": number}, "main") for number in "45"]
+    repository.commit({"src/app.py": "6"})
+    ran = against(repository, service, shell, sources(*((name, "git.example/shop", one) for name, one in zip("ab", two, strict=True))))
+    assert (ran.code, f"--from {two[0]}" in ran.err) == (5, True)
+
+
+def test_without_a_service_the_question_is_no_yes(repository: Repository) -> None:
+    repository.commit({"src/app.py": "3"})
+    ran = alone("check", "--repo", str(repository.folder), "--from", "deployed:prod:checkout", "--to", "feature")
+    assert (ran.code, "no service at" in ran.err) == (1, True)
