@@ -14,7 +14,7 @@ _INDENT = 9
 
 
 def as_text(report: Report) -> RenderableType:
-    """The answer first, then each finding with its place, why it matters and what to do, then what was not decided."""
+    """The answer first, then each finding with its place and the words there, why it matters and what to do, then what was not decided."""
     parts: list[RenderableType] = [Text(str(clean(report.says)), style=f"bold {_STYLES.get(report.answer, '')}".strip())]
     for one in report.entries:
         parts += ["", *_entry(one)]
@@ -34,7 +34,7 @@ def _entry(one: Entry) -> Iterator[RenderableType]:
     head.append(one_line(place), style="bold")
     yield head
     yield _indented(Text(one_line(one.says)))
-    for name, text in (("why", one.why), ("do", one.do), ("waived", one.waived)):
+    for name, text in (("in", one.statement), ("why", one.why), ("do", one.do), ("waived", one.waived)):
         if text:
             yield _indented(Text.assemble((f"{name}: ", "dim"), one_line(text)))
     yield _indented(Text(f"rule: {one_line(one.rule)}", style="dim"))

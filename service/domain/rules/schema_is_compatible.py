@@ -363,12 +363,15 @@ def _text_lines(told: Sequence[StatementReading], goal: Release) -> Iterator[Lin
     for one in told[:SHOWN]:
         what = _named(one.says.rstrip("."), goal)
         still = f", which release {goal.name} may still read" if _STILL_READ.fullmatch(one.rule) else ""
-        yield Line(source="text", answer=_ANSWERS[one.verdict], says=f"{_place(one)} {what}{still}.")
+        by = _OPERATION.match(one.statement) if one.path.endswith(".py") else None
+        yield Line(source="text", answer=_ANSWERS[one.verdict], says=f"{_place(one)} {f'{by[1]} ' if by else ''}{what}{still}.")
     if len(told) > SHOWN:
         files = len({one.path for one in told[SHOWN:]})
         yield Line(source="text", answer=_ANSWERS[told[0].verdict], says=f"{len(told) - SHOWN} more in {files} file{'' if files == 1 else 's'}.")
 
 
+_OPERATION = re.compile(r"(?:migrations|op|batch_op)\.(\w+)\(")
+"""The word by which the author of a Django or Alembic migration knows what stands there."""
 _ANSWERS = {SchemaVerdict.SAFE: Answer.PASS, SchemaVerdict.WARN: Answer.WARN, SchemaVerdict.UNKNOWN: Answer.UNKNOWN, SchemaVerdict.BREAKS: Answer.BLOCK}
 _PAST = {
     "adds": "added",

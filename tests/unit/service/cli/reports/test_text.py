@@ -14,9 +14,10 @@ def shown(one: Report) -> str:
 def test_the_answer_stands_first_and_each_finding_says_where_why_and_what_to_do() -> None:
     lines = shown(report(BLOCK, UNKNOWN, WARN, WAIVED)).split("\n")
     assert lines[0] == "No: going back breaks."
-    assert lines[2:7] == [
+    assert lines[2:8] == [
         "block    db/a b,c:d.sql:3",
         "         Drops column orders.status.",
+        "         in: ALTER TABLE orders DROP COLUMN status",
         "         why: Gone.",
         "         do: Later.",
         "         rule: column_dropped",
