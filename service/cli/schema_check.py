@@ -16,7 +16,7 @@ from service.cli.failure import CommandFailed
 from service.cli.migrations import STDIN, read_paths, read_schema
 from service.cli.reports import FORMS, Report, summary
 from service.cli.terminal import Terminal, as_json_text
-from service.domain.schema import Dialect, SchemaReading, SchemaVerdict, read_range
+from service.domain.schema import Dialect, MigrationFile, SchemaReading, SchemaVerdict, Shape, read_each, read_folder, read_range
 from service.domain.schema.reading import worst
 
 _CODES: Final[Mapping[SchemaVerdict, ExitCode]] = {
@@ -27,15 +27,20 @@ _CODES: Final[Mapping[SchemaVerdict, ExitCode]] = {
 }
 
 
-def run(terminal: Terminal, paths: Sequence[str], dialect: str, form: str, *, schema: str = "", strict: bool) -> ExitCode:
+def run(
+    terminal: Terminal, paths: Sequence[str], dialect: str, form: str, *, schema: str = "", strict: bool, each: bool = False, whole: bool = False
+) -> ExitCode:
     """Answer about these paths in a form (text, json, jsonl, sarif, junit, github); the exit code is the verdict, but for jsonl 0 when all was answered.
 
-    `schema` is a dump of the schema from which the migrations begin, "" for none.
+    `schema` is a dump of the schema from which the migrations begin, "" for none. `each` judges every file alone; `whole` says that all files are new to the
+    old release. Of a folder without either, nobody knows where the range begins.
     """
     if dialect and dialect.lower() not in rows.DIALECTS:
         raise CommandFailed(f"--dialect {dialect} is none that is read", f"one of {', '.join(rows.DIALECTS)}", ExitCode.USAGE)
     chosen = rows.DIALECTS.get(dialect.lower(), Dialect.UNKNOWN)
     shape = read_schema(schema, chosen) if schema else None
+    if each and whole:
+        raise CommandFailed("--each and --range are two answers", "take one of them", ExitCode.USAGE)
     with _piped(terminal):
         if form == "jsonl" and list(paths) == [STDIN]:
             if shape is not None:
@@ -44,10 +49,16 @@ def run(terminal: Terminal, paths: Sequence[str], dialect: str, form: str, *, sc
                 terminal.line(answer)
             return ExitCode.DONE
         files = read_paths(paths, _bytes_of(terminal))
-        reading = read_range(files, chosen, shape=shape)
+        reading = _reading(files, chosen, shape, each=each, folder=not whole and any(Path(one).is_dir() for one in paths))
         code = ExitCode.BLOCKED if strict and reading.verdict is SchemaVerdict.WARN else _CODES[reading.verdict]
         _tell(terminal, reading, findings.report(reading, len(files), int(code)), form)
     return ExitCode.DONE if form == "jsonl" else code
+
+
+def _reading(files: Sequence[MigrationFile], dialect: Dialect, shape: Shape | None, *, each: bool, folder: bool) -> SchemaReading:
+    if each:
+        return read_each(files, dialect, shape=shape)
+    return read_folder(files, dialect, shape=shape) if folder else read_range(files, dialect, shape=shape)
 
 
 def _tell(terminal: Terminal, reading: SchemaReading, report: Report, form: str) -> None:

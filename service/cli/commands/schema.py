@@ -30,9 +30,11 @@ def check(
     schema: Annotated[
         str, typer.Option("--schema", metavar="FILE", help="A dump of the schema before these migrations: decides what their text leaves open.")
     ] = "",
+    each: Annotated[bool, typer.Option("--each", help="Judge each file by itself: the old release has all the others.")] = False,
+    whole: Annotated[bool, typer.Option("--range", help="All files are new to the old release, those of a folder too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 on a warning too.")] = False,
 ) -> None:
     """Say whether the old release can run on the schema that these migrations leave behind, statement by statement. Nothing is executed."""
     from service.cli.schema_check import run  # noqa: PLC0415  commands over HTTP load nothing of the service
 
-    raise typer.Exit(run(terminal_of(ctx), paths, dialect, form.value, schema=schema, strict=strict))
+    raise typer.Exit(run(terminal_of(ctx), paths, dialect, form.value, schema=schema, strict=strict, each=each, whole=whole))

@@ -12,6 +12,7 @@ no exception for any text. Everything that is not understood is `unknown`, never
 - `beside(paths, names_in)` names unchanged files that readers need too: pass their texts to `read_range`.
 - `may_carry_migrations(path)` is true for lock files, manifests and image files: their change can bring migrations that are not in this tree.
 - `read_range(files, dialect)` reads the whole range at once. `read_sql(sql, dialect)` reads one forward migration.
+- `read_folder(files, dialect)` is for files of which nobody said where the range begins, `read_each(files, dialect)` judges each alone.
 - `read_dump(path, text, dialect)` gives the shape of a schema; `read_range(..., shape=...)` decides with it what the text leaves open. The dumps that Rails and
   dbmate keep are found by themselves, and held against the migrations.
 - Verdicts follow the statement table of the safety notes: compatible = safe; fine in shape but dependent on rows or OLD's code = warn; block = breaks.
@@ -24,6 +25,7 @@ off the event loop.
 
 from service.domain.schema.advice import ADVICE, Advice, advice_of
 from service.domain.schema.beside import beside
+from service.domain.schema.by_file import read_each, read_folder
 from service.domain.schema.dumps import read_dump
 from service.domain.schema.layouts import Recognised, Role, Tool, is_migration, leads_to_migrations, may_carry_migrations, recognise
 from service.domain.schema.ranges import read_range, read_sql
@@ -49,6 +51,8 @@ __all__ = [
     "leads_to_migrations",
     "may_carry_migrations",
     "read_dump",
+    "read_each",
+    "read_folder",
     "read_range",
     "read_sql",
     "recognise",

@@ -126,3 +126,17 @@ def test_a_dump_that_cannot_be_read_is_no_dump_that_was_not_given(tmp_path: Path
         assert (ran.code, why in ran.err) == (2, True), ran.err
     assert "it is not there" in backout("--schema", str(tmp_path / "nowhere"), str(migration)).err
     assert "--schema goes with files" in backout("--dialect", "postgres", "--schema", str(dump), "--format", "jsonl", "-", stdin=b"{}").err
+
+
+def test_of_a_folder_nobody_knows_which_files_the_old_release_has(tmp_path: Path) -> None:
+    (tmp_path / "V1__a.sql").write_text("ALTER TABLE a ADD COLUMN c int;", encoding="utf-8")
+    (tmp_path / "V2__a.sql").write_text("ALTER TABLE a DROP COLUMN c;", encoding="utf-8")
+    named = (str(tmp_path / "V1__a.sql"), str(tmp_path / "V2__a.sql"))
+    options = ("--dialect", "postgres")
+    folder = backout(*options, str(tmp_path))
+    assert (folder.code, "drops column a.c; an earlier file here made that" in folder.out) == (0, True)
+    assert backout(*options, "--strict", str(tmp_path)).code == 3
+    assert backout(*options, "--strict", "--range", str(tmp_path)).code == 0
+    assert backout(*options, "--each", str(tmp_path)).code == 3
+    assert backout(*options, "--strict", *named).code == 0
+    assert backout(*options, "--each", "--range", *named).code == 2

@@ -1,0 +1,53 @@
+"""Several migration files of which nobody said where the range begins: which of them the old release has already is not known.
+
+Read as one range, what an earlier file made and a later one takes away cancels. That is right for the migrations of one deploy, and a wrong yes for a whole
+folder: the old release may well know what the earlier file made. So each statement that owes its yes to another file is told, or each file is judged alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from service.domain.schema.ranges import read_range
+from service.domain.schema.reading import Dialect, MigrationFile, SchemaReading, SchemaVerdict, StatementReading, worst
+from service.domain.schema.shapes import Shape
+
+_CANCELLED = frozenset({"made_in_this_range", "renamed_back"})
+"""Rules of what is harmless only because of another statement of the range."""
+
+
+def read_each(files: Sequence[MigrationFile], dialect: Dialect, *, shape: Shape | None = None) -> SchemaReading:
+    """Each file by itself, as if the old release had all the others: nothing cancels between two files."""
+    statements = tuple(one for file in files for one in _alone(file, files, dialect, shape).statements)
+    return SchemaReading(dialect=dialect, statements=statements, verdict=worst(statements))
+
+
+def read_folder(files: Sequence[MigrationFile], dialect: Dialect, *, shape: Shape | None = None) -> SchemaReading:
+    """One range, in which what is harmless only because of another file is for a person to say: a warning, whatever it would be by itself."""
+    reading = read_range(files, dialect, shape=shape)
+    by_path = {file.path: file for file in files}
+    leaning = {one.path for one in reading.statements if one.rule in _CANCELLED} & by_path.keys() if len(files) > 1 else set()
+    worse: dict[tuple[str, int, str], StatementReading] = {}
+    for path in leaning:
+        for one in _alone(by_path[path], files, reading.dialect, shape).statements:
+            if one.verdict is not SchemaVerdict.SAFE:
+                worse[one.path, one.line, one.statement] = one
+    statements = tuple(_told(one, worse.get((one.path, one.line, one.statement))) for one in reading.statements)
+    return SchemaReading(dialect=reading.dialect, statements=statements, verdict=worst(statements))
+
+
+def _told(one: StatementReading, alone: StatementReading | None) -> StatementReading:
+    if alone is None or one.rule not in _CANCELLED or one.verdict is not SchemaVerdict.SAFE:
+        return one
+    return replace(
+        one,
+        rule="made_by_an_earlier_file",
+        verdict=SchemaVerdict.WARN,
+        says=f"{alone.says.rstrip('.')}; an earlier file here made that",
+        clears="OLD has that earlier file no more than this one",
+    )
+
+
+def _alone(file: MigrationFile, files: Sequence[MigrationFile], dialect: Dialect, shape: Shape | None) -> SchemaReading:
+    """The file by itself; a Python migration may need what stands beside it to be understood."""
+    beside = {other.path: other.text for other in files if other is not file and other.text is not None} if file.path.endswith(".py") else {}
+    return read_range([file], dialect, beside=beside, shape=shape)
