@@ -20,8 +20,9 @@ from service.domain.documents import DocumentError
 from service.domain.errors import BackoutError
 from service.domain.keys import SourceChange
 from service.domain.manifest_change import Manifests
-from service.domain.pull_request import FILE, MissingHistoryError, NoFolderError, NoRepositoryError, declared
+from service.domain.pull_request import MissingHistoryError, NoFolderError, NoRepositoryError
 from service.domain.schema import Dialect
+from service.domain.waivers import FILE, declared
 
 _STEPS = re.compile(r"([~^])(\d*)")
 _NAME = re.compile(r"[^\s~^:?*\[\\\x00-\x1f\x7f]+")

@@ -37,6 +37,7 @@ from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import SourceChange
 from service.domain.ports import Checked, Clock
 from service.domain.schema import Dialect
+from service.domain.waivers import FILE
 
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")
 _SCP = re.compile(r"(?:[^@/\s]+@)?([^:/\s]+):(?!//)(.+)")
@@ -223,6 +224,7 @@ class GitEvidence:
             beside = trees.beside(files)
             has_code = mirror.repository.code if mirror.repository.code is not None else trees.hold_code()
             backwards = trees.are_backwards()
+            declarations = trees.text_at(FILE, old=True)
         declared = self.dialect_of(repository)
         return SourceChange(
             repository=repository,
@@ -234,6 +236,7 @@ class GitEvidence:
             has_code=has_code,
             backwards=backwards,
             dialect=declared.value if declared else "",
+            declarations=declarations,
         )
 
 

@@ -35,7 +35,7 @@ def _of(image: Known[ImageConfig], old: Labels, newer: Release, older: Release) 
     proof = image.evidence
     hotfix = f"Correct the label where it is wrong. Else {HOTFIX} on {newer.name}."
     if NEVER in said:
-        says = f"Release {newer.name} declares that nobody goes back over it: {_shown(said[NEVER])}."
+        says = f"Release {newer.name} declares that nobody goes back over it: {shown(said[NEVER])}."
         yield blocks(says, proof, clears=hotfix, instead=Way.HOTFIX, overridable=True)
     if FLOOR in said:
         yield from _floor(said[FLOOR], image, old, newer, older)
@@ -90,11 +90,11 @@ def _same_source(one: Known[ImageConfig], other: Known[ImageConfig]) -> bool:
 
 
 def _strange(label: str, text: str, image: Known[ImageConfig], release: Release) -> Finding:
-    says = f"Release {release.name} declares {label} as {_shown(text) or 'nothing'}, which is not understood."
+    says = f"Release {release.name} declares {label} as {shown(text) or 'nothing'}, which is not understood."
     return unknown(says, image.evidence, clears="Correct that label; docs/databases.md lists what it may say.")
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """A label is written by others: bounded, without secrets, and nothing in it that a terminal obeys."""
     return "".join(letter for letter in clear(text[:LONGEST])[0] if letter.isprintable()).rstrip(".")
 

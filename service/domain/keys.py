@@ -500,6 +500,7 @@ class SourceChange:
     `dialect` is the SQL dialect that the operator declared for the repository (postgres, mysql, sqlite), "" when none was.
     `beside` are (path, text) of unchanged files that readers of the changed ones need, such as a migration tool's configuration.
     `patterns` are shell patterns of paths that the operator or the repository declared to be migrations, beside the usual layouts.
+    `declarations` is the text of `.backout.yaml` at the older revision (see `waivers`), None when there is none.
     """
 
     repository: str
@@ -511,6 +512,7 @@ class SourceChange:
     dialect: str = ""
     beside: tuple[tuple[str, str], ...] = ()
     patterns: tuple[str, ...] = ()
+    declarations: str | None = None
 
 
 def manifest(image: str) -> Key[Manifest]:

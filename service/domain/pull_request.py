@@ -5,22 +5,18 @@ waivers are those of the *older* revision, so that a request cannot waive itself
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from fnmatch import fnmatchcase
-from typing import Any
 
-from service.domain.documents import DocumentError, read_yaml
 from service.domain.errors import BackoutError
 from service.domain.keys import FileChange, SourceChange
 from service.domain.packages import changed_packages
-from service.domain.schema import Dialect, SchemaVerdict, StatementReading, advice_of, recognise
+from service.domain.schema import SchemaVerdict, StatementReading, advice_of, recognise
 from service.domain.schema_change import SchemaChange, schema_change
 from service.domain.verdict import Answer
+from service.domain.waivers import FILE, Waiver
 
-FILE = ".backout.yaml"
-"""Where a repository declares its dialect, further migrations and waivers, at its top."""
 SCHEMA = "schema_is_compatible"
 _ANSWERS = {
     SchemaVerdict.SAFE: Answer.PASS,
@@ -67,31 +63,6 @@ class NotDeployedFromHereError(BackoutError):
 
 class NoFolderError(BackoutError):
     """The folder that was named holds no manifest at either revision."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiver:
-    """A person's decision that one kind of finding in some files does not count: `path` and `object` are shell patterns, `until` its last day."""
-
-    rule: str
-    path: str
-    reason: str
-    object: str = "*"
-    until: date | None = None
-
-    def covers(self, found: "Found") -> bool:
-        """Whether it is about this finding."""
-        return found.rule == self.rule and fnmatchcase(found.path, self.path) and any(fnmatchcase(one, self.object) for one in found.objects or ("",))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """What `.backout.yaml` of the older revision says; nothing when there is none. `prunes` is None where it does not say whether deploys prune."""
-
-    dialect: Dialect = Dialect.UNKNOWN
-    migrations: tuple[str, ...] = ()
-    waivers: tuple[Waiver, ...] = ()
-    prunes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,58 +117,6 @@ class Judged:
                 return f"Yes: no migration lies between {self.old} and {self.new}.{note}"
 
 
-def declared(text: str | None) -> Declared:
-    """Read `.backout.yaml`; DocumentError, with a clause, when it is not as it should be. A word that is not known is an error, never passed over."""
-    if text is None:
-        return Declared()
-    documents = read_yaml(text)
-    content = documents[0] if documents else {}
-    if len(documents) > 1 or not isinstance(content, Mapping):
-        raise DocumentError("is no mapping")
-    _only(content, {"manifests", "schema", "waivers"}, "it")
-    manifests = content.get("manifests") or {}
-    if not isinstance(manifests, Mapping):
-        raise DocumentError("has `manifests` that are no mapping")
-    _only(manifests, {"prune"}, "`manifests`")
-    prunes = manifests.get("prune")
-    if not isinstance(prunes, bool | None):
-        raise DocumentError("has a `manifests.prune` that is neither true nor false")
-    schema = content.get("schema") or {}
-    if not isinstance(schema, Mapping):
-        raise DocumentError("has a `schema` that is no mapping")
-    _only(schema, {"dialect", "migrations"}, "`schema`")
-    dialect = schema.get("dialect", "unknown")
-    if dialect not in set(Dialect):
-        raise DocumentError("has a `schema.dialect` that is none of postgres, mysql, sqlite")
-    patterns = schema.get("migrations") or []
-    if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
-        raise DocumentError("has `schema.migrations` that are no list of patterns")
-    waivers = content.get("waivers") or []
-    if not isinstance(waivers, list):
-        raise DocumentError("has `waivers` that are no list")
-    return Declared(dialect=Dialect(dialect), migrations=tuple(patterns), waivers=tuple(_waiver(one) for one in waivers), prunes=prunes)
-
-
-def _only(given: Mapping[Any, Any], known: set[str], where: str) -> None:
-    strange = sorted(str(key)[:40] for key in given if key not in known)
-    if strange:
-        raise DocumentError(f"says {', '.join(strange)}, which {where} does not know ({', '.join(sorted(known))})")
-
-
-def _waiver(given: Any) -> Waiver:
-    if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
-        raise DocumentError("has a waiver that is no mapping of texts")
-    _only(given, {"rule", "path", "object", "reason", "until"}, "a waiver")
-    if missing := [name for name in ("rule", "path", "reason") if not str(given.get(name, "")).strip()]:
-        raise DocumentError(f"has a waiver without {' and '.join(missing)}")
-    until = given.get("until", "")
-    try:
-        day = date.fromisoformat(until) if until else None
-    except ValueError:
-        raise DocumentError("has a waiver whose `until` is no day like 2026-12-31") from None
-    return Waiver(rule=given["rule"], path=given["path"], reason=" ".join(given["reason"].split()), object=given.get("object", "*"), until=day)
-
-
 def judge(
     change: SourceChange,
     *,
@@ -224,8 +143,8 @@ def judge(
         notes.append(f"This changes {FILE}; what counts is how it stands in {old}.")
     kept = []
     for one in (one for one in found if one.answer is not Answer.PASS):
-        waiver = next((waiver for waiver in waivers if waiver.covers(one)), None)
-        if waiver is not None and waiver.until is not None and waiver.until < today:
+        waiver = next((waiver for waiver in waivers if waiver.covers(one.rule, one.path, one.objects)), None)
+        if waiver is not None and waiver.over(today):
             notes.append(f"The waiver of {waiver.rule} for {waiver.path} ran out on {waiver.until}.")
             waiver = None
         kept.append(one if waiver is None else replace(one, waived=waiver.reason))

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from integrations.evidence.checkout import FETCH_ALL, known_here, read
 from service.domain.manifest_review import ASKED, Reviewed, review
-from service.domain.pull_request import FILE, Deployed, Found, Judged, NotDeployedFromHereError, declared, judge
+from service.domain.pull_request import Deployed, Found, Judged, NotDeployedFromHereError, judge
 from service.domain.rules import RULES, schema_is_compatible
 from service.domain.schema import Dialect
 from service.domain.verdict import Answer
+from service.domain.waivers import FILE, declared
 
 SHORT = 8
 

@@ -25,8 +25,9 @@ release than the one that stops using it.
 
 Declare: `declares.databases`: the databases of `evidence.databases` that the target uses. `declares.migrates_at_start`: whether its pods migrate when they
 start. In labels of the images: `backout.dev/schema-version` and `backout.dev/min-compatible-schema`, `backout.dev/phase` (none, expand, migrate, contract),
-`backout.dev/data-change` (none, append, rewrite), `backout.dev/never-rollback`. A declaration may say no by itself; it never makes a yes. A person who knows
-the code ticks a warning; a block needs two (`--override`).
+`backout.dev/data-change` (none, append, rewrite), `backout.dev/never-rollback`. A label may say no by itself; it never makes a yes. A waiver in
+`.backout.yaml` of the older release's own source, merged before the change, makes a block of the text a warning, and a pass where every declared database
+still has all. A person who knows the code ticks a warning; a block needs two (`--override`).
 
 Elsewhere: Decided for everything that is built from Git, wherever it runs.
 """
@@ -34,12 +35,14 @@ Elsewhere: Decided for everything that is built from Git, wherever it runs.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from service.domain import keys
 from service.domain.applied import forward
-from service.domain.declared import declared
+from service.domain.declared import declared, shown
 from service.domain.derived import doubt, exact_images, goal_images_key, image_keys, listed, live_already, live_keys, together
+from service.domain.documents import DocumentError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import FileChange, ImageConfig, SourceChange
 from service.domain.live_schema import LiveSchema, catalog_keys, live_schema, uses_it_nowhere
@@ -47,9 +50,12 @@ from service.domain.live_statements import HOTFIX
 from service.domain.model import Image, Release, Way
 from service.domain.rule import Case, Direction, Rule
 from service.domain.schema import SchemaVerdict, StatementReading
+from service.domain.schema.reading import worst
 from service.domain.schema_change import SchemaChange, schema_change
 from service.domain.start_up import start_up, tools_of
 from service.domain.verdict import Answer, Finding, Line, blocks, passes, unknown, warns
+from service.domain.waivers import FILE
+from service.domain.waivers import declared as declared_in
 
 SHORT = 7
 SHOWN = 3
@@ -287,13 +293,13 @@ def _judge(case: Case, one: Range, suspect: Release, goal: Release, live: LiveSc
             clears="Map the image to the repository of its source code.",
         )
     else:
-        yield from _read(change, between, suspect, goal, live)
+        yield from _read(change, between, suspect, goal, live, case.facts.now.date())
 
 
-def _read(change: Known[SourceChange], between: str, suspect: Release, goal: Release, live: LiveSchema) -> Iterator[Finding]:
+def _read(change: Known[SourceChange], between: str, suspect: Release, goal: Release, live: LiveSchema, today: date) -> Iterator[Finding]:
     files, repository = change.value.files, change.value.repository
+    found, signed = _signed(change.value, schema_change(change.value), live, today, goal)
     note = f" Release {suspect.name} is the older source of the two." if change.value.backwards else ""
-    found = schema_change(change.value)
     if found.carriers:
         paths = [file.path for file in found.carriers]
         yield unknown(
@@ -303,9 +309,39 @@ def _read(change: Known[SourceChange], between: str, suspect: Release, goal: Rel
         )
     if found.migrations:
         yield from _statements(change, found, suspect, goal, note, live)
+        if signed:
+            passed = any(one.answer is Answer.PASS for one in signed)
+            says = f"What would break by its text is waived in {FILE} of release {goal.name}, and every database agrees." if passed else ""
+            proof = replace(change.evidence, what=f"{FILE} at {change.value.old[:SHORT]}")
+            yield Finding(answer=Answer.PASS, says=says, evidence=(proof,), lines=signed)
     elif not found.carriers:
         count = f"{len(files)} file{'' if len(files) == 1 else 's'} of {repository} differ{'s' if len(files) == 1 else ''}"
         yield passes(f"No migration {between} ({count}).{note}", change.evidence)
+
+
+def _signed(change: SourceChange, found: SchemaChange, live: LiveSchema, today: date, goal: Release) -> tuple[SchemaChange, tuple[Line, ...]]:
+    """What the repository waived before the newer release was made: it was merged there, and the older release brought it, so no change waives itself.
+
+    A statement that is waived passes where every database still has what the older release had; else a person ticks it. What a database shows to be gone, or
+    a row that cannot be read, stays a no all the same.
+    """
+    try:
+        waivers = declared_in(None if change.backwards else change.declarations).waivers
+    except DocumentError as error:
+        return found, (Line(source="declared", answer=Answer.UNKNOWN, says=f"{FILE} of release {goal.name} {error}, so nothing in it counts."),)
+    verdict = SchemaVerdict.SAFE if live.agrees else SchemaVerdict.WARN
+    lines: list[Line] = []
+    statements: list[StatementReading] = []
+    for one in found.reading.statements:
+        waiver = next((each for each in waivers if not each.over(today) and each.covers(one.rule, one.path, one.objects)), None)
+        if waiver is None or one.verdict.severity <= verdict.severity:
+            statements.append(one)
+            continue
+        says = f"{_place(one)} is waived in {FILE} of release {goal.name}: {shown(waiver.reason)}."
+        lines.append(Line(source="declared", answer=_ANSWERS[verdict], says=says))
+        statements.append(replace(one, verdict=verdict))
+    kept = tuple(statements)
+    return replace(found, reading=replace(found.reading, statements=kept, verdict=worst(kept))), tuple(dict.fromkeys(lines))
 
 
 def _statements(change: Known[SourceChange], found: SchemaChange, suspect: Release, goal: Release, note: str, live: LiveSchema) -> Iterator[Finding]:

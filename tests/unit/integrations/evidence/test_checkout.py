@@ -10,9 +10,10 @@ from dulwich.repo import Repo
 from integrations.evidence.checkout import Checkout, read
 from integrations.sandbox.git import GitServer
 from service.domain.errors import BackoutError
-from service.domain.pull_request import FILE, MissingHistoryError, NoRepositoryError
+from service.domain.pull_request import MissingHistoryError, NoRepositoryError
 from service.domain.schema import Dialect
 from service.domain.schema_change import schema_change
+from service.domain.waivers import FILE
 
 START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
 PATH = "db/migrations/V2__drop.sql"

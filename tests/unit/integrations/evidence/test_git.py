@@ -533,3 +533,11 @@ def test_a_wrong_setting_is_refused_without_repeating_secrets(wrong: dict[str, A
 def test_a_repository_is_configured_once() -> None:
     with pytest.raises(ValueError, match="more than once"):
         Settings.model_validate({"repositories": [{"repository": NAME}, {"repository": "https://x.example/y", "aliases": [f"{NAME}.git"]}]})
+
+
+async def test_the_declarations_of_the_older_revision_come_along_and_not_those_of_the_change(lab: Lab) -> None:
+    first = lab.commit(APP)
+    old = lab.commit({".backout.yaml": "waivers: []"})
+    new = lab.commit({".backout.yaml": "waivers: [{rule: column_dropped, path: '*', reason: mine}]"})
+    assert (await change(lab.source(), old, new)).declarations == "waivers: []"
+    assert (await change(lab.source(), first, old)).declarations is None

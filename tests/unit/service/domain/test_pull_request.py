@@ -3,11 +3,10 @@ from typing import Any
 
 import pytest
 
-from service.domain.documents import DocumentError
 from service.domain.keys import FileChange, SourceChange
-from service.domain.pull_request import FILE, Judged, Waiver, declared, judge
-from service.domain.schema import Dialect
+from service.domain.pull_request import Judged, judge
 from service.domain.verdict import Answer
+from service.domain.waivers import FILE, Waiver, declared
 
 TODAY = date(2026, 11, 27)
 PATH = "db/migrations/V2__a.sql"
@@ -106,36 +105,3 @@ def test_a_finding_says_how_to_accept_it_and_that_is_what_is_read() -> None:
 
 def test_a_change_of_the_declarations_is_said() -> None:
     assert FILE in judged(FileChange(path=FILE, change="modified")).remarks[0]
-
-
-def test_declarations_are_read() -> None:
-    text = """
-schema: {dialect: mysql, migrations: ["steps/*.sql"]}
-waivers:
-  - {rule: column_dropped, path: "db/*", object: orders.status, reason: unused, until: 2026-12-31}
-"""
-    found = declared(text)
-    assert (found.dialect, found.migrations) == (Dialect.MYSQL, ("steps/*.sql",))
-    assert found.waivers == (Waiver(rule="column_dropped", path="db/*", object="orders.status", reason="unused", until=date(2026, 12, 31)),)
-    assert declared(None) == declared("")
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("waivres: []", "waivres"),
-        ("schema: {dialect: oracle}", "dialect"),
-        ("schema: {migrations: x}", "list"),
-        ("schema: [a]", "no mapping"),
-        ("- a", "no mapping"),
-        ("waivers: {}\n---\n{}", "no mapping"),
-        ("waivers: [{rule: a, path: b}]", "without reason"),
-        ("waivers: [{rule: a, path: b, reason: c, until: soon}]", "2026-12-31"),
-        ("waivers: [{rule: a, path: b, reason: c, who: d}]", "who"),
-        ("waivers: [x]", "no mapping of texts"),
-        ("a: &a b\nc: *a", "aliases"),
-    ],
-)
-def test_declarations_that_are_wrong_are_an_error_not_nothing(text: str, says: str) -> None:
-    with pytest.raises(DocumentError, match=says):
-        declared(text)

@@ -627,3 +627,56 @@ EXAMPLES: made.Examples = {
     "the image does not name its commit": world().tell(made.LABELS_NEW, labelled("", "")),
     "the repository cannot be read": world().hide(made.DIFFERENCE),
 }
+
+
+# --- what a person waived in Git before -----------------------------------------------------------------------------------
+
+
+WAIVER = "waivers: [{rule: column_dropped, path: 'db/*', object: orders.legacy_status, reason: nothing reads it}]"
+
+
+def waived(of: World, text: str = WAIVER, **more: Any) -> World:
+    """The same change, with a `.backout.yaml` in the older revision."""
+    change = of.answers[made.DIFFERENCE]
+    assert isinstance(change, Known)
+    return of.tell(made.DIFFERENCE, replace(change.value, declarations=text, **more))
+
+
+def test_a_waiver_that_was_merged_before_makes_a_block_a_persons_tick() -> None:
+    finding = ask(waived(migrated(BREAKING)))
+    assert finding.answer is Answer.WARN
+    assert told(finding, "declared")[0] == ("warn", f"{PATH}:1 is waived in .backout.yaml of release 41: nothing reads it.")
+    assert any(one.what.startswith(".backout.yaml at ") for one in finding.evidence)
+
+
+def test_a_waiver_makes_a_yes_only_where_every_database_agrees() -> None:
+    finding = ask(waived(asked(migrated(BREAKING))))
+    assert finding.answer is Answer.PASS
+    assert "What would break by its text is waived in .backout.yaml of release 41, and every database agrees." in finding.says
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        waived(asked(migrated(BREAKING), GONE)),
+        waived(migrated("ALTER TABLE orders DROP COLUMN other;")),
+        waived(migrated("DROP TABLE orders;")),
+        waived(migrated(BREAKING), "waivers: [{rule: column_dropped, path: '*', reason: a, until: 2020-01-01}]"),
+        waived(migrated(BREAKING), backwards=True),
+        declaring(waived(migrated(BREAKING)), CONTRACT),
+    ],
+    ids=["the database shows it gone", "another column", "another rule", "run out", "the older source", "the release says contract"],
+)
+def test_promise_1_a_waiver_clears_nothing_but_what_it_names_in_the_text(of: World) -> None:
+    assert ask(of).answer is Answer.BLOCK
+
+
+def test_promise_1_a_waiver_that_the_change_itself_brings_does_not_count() -> None:
+    own = FileChange(path=".backout.yaml", change="added", text="waivers: [{rule: column_dropped, path: '*', reason: mine}]")
+    assert ask(differing(FileChange(path=PATH, change="added", text=BREAKING), own)).answer is Answer.BLOCK
+
+
+def test_declarations_that_cannot_be_read_count_for_nothing_and_are_told() -> None:
+    finding = ask(waived(migrated(BREAKING), "waivers: nonsense"))
+    assert finding.answer is Answer.BLOCK
+    assert told(finding, "declared")[0] == ("unknown", ".backout.yaml of release 41 has `waivers` that are no list, so nothing in it counts.")
