@@ -4,7 +4,7 @@ A new fact is one constructor here, one source that reads it. Values are plain a
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from service.domain.catalog import Catalog
@@ -75,7 +75,8 @@ class TargetState:
     `history_limit` is how many releases the system remembers, None when it does not say.
     `settled`: what runs now belongs to `current`, and is not on its way to or from something else. `desired` are the sources that the system would
     deploy if it were let, resolved; () when it does not say. `unmark` is a command by which a person takes the marker off.
-    `follows`: what each source of the spec follows (a branch, a tag, a fixed revision), "" for the system's default.
+    `follows`: what each source of the spec follows (a branch, a tag, a fixed revision), "" for the system's default. `declares` are the declarations that
+    its owners wrote on the target itself, by their names (see `declared`): data, which can only make a verdict stricter.
     """
 
     target: TargetId
@@ -104,6 +105,7 @@ class TargetState:
     desired: tuple[Source, ...] = ()
     unmark: str = ""
     follows: tuple[str, ...] = ()
+    declares: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def desired_key(self) -> str:

@@ -17,6 +17,7 @@ from integrations.json_shapes import part as part
 from integrations.json_shapes import text as text
 from integrations.pods import images_of as images_of
 from integrations.rendering import object_of as object_of
+from service.domain.declared import LONGEST, NAMES
 from service.domain.errors import PermanentError
 from service.domain.keys import Act, Owner, Running, TargetState
 from service.domain.model import Actor, Json, ObjectRef, Release, Source, TargetId, release_key
@@ -464,6 +465,7 @@ def state_of(app: Body, target: TargetId, *, me: str, owner: Owner, now: datetim
         history_limit=history_limit_of(app),
         desired=desired_of(app),
         unmark=_unmark(target) if marker_of(app) else "",
+        declares={name: text(value)[:LONGEST] for name, value in part(metadata, "annotations").items() if name in NAMES},
     )
 
 

@@ -40,7 +40,7 @@ from typing import Any
 
 from service.domain import keys
 from service.domain.applied import forward
-from service.domain.declared import declared, shown
+from service.domain.declared import declared, declared_on_target, shown
 from service.domain.derived import doubt, exact_images, goal_images_key, image_keys, listed, live_already, live_keys, together
 from service.domain.documents import DocumentError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
@@ -85,6 +85,7 @@ def needs(case: Case) -> Iterable[Key[Any]]:
     yield from live_keys(case)
     if not case.deploys:
         return
+    yield keys.state(case.target)
     yield from image_keys(case, newer)
     yield from image_keys(case, older)
     new, old = exact_images(case, newer), exact_images(case, older)
@@ -121,14 +122,23 @@ def ask(case: Case) -> Finding:
     hidden = _hidden(rendered, newer, new.value)
     if hidden is not None:
         return hidden
+    state = case.facts.read(keys.state(case.target))
+    if isinstance(state, Absent):
+        return doubt("Whether the target itself declares anything about going back is unknown", state, clears="Make the delivery system reachable.")
+    proof = (*proof, state.evidence)
+    own = declared_on_target(state, _labels(case, came), newer, older)
     if not left and not came:
+        if own:
+            finding = together(own)
+            lines = tuple(Line(source="declared", answer=one.answer, says=one.says) for one in own)
+            return replace(finding, says=_headline(finding, newer, older), lines=lines, evidence=tuple(dict.fromkeys((*finding.evidence, *proof))))
         return passes(f"Releases {newer.name} and {older.name} run the same images, so no migration lies between them.", *proof)
     ranges = tuple(_ranges(case, left, came))
     files = _files(case, ranges)
     live = live_schema(case, newer, older, files)
     parts = [part for one in ranges for part in (_judge(case, one, newer, older, live) if isinstance(one, Range) else (one,))]
     starting = _starting(case, live, files, newer, older)
-    said = declared(_labels(case, left), _labels(case, came), newer, older)
+    said = (*declared(_labels(case, left), _labels(case, came), newer, older), *own)
     proven = all(part.answer is Answer.PASS for part in parts)
     # Where the text proves that no migration lies between, what could not be seen is no doubt; what contradicts it is.
     shown = live.findings if proven else live.all

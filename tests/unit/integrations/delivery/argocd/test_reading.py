@@ -673,3 +673,16 @@ def test_the_stamp_of_a_listed_target_changes_with_anything_that_is_projected() 
     assert stamp(copy.deepcopy(item)) == before
     item["status"]["health"]["status"] = "Healthy"
     assert stamp(item) != before
+
+
+def test_what_the_owners_declare_on_the_application_is_read_as_data_and_nothing_else_of_ours() -> None:
+    app = copy.deepcopy(audited())
+    app["metadata"]["annotations"] = {
+        "backout.dev/never-rollback": "x" * 1000,
+        "backout.dev/phase": 7,
+        "backout.dev/hold": "operation=op_1 suspect=a goal=b",
+        "backout.dev/schema-version": "1",
+        "other.example/phase": "contract",
+    }
+    assert state(app).declares == {"backout.dev/never-rollback": "x" * 200, "backout.dev/phase": ""}
+    assert state(audited()).declares == {}

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -49,7 +50,7 @@ def test_the_same_images_need_no_source_at_all() -> None:
     same = world().tell(made.RECORD_NEW, made.record(made.SUSPECT, made.OLD_IMAGE)).tell(made.RENDERED_NEW, rendered)
     finding = ask(same)
     assert (finding.answer, finding.says) == (Answer.PASS, "Releases 42 and 41 run the same images, so no migration lies between them.")
-    assert {key.kind for key in same.gathered(RULE)} == {"record", "rendered images"}
+    assert {key.kind for key in same.gathered(RULE)} == {"record", "rendered images", "state"}
 
 
 def test_an_image_that_only_a_hook_runs_is_unknown_for_nobody_saw_what_it_migrates() -> None:
@@ -680,3 +681,38 @@ def test_declarations_that_cannot_be_read_count_for_nothing_and_are_told() -> No
     finding = ask(waived(migrated(BREAKING), "waivers: nonsense"))
     assert finding.answer is Answer.BLOCK
     assert told(finding, "declared")[0] == ("unknown", ".backout.yaml of release 41 has `waivers` that are no list, so nothing in it counts.")
+
+
+# --- what stands on the target itself -------------------------------------------------------------------------------------
+
+
+def annotated(of: World, **annotations: str) -> World:
+    """The same world, with annotations on the target."""
+    state = of.answers[made.STATE]
+    assert isinstance(state, Known)
+    return of.tell(made.STATE, replace(state.value, declares={f"backout.dev/{name.replace('_', '-')}": text for name, text in annotations.items()}))
+
+
+def same_images() -> World:
+    return world().tell(made.RECORD_NEW, made.record(made.SUSPECT, made.OLD_IMAGE)).tell(made.RENDERED_NEW, (made.OLD_IMAGE,))
+
+
+@pytest.mark.parametrize("of", [world, same_images, lambda: asked(migrated(HARMLESS)), lambda: waived(asked(migrated(BREAKING)))])
+def test_an_annotation_of_the_target_says_no_at_once_whatever_else_says_yes(of: Callable[[], World]) -> None:
+    assert ask(of()).answer is Answer.PASS
+    finding = ask(annotated(of(), never_rollback="the key was rotated"))
+    assert finding.answer is Answer.BLOCK
+    assert ("block", "The target prod:checkout declares that nobody goes back over it: the key was rotated.") in told(finding, "declared")
+
+
+def test_promise_1_no_annotation_makes_anything_better() -> None:
+    for of in (migrated(BREAKING), migrated(HARMLESS), asked(migrated(BREAKING)), world()):
+        assert ask(annotated(of, phase="none", data_change="none")).answer is ask(of).answer
+    assert ask(annotated(world(), phase="who knows")).answer is Answer.UNKNOWN
+    assert ask(world().hide(made.STATE)).answer is Answer.UNKNOWN
+
+
+def test_a_floor_on_the_target_is_about_each_image_that_would_come_back() -> None:
+    old = {"backout.dev/schema-version": "83"}
+    assert ask(annotated(declaring(world(), {}, old), min_compatible_schema="84")).answer is Answer.BLOCK
+    assert ask(annotated(declaring(world(), {}, old), min_compatible_schema="83")).answer is Answer.PASS
