@@ -114,7 +114,9 @@ class ReadinessSettings(_Model):
     """The standing verdict of every target, kept before any alert."""
 
     max_age: Duration = Field(
-        default=timedelta(hours=1), ge=timedelta(minutes=1), description="How long a standing verdict may be believed; renewed after half of it. Default: 1h."
+        default=timedelta(hours=1),
+        ge=timedelta(minutes=1),
+        description="How long a standing verdict may be believed; renewed after ¾ of it. Default: 1h.",
     )
     per_second: float = Field(
         default=10.0, gt=0, le=1000, description="Requests a second to each outside system, at most, that keeping it may cause. Default: 10."

@@ -1,7 +1,7 @@
 """Facts of one delivery system: which kinds it answers and how, and what its answers rest on. An outside failure is an Absent with the server's words."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from service.domain.errors import BackoutError
@@ -51,7 +51,7 @@ class Answering:
         except BackoutError as error:
             return Absent(str(error), self._fix)
 
-    def known(self, value: Any, reply: Read, good_for: timedelta, *, what: str = "") -> Known[Any]:
-        """What that reply tells; `what` says it better than the request's own address, where several made it."""
-        evidence = Evidence(source=self._source, what=what or reply.what, read_at=self._clock.now(), digest=reply.digest)
+    def known(self, value: Any, reply: Read, good_for: timedelta, *, what: str = "", read_at: datetime | None = None) -> Known[Any]:
+        """What that reply tells; `what` says it better than the request's own address, where several made it. `read_at`: now, unless it came before."""
+        evidence = Evidence(source=self._source, what=what or reply.what, read_at=read_at or self._clock.now(), digest=reply.digest)
         return Known(value=value, evidence=evidence, good_for=good_for)

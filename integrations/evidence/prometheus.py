@@ -129,6 +129,10 @@ class _Samples(BaseModel):
     samples: list[_Sample]
 
 
+_ALERTS, _GROUPS, _RESULT, _BUILD = _Answered[_Alerts], _Answered[_Groups], _Answered[_Result], _Answered[_Build]
+"""Made once: Pydantic forgets a shape that nobody keeps, and makes a class anew for each answer then."""
+
+
 class _UnknownError(Exception):
     """Nobody could find out; carries the two texts of an Absent."""
 
@@ -172,7 +176,7 @@ class Prometheus:
     async def check(self) -> Sequence[Checked]:
         """Two lines: whether it answers and as which version; how old the newest sample of its scrapes is. The second may be refused, which is a warning."""
         try:
-            version = (await self._ask("GET", "/api/v1/status/buildinfo", _Answered[_Build])).version
+            version = (await self._ask("GET", "/api/v1/status/buildinfo", _BUILD)).version
         except (_UnknownError, BackoutError) as error:
             return (Checked(what=self._name, well="no", says=str(error), fix="set `url`, `token_file` and `ca_file` so that /api/v1 can be read"),)
         answers = Checked(what=self._name, well="ok", says=f"Prometheus {version} answers")
@@ -218,7 +222,7 @@ class Prometheus:
     async def _read_state(self, name: str, labels: Labels) -> Known[AlertNow]:
         at = self._clock.now()
         what = f"the alert {name} in /api/v1/alerts and its rule in /api/v1/rules"
-        alerts = (await self._ask("GET", "/api/v1/alerts", _Answered[_Alerts])).alerts
+        alerts = (await self._ask("GET", "/api/v1/alerts", _ALERTS)).alerts
         now = _state(name, labels, alerts)
         if now is None:
             fitting = _fitting(await self._rules(name), labels)
@@ -250,7 +254,7 @@ class Prometheus:
         token, seen = "", set[str]()
         for _ in range(MOST_PAGES):
             params = {"type": "alert", "rule_name[]": name, "group_limit": str(GROUPS_PER_PAGE), **({"group_next_token": token} if token else {})}
-            page = await self._ask("GET", "/api/v1/rules", _Answered[_Groups], params=params)
+            page = await self._ask("GET", "/api/v1/rules", _GROUPS, params=params)
             for group in page.groups:
                 # Servers before 2.45 ignore the name and answer every rule.
                 found += [rule.model_copy(update={"interval": group.interval}) for rule in group.rules if rule.name == name and rule.type == "alerting"]
@@ -295,7 +299,7 @@ class Prometheus:
     async def _query(self, expression: str) -> tuple[datetime, list[_Sample]]:
         """An instant query: (time of evaluation, samples); a scalar is one sample without labels."""
         asked = self._clock.now()
-        result = await self._ask("POST", "/api/v1/query", _Answered[_Result], data={"query": expression, "timeout": f"{self._settings.timeout_s:g}s"})
+        result = await self._ask("POST", "/api/v1/query", _RESULT, data={"query": expression, "timeout": f"{self._settings.timeout_s:g}s"})
         match result.kind:
             case "vector":
                 samples = _shaped(_Samples, {"samples": result.result}).samples

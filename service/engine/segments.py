@@ -55,7 +55,7 @@ async def _segment(kind: str, identity: str, seq: int) -> str:
 class Engine:
     """Starts, hands over and inspects segments. Implements `HandOver` and `Starter`."""
 
-    def __init__(self, *, url: str, executor_id: str = "local", poll: float = 0.2) -> None:
+    def __init__(self, *, url: str, executor_id: str = "local", poll: float = 0.5) -> None:
         self._url = _plain(url)
         self._executor_id = executor_id
         self._poll = poll

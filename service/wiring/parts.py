@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from integrations import catalogue, moment, pacing
 from service.domain.model import Operation
@@ -41,9 +41,13 @@ def unhurried(per_second: float, clock: Clock) -> Callable[[], None]:
     return enter
 
 
-def new_moment(clock: Clock) -> None:
+ONE_LOOK = timedelta(seconds=10)
+"""A look of readiness keeps to its pace, so its questions lie seconds apart. What was read counts from when it was read, not from when it served."""
+
+
+def new_moment(clock: Clock, lasts: timedelta = moment.LASTS) -> None:
     """From now on this task reads everything anew, and once (see `integrations.moment`)."""
-    moment.MOMENT.set(moment.Moment(clock))
+    moment.MOMENT.set(moment.Moment(clock, lasts=lasts))
 
 
 class LateEncoder:

@@ -35,7 +35,7 @@ from service.store.readiness import ReadinessStore
 from service.store.records import AnswerStore, PlanStore, StopStore
 from service.store.statements import StatementStore
 from service.store.targets import TargetStore
-from service.wiring.parts import TRACE, LateEncoder, Outside, new_moment, outside, unhurried
+from service.wiring.parts import ONE_LOOK, TRACE, LateEncoder, Outside, new_moment, outside, unhurried
 from service.workflow import messages
 from service.workflow.capture import Capturer
 from service.workflow.chapters.chapter import BEGIN
@@ -142,6 +142,7 @@ class Service:
             max_age=settings.readiness.max_age,
             snapshots=Snapshots(catalogs=self.catalogs, statements=self.statements, gatherer=patient, clock=clock),
             entering=unhurried(settings.readiness.per_second, clock),
+            looking=partial(new_moment, clock, ONE_LOOK),
             alive=self.operations.alive_for,
             doors=Doors(self.told, momentary=[rule.name for rule in RULES if rule.momentary], most=settings.readiness.messages),
         )

@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from service.domain.verdict import Answer
 from service.settings import Settings, load
 from service.wiring.parts import VERSION, SystemClock, kinds
 from service.wiring.service import Service
+from service.workflow.readiness import LEARN
 from service.workflow.watch import Stream
 
 log = structlog.get_logger()
@@ -209,6 +210,7 @@ class _Gauges:
             registry=registry,
         )
         self._shown: Mapping[TargetId, Answer] = {}
+        self._stood: datetime | None = None
         self._oldest_verdict = Gauge("backout_readiness_oldest_age_seconds", "Age of the oldest standing verdict that is still believed.", registry=registry)
         Gauge("backout_build_info", "The version.", ("version",), registry=registry).labels(VERSION).set(1)
 
@@ -226,7 +228,9 @@ class _Gauges:
         self._holds.set(keeper.open)
         self._past_review.set(keeper.past_review)
         self._orphaned.set(keeper.orphaned)
-        self._standing(await self._service.targets.known(), now)
+        if self._stood is None or not timedelta(0) <= now - self._stood < LEARN:  # the ages are learnt no more often either
+            self._stood = now
+            self._standing(await self._service.targets.known(), now)
         for name, fresh in self._service.watcher.freshness.items():
             self._listed.labels(name).set((now - fresh.listed_at).total_seconds() if fresh.listed_at else -1)
             if fresh.stream is not Stream.OFF:

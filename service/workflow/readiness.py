@@ -26,8 +26,8 @@ AGAIN = timedelta(minutes=1)
 """A look that failed is tried again after this."""
 LEARN = timedelta(seconds=15)
 """So often it is looked which targets there are, and what other processes wrote."""
-RENEW = 0.5
-"""The part of its time after which a verdict is renewed, so that a slow system leaves as long again."""
+RENEW = 0.75
+"""The part of its time after which a verdict is renewed: a quarter is left for a system that is slow or away for a while."""
 AT_ONCE = 8
 """Targets that are looked at side by side."""
 ROUND = 32
@@ -79,6 +79,7 @@ class Readiness:
 
     `ages` are the standing verdicts as they were last written down, without their findings. While an operation of ours is `alive` on a target, it is left
     alone: what is seen then is our own doing, half done. It is looked at soon after the end. `doors` tells of targets that can no longer go back.
+    `entering` is called in the task of a round, `looking` in that of each look, before anything is asked.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Readiness:
         max_age: timedelta,
         snapshots: Snapshots | None = None,
         entering: Callable[[], None] = lambda: None,
+        looking: Callable[[], None] = lambda: None,
         alive: Callable[[TargetId], Awaitable[object | None]] = nobody,
         doors: Doors | None = None,
     ) -> None:
@@ -101,6 +103,7 @@ class Readiness:
         self._max_age = max_age
         self._snapshots = snapshots
         self._entering = entering
+        self._looking = looking
         self._alive = alive
         self._doors = doors
         self._places: dict[TargetId, _Place] = {}
@@ -126,6 +129,7 @@ class Readiness:
 
         async def one(target: TargetId) -> None:
             async with places:
+                self._looking()
                 await self._look(target)
 
         await asyncio.gather(*(one(target) for _, target in due[:ROUND]))

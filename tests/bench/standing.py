@@ -25,6 +25,7 @@ from service.settings import load
 from service.store import tables as t
 from service.store.database import Database
 from service.wiring.parts import kinds
+from service.workflow.readiness import RENEW
 from tests.bench.crowd import OWN
 from tests.bench.figures import Figure
 from tests.bench.ground import Ground, Process, ground, seed, until
@@ -88,7 +89,7 @@ def _model(made: Ground) -> Standing | None:
 
 
 async def _seed(made: Ground) -> None:
-    """Every target of the crowd with the model's releases and its verdict, read at some time within the last half of its age."""
+    """Every target of the crowd with the model's releases and its verdict, read at some time within the part of its age after which it is renewed."""
     model, database, now = _model(made), Database(f"sqlite:///{made.folder / 'backout.db'}"), made.clock.now()
     if model is None:
         raise RuntimeError("the model has no verdict")
@@ -99,7 +100,7 @@ async def _seed(made: Ground) -> None:
         await connection.execute(t.release.delete().where(t.release.c.target.like("sandbox:crowd-%")))
         await connection.execute(t.release.insert(), [_lived(row, name) for name in names for row in lived])
         await connection.execute(t.readiness.delete())
-        rows = [_row(model, name, now - AGE / 2 * (number / MANY), policies.of(name).version) for number, name in enumerate(names)]
+        rows = [_row(model, name, now - RENEW * AGE * (number / MANY), policies.of(name).version) for number, name in enumerate(names)]
         await connection.execute(t.readiness.insert(), rows)
     await database.close()
 
@@ -146,7 +147,7 @@ async def _measured(made: Ground) -> Sequence[Figure]:
     passed = sum(answer == int(Answer.PASS) for _, answer in after.values())
     each = ", ".join(f"{count / max(looks, 1):.1f} to {name}" for name, count in counts.items())
     sys.stderr.write(f"  {looks} looks, {stale} stale, {passed} pass, {counts}\n")
-    needed = MANY / (AGE.total_seconds() / 2)
+    needed = MANY / (AGE.total_seconds() * RENEW)
     busiest = max(counts.values()) / MEASURED
     return (
         Figure(

@@ -5,9 +5,10 @@ import contextlib
 import functools
 import hashlib
 import json
+import marshal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from integrations.delivery.answering import PODS_HOLD, SLOW, VOLATILE, Answer, Answering
@@ -32,6 +33,8 @@ POD_READS = 8
 TREE_READS = 3
 """How often the pods are read again when some vanished in between (a roll-out)."""
 VERBS = ("get", "sync", "update")
+PLAIN = 2
+"""The form of `marshal` without references: the same value has the same bytes. It is only written, and only to be compared."""
 ACTIONS = {"abort": "abort", "promote": "promote-full"}
 """Our words for what is done to Rollouts, and Argo CD's names of the actions."""
 ACTIONS_V2_SINCE = (3, 1)
@@ -40,12 +43,13 @@ ACTIONS_V2_SINCE = (3, 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """One live read of an application: the raw body, how to address it, who we are."""
+    """One live read of an application: the raw body, how to address it, who we are, and when the read began."""
 
     app: reading.Body
     ref: AppRef
     me: str
     reply: Reply
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +123,7 @@ class Reader:
         """Each item as it was understood in the list before, where nothing in it is another: of ten thousand that is nearly every one, nearly always."""
         before, now = self._understood.get(project, {}), dict[bytes, ListedTarget]()
         for item in items:
-            same = hashlib.blake2b(repr(item).encode(), digest_size=16).digest()
+            same = hashlib.blake2b(marshal.dumps(dict(item), PLAIN), digest_size=16).digest()
             now[same] = before.get(same) or reading.listed_of(item, instance=self._settings.name, control_plane=self._settings.namespace, project=project)
         self._understood[project] = now
         return tuple(now.values())
@@ -155,6 +159,7 @@ class Reader:
         return await read_once(target, lambda: self._get(target, project), anew=anew, serves=lambda seen: project in {"", seen.ref.project})
 
     async def _get(self, target: TargetId, project: str) -> Looked:
+        began = self._clock.now()
         known = project or self._projects.get(target.name, "") or (self._settings.projects[0] if len(self._settings.projects) == 1 else "")
         try:
             reply = await self._client.application(reading.app_ref(target, known))
@@ -169,7 +174,7 @@ class Reader:
         if not reading.text(reading.part(reply.body, "metadata").get("uid")) or not real:
             raise PermanentError(f"{reply.what} answered no application")
         self._projects[target.name] = real
-        return Looked(app=reply.body, ref=reading.app_ref(target, real), me=await self.me(), reply=reply)
+        return Looked(app=reply.body, ref=reading.app_ref(target, real), me=await self.me(), reply=reply, at=began)
 
     async def state(self, looked: Looked) -> TargetState:
         """The state of what was just read; asks for the owner beside it."""
@@ -259,7 +264,7 @@ class Reader:
 
     async def _state(self, target: TargetId) -> Known[TargetState]:
         looked = await self._looks.look(target)
-        return self._answering.known(await self.state(looked), looked.reply, VOLATILE)
+        return self._known(await self.state(looked), looked, VOLATILE)
 
     async def _window(self, target: TargetId) -> Known[Window]:
         looked = await self._looks.look(target)
@@ -268,7 +273,7 @@ class Reader:
 
     async def _acts(self, target: TargetId) -> Known[tuple[Act, ...]]:
         looked = await self._looks.look(target)
-        return self._answering.known(await self.acts(looked), looked.reply, VOLATILE)
+        return self._known(await self.acts(looked), looked, VOLATILE)
 
     async def acts(self, looked: Looked) -> tuple[Act, ...]:
         """What was done to the application just read."""
@@ -349,7 +354,7 @@ class Reader:
     async def _rollouts(self, target: TargetId) -> Known[tuple[Rollout, ...]]:
         looked = await self._looks.look(target)
         found = [await self.rollout(looked, ref) for ref in step_wise(reading.objects_of(looked.app))]
-        return self._answering.known(tuple(found), looked.reply, VOLATILE, what=f"{looked.reply.what}, its Rollouts")
+        return self._known(tuple(found), looked, VOLATILE, what=f"{looked.reply.what}, its Rollouts")
 
     async def _rollouts_back(self, subject: tuple[TargetId, str, str]) -> Known[tuple[RolloutBack, ...]]:
         target, key, handle = subject
@@ -377,14 +382,15 @@ class Reader:
 
     async def _permissions(self, target: TargetId) -> Known[Permissions]:
         looked = await self._looks.look(target)
-        allowed = dict(zip(VERBS, await asyncio.gather(*(self._client.can_i(verb, looked.ref.object) for verb in VERBS)), strict=True))
+        asked = [verb for verb in VERBS if verb != "get"]  # who just read it may read it
+        allowed = {"get": True, **dict(zip(asked, await asyncio.gather(*(self._client.can_i(verb, looked.ref.object) for verb in asked)), strict=True))}
         lines = {verb: policy_line(looked.me, verb, looked.ref) for verb in VERBS}
         if step_wise(reading.objects_of(looked.app)):
             for word, action in ACTIONS.items():
                 allowed[word] = await self.may_run(looked, action)
                 lines[word] = policy_line(looked.me, action_right(action), looked.ref)
         fix = {word: lines[word] for word, yes in allowed.items() if not yes}
-        return self._answering.known(Permissions(allowed=allowed, fix=fix), looked.reply, SLOW, what=f"account/can-i on {looked.ref.object}")
+        return self._known(Permissions(allowed=allowed, fix=fix), looked, SLOW, what=f"account/can-i on {looked.ref.object}")
 
     async def _images(self, subject: tuple[TargetId, str, str]) -> Known[tuple[Image, ...]]:
         target, key, handle = subject
@@ -433,7 +439,7 @@ class Reader:
         rows = [row for row in reading.entries(reading.part(looked.app, "status").get("resources")) if reading.object_ref(row) in objects]
         manifests = await self._read_all(looked.ref, rows)
         asking = [reading.object_ref(row) for row, live in zip(rows, manifests, strict=True) if live is not None and reading.asks_before_pruning(live)]
-        return self._answering.known(tuple(asking), looked.reply, VOLATILE)
+        return self._known(tuple(asking), looked, VOLATILE)
 
     async def _render(self, target: TargetId, handle: str) -> Render:
         """What a past release renders to today, and its key; only where nothing but the revision differs from the current sources."""
@@ -456,6 +462,10 @@ class Reader:
         return Render(looked=looked, manifests=manifests, revisions=revisions, reply=reply, key=release_key(reading.sources_of(entry)))
 
     # --- small things ---
+
+    def _known(self, value: Any, looked: Looked, good_for: timedelta, *, what: str = "") -> Known[Any]:
+        """What the read of the application tells: as old as that is, which within a moment may be a little older than the question."""
+        return self._answering.known(value, looked.reply, good_for, what=what, read_at=looked.at)
 
     def _target(self, looked: Looked) -> TargetId:
         return reading.target_of(self._settings.name, self._settings.namespace, reading.part(looked.app, "metadata"))

@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -51,14 +52,34 @@ async def test_no_rule_about_an_incident_is_asked_for_there_is_none(readiness: R
     assert "alert_is_firing" not in {finding.rule for finding in (await stood(kept)).findings}
 
 
-async def test_it_is_read_again_after_half_of_its_time_and_not_before(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:
+async def test_it_is_read_again_after_three_quarters_of_its_time_and_not_before(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:
     await readiness.round()
-    stage.clock.pass_(minutes=29)
+    stage.clock.pass_(minutes=44)
     await readiness.round()
     assert (await stood(kept)).as_of == made.NOW
     stage.clock.pass_(minutes=1)
     await readiness.round()
-    assert (await stood(kept)).as_of == made.NOW + timedelta(minutes=30)
+    assert (await stood(kept)).as_of == made.NOW + timedelta(minutes=45)
+
+
+async def test_each_look_begins_by_itself_in_the_task_that_asks(stage: Stage, kept: ReadinessStore) -> None:
+    looks, asked = list[asyncio.Task[Any] | None](), list[asyncio.Task[Any] | None]()
+
+    async def alive(_: TargetId) -> None:
+        asked.append(asyncio.current_task())
+
+    readiness = Readiness(
+        examiner=stage.examiner,
+        targets=stage.targets,
+        kept=kept,
+        clock=stage.clock,
+        max_age=HOUR,
+        looking=lambda: looks.append(asyncio.current_task()),
+        alive=alive,
+    )
+    await readiness.round()
+    assert looks == asked[:1]
+    assert looks[0] is not asyncio.current_task()
 
 
 async def test_what_the_watcher_saw_change_is_read_again_soon(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:

@@ -11,6 +11,7 @@ from integrations.delivery.argocd.facts import Looked, Reader
 from service.domain.errors import RefusedError
 from service.domain.model import TargetId
 from service.domain.ports import Basket
+from tests.fakes.clock import START
 from tests.unit.integrations.delivery.argocd.stage import Stage
 
 WEB = TargetId("prod", "web")
@@ -80,7 +81,7 @@ class Server:
 class Looking:
     async def get(self, target: TargetId) -> Looked:
         app = {"status": {"resources": [{**DEPLOYMENT, "version": "v1"}]}}
-        return Looked(app=app, ref=AppRef(name=target.name), me="backout", reply=Reply(body=app, what="", digest="", server_time=None))
+        return Looked(app=app, ref=AppRef(name=target.name), me="backout", reply=Reply(body=app, what="", digest="", server_time=None), at=START)
 
 
 async def taken(server: Server) -> Basket:

@@ -10,6 +10,7 @@ import pytest
 
 from integrations.delivery.argocd.client import Client, DeniedError, Reply, ServerRefusedError
 from integrations.delivery.argocd.facts import ACTIONS, Reader
+from integrations.moment import MOMENT, Moment
 from integrations.pacing import PACE, Pace
 from service.domain import keys
 from service.domain.errors import BackoutError, TemporaryError
@@ -60,6 +61,24 @@ async def test_facts_that_are_asked_for_together_share_one_look_and_later_ones_m
     await plain.person("PUT", "/applications/web/spec", plain.spec("web", automated={}))
     assert (await value(plain, keys.state(target))).auto_sync
     assert asked(plain, "/api/v1/applications/web") == before + 2
+
+
+async def test_promise_1_what_an_earlier_read_of_the_same_moment_tells_is_as_old_as_that_read(plain: Stage) -> None:
+    target = TargetId("prod", "web")
+
+    async def in_one_moment() -> tuple[Fact[Any], Fact[Any]]:
+        MOMENT.set(Moment(plain.clock, lasts=timedelta(seconds=10)))
+        first = await plain.argo.read(keys.state(target))
+        await asyncio.sleep(5)
+        return first, await plain.argo.read(keys.acts(target))
+
+    before, began = asked(plain, "/api/v1/applications/web"), plain.clock.now()
+    first, second = await asyncio.ensure_future(in_one_moment())
+    assert isinstance(first, Known)
+    assert isinstance(second, Known)
+    assert asked(plain, "/api/v1/applications/web") == before + 1
+    assert plain.clock.now() - began >= timedelta(seconds=5)
+    assert first.evidence.read_at == second.evidence.read_at < plain.clock.now() - timedelta(seconds=4)
 
 
 async def test_promise_1_facts_that_share_a_look_which_fails_are_all_unknown(plain: Stage) -> None:
@@ -322,6 +341,8 @@ async def test_one_unreadable_pod_makes_the_whole_fact_absent(plain: Stage) -> N
 
 async def test_missing_rights_come_with_the_line_that_gives_them(plain: Stage) -> None:
     assert (await value(plain, keys.permissions(plain.target("web")))).allowed == {"get": True, "sync": True, "update": True}
+    assert asked(plain, "/api/v1/account/can-i/applications/sync/default/web") == 1
+    assert asked(plain, "/api/v1/account/can-i/applications/get/default/web") == 0  # it was just read
     plain.argo = plain.adapter(("get",), name="reader")
     found = await value(plain, keys.permissions(plain.target("web")))
     assert found.allowed == {"get": True, "sync": False, "update": False}
