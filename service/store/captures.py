@@ -19,6 +19,18 @@ AFTER_WITHIN = timedelta(minutes=10)
 BEFORE, AFTER = "before", "after"
 
 
+def _lacks(moment: str) -> sa.ColumnElement[bool]:
+    return ~sa.exists().where(t.capture.c.operation_id == _OP.id, t.capture.c.moment == moment)
+
+
+_OP = t.operation.c
+_LACK_BEFORE = sa.select(_OP.id, _OP.target, _OP.first_effect_at).where(_OP.done_at.is_(None), _lacks(BEFORE)).order_by(_OP.created_at)
+_LACK_AFTER = (
+    sa.select(_OP.id, _OP.target).where(_OP.done_at >= sa.bindparam("since"), _OP.first_effect_at.is_not(None), _lacks(AFTER)).order_by(_OP.created_at)
+)
+"""Built once, for they are asked four times a second."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One captured text, by its digest; `size` in characters."""
@@ -48,19 +60,15 @@ class CaptureStore:
 
     async def wanted(self, at: datetime) -> Sequence[Wanted]:
         """What operations still want, oldest first."""
-        op = t.operation.c
-
-        def lacks(moment: str) -> sa.ColumnElement[bool]:
-            return ~sa.exists().where(t.capture.c.operation_id == op.id, t.capture.c.moment == moment)
-
-        before = sa.select(op.id, op.target, op.first_effect_at).where(op.done_at.is_(None), lacks(BEFORE)).order_by(op.created_at)
-        after = sa.select(op.id, op.target).where(op.done_at >= at - AFTER_WITHIN, op.first_effect_at.is_not(None), lacks(AFTER)).order_by(op.created_at)
         async with self._database.read(few=True) as connection:
             found = [
                 Wanted(operation_id=row.id, target=TargetId.parse(row.target), moment=BEFORE, late=row.first_effect_at is not None)
-                for row in await connection.execute(before)
+                for row in await connection.execute(_LACK_BEFORE)
             ]
-            found += [Wanted(operation_id=row.id, target=TargetId.parse(row.target), moment=AFTER) for row in await connection.execute(after)]
+            found += [
+                Wanted(operation_id=row.id, target=TargetId.parse(row.target), moment=AFTER)
+                for row in await connection.execute(_LACK_AFTER, {"since": at - AFTER_WITHIN})
+            ]
         return tuple(found)
 
     async def keep(self, wanted: Wanted, capture: Capture, says: str, at: datetime) -> None:

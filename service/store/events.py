@@ -20,6 +20,9 @@ TOGETHER = 100
 """Subjects that one query asks for."""
 
 
+_LAST = sa.select(t.event.c.number, t.event.c.digest).where(t.event.c.subject == sa.bindparam("of")).order_by(t.event.c.number.desc()).limit(1)
+
+
 async def append(connection: AsyncConnection, subject: str, events: Sequence[AuditEvent]) -> None:
     """Add rows behind the subject's last one, inside the caller's transaction: no other one writes at the same time, so the number is free.
 
@@ -27,8 +30,7 @@ async def append(connection: AsyncConnection, subject: str, events: Sequence[Aud
     """
     if not events:
         return
-    query = sa.select(t.event.c.number, t.event.c.digest).where(t.event.c.subject == subject).order_by(t.event.c.number.desc()).limit(1)
-    last = (await connection.execute(query)).first()
+    last = (await connection.execute(_LAST, {"of": subject})).first()
     number, digest = (last.number, last.digest) if last else (0, "")
     rows: list[dict[str, Any]] = []
     for told in events:

@@ -32,7 +32,7 @@ class HoldStore:
     async def open_for(self, target: TargetId) -> Hold | None:
         """The target's open hold."""
         async with self._database.read(few=True) as connection:
-            row = (await connection.execute(sa.select(t.hold).where(t.hold.c.target == str(target), t.hold.c.closed_at.is_(None)))).mappings().first()
+            row = (await connection.execute(_OPEN, {"about": str(target)})).mappings().first()
             return None if row is None else await _hold(connection, row)
 
     async def open_ids(self) -> Mapping[TargetId, str]:
@@ -71,7 +71,7 @@ class HoldStore:
     async def open(self) -> Sequence[Hold]:
         """All open holds, oldest first."""
         async with self._database.read() as connection:
-            rows = (await connection.execute(sa.select(t.hold).where(t.hold.c.closed_at.is_(None)).order_by(t.hold.c.opened_at, t.hold.c.id))).mappings().all()
+            rows = (await connection.execute(_ALL_OPEN)).mappings().all()
             return tuple([await _hold(connection, row) for row in rows])
 
     async def releases(self, hold_id: str) -> Sequence[HeldRelease]:
@@ -272,11 +272,15 @@ def _opened(hold: Hold, at: datetime, *, new: bool) -> AuditEvent:
     return AuditEvent(kind="hold_opened" if new else "hold_more", says=says, at=at, body={"held": list(hold.held), "operation": hold.operation_id})
 
 
+_OPEN = sa.select(t.hold).where(t.hold.c.target == sa.bindparam("about"), t.hold.c.closed_at.is_(None))
+_ALL_OPEN = sa.select(t.hold).where(t.hold.c.closed_at.is_(None)).order_by(t.hold.c.opened_at, t.hold.c.id)
+_HELD_BY = sa.select(t.held_release.c.key).where(t.held_release.c.hold_id == sa.bindparam("of")).order_by(t.held_release.c.since, t.held_release.c.key)
+_WATCHED = sa.select(t.hold_watch).where(t.hold_watch.c.hold_id == sa.bindparam("of"))
+
+
 async def _hold(connection: AsyncConnection, row: Mapping[Any, Any]) -> Hold:
-    held = await connection.execute(
-        sa.select(t.held_release.c.key).where(t.held_release.c.hold_id == row["id"]).order_by(t.held_release.c.since, t.held_release.c.key)
-    )
-    seen = (await connection.execute(sa.select(t.hold_watch).where(t.hold_watch.c.hold_id == row["id"]))).mappings().first()
+    held = await connection.execute(_HELD_BY, {"of": row["id"]})
+    seen = (await connection.execute(_WATCHED, {"of": row["id"]})).mappings().first()
     return Hold(
         id=row["id"],
         target=TargetId.parse(row["target"]),

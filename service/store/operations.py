@@ -26,6 +26,12 @@ WAITING = "awaiting_approval"
 """The one phase in which a person's decision is taken."""
 
 
+_ONE = sa.select(t.operation).where(t.operation.c.id == sa.bindparam("which"))
+_ALIVE = sa.select(t.operation).where(t.operation.c.target == sa.bindparam("about"), t.operation.c.done_at.is_(None))
+_SPANS = sa.select(t.span.c.span_id).where(t.span.c.operation_id == sa.bindparam("of"))
+"""Built once: to build one and find its compiled form again costs more than to run it."""
+
+
 class OperationStore:
     """Implements `Journal` and `Starting` of `service.domain.ports`."""
 
@@ -51,7 +57,7 @@ class OperationStore:
     async def load(self, operation_id: str) -> Operation | None:
         """The row now."""
         async with self._database.read(few=True) as connection:
-            row = (await connection.execute(sa.select(t.operation).where(t.operation.c.id == operation_id))).mappings().first()
+            row = (await connection.execute(_ONE, {"which": operation_id})).mappings().first()
             return None if row is None else _operation(row)
 
     async def alive(self) -> Sequence[Operation]:
@@ -83,8 +89,7 @@ class OperationStore:
     async def alive_for(self, target: TargetId) -> Operation | None:
         """The one operation of the target that has not ended."""
         async with self._database.read(few=True) as connection:
-            query = sa.select(t.operation).where(t.operation.c.target == str(target), t.operation.c.done_at.is_(None))
-            row = (await connection.execute(query)).mappings().first()
+            row = (await connection.execute(_ALIVE, {"about": str(target)})).mappings().first()
             return None if row is None else _operation(row)
 
     async def find(
@@ -296,7 +301,7 @@ class OperationStore:
         await append(connection, operation.id, events)
         encoded: list[Message] = []
         if spans:
-            known = set((await connection.execute(sa.select(t.span.c.span_id).where(t.span.c.operation_id == operation.id))).scalars())
+            known = set((await connection.execute(_SPANS, {"of": operation.id})).scalars())
             ended: list[dict[str, Any]] = []
             for draft in spans:
                 span_id, body = self._spans.encode(operation, draft)
@@ -321,7 +326,7 @@ async def _cover(connection: AsyncConnection, operation_id: str, episodes: Seque
 
 
 async def _reload(connection: AsyncConnection, operation_id: str) -> Operation:
-    row = (await connection.execute(sa.select(t.operation).where(t.operation.c.id == operation_id))).mappings().first()
+    row = (await connection.execute(_ONE, {"which": operation_id})).mappings().first()
     if row is None:
         raise NotFoundError(f"there is no operation {operation_id}")
     return _operation(row)

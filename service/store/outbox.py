@@ -23,11 +23,14 @@ class Waiting:
     parked: int
 
 
+_THERE = sa.select(t.outbox.c.channel, t.outbox.c.key).where(t.outbox.c.key.in_(sa.bindparam("keys", expanding=True)))
+
+
 async def put(connection: AsyncConnection, messages: Sequence[Message], at: datetime) -> None:
     """Put messages into the outbox inside the caller's transaction, in their order; the same (channel, key) is kept once."""
     if not messages:
         return
-    rows = await connection.execute(sa.select(t.outbox.c.channel, t.outbox.c.key).where(t.outbox.c.key.in_({one.key for one in messages})))
+    rows = await connection.execute(_THERE, {"keys": list({one.key for one in messages})})
     known = {(row.channel, row.key) for row in rows}
     new: list[dict[str, Any]] = []
     for one in messages:
@@ -40,6 +43,14 @@ async def put(connection: AsyncConnection, messages: Sequence[Message], at: date
         await connection.execute(t.outbox.insert(), new)
 
 
+_DUE = (
+    sa.select(t.outbox.c.position, t.outbox.c.body, t.outbox.c.tries)
+    .where(t.outbox.c.channel == sa.bindparam("via"), t.outbox.c.delivered_at.is_(None), t.outbox.c.parked == "", t.outbox.c.due_at <= sa.bindparam("at"))
+    .order_by(t.outbox.c.tries >= TRIED_OFTEN, t.outbox.c.position)
+    .limit(sa.bindparam("most"))
+)
+
+
 class OutboxStore:
     """The outbox as its sender needs it."""
 
@@ -49,12 +60,7 @@ class OutboxStore:
     async def due(self, channel: str, at: datetime, limit: int) -> Sequence[tuple[int, bytes, int]]:
         """(position, body, tries) of messages that are due, oldest first; those that were tried often come last."""
         async with self._database.read(few=True) as connection:
-            rows = await connection.execute(
-                sa.select(t.outbox.c.position, t.outbox.c.body, t.outbox.c.tries)
-                .where(t.outbox.c.channel == channel, t.outbox.c.delivered_at.is_(None), t.outbox.c.parked == "", t.outbox.c.due_at <= at)
-                .order_by(t.outbox.c.tries >= TRIED_OFTEN, t.outbox.c.position)
-                .limit(limit)
-            )
+            rows = await connection.execute(_DUE, {"via": channel, "at": at, "most": limit})
             return tuple((row.position, row.body, row.tries) for row in rows)
 
     async def delivered(self, positions: Sequence[int], at: datetime) -> None:

@@ -26,6 +26,9 @@ AT_ONCE = 500
 """Targets that one query names."""
 
 
+_BODIES = sa.select(t.readiness.c.body).where(t.readiness.c.target.in_(sa.bindparam("names", expanding=True)))
+
+
 class ReadinessStore:
     """Implements `service.domain.ports.Readinesses`."""
 
@@ -38,7 +41,7 @@ class ReadinessStore:
         async with self._database.read(few=True) as connection:
             for start in range(0, len(targets), AT_ONCE):
                 names = [str(one) for one in targets[start : start + AT_ONCE]]
-                rows = await connection.execute(sa.select(t.readiness.c.body).where(t.readiness.c.target.in_(names)))
+                rows = await connection.execute(_BODIES, {"names": names})
                 found |= {one.target: one for one in (_STANDING.validate_python(row.body) for row in rows)}
         return found
 

@@ -83,6 +83,10 @@ class AnswerStore:
             await connection.execute(t.idempotency.delete().where(t.idempotency.c.key == key, t.idempotency.c.caller == caller, t.idempotency.c.status == 0))
 
 
+_STOP = sa.select(t.stop).order_by(t.stop.c.id.desc()).limit(1)
+"""Built once: it is asked before each request of an operation."""
+
+
 class StopStore:
     """The stop switch: a row and a file beside the store; either one stops everything, and so does a file that cannot be read.
 
@@ -98,7 +102,7 @@ class StopStore:
         if self._file is not None and (told := _stop_file_says(self._file)):
             return told
         async with self._database.read(few=True) as connection:
-            row = (await connection.execute(sa.select(t.stop).order_by(t.stop.c.id.desc()).limit(1))).first()
+            row = (await connection.execute(_STOP)).first()
         return "" if row is None else f"stopped by {row.by}: {row.reason}"
 
     async def stop(self, *, by: str, reason: str, at: datetime) -> None:

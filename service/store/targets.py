@@ -56,7 +56,7 @@ class TargetStore:
     async def listed(self, target: TargetId) -> ListedTarget | None:
         """The target as it was last listed."""
         async with self._database.read(few=True) as connection:
-            row = (await connection.execute(sa.select(t.target.c.listed).where(t.target.c.id == str(target)))).first()
+            row = (await connection.execute(_LISTED_AS, {"about": str(target)})).first()
             return None if row is None else _LISTED.validate_python(row.listed)
 
     async def listing(self, *, behind: str = "", limit: int | None = None) -> Sequence[tuple[ListedTarget, datetime]]:
@@ -309,8 +309,12 @@ def _row(one: ListedTarget, at: datetime) -> dict[str, Any]:
     return {"listed": _LISTED.dump_python(one, mode="json"), "stamp": one.stamp, "seen_at": at}
 
 
+_LISTED_AS = sa.select(t.target.c.listed).where(t.target.c.id == sa.bindparam("about"))
+_RELEASES = sa.select(t.release).where(t.release.c.target == sa.bindparam("about"))
+
+
 async def _records(connection: AsyncConnection, target: TargetId) -> dict[str, ReleaseRecord]:
-    rows = await connection.execute(sa.select(t.release).where(t.release.c.target == str(target)))
+    rows = await connection.execute(_RELEASES, {"about": str(target)})
     return {row["key"]: _record(row) for row in rows.mappings()}
 
 
