@@ -23,8 +23,20 @@ _SECRETS = re.compile(
 )
 
 
+_SIGNS = (
+    *("-----begin", "://", "authorization", "bearer", "eyj"),
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "sk-", "akia"),
+    *("password=", "passwd=", "secret=", "token=", "apikey=", "api_key="),
+)
+"""Each kind of secret has one of these in it, in small letters. To look for them costs a tenth of looking for secrets, and most texts have none."""
+
+
 def clear(text: str) -> tuple[str, int]:
     """The text with each thing that looks like a secret replaced by `[removed]`, and how many there were. What stands around it stays readable."""
+    if text.isascii():  # beyond ASCII there are letters that count as others where case does not matter
+        low = text.lower()
+        if not any(sign in low for sign in _SIGNS):
+            return text, 0
     return _SECRETS.subn(REMOVED, text)
 
 
