@@ -43,7 +43,7 @@ def statement_keys(case: Case, older: Release, database: str) -> Iterator[Key[An
     yield kept_key
     kept = case.facts.read(kept_key)
     now, then = case.facts.read(keys.catalog(database)), case.facts.read(keys.catalog_then(case.target, older.key, database))
-    if isinstance(kept, Known) and isinstance(now, Known) and not _the_same(now, then) and kept.value.statements:
+    if isinstance(kept, Known) and kept.value.statements and isinstance(now, Known) and not now.value.busy and not _the_same(now, then):
         yield keys.prepared(database, now.value.digest, kept.value.texts)
 
 

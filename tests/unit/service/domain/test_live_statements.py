@@ -39,6 +39,8 @@ def test_statements_are_prepared_where_the_schema_is_another_than_it_was() -> No
     of = world().tell(KEPT_KEY, own("", "")).tell(keys.catalog("orders"), NOW).tell(keys.catalog_then(made.TARGET, made.GOAL.key, "orders"), THEN)
     assert asked(of) == ["database statements then", "database prepared"]
     assert asked(of.tell(keys.catalog("orders"), THEN)) == ["database statements then"]
+    assert asked(of.tell(keys.catalog("orders"), Catalog(tables={}, busy="public.orders is locked"))) == ["database statements then"]
+    of.tell(keys.catalog("orders"), THEN)
     of.hide(keys.catalog_then(made.TARGET, made.GOAL.key, "orders"))  # nobody knows what it was
     assert asked(of) == ["database statements then", "database prepared"]
     assert asked(of.tell(KEPT_KEY, own(left_out=frozenset({"7"})))) == ["database statements then"]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,26 @@ from psycopg import pq, sql
 from integrations.evidence.databases import Database, Databases, Settings, build
 from integrations.evidence.databases.postgresql import PostgreSQL
 from service.domain import keys
-from service.domain.facts import Absent, Fact, Known
+from service.domain.facts import Absent, Fact, Key, Known
+from service.domain.keys import FileChange
+from service.domain.model import release_key
 from service.domain.own_statements import Counted, Texts
+from service.domain.policy import Policies
+from service.domain.rules.schema_is_compatible import RULE
+from service.domain.verdict import Answer, Finding
+from service.store.catalogs import CatalogStore
+from service.store.holds import HoldStore
+from service.store.statements import StatementStore
+from service.store.targets import TargetStore
+from service.workflow.gather import Gatherer
+from service.workflow.own_facts import OwnFacts
+from service.workflow.snapshots import Snapshots
 from tests.fakes.clock import FakeClock
+from tests.fakes.store import copied
 from tests.postgres import MISSING, Postgres, binaries, name_of
 from tests.unhurried import follow_the_wall
+from tests.unit.service.domain import made
+from tests.unit.service.domain.made import World, world
 
 SCHEMA = """
 CREATE TABLE customer (id bigint PRIMARY KEY, email text NOT NULL);
@@ -59,14 +75,15 @@ class Shop:
             self.run(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(f"of-{role.partition('_')[0]}")))
         self.run(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(sql.Identifier(self.app)))
         self._port = postgres.port
+        self.clock = FakeClock()
         self.source = self.reading()
 
-    def url(self, role: str) -> str:
-        return f"postgresql://{role}@127.0.0.1:{self._port}/{name_of(self.admin)}?passfile={self._file}"
+    def url(self, role: str, database: str = "") -> str:
+        return f"postgresql://{role}@127.0.0.1:{self._port}/{database or name_of(self.admin)}?passfile={self._file}"
 
     def reading(self, *, timeout: float = 20, **changes: object) -> Databases:
         one = Database(**({"name": "orders", "url": self.url(self.reader), "statements_of": (self.app,)} | changes))  # type: ignore[arg-type]
-        return build(Settings(databases=(one,), timeout_s=timeout), FakeClock())
+        return build(Settings(databases=(one,), timeout_s=timeout), self.clock)
 
     def run(self, statement: str | sql.Composed) -> None:
         with psycopg.connect(self.admin, autocommit=True) as connection:
@@ -108,6 +125,8 @@ async def test_what_the_programs_role_ran_in_that_database_is_counted(shop: Shop
     shop.let_read()
     shop.uses("INSERT INTO customer VALUES (1, 'anna@example.com')", "SELECT id FROM orders WHERE code = 'x'", "SELECT id FROM orders WHERE code = 'y'")
     shop.run("SELECT email FROM customer")  # by somebody else
+    with psycopg.connect(shop.url(shop.app, "postgres"), autocommit=True) as another:
+        another.execute("SELECT current_database()")  # of another database
     found = {one.text: one.calls for one in await shop.counted()}
     assert found == {"INSERT INTO customer VALUES ($1, $2)": 1, "SELECT id FROM orders WHERE code = $1": 2}
 
@@ -216,11 +235,11 @@ async def test_a_schema_that_the_role_may_not_use_is_unknown_and_its_tables_not_
 async def test_a_lock_is_not_waited_for_and_the_rest_is_not_tried(shop: Shop) -> None:
     with psycopg.connect(shop.admin) as migrating:
         migrating.execute("ALTER TABLE orders ADD COLUMN fresh text")
-        fact = await shop.prepares(LOCKING, BY_CODE, PAY)
+        fact = await shop.prepares(LOCKING, BY_CODE, LOCKING)
         assert isinstance(fact, Known)
         assert fact.value == ("", "55P03", "55P03")
         assert fact.good_for.total_seconds() == 30
-    again = await shop.prepares(LOCKING, BY_CODE, PAY)
+    again = await shop.prepares(LOCKING, BY_CODE, LOCKING)
     assert isinstance(again, Known)
     assert (again.value, again.good_for.total_seconds()) == (("", "", ""), 3600)
 
@@ -284,3 +303,65 @@ async def test_promise_1_a_replica_prepares_nothing() -> None:
             fact = await source.read(key)
             assert isinstance(fact, Absent)
             assert fact.why.startswith("database orders is a replica: ")
+
+
+# --- from what a release runs to the answer whether one can go back to it ---
+
+
+class Elsewhere:
+    """A `FactSource`: what all other sources say, always just now."""
+
+    def __init__(self, of: World, clock: FakeClock) -> None:
+        self._of = of
+        self._clock = clock
+        self.kinds = frozenset(key.kind for key in of.answers)
+
+    async def read(self, key: Key[Any]) -> Fact[Any]:
+        fact = self._of.answers.get(key, made.ABSENT)
+        return replace(fact, evidence=replace(fact.evidence, read_at=self._clock.now())) if isinstance(fact, Known) else fact
+
+
+async def test_a_release_is_watched_and_its_statements_answer_whether_one_can_go_back_to_it(shop: Shop, sqlite_template: Path, tmp_path: Path) -> None:
+    shop.let_read()
+    old, of = replace(made.GOAL, key=release_key(made.GOAL.sources)), world()
+    of.goal, of.policy = old, replace(of.policy, declares=replace(of.policy.declares, databases=("orders",)))
+    of.tell(keys.record(made.TARGET, old.key), made.record(old, made.OLD_IMAGE))
+    store = copied(sqlite_template, tmp_path)
+    catalogs, statements = CatalogStore(store), StatementStore(store)
+    policies = Policies(default=of.policy)
+    own = OwnFacts(
+        targets=TargetStore(store), holds=HoldStore(store), policies=policies, freshness={}, clock=shop.clock, catalogs=catalogs, statements=statements
+    )
+
+    def gatherer(*others: Any) -> Gatherer:
+        return Gatherer(deliveries={}, sources=[own, shop.source, *others], clock=shop.clock)
+
+    async def asked(sql_of_42: str) -> Finding:
+        """Release 42 lives, came with this migration, and somebody asks for 41."""
+        shop.run(sql_of_42)
+        file = FileChange(path="db/migrations/0042_note.sql", change="added", text=sql_of_42)
+        of.tell(made.DIFFERENCE, replace(made.difference(file), dialect="postgres"))
+        return RULE.ask(await gatherer(Elsewhere(of, shop.clock)).complete(of.case({}), [RULE]))
+
+    snapshots = Snapshots(catalogs=catalogs, statements=statements, gatherer=gatherer(), clock=shop.clock)
+    alone = made.state(current=old, health="Healthy", desired=old.sources)
+    shop.uses("SELECT note FROM orders")  # by the release before, which nobody watched to its end
+    await snapshots.take(alone, ("orders",))
+    shop.uses("INSERT INTO orders (id, code) VALUES (1, 'x')", f"SELECT id FROM orders WHERE code = '{SECRET}'", "SELECT id FROM orders ORDER BY 1")  # noqa: S608  ours
+    shop.clock.pass_(hours=25)
+    await snapshots.take(alone, ("orders",))
+
+    unused = await asked("ALTER TABLE orders DROP COLUMN note;")
+    assert (unused.answer, unused.says) == (Answer.UNKNOWN, "Release 41 was not seen to use what release 42 took away.")
+    (line,) = [one for one in unused.lines if one.source == "database"]
+    assert line.says == (
+        "In database orders column public.orders.note is gone, but no use of that is among the 3 statements that release 41 was seen to run "
+        "(watched for 1 d 1 h since 2026-05-04 14:03 UTC)."
+    )
+    shop.clock.pass_(minutes=5)
+    used = await asked("ALTER TABLE orders DROP COLUMN code;")
+    assert used.answer is Answer.BLOCK
+    assert "2 of 3 statements that release 41 ran cannot be prepared any more" in " ".join(one.says for one in used.lines)
+    assert any(one.what == "preparing 3 statements" and one.digest for one in used.evidence)
+    assert SECRET not in repr((unused, used, await statements.of(made.TARGET, old.key, "orders")))
+    await store.close()
