@@ -11,20 +11,21 @@ import asyncio
 import re
 import ssl
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from integrations import pacing
-from integrations.evidence.databases.engine import MOST_COLUMNS, Question, Row, bounded
+from integrations.evidence.databases.engine import MOST_COLUMNS, Question, Row, bounded, question
 from integrations.evidence.databases.settings import Database
-from integrations.evidence.databases.versions import recognised, told
-from service.domain.catalog import CHANGES, FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, CatalogTable, VersionTable
+from integrations.evidence.databases.versions import applied
+from service.domain.catalog import CHANGES, FUNCTIONS, TRIGGERS, Catalog, CatalogColumn, CatalogTable
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
 from service.domain.own_statements import Counted
-from service.domain.relaxed import Kind, Relaxed
+from service.domain.relaxed import Relaxed
 
 PORT = 3306
 AT_ONCE = 4
@@ -66,26 +67,17 @@ class MySQL:
         if ghosts:
             return Catalog(tables={}, busy=f"{', '.join(ghosts)} waits to take a table's place")
         whole = frozenset(schema for schema in database.looked_at if "SELECT" in seen[schema])
-        applied = await self._applied(database, tables, whole)
-        return Catalog(tables=tables, functions=_functions(routines, parameters), unseen=tuple(unseen), applied=applied)
+        ran = await applied(tables, may_read=partial(self._may_read, database, whole), ask=partial(self._ask, database), quote=_quoted)
+        return Catalog(tables=tables, functions=_functions(routines, parameters), unseen=tuple(unseen), applied=ran)
 
-    async def _applied(self, database: Database, tables: Mapping[str, CatalogTable], whole: frozenset[str]) -> tuple[VersionTable, ...]:
-        found = recognised(tables)
-        if not found:
-            return ()
+    async def _may_read(self, database: Database, whole: frozenset[str], tables: Sequence[str]) -> Collection[str]:
+        """`whole` are the schemas of which it may read every table."""
         (rights,) = await self._ask(database, [(_MAY_READ, ())])
-        may = {str(table) for (table,) in rights}
-        readable = [one for one in found if one.columns and (one.table in may or one.table.partition(".")[0] in whole)]
-        answers = await self._ask(database, [(one.statement(_quoted), ()) for one in readable]) if readable else []
-        rows = {one.table: answer for one, answer in zip(readable, answers, strict=True)}
-        return tuple(told(one, rows.get(one.table)) for one in found)
+        return {str(table) for (table,) in rights} | {table for table in tables if table.partition(".")[0] in whole}
 
     async def beyond(self, database: Database, limit: Relaxed) -> bool:
         """See `Engine`."""
-        schema, _, table = limit.table.partition(".")
-        condition, values = _beyond(limit)
-        statement = f"SELECT EXISTS (SELECT 1 FROM {_quoted(schema)}.{_quoted(table)} WHERE {condition})"  # noqa: S608  identifiers of the catalogue, quoted
-        (rows,) = await self._ask(database, [(statement, values)])
+        (rows,) = await self._ask(database, [question(limit, _quoted, longer="char_length({}) > %s", label="{} IN %s")])
         return bool(rows[0][0])
 
     async def statements(self, database: Database) -> Sequence[Counted]:
@@ -159,19 +151,6 @@ def _limits(timeout: float, *, mariadb: bool) -> tuple[str, ...]:
 def _quoted(identifier: str) -> str:
     doubled = identifier.replace("`", "``").replace("%", "%%")
     return f"`{doubled}`"
-
-
-def _beyond(limit: Relaxed) -> Question:
-    column = _quoted(limit.column)
-    match limit.kind:
-        case Kind.NULL:
-            return f"{column} IS NULL", ()
-        case Kind.LONGER:
-            return f"char_length({column}) > %s", (int(limit.limit[0]),)
-        case Kind.BEYOND:
-            return f"{column} NOT BETWEEN %s AND %s", tuple(map(int, limit.limit))
-        case Kind.LABEL:
-            return f"{column} IN %s", (limit.limit,)
 
 
 def _is_mariadb(version: Row | None) -> bool:
@@ -254,9 +233,9 @@ def _tables(
     found: dict[str, dict[str, CatalogColumn]] = defaultdict(dict)
     unique, rules, fired = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
     for table, name, type_, nullable, default, extra, collation in columns:
-        marks = str(extra or "").upper()
-        generated = "GENERATED" in marks.replace("DEFAULT_GENERATED", "")
-        given = "AUTO_INCREMENT" in marks or generated or default not in {None, "NULL"}
+        told = str(extra or "").upper()
+        generated = "GENERATED" in told.replace("DEFAULT_GENERATED", "")
+        given = "AUTO_INCREMENT" in told or generated or default not in {None, "NULL"}
         full = _WIDTH.sub(r"\1", str(type_)) + (f" collate {collation}" if collation else "")
         found[str(table)][str(name)] = CatalogColumn(type=full, required=nullable == "NO", given=given, generated=generated)
     for table, index, parts in _grouped(keys):

@@ -8,18 +8,19 @@ import asyncio
 import contextlib
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from integrations import pacing
-from integrations.evidence.databases.engine import MOST_COLUMNS, Question, Row, bounded
+from integrations.evidence.databases.engine import MOST_COLUMNS, Question, Row, bounded, question
 from integrations.evidence.databases.settings import Database
-from integrations.evidence.databases.versions import recognised, told
-from service.domain.catalog import Catalog, CatalogColumn, CatalogTable, VersionTable
+from integrations.evidence.databases.versions import applied
+from service.domain.catalog import Catalog, CatalogColumn, CatalogTable
 from service.domain.errors import BackoutError, PermanentError, TemporaryError
 from service.domain.own_statements import MOST_COUNTED, PREPARED, Counted
 from service.domain.plain_statement import LONGEST, plain
-from service.domain.relaxed import Kind, Relaxed
+from service.domain.relaxed import Relaxed
 
 LOCKED = "55P03"
 LOCK_MILLISECONDS = 100
@@ -49,28 +50,18 @@ class PostgreSQL:
         tables = _tables(columns, constraints, indexes, triggers)
         return Catalog(
             tables=tables,
-            applied=await self._applied(database, tables),
+            applied=await applied(tables, may_read=partial(self._may_read, database), ask=partial(self._ask, database), quote=_quoted),
             enums={str(name): tuple(labels) for name, labels in enums},
             functions=frozenset(str(name) for (name,) in functions),
         )
 
-    async def _applied(self, database: Database, tables: Mapping[str, CatalogTable]) -> tuple[VersionTable, ...]:
-        found = recognised(tables)
-        if not found:
-            return ()
-        (rights,) = await self._ask(database, [(_MAY_READ, ([one.table for one in found],))])
-        may = {str(table) for (table,) in rights}
-        readable = [one for one in found if one.columns and one.table in may]
-        answers = await self._ask(database, [(one.statement(_quoted), ()) for one in readable]) if readable else []
-        rows = {one.table: answer for one, answer in zip(readable, answers, strict=True)}
-        return tuple(told(one, rows.get(one.table)) for one in found)
+    async def _may_read(self, database: Database, tables: Sequence[str]) -> Collection[str]:
+        (rights,) = await self._ask(database, [(_MAY_READ, (list(tables),))])
+        return {str(table) for (table,) in rights}
 
     async def beyond(self, database: Database, limit: Relaxed) -> bool:
         """See `Engine`."""
-        schema, _, table = limit.table.partition(".")
-        condition, values = _beyond(limit)
-        statement = f"SELECT EXISTS (SELECT FROM {_quoted(schema)}.{_quoted(table)} WHERE {condition})"  # noqa: S608  identifiers of the catalogue, quoted
-        (rows,) = await self._ask(database, [(statement, values)])
+        (rows,) = await self._ask(database, [question(limit, _quoted, longer="length({}::text) > %s", label="{}::text = ANY(%s)")])
         return bool(rows[0][0])
 
     async def powers(self, database: Database) -> Sequence[str]:
@@ -190,19 +181,6 @@ def _named(identifier: str) -> str:
 def _quoted(identifier: str) -> str:
     """Doubled where it means something: to the server, and to the driver, which looks for placeholders."""
     return _named(identifier).replace("%", "%%")
-
-
-def _beyond(limit: Relaxed) -> Question:
-    column = _quoted(limit.column)
-    match limit.kind:
-        case Kind.NULL:
-            return f"{column} IS NULL", ()
-        case Kind.LONGER:
-            return f"length({column}::text) > %s", (int(limit.limit[0]),)
-        case Kind.BEYOND:
-            return f"{column} NOT BETWEEN %s AND %s", tuple(map(int, limit.limit))
-        case Kind.LABEL:
-            return f"{column}::text = ANY(%s)", (list(limit.limit),)
 
 
 def _reason(error: Any) -> str:

@@ -4,10 +4,10 @@ Recognised by name and columns, for some tools share a name (`schema_migrations`
 whose columns are others is told as such and not read. Names of migrations are what the tool writes, numbers without leading zeros.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from integrations.evidence.databases.engine import Row
+from integrations.evidence.databases.engine import Question, Row
 from service.domain.catalog import CatalogTable, VersionTable
 
 MOST_ROWS = 20_000
@@ -63,6 +63,24 @@ class Tool:
     order: str = ""
     shared: bool = False
     is_lock: bool = False
+
+
+async def applied(
+    tables: Mapping[str, CatalogTable],
+    *,
+    may_read: Callable[[Sequence[str]], Awaitable[Collection[str]]],
+    ask: Callable[[Sequence[Question]], Awaitable[Sequence[Sequence[Row]]]],
+    quote: Callable[[str], str],
+) -> tuple[VersionTable, ...]:
+    """The version tables among these and what each says. `may_read` tells which the role may read, and `ask` answers statements in order."""
+    found = recognised(tables)
+    if not found:
+        return ()
+    may = await may_read([one.table for one in found])
+    readable = [one for one in found if one.columns and one.table in may]
+    answers = await ask([(one.statement(quote), ()) for one in readable]) if readable else []
+    rows = {one.table: answer for one, answer in zip(readable, answers, strict=True)}
+    return tuple(told(one, rows.get(one.table)) for one in found)
 
 
 def recognised(tables: Mapping[str, CatalogTable]) -> list[Recognised]:
