@@ -25,6 +25,8 @@ class Crowd:
         self._upstream = upstream
         self.count = 0
         self.busy: list[tuple[float, float]] = []
+        self.busy_on_the_way: list[tuple[float, float]] = []
+        """That part of it in which it worked on what carries an operation's trace."""
         self.lists = 0
         self.traced = 0
         """Requests that carry an operation's trace: its own way, without what the watch and the captures ask beside it."""
@@ -72,7 +74,10 @@ class Crowd:
         try:
             return await self._answer(request)
         finally:
-            self.busy.append((began, time.perf_counter()))
+            took = (began, time.perf_counter())
+            self.busy.append(took)
+            if traced:
+                self.busy_on_the_way.append(took)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if self._session is None:
