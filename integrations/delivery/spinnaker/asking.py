@@ -6,11 +6,14 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from integrations.delivery.looks import Looks
+from integrations.delivery.spinnaker.answers import GoneError
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.executions import Execution, executions_of
+from integrations.delivery.spinnaker.managed import Managed, managed_of
 from integrations.delivery.spinnaker.pipelines import Pipeline, pipeline_of
 from integrations.json_shapes import entries
 from integrations.moment import Moment
+from service.domain.errors import BackoutError
 from service.domain.model import Json
 from service.domain.ports import Clock
 
@@ -20,6 +23,8 @@ AT_ONCE = 8
 RUNS_SHOWN = 5
 """Runs of each pipeline that are read to learn who deployed what."""
 
+WITHOUT_KEEL = timedelta(minutes=5)
+"""So long it is believed that Gate has no managed delivery: to get it, Gate is started anew."""
 FOLLOWED_EVERY = timedelta(seconds=2)
 """So old may be what is said of a task that runs; Orca itself looks at what it waits for every five seconds (contract 4.1)."""
 
@@ -34,6 +39,8 @@ class Applications:
     """
 
     def __init__(self, client: Client, clock: Clock) -> None:
+        self._clock = clock
+        self._without_keel_until = clock.now()
         self._just = Moment(clock, lasts=FOLLOWED_EVERY)
         client.sending.append(self._just.sending)
         self._looks = Looks[Asked, Any](self._read, room=client.room)
@@ -43,6 +50,7 @@ class Applications:
             "configs": lambda application: _configs(client, application),
             "managers": lambda application: _body(client.managers(application)),
             "groups": lambda application: _body(client.server_groups(application)),
+            "managed": lambda application: _body(client.managed(application)),
         }
 
     async def ran_in(self, application: str, *, anew: bool = False) -> tuple[tuple[Execution, ...], tuple[Pipeline, ...]]:
@@ -64,6 +72,18 @@ class Applications:
             self._just.keep(application, seen, begun)
         found: tuple[Execution, ...] = seen
         return found
+
+    async def managed(self, application: str, *, anew: bool = False) -> Managed:
+        """What managed delivery manages of it. Trouble with that alone is no trouble with the target: it is told as not known."""
+        if self._clock.now() < self._without_keel_until:
+            return Managed(application=application)
+        try:
+            return managed_of(application, await self._once(("managed", application), anew=anew))
+        except GoneError:
+            self._without_keel_until = self._clock.now() + WITHOUT_KEEL
+            return Managed(application=application)
+        except BackoutError as error:
+            return Managed(application=application, unknown=str(error))
 
     async def managers(self, application: str) -> Json:
         """Its Deployments and their like, from the cache."""

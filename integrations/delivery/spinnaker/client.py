@@ -102,6 +102,10 @@ class Client:
         """The saved pipelines of the application, whole."""
         return await self._get(f"/applications/{segment(application)}/pipelineConfigs")
 
+    async def managed(self, application: str) -> Reply:
+        """What managed delivery (keel) manages of the application; GoneError where Gate has no keel. Source only."""
+        return await self._get(f"/managed/application/{segment(application)}", {"includeDetails": "false", "entities": "resources"})
+
     # --- what there is ---
 
     async def manifest(self, account: str, location: str, name: str) -> Reply:

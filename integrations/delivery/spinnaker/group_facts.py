@@ -16,7 +16,7 @@ from integrations.delivery.spinnaker.asking import Applications, gathered
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.looked import Looked, by_of, running_of
 from integrations.delivery.spinnaker.names import target_of
-from integrations.delivery.spinnaker.owner import UNMARK, mark_of, owner_of, remembered_of
+from integrations.delivery.spinnaker.owner import UNMARK, mark_of, remembered_of
 from integrations.delivery.spinnaker.pipelines import Pipeline
 from integrations.delivery.spinnaker.runs import Touch
 from integrations.delivery.spinnaker.server_groups import Cluster, ClusterAddress, ServerGroup, clusters_of, release_of
@@ -175,7 +175,7 @@ class LookedCluster(Looked):
             desired_revision="",
             auto_sync=False,
             remembered=remembered_of(self.doors, may_shut=self.may_shut),
-            owner=owner_of(self.doors, may_shut=self.may_shut),
+            owner=self.owner,
             running=running,
             health=health,
             spec_digest=self.spec_digest,
@@ -223,10 +223,11 @@ class Clusters:
     async def get(self, target: TargetId, address: ClusterAddress, *, anew: bool = False) -> LookedCluster:
         """One read with everything that may matter for an act. GoneError only where the account is known to be readable and has no such group."""
         application, names = await self._names(target, address)
-        bodies, about, (found, pipelines) = await asyncio.gather(
+        bodies, about, (found, pipelines), managed = await asyncio.gather(
             gathered(functools.partial(self._group, application, address, name) for name in names),
             self._client.application(application),
             self._applications.ran_in(application, anew=anew),
+            self._applications.managed(application, anew=anew),
         )
         cluster = next(iter(clusters_of([body for body in bodies if body], application)), None)
         if cluster is None:
@@ -237,6 +238,7 @@ class Clusters:
             runs=found,
             pipelines=pipelines,
             reply=about,
+            managed=managed,
             may_shut=self._settings.shut_triggers,
             cluster=cluster,
             guarded=is_guarded(part(about.body), cluster.address),

@@ -12,12 +12,13 @@ from integrations.delivery.spinnaker import runs
 from integrations.delivery.spinnaker.answers import Reply
 from integrations.delivery.spinnaker.doors import Door
 from integrations.delivery.spinnaker.executions import Execution
+from integrations.delivery.spinnaker.managed import Managed
 from integrations.delivery.spinnaker.names import Address
-from integrations.delivery.spinnaker.owner import doors_of, mark_of
+from integrations.delivery.spinnaker.owner import doors_of, mark_of, owner_of
 from integrations.delivery.spinnaker.pipelines import Pipeline
 from integrations.delivery.spinnaker.runs import OURS, Touch
 from service.domain.difference import Rendered
-from service.domain.keys import Act, Running, TargetState
+from service.domain.keys import Act, Owner, Running, TargetState
 from service.domain.model import Actor, Image, Release, TargetId
 
 
@@ -31,6 +32,7 @@ class Looked(ABC):
     pipelines: tuple[Pipeline, ...]
     reply: Reply
 
+    managed: Managed
     may_shut: bool = False
     """Whether the settings let a rollback switch triggers off."""
 
@@ -99,6 +101,11 @@ class Looked(ABC):
     @abstractmethod
     def state(self) -> TargetState:
         """The target as the rules see it."""
+
+    @property
+    def owner(self) -> Owner:
+        """Who else writes it: managed delivery before triggers, for that takes a change back at once."""
+        return owner_of(self.doors, may_shut=self.may_shut, keel=self.managed.owner_in(self.address.account))
 
     @property
     def doors(self) -> tuple[Door, ...]:

@@ -29,7 +29,7 @@ from integrations.delivery.spinnaker.kubernetes_history import (
 )
 from integrations.delivery.spinnaker.looked import Looked, by_of, running_of
 from integrations.delivery.spinnaker.names import target_of
-from integrations.delivery.spinnaker.owner import UNMARK, mark_of, owner_of, remembered_of
+from integrations.delivery.spinnaker.owner import UNMARK, mark_of, remembered_of
 from integrations.delivery.spinnaker.pipelines import Pipeline
 from integrations.delivery.spinnaker.runs import Touch
 from integrations.delivery.spinnaker.settings import Settings
@@ -153,7 +153,7 @@ class LookedManifest(Looked):
             desired_revision="",
             auto_sync=False,
             remembered=remembered_of(self.doors, may_shut=self.may_shut),
-            owner=owner_of(self.doors, may_shut=self.may_shut),
+            owner=self.owner,
             running=running_of(self),
             health=health,
             spec_digest=self.spec_digest,
@@ -215,8 +215,10 @@ class Manifests:
             raise RefusedError(f"{target} {owner}, which Backout does not look after here")
         if not text(part(body, "manifest", "metadata").get("uid")):
             raise PermanentError(f"{reply.what} answered no object of Kubernetes")
-        history, (found, pipelines) = await asyncio.gather(
-            self._history(address, application, part(body, "manifest")), self._applications.ran_in(application, anew=anew)
+        history, (found, pipelines), managed = await asyncio.gather(
+            self._history(address, application, part(body, "manifest")),
+            self._applications.ran_in(application, anew=anew),
+            self._applications.managed(application, anew=anew),
         )
         return LookedManifest(
             target=target,
@@ -227,6 +229,7 @@ class Manifests:
             manifest_address=address,
             body=body,
             history=history,
+            managed=managed,
             may_shut=self._settings.shut_triggers,
         )
 

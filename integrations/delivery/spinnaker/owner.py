@@ -1,6 +1,7 @@
 """Who may deploy over a rollback by itself: triggers of saved pipelines; pure. None of them takes an undo back: it deploys what it finds when it fires."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from integrations.delivery.spinnaker.door_marks import kept_off_for, shut_trigger
 from integrations.delivery.spinnaker.doors import Door, doors_to
@@ -23,12 +24,16 @@ def doors_of(target: TargetId, address: Address, pipelines: Sequence[Pipeline], 
     return doors_to(address, pipelines, deployed_by=deployed_by, shut_for=str(target))
 
 
-def owner_of(doors: Sequence[Door], *, may_shut: bool) -> Owner:
-    """The doors as who else writes the target. `may_shut`: the settings let a rollback shut those that it can; those that stay open are a later owner."""
+def owner_of(doors: Sequence[Door], *, may_shut: bool, keel: Owner | None = None) -> Owner:
+    """The doors as who else writes the target. `may_shut`: the settings let a rollback shut those that it can; those that stay open are a later owner.
+
+    `keel` is managed delivery, where it manages the target: it harms most, so it comes first.
+    """
     shut = [door for door in doors if may_shut and door.may_be_shut]
     stay = [door for door in doors if door not in shut]
     owners = [_owner(group, later=later) for group, later in ((stay, True), (shut, False)) if group]
-    return Owner(kind="nobody") if not owners else _joined(owners)
+    owners = [*([keel] if keel is not None else []), *owners]
+    return replace(owners[0], others=tuple(owners[1:])) if owners else Owner(kind="nobody")
 
 
 def _owner(doors: Sequence[Door], *, later: bool) -> Owner:
@@ -39,11 +44,6 @@ def _owner(doors: Sequence[Door], *, later: bool) -> Owner:
         because = f", and Backout leaves it alone: {first.to_person}" if first.to_person else ""
         return Owner(kind="pipeline", name=first.pipeline.name, later=True, says=says + because, fix=FIX)
     return Owner(kind="pipeline", name=first.pipeline.name, says=f"{says}; the plan switches {'them' if count else 'it'} off until the hold ends")
-
-
-def _joined(owners: Sequence[Owner]) -> Owner:
-    first, *others = owners
-    return Owner(kind=first.kind, name=first.name, later=first.later, says=first.says, fix=first.fix, others=tuple(others))
 
 
 def remembered_of(doors: Iterable[Door], *, may_shut: bool) -> Mapping[str, Json]:

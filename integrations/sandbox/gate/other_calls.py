@@ -1,9 +1,11 @@
 """Gate's calls about itself: health, version, who am I, API tokens, the quiet period (contract 1, 5.4)."""
 
 from integrations.sandbox.gate.access import Access
+from integrations.sandbox.gate.clouddriver import answer_of
 from integrations.sandbox.gate.edge import PLAIN_JSON, Call, Reply, Route
 from integrations.sandbox.gate.engine import Engine
-from integrations.sandbox.gate.settings import Json
+from integrations.sandbox.gate.refusals import ProblemError, heard
+from integrations.sandbox.gate.settings import KEEL, Json
 from integrations.sandbox.gate.tools import Tools
 
 
@@ -25,6 +27,7 @@ class OtherCalls:
             Route(method="POST", path="/auth/apiTokens", handle=self._mint, needs_body=True),
             Route(method="DELETE", path="/auth/apiTokens/{id}", handle=self._revoke),
             Route(method="GET", path="/capabilities/quietPeriod", handle=self._quiet),
+            Route(method="GET", path="/managed/application/{app}", handle=self._managed),
         ]
 
     async def _health(self, call: Call) -> Reply:
@@ -71,6 +74,15 @@ class OtherCalls:
     async def _revoke(self, call: Call) -> Reply:
         self._access.revoke(call.parts["id"])
         return Reply(status=204)
+
+    async def _managed(self, call: Call) -> Reply:
+        """What keel says of an application (read from the source; no recording). Without keel Gate has no such path."""
+        if self._tools.managed is None:
+            raise ProblemError(404, f"No static resource managed/application/{call.parts['app']}.")
+        with heard("GET", f"{KEEL}/application/{call.parts['app']}"):
+            answer_of(self._tools.faults.keel)
+        resources = self._tools.managed.get(call.parts["app"], [])
+        return Reply(body={"applicationPaused": False, "hasManagedResources": bool(resources), "resources": resources})
 
     async def _quiet(self, _call: Call) -> Reply:
         return Reply(body={"enabled": False, "endTime": -1, "inQuietPeriod": False, "startTime": -1})

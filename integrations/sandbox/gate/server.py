@@ -108,6 +108,10 @@ class SandboxGate(LoopbackServer):
         """Gate knows somebody."""
         self.access.add(user)
 
+    def keel_manages(self, application: str, *resources: Json) -> None:
+        """There is a keel, and it manages these of the application."""
+        self._tools.managed = {**(self._tools.managed or {}), application: list(resources)}
+
     def save_pipeline(self, config: Json, by: str = "alice") -> Json:
         """Somebody saves a pipeline; Echo knows it at its next poll."""
         self.timeline.catch_up()

@@ -13,6 +13,7 @@ ORCA: Final = "http://orca:8083"
 FRONT50: Final = "http://front50:8080"
 CLOUDDRIVER: Final = "http://clouddriver:7002"
 ECHO: Final = "http://echo:8089"
+KEEL: Final = "http://keel:7010"
 """How the servers name each other in their messages."""
 
 
@@ -78,6 +79,7 @@ class Faults:
     front50: Outage | None = None
     clouddriver: Outage | None = None  # all of it; the two below are parts
     operations: Outage | None = None  # operations are refused, reads work
+    keel: Outage | None = None
     manifests: Outage | None = None  # no manifest can be read, all else works
     echo_down: bool = False
     front50_hangs: bool = False  # slower than Gate waits

@@ -25,6 +25,7 @@ class Tools:
     executions: Executions
     front50: Front50
     clouddriver: Clouddriver
+    managed: dict[str, list[Json]] | None = None  # application -> what keel manages of it; None: there is no keel
     start_pipeline: Callable[[Json, Json, str], Run] = field(default=lambda _config, _trigger, _user: _nobody())
     roles: Rights = field(default=lambda _user: [])
 

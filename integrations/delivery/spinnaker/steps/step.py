@@ -142,7 +142,10 @@ def suspect_is_live(looked: Looked, intention: Intention) -> None:
 
 
 def nobody_else(looked: Looked, intention: Intention) -> None:
-    """Promise 5: a run that is alive, and an act of a person since the trouble began, mean hands off."""
+    """Promise 5: a run that is alive, and an act of a person since the trouble began, mean hands off; so does who would take it back (or may)."""
+    keel = looked.managed.owner_in(looked.address.account)
+    if keel is not None:
+        raise RefusedError(keel.says)
     if running := running_of(looked):
         raise RefusedError(f"{running.by.name} is acting on it: {running.says}")
     nobody_acted(looked, intention)

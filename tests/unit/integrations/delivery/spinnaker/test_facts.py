@@ -35,6 +35,7 @@ async def test_while_a_backend_is_away_every_fact_is_absent_in_its_words(stage: 
 
 
 async def test_several_questions_at_once_are_one_look(stage: Stage) -> None:
+    await stage.spinnaker.read(keys.state(WEB))  # from here on it is known that this Gate has no keel
     before = len(stage.gate.served)
     await asyncio.gather(*(stage.spinnaker.read(key) for key in (keys.state(WEB), keys.window(WEB), keys.acts(WEB))))
     together = len(stage.gate.served) - before
