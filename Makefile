@@ -38,7 +38,7 @@ chaos: $(VENV)/.installed ## a thousand schedules of crashes and faults, two hun
 	@$(BIN)/python -m tests.chaos --delivery spinnaker --schedules 300 $(ARGS)
 	@$(BIN)/python -m tests.chaos --delivery spinnaker --places 1
 
-bench: $(VENV)/.installed ## how fast it is, as ratios, about six minutes on a quiet machine; ARGS='--only intake' runs one, '--write docs/benchmarks.md' keeps the table
+bench: $(VENV)/.installed ## how fast it is, as ratios, about a quarter of an hour on a quiet machine; ARGS='--only intake' runs one, '--write docs/benchmarks.md' keeps the table
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(VENV)/.installed ## lint, types, import rules
