@@ -1,8 +1,8 @@
 """One moment of one target: what was just read for an operation need not be read again for its next question, unless something was sent since.
 
 Several questions follow each other within milliseconds: what became of the last step, what the next one finds. The moment belongs to the task that asks
-(a context variable) and is begun anew with every transition that begins from the row, and with each look of readiness; without one everything is read anew. Whoever is about to
-write reads anew all the same (`anew`): each act rests on a look of its own.
+(a context variable) and is begun anew with every transition that begins from the row, and with each look of readiness; without one everything is read
+anew. Whoever is about to write reads anew all the same (`anew`): each act rests on a look of its own.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
