@@ -30,6 +30,7 @@ NEEDED = {
     Way.ABORT: ("get", "sync", "abort"),
     Way.UNDO: ("get", "sync"),
     Way.OWN_PIPELINE: ("get", "sync"),
+    Way.ENABLE_PREVIOUS: ("get", "sync"),
     Way.PIN: ("get", "update"),
     Way.GIT_REVERT: ("get",),
     Way.HOTFIX: ("get",),
@@ -38,7 +39,7 @@ NEEDED = {
 """Permission words per way: `get` is to read the target, `sync` to have the delivery system act on it, whatever it calls that. Stopping auto-sync asks for
 `update` as well, promoting a Rollout in full for `promote`."""
 
-SPOKEN = {way: {"get": "read", "sync": "act on"} for way in (Way.UNDO, Way.OWN_PIPELINE)}
+SPOKEN = {way: {"get": "read", "sync": "act on"} for way in (Way.UNDO, Way.OWN_PIPELINE, Way.ENABLE_PREVIOUS)}
 """How the words are said where the delivery system has other ones: what Spinnaker checks is READ, EXECUTE and WRITE together, and nothing there is synced."""
 
 ENFORCED = "rollback"

@@ -30,7 +30,7 @@ from service.domain.verdict import Answer, Finding, blocks, passes, unknown, war
 CHANGES_GIT = frozenset({Way.GIT_REVERT, Way.HOTFIX})
 """Ways that change what everybody deploys from: owners and auto-sync carry them out instead of undoing them."""
 
-WITHOUT_AUTO_SYNC = frozenset({Way.UNDO, Way.OWN_PIPELINE})
+WITHOUT_AUTO_SYNC = frozenset({Way.UNDO, Way.OWN_PIPELINE, Way.ENABLE_PREVIOUS})
 """Ways of a system that has none."""
 
 CONDITION = re.compile(r"\w+(Error|Warning): ")

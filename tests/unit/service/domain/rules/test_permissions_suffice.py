@@ -70,7 +70,16 @@ def test_a_refusal_speaks_before_what_is_not_known() -> None:
     assert ask(allowed({"get": False})).answer is Answer.BLOCK
 
 
-@pytest.mark.parametrize(("way", "answer"), [(Way.GIT_REVERT, Answer.PASS), (Way.PIN, Answer.BLOCK), (Way.FLAG_OFF, Answer.UNKNOWN), (Way.UNDO, Answer.PASS)])
+@pytest.mark.parametrize(
+    ("way", "answer"),
+    [
+        (Way.GIT_REVERT, Answer.PASS),
+        (Way.PIN, Answer.BLOCK),
+        (Way.FLAG_OFF, Answer.UNKNOWN),
+        (Way.UNDO, Answer.PASS),
+        (Way.ENABLE_PREVIOUS, Answer.PASS)),
+    ],
+)
 def test_what_is_needed_depends_on_the_way(way: Way, answer: Answer) -> None:
     other = allowed({"get": True, "sync": True, "update": False})
     other.way = way
