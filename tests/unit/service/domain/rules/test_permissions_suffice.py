@@ -77,7 +77,7 @@ def test_a_refusal_speaks_before_what_is_not_known() -> None:
         (Way.PIN, Answer.BLOCK),
         (Way.FLAG_OFF, Answer.UNKNOWN),
         (Way.UNDO, Answer.PASS),
-        (Way.ENABLE_PREVIOUS, Answer.PASS)),
+        (Way.ENABLE_PREVIOUS, Answer.PASS),
     ],
 )
 def test_what_is_needed_depends_on_the_way(way: Way, answer: Answer) -> None:
