@@ -146,8 +146,8 @@ def pins(one: Sent) -> bool:
 
 def takes_back(one: Sent) -> bool:
     """Whether the request undoes something of ours: exempt from the deadline and the stop switch."""
-    if one.what == "cancel task":
-        return True  # ours, before it asked for anything
+    if one.what in {"cancel task", "open triggers"}:
+        return True  # ours, before it asked for anything; and what we shut
     if one.what == "patch" and one.pins:
         return not pins(one)
     if one.what == "patch":
@@ -278,6 +278,11 @@ def spinnaker_hears_it_once(case: Case) -> Iterator[Violation]:
             yield Violation(3, f"{op.id} changed what {op.app} rolls out {len(changes)} times: {', '.join(one.version for one in changes)}")
         if op.row["done_at"] is not None and not op.row["says"]:
             yield Violation(13, f"{op.id} ended as {op.row['outcome']} and does not say why")
+    for app in sorted(world.triggered - world.gone):
+        held = any(hold["target"] == str(world.target(app)) and hold["closed_at"] is None for hold in case.rows["hold"])
+        shut = any(one.what == "shut triggers" and one.application == app and one.taken for one in case.diary.sent)
+        if shut and not held and not world.triggers_on(app) and not any(name == app and how == "leave off" for _, name, how in case.story.ended_holds):
+            yield Violation(7, f"the trigger of {app} was shut, no hold is open, and it stays shut")
     for one in case.diary.sent:
         if one.what == "cancel pipeline" and one.taken and (run := world.gate.run_of(one.path.split("/")[2])) and run["trigger"].get("type") == "manual":
             yield Violation(5, f"{one} cancelled a run that a person had started")

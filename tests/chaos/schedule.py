@@ -24,7 +24,7 @@ MODES = ("auto", "auto", "auto", "auto", "auto", "auto", "approve", "approve", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    """One target and what the operator settled for it."""
+    """One target and what the operator settled for it. `auto_sync`: what is desired is deployed by itself, on Spinnaker by a trigger."""
 
     app: str
     mode: str
@@ -33,7 +33,8 @@ class Shop:
     owner: str = NOBODY
 
     def __str__(self) -> str:
-        return ", ".join([f"{self.app} ({self.mode}", f"auto-sync {'on' if self.auto_sync else 'off'}", *([f"of {self.owner}"] if self.owner else [])]) + ")"
+        by_itself = f"deployed by itself: {'yes' if self.auto_sync else 'no'}"
+        return ", ".join([f"{self.app} ({self.mode}", by_itself, *([f"of {self.owner}"] if self.owner else [])]) + ")"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,7 +99,7 @@ def draw_spinnaker(seed: int) -> Schedule:
     chance = random.Random(f"spinnaker {seed}")  # noqa: S311  the point is to draw the same again
     wide = chance.random() < 0.08
     count = len(APPS) if wide else chance.choice((1, 1, 2, 2, 3))
-    shops = tuple(Shop(app=app, mode=chance.choice(MODES), auto_sync=False, self_heal=False) for app in APPS[:count])
+    shops = tuple(Shop(app=app, mode=chance.choice(MODES), auto_sync=chance.random() < 0.4, self_heal=False) for app in APPS[:count])
     events: list[Event] = []
     for shop in shops:
         events += [replace(one, given=(*one.given, chance.choice(HOW))) if one.do == "release" else one for one in _releases(chance, shop.app, at_once=wide)]
@@ -149,7 +150,7 @@ def _events(chance: random.Random, shops: tuple[Shop, ...], *, wide: bool) -> It
 
 
 BY_HAND_ON_ARGO_CD = ("syncs", "rolls back", "edits the spec", "turns auto-sync on", "turns auto-sync off")
-BY_HAND_ON_SPINNAKER = ("undoes", "restarts", "pauses", "resumes", "applies past Spinnaker")
+BY_HAND_ON_SPINNAKER = ("undoes", "restarts", "pauses", "resumes", "applies past Spinnaker", "pushes an image", "pushes an image")
 
 
 def _people(chance: random.Random, app: str, what_they_do: Sequence[str]) -> Iterator[Event]:

@@ -32,6 +32,7 @@ from tests.chaos.world import APPS, INSTANCE, READ_ME, Deed, Entry, Json, Ship, 
 ADDRESS = "http://gate.example"
 ACCOUNT, RENAMED = "k8s", "k8s-eu"
 ME, ALICE = "backout", "alice"
+TRIGGER = {"type": "docker", "enabled": True, "account": "registry", "registry": "registry.example", "organization": "shop", "repository": "shop/any"}
 LOOKS_EVERY = 0.5
 """Seconds of the world: a sandbox Spinnaker does nothing while nobody looks."""
 RIGHTS = ("READ", "WRITE", "EXECUTE")
@@ -69,6 +70,8 @@ class SpinnakerWorld(World):
             self.gate.add_user(User(name=name, rights={right: {"*"} for right in RIGHTS}, accounts={"*"}))
         self.gate.add_account(ACCOUNT)
         self._ships = {template_digest(_template(ship)): ship for ship in self.fleet.ships.values() if not ship.version.endswith(READ_ME)}
+        self.triggered: set[str] = set()
+        self._saved: dict[str, str] = {}
         self._known: dict[str, int] = {}
         self._past: dict[str, str] = {}
 
@@ -82,7 +85,8 @@ class SpinnakerWorld(World):
 
     def connection(self, folder: Path, *, watch: bool) -> Configured:
         del folder, watch
-        return Configured(kind=self.kind, name=INSTANCE, settings=Settings(name=INSTANCE, url=ADDRESS, auth="header", user=ME, applications=APPS))
+        settings = Settings(name=INSTANCE, url=ADDRESS, auth="header", user=ME, applications=APPS, shut_triggers=True)
+        return Configured(kind=self.kind, name=INSTANCE, settings=settings)
 
     def delivery(self, connection: Configured, http: Wire, clock: Clock, traceparent: Callable[[], str]) -> Delivery:
         assert isinstance(connection.settings, Settings)
@@ -99,6 +103,10 @@ class SpinnakerWorld(World):
                 return {"undoRolloutManifest": "undo"}.get(kinds, kinds), str(body["application"])
             case "PUT", ["", "pipelines" | "tasks" as what, run, "cancel"]:
                 return f"cancel {what[:-1]}", str(self.gate.run_of(run)["application"])
+            case "POST", ["", "pipelines"]:
+                application = str(body["application"])
+                on = sum(bool(one["enabled"]) for one in body["triggers"])
+                return "open triggers" if on > self.triggers_on(application) else "shut triggers", application
             case _:
                 return f"{method} {path}", str(body.get("application", ""))
 
@@ -114,6 +122,8 @@ class SpinnakerWorld(World):
 
     async def open_shop(self, shop: Shop) -> None:
         self.apps = (*self.apps, shop.app)
+        if shop.auto_sync:
+            self.triggered.add(shop.app)
         self.gate.add_application(shop.app)
         for version in ("1.0.0", "1.1.0"):
             self._past[shop.app] = "somebody"
@@ -129,7 +139,7 @@ class SpinnakerWorld(World):
         """Its deploy pipeline is saved with that version and run."""
         self.diary.note(f"{app} {version} is released ({how})")
         self.diary.desired.setdefault(app, []).append((self._loop.time(), version))
-        ship, name = self.fleet.ships[app, version], f"deploy {version}"
+        ship = self.fleet.ships[app, version]
         manifest = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -142,9 +152,10 @@ class SpinnakerWorld(World):
         again = {**stage, "refId": "3", "requisiteStageRefIds": ["2"], "name": "deploy again"}
         stages = [stage, wait, again] if how.endswith("and more") else [stage]
         by_hand = how.startswith("by hand")
-        self.gate.save_pipeline({"application": app, "name": name, "stages": stages}, by=ALICE)
+        before = self._pipeline(app) or {"application": app, "name": "deploy", "triggers": [TRIGGER] if app in self.triggered else []}
+        self._saved[app] = str(self.gate.save_pipeline({**before, "stages": stages}, by=ALICE)["id"])
         try:
-            await self.call("POST", f"/pipelines/{app}/{name.replace(' ', '%20')}", {"type": "manual" if by_hand else "docker", "user": ALICE})
+            await self.call("POST", f"/pipelines/{app}/deploy", {"type": "manual" if by_hand else "docker", "user": ALICE})
         except TemporaryError as error:
             self.diary.note(f"the pipeline of {app} failed: {error}")
             return
@@ -166,6 +177,10 @@ class SpinnakerWorld(World):
                 case "pauses" | "resumes":
                     self.gate.kubernetes.is_paused(workload, paused=what == "pauses")
                     self.diary.note(f"somebody {what} the roll-out of {app}")
+                    return
+                case "pushes an image":
+                    self.gate.an_image_is_pushed("shop/any", "latest")
+                    self.diary.note("somebody pushes an image that triggers wait for")
                     return
                 case "applies past Spinnaker":
                     self._past[app] = "kubectl"
@@ -241,6 +256,14 @@ class SpinnakerWorld(World):
         for revision, count, ready in self.gate.clouddriver.kubernetes.spread(workload):
             for number in range(count):
                 yield self._by_digest.get(revision.images[0].rpartition("@")[2]), number < ready
+
+    def _pipeline(self, app: str) -> Json | None:
+        """The shop's deploy pipeline as it is saved."""
+        return self.gate.front50.pipeline(self._saved.get(app, ""))
+
+    def triggers_on(self, app: str) -> int:
+        """How many triggers would deploy the shop."""
+        return sum(bool(one["enabled"]) for one in (self._pipeline(app) or {}).get("triggers", ()))
 
     def undone_by(self, operation: str) -> int:
         """How many undos of that operation Clouddriver took."""
