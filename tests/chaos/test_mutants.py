@@ -102,5 +102,5 @@ def test_a_quiet_day_on_spinnaker_is_one_undo_that_spinnaker_heard_once(sqlite: 
     assert not violations
     (operation,) = story.rows["operation"]
     assert operation["outcome"] == "recovered"
-    assert [sent.what for sent in story.world.diary.sent] == ["undo"]
+    assert [sent.what for sent in story.world.diary.sent] == ["shut triggers", "undo"]
     assert [(one.version, one.by) for one in story.world.diary.entries[-2:]] == [("2.0.0", "alice"), ("1.1.0", "backout")]

@@ -25,7 +25,7 @@ RUNS_SHOWN = 5
 
 WITHOUT_KEEL = timedelta(minutes=5)
 """So long it is believed that Gate has no managed delivery: to get it, Gate is started anew."""
-FOLLOWED_EVERY = timedelta(seconds=2)
+FOLLOWED_EVERY = timedelta(seconds=3)
 """So old may be what is said of a task that runs; Orca itself looks at what it waits for every five seconds (contract 4.1)."""
 
 Asked = tuple[str, str]
