@@ -26,17 +26,30 @@ def read_folder(files: Sequence[MigrationFile], dialect: Dialect, *, shape: Shap
     reading = read_range(files, dialect, shape=shape)
     by_path = {file.path: file for file in files}
     leaning = {one.path for one in reading.statements if one.rule in _CANCELLED} & by_path.keys() if len(files) > 1 else set()
-    worse: dict[tuple[str, int, str], StatementReading] = {}
+    alone: dict[tuple[str, int, str], list[StatementReading]] = {}
     for path in leaning:
         for one in _alone(by_path[path], files, reading.dialect, shape).statements:
-            if one.verdict is not SchemaVerdict.SAFE:
-                worse[one.path, one.line, one.statement] = one
-    statements = tuple(_told(one, worse.get((one.path, one.line, one.statement))) for one in reading.statements)
-    return SchemaReading(dialect=reading.dialect, statements=statements, verdict=worst(statements))
+            alone.setdefault((one.path, one.line, one.statement), []).append(one)
+    of_range: dict[tuple[str, int, str], list[StatementReading]] = {}
+    for one in reading.statements:
+        of_range.setdefault((one.path, one.line, one.statement), []).append(one)
+    statements = []
+    for one in reading.statements:
+        key = (one.path, one.line, one.statement)
+        ours, theirs = of_range[key], alone.get(key, [])
+        # One statement may be told in several parts, which come in the same order; where they do not, the worst of them stands for each.
+        same = theirs[next(number for number, part in enumerate(ours) if part is one)] if len(theirs) == len(ours) else max(theirs, key=_severity, default=None)
+        statements.append(_told(one, same))
+    kept = tuple(statements)
+    return SchemaReading(dialect=reading.dialect, statements=kept, verdict=worst(kept))
+
+
+def _severity(one: StatementReading) -> int:
+    return one.verdict.severity
 
 
 def _told(one: StatementReading, alone: StatementReading | None) -> StatementReading:
-    if alone is None or one.rule not in _CANCELLED or one.verdict is not SchemaVerdict.SAFE:
+    if alone is None or alone.verdict is SchemaVerdict.SAFE or one.rule not in _CANCELLED or one.verdict is not SchemaVerdict.SAFE:
         return one
     return replace(
         one,

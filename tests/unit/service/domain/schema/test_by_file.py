@@ -58,3 +58,13 @@ def test_promise_1_no_statement_of_a_folder_is_better_than_in_the_range() -> Non
 def test_a_name_that_is_given_back_in_another_file_is_no_name_that_never_changed() -> None:
     back = read_folder(files("alter table a rename to b;", "alter table b rename to a;"), Dialect.POSTGRES)
     assert back.verdict in {SchemaVerdict.WARN, SchemaVerdict.BREAKS}
+
+
+def test_a_statement_that_is_told_in_parts_is_warned_of_once() -> None:
+    add = 'migrations.AddField(model_name="order", name="channel", field=models.CharField(max_length=8, default="web"))'
+    head = "from django.db import migrations, models\n\nclass Migration(migrations.Migration):\n    operations = ["
+    first = 'migrations.CreateModel(name="Order", fields=[("id", models.BigAutoField(primary_key=True))])'
+    two = [
+        MigrationFile(path=f"shop/migrations/000{number}_a.py", change=Change.ADDED, text=f"{head}{one}]\n") for number, one in enumerate((first, add), start=1)
+    ]
+    assert [one.rule for one in read_folder(two, Dialect.POSTGRES).statements].count("made_by_an_earlier_file") == 1
