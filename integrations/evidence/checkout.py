@@ -15,7 +15,7 @@ from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
 
 from integrations.evidence.manifest_files import read_manifests
-from integrations.evidence.trees import Deadline, Limits, Trees, UnknownError
+from integrations.evidence.trees import Deadline, Limits, Trees, UnknownError, difference
 from service.domain.documents import DocumentError
 from service.domain.errors import BackoutError
 from service.domain.keys import SourceChange
@@ -103,15 +103,16 @@ def _compare(
         migrations=(*limits.migrations, *said.migrations),
         interesting=limits.interesting,
     )
-    trees = Trees(repo.object_store, ends[0], ends[1], limits, deadline)
-    files = tuple(trees.differences())
+    compared = difference(repo.object_store, ends[0], ends[1], limits, deadline)
+    trees, files = compared.trees, compared.files
     change = SourceChange(
         repository=str(folder),
         old=ends[0].id.decode(),
         new=ends[1].id.decode(),
         files=files,
         beside=trees.beside(files),
-        patterns=limits.migrations,
+        patterns=compared.patterns,
+        elsewhere=compared.elsewhere,
         has_code=trees.hold_code(),
         dialect=(dialect if dialect is not Dialect.UNKNOWN else said.dialect).value,
     )

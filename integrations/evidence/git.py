@@ -30,7 +30,7 @@ from dulwich.repo import Repo
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from integrations import pacing
-from integrations.evidence.trees import Deadline, Limits, Trees, UnknownError, looks_interesting
+from integrations.evidence.trees import Deadline, Limits, UnknownError, difference, looks_interesting
 from integrations.http import credential
 from service.domain.errors import BackoutError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
@@ -219,8 +219,8 @@ class GitEvidence:
         )
         with mirror.holding((old, new), deadline) as repo:
             store = repo.object_store
-            trees = Trees(store, _commit(store, old, mirror.shown), _commit(store, new, mirror.shown), limits, deadline)
-            files = tuple(trees.differences())
+            found = difference(store, _commit(store, old, mirror.shown), _commit(store, new, mirror.shown), limits, deadline)
+            trees, files = found.trees, found.files
             beside = trees.beside(files)
             has_code = mirror.repository.code if mirror.repository.code is not None else trees.hold_code()
             backwards = trees.are_backwards()
@@ -232,7 +232,8 @@ class GitEvidence:
             new=new,
             files=files,
             beside=beside,
-            patterns=mirror.repository.migrations,
+            patterns=found.patterns,
+            elsewhere=found.elsewhere,
             has_code=has_code,
             backwards=backwards,
             dialect=declared.value if declared else "",

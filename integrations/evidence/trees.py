@@ -7,19 +7,21 @@ the repository is executed. Where the objects come from is its callers': `git` r
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from heapq import heappop, heappush
 from pathlib import PurePosixPath
 
 from dulwich.diff_tree import tree_changes
 from dulwich.object_store import BaseObjectStore, iter_tree_contents
-from dulwich.objects import Blob, Commit, ObjectID, Tree, TreeEntry
+from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree, TreeEntry
 
 from service.domain.keys import FileChange
-from service.domain.schema import beside, is_migration, may_carry_migrations
+from service.domain.schema import CONFIGURATION_NAMES, Elsewhere, Place, beside, is_migration, may_carry_migrations, places
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
+MOST_FOLDERS = 5_000
+"""So many folders are looked through for configuration files of migration tools."""
 FOLDER, SYMLINK, SUBMODULE, KIND_OF_MODE = 0o040000, 0o120000, 0o160000, 0o170000
 
 SOURCE_SUFFIXES = re.compile(
@@ -108,6 +110,44 @@ class Trees:
             if path not in changed and (text := self.text_at(path)) is not None:
                 found.append((path, text))
         return tuple(found)
+
+    def configured(self, files: Iterable[FileChange]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+        """Patterns of what the tools' configuration above changed files says are migrations, and where it points that is not read (keys.SourceChange)."""
+        texts: dict[str, str] = {}
+        for folder in sorted({above for file in files for above in _above(file.path)})[:MOST_FOLDERS]:
+            for name in CONFIGURATION_NAMES.intersection(self.names_in(folder)):
+                if (text := self.text_at(path := f"{folder}/{name}".lstrip("/"))) is not None:
+                    texts[path] = text
+        found, outside = places(texts)
+        patterns, elsewhere = dict[str, None](), dict[tuple[str, str], None]()
+        inside = [*found]
+        for one in outside:
+            if (here := self._in_an_image(one)) is not None:
+                inside.append(here)
+            else:
+                elsewhere[one.source, f"names {one.place} for migrations, which {one.why}"] = None
+        for place in inside:
+            if self._is_behind_link(place.folder):
+                elsewhere[place.source, f"names {place.folder} for migrations, which is behind a symbolic link"] = None
+            patterns.update(dict.fromkeys(place.patterns))
+        return tuple(patterns), tuple(elsewhere)
+
+    def _in_an_image(self, place: Elsewhere) -> Place | None:
+        """The folder of this repository that an absolute path means: images hold the tree, or a part of it, below a folder of their own."""
+        parts = [part for part in place.place.split("/") if part]
+        tails = ("/".join(parts[at:]) for at in range(1, len(parts))) if place.place.startswith("/") and ".." not in parts else ()
+        return next((Place(place.source, tail, place.names) for tail in tails if self._folder(self._new, tail) is not None), None)
+
+    def _is_behind_link(self, path: str) -> bool:
+        tree: ShaFile | None = self._store[self._new.tree]
+        for part in path.split("/") if path else ():
+            if not isinstance(tree, Tree) or part.encode() not in tree:
+                return False
+            mode, sha = tree[part.encode()]
+            if mode & KIND_OF_MODE == SYMLINK:
+                return True
+            tree = self._store[sha] if mode & KIND_OF_MODE == FOLDER else None
+        return False
 
     def names_in(self, folder: str) -> Sequence[str]:
         """The names in a folder of the newer tree, those of folders with a closing slash; none where there is no such folder. "" is the top."""
@@ -200,6 +240,36 @@ class Trees:
             return content.decode("utf-8"), ""
         except UnicodeDecodeError:
             return None, "no UTF-8 text"
+
+
+def _above(path: str) -> Iterator[str]:
+    folder = path.rpartition("/")[0]
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]
+    yield ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What differs between two commits, with the places of migrations that the tools' configuration adds; see `keys.SourceChange`."""
+
+    trees: Trees
+    files: tuple[FileChange, ...]
+    patterns: tuple[str, ...]
+    elsewhere: tuple[tuple[str, str], ...]
+
+
+def difference(store: BaseObjectStore, old: Commit, new: Commit, limits: Limits, deadline: Deadline) -> Difference:
+    """Compare two commits. Where the configuration calls a file a migration whose text was not read, everything is read once more, with that text."""
+    trees = Trees(store, old, new, limits, deadline)
+    files = tuple(trees.differences())
+    patterns, elsewhere = trees.configured(files)
+    patterns = (*limits.migrations, *patterns)
+    if any(not limits.interesting(file.path) and any(fnmatchcase(file.path, pattern) for pattern in patterns) for file in files):
+        trees = Trees(store, old, new, replace(limits, migrations=patterns), deadline)
+        files = tuple(trees.differences())
+    return Difference(trees=trees, files=files, patterns=patterns, elsewhere=elsewhere)
 
 
 def shown(path: bytes) -> str:

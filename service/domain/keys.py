@@ -501,7 +501,8 @@ class SourceChange:
     `has_code` is False when the repository at both revisions holds nothing but deployment configuration: then it proves nothing about migrations.
     `dialect` is the SQL dialect that the operator declared for the repository (postgres, mysql, sqlite), "" when none was.
     `beside` are (path, text) of unchanged files that readers of the changed ones need, such as a migration tool's configuration.
-    `patterns` are shell patterns of paths that the operator or the repository declared to be migrations, beside the usual layouts.
+    `patterns` are shell patterns of paths that the operator, the repository or a migration tool's configuration declared to be migrations, beside the usual
+    layouts. `elsewhere` are (path of a configuration file, clause) of places for migrations that it names and where nobody looked.
     `declarations` is the text of `.backout.yaml` at the older revision (see `waivers`), None when there is none.
     """
 
@@ -515,6 +516,7 @@ class SourceChange:
     beside: tuple[tuple[str, str], ...] = ()
     patterns: tuple[str, ...] = ()
     declarations: str | None = None
+    elsewhere: tuple[tuple[str, str], ...] = ()
 
 
 def manifest(image: str) -> Key[Manifest]:

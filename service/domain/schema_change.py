@@ -1,6 +1,6 @@
 """What a difference between two source revisions means for the schema: its migrations, and the files that may bring migrations from elsewhere. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from service.domain.keys import FileChange, SourceChange
@@ -16,6 +16,7 @@ from service.domain.schema import (
     may_carry_migrations,
     read_range,
 )
+from service.domain.schema.reading import worst
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +39,23 @@ def schema_change(change: SourceChange) -> SchemaChange:
     carriers = tuple(file for file in change.files if file not in migrations and _carries(file))
     clear = [file for file in migrations if file.change in set(Change)]
     files = [MigrationFile(path=file.path, change=Change(file.change), text=file.text, why_no_text=file.why_no_text) for file in clear]
+    before = {file.path: file.before for file in change.files if file.before is not None}
     dialect = Dialect(change.dialect) if change.dialect in set(Dialect) else Dialect.UNKNOWN
+    reading = read_range(files, dialect, beside=dict(change.beside), before=before)
+    if change.elsewhere:
+        statements = (*reading.statements, *(_elsewhere(path, says) for path, says in change.elsewhere))
+        reading = replace(reading, statements=statements, verdict=worst(statements))
     return SchemaChange(
         migrations=migrations,
         carriers=carriers,
         unclear=tuple(file for file in migrations if file not in clear),
-        reading=read_range(files, dialect, beside=dict(change.beside), before={file.path: file.before for file in change.files if file.before is not None}),
+        reading=reading,
     )
+
+
+def _elsewhere(path: str, says: str) -> StatementReading:
+    clears = "a person says that no migration of that place ran, or the configuration names a folder of this repository"
+    return StatementReading(path=path, line=0, statement="", rule="migrations_elsewhere", verdict=SchemaVerdict.UNKNOWN, says=says, clears=clears)
 
 
 def told(reading: SchemaReading) -> tuple[StatementReading, ...]:

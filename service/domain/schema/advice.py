@@ -313,6 +313,12 @@ ADVICE: Mapping[str, Advice] = {
         "Either the migration fails, or the given schema is not the one from which it begins.",
         "Take a dump of the database that these migrations will meet.",
     ),
+    "migrations_elsewhere": Advice(
+        "names a place for migrations where nobody looked (an absolute path, `..` out of the repository, a link, another machine)",
+        _UNKNOWN,
+        "Migrations that are not in this repository were not read.",
+        "Let the tool's configuration name a folder of the repository; or look there, and a waiver with your reason lets the next run pass.",
+    ),
     "snapshot_changed": Advice(
         "changes a schema snapshot without a migration",
         _UNKNOWN,

@@ -145,6 +145,8 @@ def recognise(path: str) -> Recognised | None:
         return Recognised(_SETTINGS_NAMES[lowered], Role.SETTINGS, here)
     if lowered in _SNAPSHOT_NAMES:
         return Recognised(_SNAPSHOT_NAMES[lowered], Role.SNAPSHOT, here)
+    if folders[-1:] == ["db"] and lowered.endswith(("_schema.rb", "_structure.sql")):
+        return Recognised(Tool.RAILS, Role.SNAPSHOT, here)
     if lowered == "schema.sql" and migration_at is None:
         return Recognised(Tool.DBMATE, Role.SNAPSHOT, here)
     if lowered == "schema.rs" and folders[-1:] == ["src"]:

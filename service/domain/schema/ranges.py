@@ -39,9 +39,16 @@ _MARKERS = {
 }
 _OTHER_DELIMITER = re.compile(r"--\s*atlas:delimiter\b|--changeset\b[^\n]*\bendDelimiter:(?!;)", re.IGNORECASE)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_PYTHON_MARKS = {
-    Tool.ALEMBIC: re.compile(r"^from\s+alembic\s+import\b|^import\s+alembic\b", re.MULTILINE),
-    Tool.DJANGO: re.compile(r"^from\s+django\.db\s+import\b[^\n]*\bmigrations\b|^from\s+django\.db\.migrations\b|\bmigrations\.Migration\b", re.MULTILINE),
+_MARKS = {
+    # Tool: the endings of its files, and what no other tool's files say
+    Tool.ALEMBIC: ({"py"}, re.compile(r"^from\s+alembic\s+import\b|^import\s+alembic\b", re.MULTILINE)),
+    Tool.DJANGO: (
+        {"py"},
+        re.compile(r"^from\s+django\.db\s+import\b[^\n]*\bmigrations\b|^from\s+django\.db\.migrations\b|\bmigrations\.Migration\b", re.MULTILINE),
+    ),
+    Tool.RAILS: ({"rb"}, re.compile(r"\bActiveRecord::Migration\b")),
+    Tool.LIQUIBASE: ({"xml", "yaml", "yml", "json", "sql"}, re.compile(r"\bdatabaseChangeLog\b|^\s*--\s*liquibase\s+formatted\s+sql\b", re.MULTILINE)),
+    Tool.KNEX: ({"js", "ts", "cjs", "mjs"}, re.compile(r"\bexports\.up\s*=\s*(?:async\s+)?(?:function\s*)?\(?\s*knex\b|\bup\s*\(\s*knex\b")),
 }
 _TEXTS_IN_CODE = re.compile(r"\'{3}.*?\'{3}|\"{3}.*?\"{3}|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|`[^`]*`", re.DOTALL)
 _HINTS = {
@@ -162,12 +169,15 @@ def _dumps(
 
 
 def _recognised(file: MigrationFile) -> Recognised | None:
-    """What a file is by its path; which of the tools that write Python it belongs to stands in its text."""
+    """What a file is by its path; whose a file is whose path does not say it, or that writes Python, stands in its text."""
     found = recognise(file.path)
-    if found is None or found.role is not Role.FORWARD or not file.path.endswith(".py") or file.text is None:
+    if file.text is None or (found is not None and (found.role is not Role.FORWARD or not file.path.endswith(".py"))):
         return found
-    says = [tool for tool, mark in _PYTHON_MARKS.items() if mark.search(file.text)]
-    return Recognised(says[0], found.role, found.root) if len(says) == 1 else found
+    ending = file.path.rpartition(".")[2].lower()
+    says = [tool for tool, (endings, mark) in _MARKS.items() if ending in endings and mark.search(file.text[:MAX_FILE_CHARACTERS])]
+    if len(says) != 1:
+        return found
+    return Recognised(says[0], Role.FORWARD, found.root if found is not None else file.path.rpartition("/")[0])
 
 
 @dataclass(frozen=True, slots=True)

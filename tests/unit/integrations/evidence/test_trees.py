@@ -2,10 +2,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from dulwich.objects import Commit, ObjectID
+from dulwich.object_store import commit_tree_changes
+from dulwich.objects import Blob, Commit, ObjectID
 from dulwich.repo import Repo
 
-from integrations.evidence.trees import Deadline, Limits, Trees, UnknownError
+from integrations.evidence.trees import Deadline, Difference, Limits, Trees, UnknownError, difference
 from integrations.sandbox.git import GitServer
 
 START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
@@ -67,3 +68,52 @@ def test_time_that_is_over_ends_the_work(tmp_path: Path, server: GitServer) -> N
     read = trees(tmp_path, sha, other, seconds=0)
     with pytest.raises(UnknownError, match="given up"):
         list(read.differences())
+
+
+def compared(folder: Path, old: str, new: str) -> Difference:
+    with Repo(str(folder / "shop.git")) as repo:
+        found = [repo.object_store[ObjectID(sha.encode())] for sha in (old, new)]
+    assert isinstance(found[0], Commit)
+    assert isinstance(found[1], Commit)
+    return difference(repo.object_store, found[0], found[1], Limits(), Deadline(60))
+
+
+def test_a_file_in_a_folder_that_the_configuration_names_is_read_as_a_migration(tmp_path: Path, server: GitServer) -> None:
+    old = server.commit("shop", {"svc/diesel.toml": '[migrations_directory]\ndir = "changes"\n', "svc/changes/1/a.sql": "SELECT 1"}, "1", START)
+    new = server.commit("shop", {"svc/changes/2/b.sql": "DROP TABLE o", "other/changes/c.sql": "DROP TABLE p"}, "2", START)
+    found = compared(tmp_path, old, new)
+    assert (found.patterns, found.elsewhere) == (("svc/changes/*.sql",), ())
+    assert {file.path: file.text for file in found.files} == {"svc/changes/2/b.sql": "DROP TABLE o", "other/changes/c.sql": None}
+
+
+def test_what_the_configuration_names_outside_of_the_repository_is_said(tmp_path: Path, server: GitServer) -> None:
+    settings = "[alembic]\nscript_location = {}\n"
+    old = server.commit(
+        "shop", {"a/alembic.ini": settings.format("../../x"), "b/alembic.ini": settings.format("/srv/x"), "a/x.py": "", "b/x.py": ""}, "1", START
+    )
+    new = server.commit("shop", {"a/x.py": "1", "b/x.py": "1"}, "2", START)
+    assert compared(tmp_path, old, new).elsewhere == (
+        ("a/alembic.ini", "names ../../x/versions for migrations, which leads out of the repository"),
+        ("b/alembic.ini", "names /srv/x/versions for migrations, which is an absolute path"),
+    )
+
+
+def test_the_folder_of_an_image_is_the_one_of_the_repository_that_its_end_names(tmp_path: Path, server: GitServer) -> None:
+    files = {"alembic.ini": "[alembic]\nscript_location = /app/store/changes\n", "store/changes/versions/one.py": "1"}
+    old = server.commit("shop", files, "1", START)
+    new = server.commit("shop", {"store/changes/versions/two.py": "2"}, "2", START)
+    found = compared(tmp_path, old, new)
+    assert (found.elsewhere, found.files[0].text) == ((), "2")
+
+
+def test_a_folder_behind_a_symbolic_link_is_said(tmp_path: Path, server: GitServer) -> None:
+    old = server.commit("shop", {"diesel.toml": '[migrations_directory]\ndir = "store/changes"\n', "x": "1"}, "1", START)
+    new = server.commit("shop", {"x": "2"}, "2", START)
+    with Repo(str(tmp_path / "shop.git")) as repo:
+        commit, link = repo.object_store[ObjectID(new.encode())], Blob.from_string(b"../elsewhere")
+        assert isinstance(commit, Commit)
+        repo.object_store.add_object(link)
+        commit.tree = commit_tree_changes(repo.object_store, ObjectID(commit.tree), [(b"store", 0o120000, link.id)])
+        repo.object_store.add_object(commit)
+        new = commit.id.decode()
+    assert compared(tmp_path, old, new).elsewhere == (("diesel.toml", "names store/changes for migrations, which is behind a symbolic link"),)

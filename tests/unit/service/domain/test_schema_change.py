@@ -7,7 +7,7 @@ from service.domain.schema_change import schema_change, told
 DROP = "alter table orders drop column status;"
 
 
-def change(*files: FileChange, **more: str | tuple[str, ...]) -> SourceChange:
+def change(*files: FileChange, **more: object) -> SourceChange:
     return SourceChange(**{"repository": "r", "old": "a", "new": "b", "files": files, "has_code": True, "dialect": "postgres", **more})  # type: ignore[arg-type]
 
 
@@ -49,3 +49,26 @@ def test_declared_patterns_are_migrations_whatever_their_folder() -> None:
 def test_a_kind_of_change_that_is_not_known_is_unclear() -> None:
     found = schema_change(change(FileChange(path="db/migrations/V2__a.sql", change="copied", text=DROP)))
     assert [one.path for one in found.unclear] == ["db/migrations/V2__a.sql"]
+
+
+def test_a_place_for_migrations_that_nobody_looked_at_is_unknown() -> None:
+    found = schema_change(change(FileChange(path="src/app.py", change="modified"), elsewhere=(("alembic.ini", "names /srv/x for migrations, which ..."),)))
+    (one,) = told(found.reading)
+    assert (found.reading.verdict, one.path, one.rule) == (SchemaVerdict.UNKNOWN, "alembic.ini", "migrations_elsewhere")
+    assert one.clears
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "verdict"),
+    [
+        ("store/changes/versions/one.py", "from alembic import op\nrevision = 'a'\n\ndef upgrade():\n    op.drop_table('o')\n", SchemaVerdict.BREAKS),
+        ("store/changes/one.rb", "class A < ActiveRecord::Migration[8.0]\n  def change\n    drop_table :o\n  end\nend\n", SchemaVerdict.BREAKS),
+        ("store/changes/root.yaml", "databaseChangeLog:\n- changeSet: {id: 1, author: a, changes: [{dropTable: {tableName: o}}]}\n", SchemaVerdict.BREAKS),
+        ("store/changes/a.js", "exports.up = function (knex) {\n  return knex.schema.dropTable('o');\n};\n", SchemaVerdict.BREAKS),
+        ("store/changes/a.sql", "DROP TABLE o", SchemaVerdict.BREAKS),
+        ("store/changes/a.sh", "psql -c 'DROP TABLE o'", SchemaVerdict.UNKNOWN),
+    ],
+)
+def test_a_declared_folder_is_read_by_what_its_files_say(path: str, text: str, verdict: SchemaVerdict) -> None:
+    found = schema_change(change(FileChange(path=path, change="added", text=text), patterns=("store/changes/*",)))
+    assert found.reading.verdict is verdict, [one.says for one in found.reading.statements]
