@@ -18,9 +18,9 @@ class Session:
     """What earlier statements of the same file set.
 
     `schema` is what unqualified names mean, `after_transaction` the one to return to when the transaction ends; `temporary` are names of temporary tables,
-    `procedures` the statements that made a procedure, `depth` how deep in bodies the statement stands, `definitions` that the
-    columns of every new table are wanted. `grammar_characters` is what sqlglot may still be
-    given, shared by all files of a range: it reads some hundred kilobytes a second.
+    `procedures` the statements that made a procedure, `depth` how deep in bodies the statement stands. `definitions` says that the columns of every
+    new table are wanted. `saved_modes` are variables that hold MySQL's sql_mode as the file found it. `grammar_characters` is what sqlglot may still be given,
+    shared by all files of a range: it reads some hundred kilobytes a second.
     """
 
     dialect: Dialect
@@ -30,6 +30,7 @@ class Session:
     procedures: dict[str, Statement] = field(default_factory=dict)
     depth: int = 0
     definitions: bool = False
+    saved_modes: set[str] = field(default_factory=set)
     grammar_characters: list[int] = field(default_factory=lambda: [MAX_GRAMMAR_CHARACTERS])
 
     @classmethod

@@ -43,6 +43,8 @@ _HARMLESS_CALLS = frozenset(
     | {"EXISTS", "IN", "VALUES", "FROM", "AS", "AND", "OR", "NOT", "WHERE", "SELECT", "ON", "JOIN", "UNION", "ALL", "BY", "CASE", "WHEN", "THEN", "ELSE"}
 )
 _CHANGES_QUOTING = re.compile(r"ANSI|BACKSLASH|ORACLE|POSTGRESQL|MSSQL|DB2|MAXDB|@|CONCAT", re.IGNORECASE)
+_KEEPS_MODE = re.compile(r"@(\w+)\s*:?=\s*@@(?:SESSION\.)?SQL_MODE\b", re.IGNORECASE)
+_TAKES_MODE = re.compile(r"\bSQL_MODE\s*=\s*@(\w+)", re.IGNORECASE)
 _LENGTH_CALLS = frozenset({"LENGTH", "CHAR_LENGTH", "CHARACTER_LENGTH", "OCTET_LENGTH", "LEFT", "SUBSTR", "SUBSTRING"})
 _HARMLESS_PRAGMAS = frozenset(
     {"FOREIGN_KEYS", "DEFER_FOREIGN_KEYS", "FOREIGN_KEY_CHECK", "LEGACY_ALTER_TABLE", "USER_VERSION", "INTEGRITY_CHECK", "QUICK_CHECK", "OPTIMIZE"}
@@ -164,7 +166,7 @@ def _set(cursor: Cursor, statement: Statement) -> list[Operation] | None:
     ):
         return None
     words = set(cursor.rest())
-    if ("STANDARD_CONFORMING_STRINGS" in words and "ON" not in words) or ("SQL_MODE" in words and _CHANGES_QUOTING.search(statement.text)):
+    if ("STANDARD_CONFORMING_STRINGS" in words and "ON" not in words) or ("SQL_MODE" in words and _CHANGES_QUOTING.search(_new_modes(cursor, statement))):
         return None  # what follows would have to be cut in another way
     if (
         cursor.session.dialect is Dialect.MYSQL
@@ -181,6 +183,13 @@ def _set(cursor: Cursor, statement: Statement) -> list[Operation] | None:
         cursor.session.point(first.split(",")[0].strip(' "'), local=local)
         return _harmless("sets which schema unqualified names mean")
     return _harmless("sets something for its own session")
+
+
+def _new_modes(cursor: Cursor, statement: Statement) -> str:
+    """What a SET says of sql_mode beside keeping the mode in a variable (as mysqldump begins) and taking it back from there (as it ends)."""
+    saved = cursor.session.saved_modes
+    saved |= {name.lower() for name in _KEEPS_MODE.findall(statement.text)}
+    return _TAKES_MODE.sub(lambda found: "" if found[1].lower() in saved else found[0], _KEEPS_MODE.sub("", statement.text))
 
 
 def _use(cursor: Cursor, _statement: Statement) -> list[Operation] | None:
@@ -266,9 +275,15 @@ def _copied(cursor: Cursor) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     return tuple(columns), tuple(sources), sources == ["*"] and not columns and all_rows
 
 
+_VALUES = frozenset({"NULL", "TRUE", "FALSE", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "DEFAULT"})
+"""Words that are values and no columns."""
+
+
 def _source(part: Sequence[Token], into: str, session: Session) -> str:
     """Return the column that one item of a SELECT takes; of an expression the column that it fills, if it mentions that, else ""."""
     inner = Cursor(part, session)
+    if part[0].word in _VALUES:
+        return ""
     name = inner.identifier() or ""
     while inner.take_mark("."):
         name = inner.identifier() or ("*" if inner.take_mark("*") else "")

@@ -23,6 +23,7 @@ CREATE UNIQUE INDEX by_note ON public.orders USING btree (note);
 INSERT INTO "schema_migrations" (version) VALUES ('20260101000000');
 """
 OF_MYSQL = """
+/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */;
 /*!40101 SET @saved_cs_client     = @@character_set_client */;
 DROP TABLE IF EXISTS `orders`;
 CREATE TABLE `orders` (
@@ -32,6 +33,7 @@ CREATE TABLE `orders` (
   PRIMARY KEY (`id`),
   KEY `by_note` (`note`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+/*!40101 SET SQL_MODE=@OLD_SQL_MODE */;
 """
 OF_SQLITE = "CREATE TABLE orders (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, note varchar(20)); CREATE TABLE sqlite_sequence(name,seq);"
 

@@ -131,6 +131,8 @@ def test_what_the_range_makes_and_changes_itself_is_nothing_to_old(sql: str) -> 
             L,
             [S, S, U, U],
         ),
+        ("CREATE TABLE n (a int, b int); INSERT INTO n (a, b) SELECT a, NULL FROM o; DROP TABLE o; ALTER TABLE n RENAME TO o", L, [S, S, U, U]),
+        ("CREATE TABLE n (a int, b int NOT NULL); INSERT INTO n (a, b) SELECT a, true FROM o; DROP TABLE o; ALTER TABLE n RENAME TO o", L, [S, S, B, B]),
         ("CREATE TABLE n (a int, b int); INSERT INTO n (a, b) SELECT a, a AS b FROM o; DROP TABLE o; ALTER TABLE n RENAME TO o", L, [S, S, U, U]),
         ("ALTER TABLE o RENAME TO p; CREATE TABLE o (a int); INSERT INTO o SELECT a FROM p; DROP TABLE p", L, [U, U, W, U]),
         ("CREATE TABLE n (a int); DROP TABLE o; ALTER TABLE n RENAME TO o", L, [S, B, B]),

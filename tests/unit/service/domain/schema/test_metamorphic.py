@@ -105,6 +105,11 @@ def test_no_dialect_reads_a_break_of_another_as_safe_when_none_is_named(sql: str
         ("ALTER TABLE o ALTER a TYPE varchar(9)", "ALTER TABLE o ALTER COLUMN a SET DATA TYPE character varying(9)", P),
         ("ALTER TABLE o ALTER a TYPE jsonb USING a::jsonb", "ALTER TABLE o ALTER a TYPE jsonb USING CAST(a AS jsonb)", P),
         ("DROP TABLE a, b", "DROP TABLE a; DROP TABLE b", P),
+        ("ALTER TABLE o DROP COLUMN a", 'ALTER TABLE "main"."o" DROP [a]', L),
+        ("ALTER TABLE o RENAME COLUMN a TO b", "ALTER TABLE main.o RENAME a TO `b`", L),
+        ("ALTER TABLE o ADD COLUMN a int NOT NULL", "ALTER TABLE o ADD a int CONSTRAINT n NOT NULL ON CONFLICT ABORT", L),
+        ("DROP TABLE o", "DROP TABLE IF EXISTS main.o", L),
+        ("DROP TABLE o; CREATE TABLE o (a int)", "CREATE TABLE n (a int); DROP TABLE o; ALTER TABLE n RENAME TO o", L),
         ("DROP TABLE o; CREATE TABLE o (a int)", "CREATE TABLE n (a int); DROP TABLE o; ALTER TABLE n RENAME TO o", P),
     ],
 )

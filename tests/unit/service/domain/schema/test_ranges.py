@@ -216,6 +216,20 @@ def test_without_a_dialect_a_text_that_is_cut_differently_is_unknown() -> None:
     assert (reading.verdict, rules(reading)) == (UNKNOWN, ["dialect_not_known"])
 
 
+@pytest.mark.parametrize(
+    ("sql", "verdict"),
+    [
+        ("/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */; SELECT 1; /*!40101 SET SQL_MODE=@OLD_SQL_MODE */;", SAFE),
+        ("SET @old := @@session.sql_mode; SET SESSION sql_mode = ''; SET sql_mode = @old", SAFE),
+        ("SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='ANSI_QUOTES'", UNKNOWN),
+        ("SET SQL_MODE=@OLD_SQL_MODE", UNKNOWN),
+        ("SET @OLD_SQL_MODE='ANSI'; SET SQL_MODE=@OLD_SQL_MODE", UNKNOWN),
+    ],
+)
+def test_a_mode_that_is_kept_and_taken_back_cuts_nothing_in_another_way(sql: str, verdict: SchemaVerdict) -> None:
+    assert read_sql(sql, Dialect.MYSQL).verdict is verdict
+
+
 @pytest.mark.parametrize("sql", ["SET standard_conforming_strings = off; SELECT 1", "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'; SELECT 1"])
 def test_a_session_that_changes_how_text_is_cut_is_unknown(sql: str) -> None:
     assert {read_sql(sql, dialect).verdict for dialect in (P, M)} == {UNKNOWN}
