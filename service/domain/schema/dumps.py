@@ -18,6 +18,8 @@ from service.domain.schema.statements import read
 
 MAX_DUMP_CHARACTERS = 4_000_000
 MAX_DUMP_STATEMENTS = 20_000
+_OF_THE_CLIENT = re.compile(r"^\\(?:un)?restrict[ \t]+\w+[ \t]*$|^/\*M?!999999\\- enable the sandbox mode \*/", re.MULTILINE)
+"""Lines by which pg_dump and mariadb-dump keep the client that plays a dump from doing more than that."""
 _OF_RAILS = re.compile(r"^(?:(?P<name>\w+)_)?migrate$")
 
 
@@ -56,7 +58,7 @@ def read_dump(path: str, text: str, dialect: Dialect) -> Shape | None:
 def _of_sql(text: str, dialect: Dialect) -> Sequence[Operation] | None:
     if dialect is Dialect.UNKNOWN:
         return None
-    statements = split(text.removeprefix("\ufeff").replace("\r\n", "\n"), dialect)
+    statements = split(_OF_THE_CLIENT.sub("", text.removeprefix("\ufeff").replace("\r\n", "\n")), dialect)
     if len(statements) > MAX_DUMP_STATEMENTS:
         return None
     session = Session.of(dialect)

@@ -6,6 +6,8 @@ from service.domain.schema import Dialect, Tool, read_dump
 from service.domain.schema.dumps import MAX_DUMP_CHARACTERS, MAX_DUMP_STATEMENTS, dumps_of
 
 OF_POSTGRES = r"""
+\restrict abc123
+
 SET statement_timeout = 0;
 SELECT pg_catalog.set_config('search_path', '', false);
 CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
@@ -21,8 +23,9 @@ ALTER TABLE ONLY public.orders ALTER COLUMN id SET DEFAULT nextval('public.order
 ALTER TABLE ONLY public.orders ADD CONSTRAINT orders_pkey PRIMARY KEY (id);
 CREATE UNIQUE INDEX by_note ON public.orders USING btree (note);
 INSERT INTO "schema_migrations" (version) VALUES ('20260101000000');
+\unrestrict abc123
 """
-OF_MYSQL = """
+OF_MYSQL = r"""/*M!999999\- enable the sandbox mode */
 /*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */;
 /*!40101 SET @saved_cs_client     = @@character_set_client */;
 DROP TABLE IF EXISTS `orders`;
@@ -61,6 +64,12 @@ def test_what_the_databases_own_tools_write_is_read_whole(text: str, dialect: Di
     columns = shape.tables["orders"]
     assert (columns["id"].not_null, columns["id"].default or columns["id"].generated) == (True, True)
     assert (columns["note"].type.name, columns["note"].type.length, columns["note"].not_null) == ("varchar", 20, False)
+
+
+def test_another_command_of_the_client_says_that_the_dump_is_not_whole() -> None:
+    shape = read_dump("db/structure.sql", "CREATE TABLE o (a int);\n\\i other.sql\n", Dialect.POSTGRES)
+    assert shape is not None
+    assert not shape.whole
 
 
 def test_collations_that_a_dump_names_are_known_as_such() -> None:
