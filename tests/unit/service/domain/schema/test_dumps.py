@@ -1,9 +1,14 @@
 """Dumps: which belong to a migration root, and what is read of them."""
 
+import subprocess
+
+import psycopg
 import pytest
 
 from service.domain.schema import Dialect, Tool, read_dump
 from service.domain.schema.dumps import MAX_DUMP_CHARACTERS, MAX_DUMP_STATEMENTS, dumps_of
+from tests.postgres import Postgres, binaries
+from tests.unit.service.domain.schema.test_replayed import first_schema
 
 OF_POSTGRES = r"""
 \restrict abc123
@@ -93,3 +98,27 @@ def test_collations_that_a_dump_names_are_known_as_such() -> None:
 )
 def test_what_is_no_dump_or_too_much_has_no_shape(path: str, text: str, dialect: Dialect) -> None:
     assert read_dump(path, text, dialect) is None
+
+
+COLUMNS = """
+SELECT c.relname, a.attname, a.attnotnull, a.atthasdef OR a.attidentity <> '' FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
+
+def test_what_pg_dump_writes_of_a_real_schema_is_read_as_the_catalogue_has_it(postgres: Postgres) -> None:
+    url, tool = postgres.create(), binaries()
+    assert tool is not None
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (
+            *first_schema(Dialect.POSTGRES),
+            "CREATE TABLE more (id bigserial PRIMARY KEY, i int GENERATED ALWAYS AS IDENTITY, d date DEFAULT now())",
+        ):
+            connection.execute(statement)
+        wanted = {(table, column): (required, given) for table, column, required, given in connection.execute(COLUMNS)}
+    written = subprocess.run([tool / "pg_dump", "--schema-only", url], capture_output=True, text=True, check=True, timeout=120).stdout
+    postgres.drop(url)
+    shape = read_dump("db/structure.sql", written, Dialect.POSTGRES)
+    assert shape is not None
+    found = {(t, name): (one.not_null, one.default or one.generated) for t, columns in shape.tables.items() for name, one in columns.items()}
+    assert (found, shape.whole, shape.unread) == (wanted, True, set())
