@@ -18,26 +18,19 @@ MOST = 50
 
 def contradictions(old: Shape, new: Shape, operations: Iterable[Operation], dialect: Dialect) -> Iterator[Finding]:
     """What NEW's dump says beside the operations of the range; nothing where both agree."""
-    seen, blind = old.copy(), False
+    seen, blind, judge = old.copy(), False, Judge(dialect)
     for operation in operations:
         blind |= operation.perhaps or nothing_but(operation)
         seen.apply(operation)
-    judge = Judge(dialect)
+        judge.judge(operation)  # so that it knows what the range made itself
     for change in islice(differences(seen, new), MOST):
         finding = judge.judge(change)
         if not blind:
             clears = "the dump is written anew by the tool, or the missing migration is added"
             yield Finding("dump_disagrees", SchemaVerdict.UNKNOWN, _told(change, old), clears, finding.objects)
-        elif finding.verdict in {SchemaVerdict.BREAKS, SchemaVerdict.WARN} and _is_of(old, change):
+        elif finding.verdict in {SchemaVerdict.BREAKS, SchemaVerdict.WARN}:
             finding.says = f"{finding.says}: so says the dump, and the migrations were not read to the end"
             yield finding
-
-
-def _is_of(old: Shape, change: Operation) -> bool:
-    """Whether a change is one of something that OLD has."""
-    if not old.knows(change.table):
-        return False
-    return change.kind in {Kind.DROP_TABLE, Kind.ADD_COLUMN} or bool(old.has(change.table, change.name))
 
 
 def _told(change: Operation, old: Shape) -> str:

@@ -96,3 +96,26 @@ def test_dbmate_and_further_databases_of_rails_have_dumps_of_their_own() -> None
     animals = [MigrationFile(path="db/animals_migrate/20260101000000_x.rb", change=Change.ADDED, text=ruby("add_column :o, :y, :integer"))]
     assert read_range(animals, P, beside={"db/structure.sql": SQL.replace("{}", "")}).verdict is S
     assert read_range(animals, P, beside={"db/animals_structure.sql": SQL.replace("{}", "")}).verdict is U
+
+
+def test_what_an_unread_migration_did_to_a_new_column_is_seen_too() -> None:
+    found = read("add_column :o, :y, :integer\n    Helper.tightens(:y)", SQL.replace("{}", ""), SQL.replace("{}", ", y integer NOT NULL"))
+    assert [one.rule for one in found.statements if one.verdict is B] == ["not_null_without_default"]
+    gone = read("add_column :o, :y, :integer\n    Helper.drops(:y)", SQL.replace("{}", ""), SQL.replace("{}", ""))
+    assert {one.verdict for one in gone.statements} == {S, U}
+
+
+def test_a_dump_that_contradicts_the_migrations_decides_nothing() -> None:
+    body = "change_column_null :o, :id, false"
+    agreed, against = (read(body, SQL.replace("{}", ""), SQL.replace("{}", more)) for more in ("", ", y integer"))
+    assert [one.rule for one in agreed.statements if one.statement] == ["nothing_changes"]
+    assert [one.rule for one in against.statements if one.statement] == ["not_null_set"]
+
+
+def test_a_migration_that_cannot_be_read_at_all_leaves_it_to_the_dump() -> None:
+    files = [
+        MigrationFile(path="db/migrate/20260101000000_x.rb", change=Change.ADDED, why_no_text="it is not UTF-8"),
+        MigrationFile(path="db/structure.sql", change=Change.MODIFIED, text=SQL.replace("{}", "").replace(" a integer,", "")),
+    ]
+    found = read_range(files, P, before={"db/structure.sql": SQL.replace("{}", "")})
+    assert [one.rule for one in found.statements if one.path == "db/structure.sql" and one.verdict is not S] == ["column_dropped"]

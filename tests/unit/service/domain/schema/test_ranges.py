@@ -235,6 +235,12 @@ def test_a_session_that_changes_how_text_is_cut_is_unknown(sql: str) -> None:
     assert {read_sql(sql, dialect).verdict for dialect in (P, M)} == {UNKNOWN}
 
 
+def test_a_table_that_one_file_drops_and_another_makes_is_no_new_one() -> None:
+    one = added("migrations/1_a.up.sql", "DROP TABLE IF EXISTS o")
+    assert read(one, added("migrations/2_b.up.sql", "CREATE TABLE o (a int)")).verdict is BREAKS
+    assert read(added("migrations/1_a.up.sql", "DROP TABLE IF EXISTS o; CREATE TABLE o (a int)")).verdict is WARN
+
+
 # --- metamorphic: another way of writing never turns breaks into safe
 
 BREAKING = [

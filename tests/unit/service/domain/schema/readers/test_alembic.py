@@ -256,6 +256,7 @@ def test_findings_name_their_line_and_their_text() -> None:
     "body",
     [
         'kinds = sa.Enum("a", name="kinds")\nkinds = other()\nop.add_column("orders", sa.Column("kind", kinds))',
+        'kinds = sa.Enum("a", name="kinds")\nkinds = sa.Enum("b", name="others")\nop.add_column("orders", sa.Column("kind", kinds))',
         'kinds = helper("a", name="kinds")\nop.add_column("orders", sa.Column("kind", kinds))',
         'sa.Enum("a", name=computed()).create(op.get_bind())',
         'sa.Enum("a", name="kinds").create(engine)',
