@@ -16,6 +16,7 @@ from integrations.evidence.databases.mysql import MySQL
 from service.domain import keys
 from service.domain.catalog import CHANGES, FUNCTIONS, TRIGGERS, Catalog, Harm, missed
 from service.domain.facts import Absent, Known
+from service.domain.own_statements import Texts
 from service.domain.relaxed import Kind, relaxed
 from tests.fakes.clock import FakeClock
 from tests.mariadb import MariaDB
@@ -355,3 +356,21 @@ async def test_a_server_that_lies_or_hangs_is_unknown_within_the_time_that_it_ha
     assert isinstance(fact, Absent)
     assert fact.why.startswith(("database orders cannot be read (", "database orders did not answer in time"))
     await source.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("SELECT `id` FROM `orders` WHERE `id` = ?", "SELECT command denied"),
+        ("UPDATE `orders` SET `code` = ? WHERE `id` = ?", "UPDATE command denied"),
+        ("INSERT INTO `orders` ( `id` , `code` ) VALUES (...) /* , ... */", "SQL syntax"),
+        ("SELECT `id` FROM `orders` WHERE `id` IN (...)", "SQL syntax"),
+    ],
+)
+async def test_why_no_statement_is_prepared_here(shop: Shop, statement: str, why: str) -> None:
+    """Texts as `performance_schema` counts them, read on MariaDB 10.11: they need the rights to run them, or are no statements any more."""
+    with pytest.raises(pymysql.err.MySQLError, match=why):
+        as_reader(shop, f"PREPARE one FROM '{statement.replace('`orders`', shop.named('orders'))}'")
+    absent = await shop.source.read(keys.prepared("orders", "sha256:1", Texts((statement,))))
+    assert isinstance(absent, Absent)
+    assert absent.why == "in database orders no statement is prepared: it would need the rights to run it"
