@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 
+from integrations.delivery.spinnaker.answers import Reply
+from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.settings import RollbackPipeline
+from integrations.delivery.spinnaker.steps.run_own_pipeline import RunOwnPipeline
 from service.domain.errors import RefusedError, TemporaryError
 from service.domain.model import Json, Way
 from service.domain.planning.plan import Offer, Step
 from service.domain.ports import Intention, Observation, Seen
 from tests.unit.integrations.delivery.argocd.stage import CountingGuard
 from tests.unit.integrations.delivery.spinnaker.stage import NEW, OLD, WEB, Stage
+from tests.unit.integrations.delivery.spinnaker.steps.test_undo import tools_of
 from tests.unit.integrations.delivery.spinnaker.test_own_pipeline import BY_REVISION, UNDO, save
 
 JUDGMENT = {"refId": "0", "requisiteStageRefIds": [], "type": "manualJudgment", "name": "Really?"}
@@ -217,3 +221,40 @@ async def test_an_expression_in_a_value_is_never_sent(stage: Stage) -> None:
     assert "which Spinnaker would evaluate" in offer.impossible
     assert runs(stage) == []
     assert str(WEB)
+
+
+class StartsAtOnce(Client):
+    """A Gate that starts what it was to parse only."""
+
+    async def plan(self, config: Mapping[str, Json], parameters: Mapping[str, Json], marker: str, guard: Any) -> Reply:
+        return await self.start("shop", str(config["id"]), parameters, marker, guard)
+
+
+async def test_a_server_that_starts_what_it_was_to_parse_is_not_asked_to_start_it_too(stage: Stage) -> None:
+    owned(stage)
+    step, _, intent = await ready(stage)
+    with pytest.raises(TemporaryError, match="was to parse only"):
+        await RunOwnPipeline(tools_of(stage, client=StartsAtOnce)).act(intent, CountingGuard())
+    assert len(runs(stage)) == 1
+    assert (await seen(stage, step, intent, seconds=60)).seen is Seen.DONE
+
+
+async def test_a_run_that_waits_for_its_execution_window_is_withdrawn_before_it_asked_for_anything(stage: Stage) -> None:
+    wait = {"refId": "0", "requisiteStageRefIds": [], "type": "wait", "waitTime": 3600}
+    owned(stage, stages=[wait, BEHIND])
+    step, intent = await started(stage)
+    stage.pass_(seconds=5)
+    (run,) = runs(stage)
+    run["stages"][0]["type"] = "restrictExecutionDuringTimeWindow"
+    told = await seen(stage, step, intent)
+    assert (told.seen, told.withdrawable, "waits for an execution window" in told.says) == (Seen.STUCK, True, True)
+
+
+async def test_a_run_that_is_no_longer_among_the_newest_is_found_further_back(stage: Stage) -> None:
+    owned(stage, stages=[{"refId": "1", "requisiteStageRefIds": [], "type": "wait", "waitTime": 1}])
+    step, intent = await started(stage)
+    stage.pass_(seconds=30)
+    for _ in range(6):
+        await stage.starts("Rollback%20web", "docker")
+    told = await seen(stage, step, intent)
+    assert (told.seen, "SUCCEEDED" in told.says) == (Seen.FAILED, True)

@@ -383,3 +383,12 @@ async def test_one_that_came_to_wait_since_the_intent_stops_the_act(stage: Stage
     stage.pass_(seconds=5)
     told = await seen(stage, stop, intent)
     assert told.seen is Seen.FOREIGN
+
+
+async def test_a_run_that_somebody_started_by_hand_and_that_waits_behind_it_is_left_alone(stage: Stage) -> None:
+    run = await half_way(stage)
+    looked = await stage.looked()
+    one = replace(next(each for each in looked.runs if each.id == run), artifacts=(ARTIFACT,))
+    waits = replace(one, id="another", status=Status.NOT_STARTED)
+    assert why_not(one, replace(looked, runs=(one, waits))) == ""
+    assert "by hand waits behind it" in why_not(one, replace(looked, runs=(one, replace(waits, origin="deck"))))
