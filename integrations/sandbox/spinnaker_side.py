@@ -5,13 +5,14 @@ docs/spinnaker.md asks for and no more.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from integrations.sandbox.gate.access import User
-from integrations.sandbox.gate.executions import ORCHESTRATION
+from integrations.sandbox.gate.executions import ORCHESTRATION, PIPELINE
 from integrations.sandbox.gate.server import SandboxGate
 from integrations.sandbox.gate.settings import Profile, Timings
 from integrations.sandbox.side import Shipped, deployment, write_private
@@ -31,7 +32,8 @@ ALICE = User(name="alice", roles=["team"], rights={right: {"*"} for right in ("R
 class SpinnakerSide:
     """See `integrations.sandbox.side.Side`; `server` is the sandbox itself.
 
-    The runs of shops in `pushed` are a trigger's, and have more to do after the deploy.
+    The runs of shops in `pushed` are a trigger's, and have more to do after the deploy. The pipelines of shops in `triggered` have a Docker trigger, which
+    deploys again what they deployed; with `shut_triggers` Backout may switch it off, and has the right to.
     """
 
     kind = "spinnaker"
@@ -43,6 +45,8 @@ class SpinnakerSide:
         self._folder = folder
         self.server = SandboxGate(clock=clock, profile=Profile(auth="header", api_tokens=True, fiat=True), timings=Timings(pace=PACE))
         self.pushed: set[str] = set()
+        self.triggered: set[str] = set()
+        self.shut_triggers = False
         self._apps: list[str] = []
         self._session: aiohttp.ClientSession | None = None
 
@@ -53,8 +57,9 @@ class SpinnakerSide:
 
     async def open(self) -> None:
         """Start it, with an account for Backout and one for a person."""
-        for user in (BACKOUT, ALICE):
-            self.server.add_user(user)
+        write = {"WRITE": {"*"}} if self.shut_triggers else {}
+        self.server.add_user(replace(BACKOUT, rights={**BACKOUT.rights, **write}))
+        self.server.add_user(ALICE)
         self.server.add_account(ACCOUNT)
         await self.server.start()
         self._session = aiohttp.ClientSession(headers={"X-SPINNAKER-USER": ALICE.name})
@@ -70,7 +75,8 @@ class SpinnakerSide:
     def settings(self) -> Mapping[str, Any]:
         """Backout's settings for it."""
         known = {"kind": self.kind, "name": INSTANCE, "url": self.server.url, "applications": sorted(self._apps)}
-        return {**known, "auth": "api_token", "token_file": str(self._folder / TOKEN)}
+        shuts = {"shut_triggers": True} if self.shut_triggers else {}
+        return {**known, "auth": "api_token", "token_file": str(self._folder / TOKEN), **shuts}
 
     def target(self, app: str) -> TargetId:
         """The shop as Backout calls it."""
@@ -102,7 +108,9 @@ class SpinnakerSide:
         }
         again = {**stage, "refId": "3", "requisiteStageRefIds": ["2"], "name": "deploy again"}
         after = [{"type": "wait", "waitTime": 3600, "refId": "2", "requisiteStageRefIds": ["1"]}, again] if app in self.pushed else []
-        self.server.save_pipeline({"application": app, "name": f"deploy {app} {shipped.version}", "stages": [stage, *after]})
+        triggers = [{"id": "pushed", "type": "docker", "enabled": True, "account": "registry", "repository": f"shop/{app}", "runAsUser": ALICE.name}]
+        saved = {"application": app, "name": f"deploy {app} {shipped.version}", "stages": [stage, *after]}
+        self.server.save_pipeline({**saved, "triggers": triggers if app in self.triggered else []})
         path = f"/pipelines/{app}/deploy%20{app}%20{shipped.version}"
         await self.call("POST", path, {"type": "docker" if app in self.pushed else "manual", "user": ALICE.name})
 
@@ -118,6 +126,15 @@ class SpinnakerSide:
     def called(self, shipped: Shipped) -> str:
         """A release as this system's users call it."""
         return shipped.version
+
+    def triggers(self, app: str) -> list[Mapping[str, Any]]:
+        """The triggers of the shop's pipelines, as they are saved."""
+        return [one for config in self.server.front50.pipelines(app) for one in config["triggers"]]
+
+    def runs(self, app: str) -> list[Mapping[str, Any]]:
+        """The runs of the shop's pipelines, oldest first."""
+        found = [one.execution for one in self.server.executions if one.kind == PIPELINE and one.execution["application"] == app]
+        return sorted(found, key=lambda one: str(one["id"]))
 
     def replicas(self, app: str) -> int:
         """How many pods the shop wants."""
