@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from integrations.sandbox.gate.access import User
 from integrations.sandbox.gate.server import SandboxGate
 from integrations.sandbox.gate.settings import Profile
 from service.api.tokens import new_key
+from service.cli import kit
+from service.cli.kit_spinnaker import SpinnakerWishes
 from service.wiring.parts import SystemClock
 from tests.fakes.clock import FakeClock
 
@@ -127,7 +130,7 @@ def test_each_row_of_a_table_says_what_it_rests_on() -> None:
     tables = re.findall(r"^\|[^\n]*\| mark \|\n\|--[^\n]*\n((?:\|[^\n]*\n)+)", text, re.MULTILINE)
     rows = [line.rstrip("|").rpartition("|")[2].strip() for table in tables for line in table.splitlines()]
     assert len(rows) > 15
-    assert [one for one in rows if not re.search(r"recorded|source only|as on Argo CD", one)] == []
+    assert [one for one in rows if not re.search(r"recorded|source only|as on Argo CD|Backout's own", one)] == []
 
 
 async def test_the_commands_by_hand_take_a_bad_release_back() -> None:
@@ -172,6 +175,25 @@ async def test_the_settings_of_the_page_and_its_doctor_work(tmp_path: Path) -> N
         told = json.loads(ran)["checks"]
     assert {one["what"] for one in told} >= {"spinnaker spin version", "spinnaker spin account", "spinnaker spin rights", "spinnaker spin ways"}
     assert [one for one in told if one["what"].startswith("spinnaker") and one["well"] == "no"] == []
+
+
+async def test_the_rights_that_init_asks_for_are_enough_for_doctor(tmp_path: Path) -> None:
+    """What stands in its files is what the sandbox's Fiat grants, and nothing more."""
+    wishes = SpinnakerWishes(gate_url="https://gate.example.com", applications=("shop",), may_shut_triggers=True)
+    rights = yaml.safe_load(wishes.rights())
+    async with gate(SystemClock()) as (spinnaker, _):
+        granted = {right: {app for app, one in rights["applications"].items() if "backout" in one.get(right, [])} for right in ("READ", "WRITE", "EXECUTE")}
+        spinnaker.add_user(User(name="backout", roles=["backout"], rights=granted, accounts={"prod-k8s"}))
+        spinnaker.add_application("shop", permissions=rights["applications"]["shop"])
+        (tmp_path / "gate-token").write_text(spinnaker.access.token_for("backout"), encoding="utf-8")
+        (tmp_path / "keys.json").write_text(json.dumps({"keys": [new_key()]}), encoding="utf-8")
+        (tmp_path / "alert-token").write_text("x" * 43, encoding="utf-8")
+        text = kit.settings(kit.Wishes(spinnaker=replace(wishes, gate_url=spinnaker.url)))
+        (tmp_path / "backout.yaml").write_text(text, encoding="utf-8")
+        told = json.loads(await _in_process_of_its_own(["backout", "doctor", "--config", "backout.yaml"], tmp_path))["checks"]
+    mine = [one for one in told if one["what"].startswith("spinnaker")]
+    assert {one["what"] for one in mine} >= {"spinnaker spin rights", "spinnaker spin account"}
+    assert [one for one in mine if one["well"] == "no"] == []
 
 
 async def _code(command: list[str], given: str) -> int:

@@ -15,6 +15,7 @@ from service.cli.asking import names
 from service.cli.commands.here import new_private_file, told
 from service.cli.exit_codes import ExitCode
 from service.cli.failure import CommandFailed
+from service.cli.kit_spinnaker import SpinnakerWishes
 from service.cli.session import AsJson, NoColor, terminal_of
 from service.cli.terminal import Terminal
 
@@ -33,6 +34,12 @@ def init(
     auto_sync: Annotated[bool, typer.Option("--auto-sync/--no-auto-sync", help="Whether it may stop auto-sync (the right `update`).")] = True,
     rollouts: Annotated[bool, typer.Option("--rollouts", help="There are Argo Rollouts: it may abort one.")] = False,
     promote_full: Annotated[bool, typer.Option("--promote-full", help="And it may promote one in full.")] = False,
+    gate_url: Annotated[str, typer.Option("--gate-url", metavar="URL", help="The address of Spinnaker's Gate.", show_default=False)] = "",
+    application: Annotated[list[str], typer.Option("--application", metavar="NAME,…", help="A Spinnaker application.", show_default=False)] = [],  # noqa: B006
+    gate_instance: Annotated[str, typer.Option("--gate-instance", metavar="NAME", help="First half of the names of Spinnaker's targets.")] = "spin",
+    gate_auth: Annotated[str, typer.Option("--gate-auth", metavar="HOW", help="api_token, bearer, basic, x509, header or none.")] = "api_token",
+    gate_role: Annotated[str, typer.Option("--gate-role", metavar="NAME", help="The role, and account, in Spinnaker.")] = "backout",
+    shut_triggers: Annotated[bool, typer.Option("--shut-triggers", help="It may switch triggers off in Spinnaker (the right WRITE).")] = False,
     prometheus_url: Annotated[str, typer.Option("--prometheus-url", metavar="URL", help="Prometheus' address.", show_default=False)] = "",
     notify_url: Annotated[str, typer.Option("--notify-url", metavar="URL", help="A webhook that tells the person on call.", show_default=False)] = "",
     public_url: Annotated[str, typer.Option("--public-url", metavar="URL", help="Where Alertmanager and people reach Backout.")] = "http://127.0.0.1:8080",
@@ -41,21 +48,39 @@ def init(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Write settings, alert route and Argo CD role for your names. Asks for what is missing."""
+    """Write settings, alert route, and the rights in Argo CD, Spinnaker or both, for your names. Asks for what is missing."""
     terminal = terminal_of(ctx, as_json=as_json, no_color=no_color)
-    projects = names(project)
-    if terminal.a_person_is_there and not (argocd_url and projects):
-        argocd_url = argocd_url or _asked(terminal, "Argo CD's address (https://…)", "")
-        projects = projects or names([_asked(terminal, "Its projects that Backout looks after, separated by commas", "")])
-        instance = _asked(terminal, "A name for this Argo CD; targets are called NAME:application", instance)
-        auto_sync = _yes(terminal, "May Backout stop auto-sync? It needs the right `update`, which may change any field of a spec", default=auto_sync)
-        rollouts = _yes(terminal, "Are there Argo Rollouts?", default=rollouts)
+    projects, applications = names(project), names(application)
+    if terminal.a_person_is_there and not ((argocd_url and projects) or (gate_url and applications)):
+        argocd_url = argocd_url or _asked(terminal, "Argo CD's address (https://…), or nothing where there is none", "")
+        if argocd_url or projects:
+            projects = projects or names([_asked(terminal, "Its projects that Backout looks after, separated by commas", "")])
+            instance = _asked(terminal, "A name for this Argo CD; targets are called NAME:application", instance)
+            auto_sync = _yes(terminal, "May Backout stop auto-sync? It needs the right `update`, which may change any field of a spec", default=auto_sync)
+            rollouts = _yes(terminal, "Are there Argo Rollouts?", default=rollouts)
+        gate_url = gate_url or _asked(terminal, "The address of Spinnaker's Gate (https://…), or nothing where there is none", "")
+        if gate_url or applications:
+            applications = applications or names([_asked(terminal, "Its applications that Backout looks after, separated by commas", "")])
+            gate_instance = _asked(terminal, "A name for this Spinnaker; targets are called NAME:account/namespace/deployment/name", gate_instance)
+            question = "May Backout switch triggers off that would deploy a bad version again? It needs WRITE on the applications"
+            shut_triggers = _yes(terminal, question, default=shut_triggers)
         prometheus_url = _asked(terminal, "Prometheus' address, if there is one", prometheus_url)
         notify_url = _asked(terminal, "A webhook that tells the person on call, if there is one", notify_url)
         public_url = _asked(terminal, "The address under which Alertmanager reaches Backout", public_url)
+    spinnaker = None
+    if gate_url or applications:
+        spinnaker = SpinnakerWishes(
+            gate_url=gate_url,
+            applications=tuple(applications),
+            instance=gate_instance,
+            auth=gate_auth,
+            role=gate_role,
+            may_shut_triggers=shut_triggers,
+        )
     wishes = kit.Wishes(
         argocd_url=argocd_url,
         projects=tuple(projects),
+        spinnaker=spinnaker,
         instance=instance,
         account=account,
         namespace=namespace,
@@ -69,7 +94,11 @@ def init(
     )
     faults = wishes.faults()
     if faults:
-        raise CommandFailed("\n".join(faults), "see `backout init --help`; without a terminal --argocd-url and --project are needed", ExitCode.USAGE)
+        raise CommandFailed(
+            "\n".join(faults),
+            "see `backout init --help`; without a terminal --argocd-url and --project are needed, or --gate-url and --application",
+            ExitCode.USAGE,
+        )
     texts = kit.files(wishes)
     _would_load(texts["backout.yaml"])
     written, kept = _write(folder, texts, force=force)

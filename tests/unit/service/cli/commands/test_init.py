@@ -87,7 +87,7 @@ def test_force_does_not_write_through_a_link(shell: Shell, tmp_path: Path) -> No
 
 
 def test_a_person_is_asked_for_what_is_missing(shell: Shell, tmp_path: Path) -> None:
-    answers = ["https://argocd.example.com", "shop, billing", "eu", "perhaps", "no", "", "http://prom:9090", "", "https://backout.example.com"]
+    answers = ["https://argocd.example.com", "shop, billing", "eu", "perhaps", "no", "", "", "http://prom:9090", "", "https://backout.example.com"]
     ran = init(shell, tmp_path, typed="\n".join(answers) + "\n")
     assert ran.code == 0
     assert "targets are called NAME:application [prod]: " in ran.err
@@ -95,6 +95,28 @@ def test_a_person_is_asked_for_what_is_missing(shell: Shell, tmp_path: Path) -> 
     assert (made.delivery[0].name, made.delivery[0].settings.projects, made.public_url) == ("eu", ("shop", "billing"), "https://backout.example.com")
     assert set(made.evidence) == {"prometheus"}
     assert "update" not in (tmp_path / "argocd-rbac.yaml").read_text(encoding="utf-8")
+
+
+def test_a_person_with_spinnaker_alone_is_asked_nothing_about_argo_cd(shell: Shell, tmp_path: Path) -> None:
+    answers = ["", "https://gate.example.com", "shop, billing", "", "yes", "http://prom:9090", "", "https://backout.example.com"]
+    ran = init(shell, tmp_path, typed="\n".join(answers) + "\n")
+    assert ran.code == 0
+    assert "auto-sync" not in ran.err + ran.out
+    assert {one.name for one in tmp_path.iterdir()} == {"backout.yaml", "alertmanager.yaml", "spinnaker-rights.yaml", "spinnaker-echo.yaml"} | SECRET
+    (delivery,) = load(tmp_path / "backout.yaml", kinds()).delivery
+    assert (delivery.kind, delivery.name, delivery.settings.applications, delivery.settings.shut_triggers) == ("spinnaker", "spin", ("shop", "billing"), True)
+    assert "auth/apiTokens" in ran.out
+    assert "argocd" not in ran.out
+
+
+def test_options_alone_write_for_both_delivery_systems(shell: Shell, tmp_path: Path) -> None:
+    ran = begun(shell, tmp_path, "--gate-url", "https://gate.example.com", "--application", "shop", "--gate-auth", "header")
+    assert (ran.code, ran.err) == (0, "")
+    assert {one.name for one in tmp_path.iterdir()} == FILES | SECRET | {"spinnaker-rights.yaml", "spinnaker-echo.yaml"}
+    made = load(tmp_path / "backout.yaml", kinds())
+    assert [(one.kind, one.name) for one in made.delivery] == [("argocd", "prod"), ("spinnaker", "spin")]
+    assert "group_by: [alertname, namespace, argocd_app, spinnaker_app]" in (tmp_path / "alertmanager.yaml").read_text(encoding="utf-8")
+    assert "--targets 'prod:*,spin:*'" in ran.out
 
 
 def test_what_was_given_as_an_option_is_not_asked(shell: Shell, tmp_path: Path) -> None:
