@@ -192,6 +192,9 @@ def permissions_of(application: Body, user: Json, account: str) -> Permissions:
         allowed["sync"] = may and account in listed
         if not allowed["sync"]:
             fix["sync"] = f"permissions of application {name}: EXECUTE, and of account {account}: WRITE, for a role of {text(me.get('username')) or 'Backout'}"
+        allowed["update"] = me.get("isAdmin") is True or not wanted or bool(roles & {one for one in wanted.get("WRITE", []) if isinstance(one, str)})
+        if not allowed["update"]:
+            fix["update"] = f"permissions of application {name}: WRITE, for a role of {text(me.get('username')) or 'Backout'}"
     elif me:
-        allowed["sync"] = True
+        allowed |= {"sync": True, "update": True}
     return Permissions(allowed=allowed, fix=fix)

@@ -37,7 +37,7 @@ NEEDED = {
     Way.NONE: ("get",),
 }
 """Permission words per way: `get` is to read the target, `sync` to have the delivery system act on it, whatever it calls that. Stopping auto-sync asks for
-`update` as well, promoting a Rollout in full for `promote`."""
+`update` as well, promoting a Rollout in full for `promote`. Where the release is live already, only what a hold gives back, or its mark, asks for `update`."""
 
 SPOKEN = {way: {"get": "read", "sync": "act on"} for way in (Way.UNDO, Way.OWN_PIPELINE, Way.ENABLE_PREVIOUS)}
 """How the words are said where the delivery system has other ones: what Spinnaker checks is READ, EXECUTE and WRITE together, and nothing there is synced."""
@@ -62,7 +62,7 @@ def ask(case: Case) -> Finding:
     proof = (permissions.evidence, state.evidence)
     if case.way not in NEEDED:
         return unknown(f"Which permissions the way {case.way} needs is unknown.", *proof, clears="Choose another way.")
-    needed = list(NEEDED[case.way])
+    needed = list(NEEDED[case.way]) if case.deploys else ["get", *(["update"] if case.context.get("remembered") or state.value.marker else [])]
     if case.way in {Way.ROLLBACK, Way.ABORT}:
         steps = courses(case)
         needed += ["update"] if state.value.auto_sync else []

@@ -14,7 +14,7 @@ Declare: On the object itself: `argocd.argoproj.io/sync-options: Prune=false`.
 Elsewhere: Kubernetes objects are decided; Spinnaker's undo deletes nothing; what a way elsewhere would delete is unknown.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from service.domain import keys
@@ -35,7 +35,8 @@ def needs(case: Case) -> Iterable[Key[Any]]:
     """What only the live release has, and whether a rollback prunes it."""
     yield keys.state(case.target)
     if case.direction is Direction.FORWARD:
-        yield keys.desired_manifests(case.target)
+        if not _gives_nothing_back_that_prunes(case):
+            yield keys.desired_manifests(case.target)
     elif case.goal:
         yield from leftover_keys(case, case.goal)
         left = left_over(case.facts, case.target, case.goal)
@@ -92,6 +93,8 @@ def _prunes(way: Way, state: TargetState) -> bool:
 
 def _forward(case: Case, goal: str, state: Known[TargetState]) -> Finding:
     """Our own sync deletes nothing; auto-sync, once it is given back, may delete what is not desired."""
+    if _gives_nothing_back_that_prunes(case):
+        return passes(f"Release {goal} is live already, and nothing is given back that deletes objects.", state.evidence)
     desired = case.facts.read(keys.desired_manifests(case.target))
     if isinstance(desired, Absent):
         return doubt(f"Which objects release {goal} does not have is unknown", desired, state.evidence, clears="Make the manifests readable.")
@@ -108,6 +111,12 @@ def _forward(case: Case, goal: str, state: Known[TargetState]) -> Finding:
             clears="Keep these objects (Prune=false), or look at them first.",
         )
     return passes(f"Release {goal} does not have {listed(gone)}; none of it holds data.", *proof)
+
+
+def _gives_nothing_back_that_prunes(case: Case) -> bool:
+    """Whether the end of the hold deploys nothing and turns nothing on that prunes: no auto-sync was stopped, or one without `prune`, or triggers."""
+    remembered = case.context.get("remembered")
+    return not case.deploys and not (isinstance(remembered, Mapping) and told_anywhere(remembered, "prune"))
 
 
 def _pruned(goal: str, objects: tuple[ObjectRef, ...], proof: tuple[Evidence, ...]) -> Finding:

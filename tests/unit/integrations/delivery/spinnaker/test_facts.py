@@ -65,7 +65,17 @@ def test_rights_are_worked_out_from_roles_and_accounts_and_unknown_where_nobody_
 
 
 async def test_without_fiat_nothing_is_restricted(stage: Stage) -> None:
-    assert (await known(stage, keys.permissions(WEB))).allowed == {"get": True, "sync": True}
+    assert (await known(stage, keys.permissions(WEB))).allowed == {"get": True, "sync": True, "update": True}
+
+
+@pytest.mark.parametrize(
+    ("permissions", "roles", "may"),
+    [({}, [], True), ({"WRITE": ["ops"]}, ["ops"], True), ({"WRITE": ["ops"]}, ["dev"], False), ({"READ": ["ops"]}, ["ops"], False)],
+)
+def test_a_pipeline_may_be_saved_by_who_may_write_the_application(permissions: Any, roles: list[str], may: bool) -> None:
+    application = {"name": "shop", "attributes": {"permissions": permissions}}
+    found = permissions_of(application, {"username": "bot", "roles": roles, "allowedAccounts": ["k8s"]}, "k8s")
+    assert (found.allowed["update"], bool(found.fix.get("update"))) == (may, not may)
 
 
 async def test_a_list_of_which_one_application_is_missing_is_short(stage: Stage) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -111,6 +112,22 @@ def test_the_right_to_promote_is_needed_only_where_the_plan_promotes(way: Way) -
         of = made.rolled_out(world(way=way), {"stable": "bad", "current": "bad"}, {"steps": 2}, promote_full=allows)
         of.tell(made.PERMISSIONS, keys.Permissions(allowed=ALL | {"abort": True, "promote": False}, fix={}))
         assert ask(of).answer is answer
+
+
+@pytest.mark.parametrize(
+    ("remembered", "marker", "needs"),
+    [
+        (None, "", ["get"]),
+        ({"triggers": [{"says": "cron"}]}, "", ["get", "update"]),
+        ({"automated": {}}, "", ["get", "update"]),
+        (None, "op", ["get", "update"]),
+    ],
+)
+def test_what_is_live_already_needs_a_right_only_for_what_the_hold_gives_back(remembered: object, marker: str, needs: list[str]) -> None:
+    of = made.live_world()
+    of.context = {**of.context, "remembered": remembered}
+    of.tell(made.STATE, replace(made.held_state(), marker=marker)).tell(made.PERMISSIONS, keys.Permissions(allowed=dict.fromkeys(needs, True), fix={}))
+    assert ask(of).says == f"Backout's account may {', '.join(needs)} prod:checkout."
 
 
 EXAMPLES: made.Examples = {

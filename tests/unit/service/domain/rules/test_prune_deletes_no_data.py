@@ -181,6 +181,19 @@ def test_promise_1_what_cannot_be_asked_for_its_confirmations_is_unknown() -> No
     assert ask(left(made.CONFIG_MAP, prune=False).hide(made.CONFIRMATIONS)).answer is Answer.UNKNOWN
 
 
+@pytest.mark.parametrize("remembered", [None, {"triggers": [{"says": "cron"}]}, {"automated": {"prune": False, "selfHeal": True}}])
+def test_what_is_live_already_deletes_nothing_where_nothing_that_prunes_is_given_back(remembered: object) -> None:
+    of = made.live_world().hide(keys.desired_manifests(made.TARGET))
+    of.context = {**of.context, "remembered": remembered}
+    assert ask(of).says == "Release 44 is live already, and nothing is given back that deletes objects."
+
+
+def test_promise_1_auto_sync_that_prunes_is_not_given_back_unless_what_is_desired_is_known() -> None:
+    of = made.live_world().hide(keys.desired_manifests(made.TARGET))
+    of.context = {**of.context, "remembered": {"automated": {"prune": True}}}
+    assert ask(of).answer is Answer.UNKNOWN
+
+
 EXAMPLES: made.Examples = {
     "nothing is left over": world(),
     "a volume would be deleted": left(one("PersistentVolumeClaim"), prune=True),
