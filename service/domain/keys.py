@@ -76,7 +76,8 @@ class TargetState:
     `settled`: what runs now belongs to `current`, and is not on its way to or from something else. `desired` are the sources that the system would
     deploy if it were let, resolved; () when it does not say. `unmark` is a command by which a person takes the marker off.
     `follows`: what each source of the spec follows (a branch, a tag, a fixed revision), "" for the system's default. `declares` are the declarations that
-    its owners wrote on the target itself, by their names (see `declared`): data, which can only make a verdict stricter.
+    its owners wrote on the target itself, by their names (see `declared`): data, which can only make a verdict stricter. `keeps_desired` is False for a
+    system that holds no target to anything: a release goes live there only by somebody's deploy.
     """
 
     target: TargetId
@@ -106,6 +107,7 @@ class TargetState:
     unmark: str = ""
     follows: tuple[str, ...] = ()
     declares: Mapping[str, str] = field(default_factory=dict)
+    keeps_desired: bool = True
 
     @property
     def desired_key(self) -> str:
@@ -234,10 +236,14 @@ class RolloutBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permissions:
-    """What our own credential may do on the target: permission -> yes or no; `fix` is the line an operator would add for each no."""
+    """What our own credential may do on the target: permission -> yes or no; `fix` is the line an operator would add for each no.
+
+    `spoken` is permission -> how it is said, where the delivery system has no such word.
+    """
 
     allowed: Mapping[str, bool]
     fix: Mapping[str, str]
+    spoken: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,7 +222,7 @@ class Keeper:
     async def _judged(self, hold: Hold, course: Course, releases: Sequence[HeldRelease]) -> Judged:
         goal = course.goal
         if goal is None:
-            standing = Standing.HELD if course.suspect is not None and "held" in course.says else Standing.UNKNOWN
+            standing = Standing.HELD if course.waits else Standing.UNKNOWN
             return Judged(standing=standing, says=course.says)
         about = (goal.key, goal.handle, tuple((one.key, one.bad is not None) for one in releases))
         kept = self._compared.get(hold.id)

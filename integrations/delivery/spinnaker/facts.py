@@ -172,6 +172,10 @@ class Reader:
         return self._answering.known((), looked.reply, SLOW, what=looked.steps)
 
 
+SPOKEN = {"get": "read", "sync": "act on", "update": "change the pipelines of"}
+"""Permission -> how it is said: what Gate checks is READ, EXECUTE and WRITE of an application and of an account, and nothing there is synced."""
+
+
 def permissions_of(application: Body, user: Json, account: str) -> Permissions:
     """What our account may do, as far as Gate tells; what it does not tell is left out and so unknown.
 
@@ -197,4 +201,4 @@ def permissions_of(application: Body, user: Json, account: str) -> Permissions:
             fix["update"] = f"permissions of application {name}: WRITE, for a role of {text(me.get('username')) or 'Backout'}"
     elif me:
         allowed |= {"sync": True, "update": True}
-    return Permissions(allowed=allowed, fix=fix)
+    return Permissions(allowed=allowed, fix=fix, spoken=SPOKEN)

@@ -173,6 +173,7 @@ class LookedCluster(Looked):
             current=next((one for one in history if one.revision == self.live), None),
             history=history,
             desired_revision="",
+            keeps_desired=False,
             auto_sync=False,
             remembered=remembered_of(self.doors, may_shut=self.may_shut),
             owner=self.owner,

@@ -1,7 +1,7 @@
 """Which way back there is for a cluster of server groups; pure over the facts.
 
 One form, two speeds: where the old group still runs at its size its traffic is switched (the fastest way that there is); where it was scaled down it
-grows first. What the strategy of the last deploy leaves behind is told where no group is left to go back to (`strategies.py`).
+grows first. What the strategy of the last deploy left behind is not guessed from its name: the groups that are there are what counts.
 """
 
 from collections.abc import Mapping

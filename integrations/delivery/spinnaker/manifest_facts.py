@@ -151,6 +151,7 @@ class LookedManifest(Looked):
             current=next((one for one in history if live is not None and one.handle == str(live.number)), None),
             history=history,
             desired_revision="",
+            keeps_desired=False,
             auto_sync=False,
             remembered=remembered_of(self.doors, may_shut=self.may_shut),
             owner=self.owner,

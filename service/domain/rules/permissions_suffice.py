@@ -39,9 +39,6 @@ NEEDED = {
 """Permission words per way: `get` is to read the target, `sync` to have the delivery system act on it, whatever it calls that. Stopping auto-sync asks for
 `update` as well, promoting a Rollout in full for `promote`. Where the release is live already, only what a hold gives back, or its mark, asks for `update`."""
 
-SPOKEN = {way: {"get": "read", "sync": "act on"} for way in (Way.UNDO, Way.OWN_PIPELINE, Way.ENABLE_PREVIOUS)}
-"""How the words are said where the delivery system has other ones: what Spinnaker checks is READ, EXECUTE and WRITE together, and nothing there is synced."""
-
 ENFORCED = "rollback"
 """A permission of its own only on servers that enforce it: needed where the delivery system was asked for it."""
 
@@ -68,7 +65,7 @@ def ask(case: Case) -> Finding:
         needed += ["update"] if state.value.auto_sync else []
         needed += ["promote"] if isinstance(steps, Derived) and any(promotes(case, course) for course in steps.value) else []
         needed += [ENFORCED] if ENFORCED in permissions.value.allowed else []
-    allowed, spoken = permissions.value.allowed, SPOKEN.get(case.way, {})
+    allowed, spoken = permissions.value.allowed, permissions.value.spoken
     refused = [name for name in needed if allowed.get(name) is False]
     if refused:
         fixes = "; ".join(dict.fromkeys(permissions.value.fix[name] for name in refused if permissions.value.fix.get(name)))

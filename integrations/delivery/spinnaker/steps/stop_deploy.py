@@ -14,7 +14,7 @@ from integrations.delivery.spinnaker.judgments import rejectable, rejected
 from integrations.delivery.spinnaker.looked import Looked
 from integrations.delivery.spinnaker.steps.names import STOP
 from integrations.delivery.spinnaker.steps.step import POSTED_GOES_ON, Intent, SpinnakerStep, certain_at, nobody_acted, refuse_when, suspect_is_live
-from integrations.json_shapes import entries, part
+from integrations.json_shapes import entries, part, text
 from service.domain.errors import TemporaryError
 from service.domain.keys import Running
 from service.domain.model import Json, Release
@@ -24,6 +24,8 @@ from service.domain.ports import Guard, Intention, Observation, Seen
 ANSWERED = 2.0
 """Seconds after which the answer to a judgment has ended a run (recording 04b: at once), or was taken back for want of a role."""
 CANARY = frozenset({"kayentaCanary", "runCanary"})
+MONITORED = "monitored"
+"""The strategy whose deployment monitor decides how far a deploy goes, and takes it back by itself (source only)."""
 ENDS = ("canceled", "failed")
 """The words by which another pipeline can wait for the end of this one."""
 
@@ -128,6 +130,8 @@ def why_not(run: Execution, looked: Looked) -> str:
         return "a run that somebody started by hand waits behind it"
     if any(part(stage.context, "rollback").get("onFailure") is True for stage in run.stages):
         return "its failure starts a rollback of its own"
+    if any(text(stage.context.get("strategy")).lower() == MONITORED for stage in run.stages):
+        return "its deployment monitor takes a bad deploy back by itself"
     if any(stage.kind in CANARY and not stage.status.ended for stage in run.stages):
         return "a canary analysis is under way, whose end would skip its clean-up"
     pipeline = next((one for one in looked.pipelines if one.id == run.config), None)

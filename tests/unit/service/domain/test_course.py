@@ -45,10 +45,20 @@ def test_a_held_release_is_nowhere_to_go() -> None:
     found = course_of(made.held_state(desired=made.SUSPECT.sources), (held,), made_by_backout=("43",), verified="", now=made.NOW)
     assert (found.goal, "what is desired is still release 42" in found.says) == (None, True)
     assert course(current=made.SUSPECT).says == "release 42 (v2.5.0 · c0ffee0), which is held, is live again"
+    assert found.waits
+    assert course(current=made.SUSPECT).waits
+
+
+def test_a_system_that_desires_nothing_is_waited_for_until_somebody_deploys_a_fix() -> None:
+    found = course(desired=(), keeps_desired=False)
+    assert (found.goal, found.waits) == (None, True)
+    assert found.says.endswith("is live, and nobody has deployed a fix yet")
+    assert course(current=None, keeps_desired=False).waits is False
 
 
 def test_promise_1_what_is_not_known_is_nowhere_to_go() -> None:
     assert course(desired=()).says == "what is desired is not known"
+    assert not course(desired=()).waits
     assert course(current=None).says == "which release is live is not known"
 
 

@@ -37,7 +37,9 @@ def test_one_permission_refused_is_a_no_with_the_line_to_add(name: str) -> None:
 
 def test_an_undo_is_asked_about_in_words_that_its_delivery_system_has() -> None:
     def undo(permissions: dict[str, bool]) -> Finding:
-        asked = allowed(permissions, auto_sync=False, fix={"sync": "EXECUTE on application shop"})
+        asked = allowed(permissions, auto_sync=False)
+        spoken = {"get": "read", "sync": "act on"}
+        asked.tell(made.PERMISSIONS, keys.Permissions(allowed=permissions, fix={"sync": "EXECUTE on application shop"}, spoken=spoken))
         asked.way = Way.UNDO
         return ask(asked)
 

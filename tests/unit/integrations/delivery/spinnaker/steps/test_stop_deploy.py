@@ -95,9 +95,10 @@ CANARY = {"refId": "2", "requisiteStageRefIds": [], "type": "kayentaCanary", "na
     ("more", "why"),
     [
         ({"about": {"rollback": {"onFailure": True}}}, "a rollback of its own"),
+        ({"about": {"strategy": "monitored"}}, "deployment monitor takes a bad deploy back by itself"),
         ({"more": [CANARY]}, "canary"),
     ],
-    ids=["own rollback", "canary"],
+    ids=["own rollback", "monitored", "canary"],
 )
 async def test_a_run_whose_end_would_do_something_is_left_alone(stage: Stage, more: Any, why: str) -> None:
     await half_way(stage, **more)
