@@ -176,7 +176,7 @@ def render_text(tree: Tree, width: int = WIDTH) -> str:
         return "\n".join(("no spans yet", *(f"! {fault}" for fault in tree.faults)))
     state = "running" if tree.running else tree.outcome.replace("_", " ") or "ended"
     seconds = f"{_duration(tree.root.seconds)} s" if tree.root and tree.root.seconds else ""
-    lines = [f"{tree.name:<53}{state:<22}{seconds}".rstrip()]
+    lines = [f"{tree.name:<51}  {state:<20}  {seconds}".rstrip()]
     lines += _rows([node for node in tree.top if node.name not in _KEYS_ONLY], "", width)
     if tree.orphans:
         lines += ["without their parent:", *_rows(tree.orphans, "", width)]

@@ -101,6 +101,11 @@ def test_a_running_operation_is_shown_without_its_root(operation: Operation, sto
     assert last == f"trace {spans.trace_id('op1')} · asked for by alert:main · mode auto"
 
 
+def test_a_long_name_is_still_apart_from_the_outcome(operation: Operation, story: Sequence[SpanDraft]) -> None:
+    tree = replace(grow(stored(operation, story[:9])), name="rollback spin:prod-k8s/checkout/deployment/checkout 2→1")
+    assert render_text(tree).splitlines()[0] == "rollback spin:prod-k8s/checkout/deployment/checkout 2→1  running"
+
+
 def test_the_accepted_span_alone_shows_a_running_operation(operation: Operation, story: Sequence[SpanDraft]) -> None:
     assert render_text(grow(stored(operation, story[:1]))).splitlines()[0].split("  ")[0] == "rollback prod:checkout 42→41"
 
