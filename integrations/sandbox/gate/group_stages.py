@@ -31,9 +31,7 @@ def _post(operation: str, notified: str) -> Callable[[Work], Outcome]:
     def act(work: Work) -> Outcome:
         context = work.context
         group = _group(work)
-        if operation in {"disableServerGroup", "destroyServerGroup"} and group is not None and work.tools.clouddriver.groups.is_guarded(group):
-            where = f"{group.account}/{group.region}"
-            words = f"This cluster ('{group.cluster}' in {where}) has traffic guards enabled. {group.name} is its last group with traffic."
+        if operation in {"disableServerGroup", "destroyServerGroup"} and group is not None and (words := work.tools.clouddriver.groups.why_guarded(group)):
             raise StageError("TrafficGuardException", words)
         body = {key: value for key, value in context.items() if not key.startswith(("kato.", "targetop.", "deploy.", "force.")) and key not in _WRITTEN}
         if operation == "resizeServerGroup" and group is not None:

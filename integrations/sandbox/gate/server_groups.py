@@ -56,7 +56,7 @@ class ServerGroups:
         self._ready_after = ready_after
         self._sick: set[str] = set()
         self.all: list[ServerGroup] = []
-        self.guarded: set[tuple[str, str, str]] = set()
+        self.guarded: dict[tuple[str, str, str], float] = {}
         self.changed: list[Callable[[], None]] = []
 
     # --- what a person or a cloud does -------------------------------------------------------------------------------------
@@ -106,9 +106,9 @@ class ServerGroups:
         """Instances of this image stay down."""
         self._sick.add(image)
 
-    def has_a_traffic_guard(self, *, cluster: str, account: str, region: str) -> None:
-        """The last enabled group of this cluster must not be disabled."""
-        self.guarded.add((cluster, account, region))
+    def has_a_traffic_guard(self, *, cluster: str, account: str, region: str, share: float = 0.0) -> None:
+        """More than this share of the cluster's instances with traffic have to stay: Orca's min-capacity-ratio, which it takes below 0.5 only."""
+        self.guarded[(cluster, account, region)] = share
 
     def is_destroyed(self, group: ServerGroup) -> None:
         """Somebody destroyed it."""
@@ -177,10 +177,17 @@ class ServerGroups:
         """The groups of a cluster in a region, oldest first."""
         return sorted((one for one in self.all if (one.cluster, one.account, one.region) == (cluster, account, region)), key=lambda one: one.created)
 
-    def is_guarded(self, group: ServerGroup) -> bool:
-        """Whether disabling it would leave a guarded cluster without traffic."""
-        others = [one for one in self.of(group.cluster, group.account, group.region) if one is not group and not one.disabled and self.up(one)]
-        return (group.cluster, group.account, group.region) in self.guarded and not others
+    def why_guarded(self, group: ServerGroup) -> str:
+        """Why a traffic guard lets nobody take the group's traffic, in Orca's words; "" where it does (source only)."""
+        least = self.guarded.get((group.cluster, group.account, group.region))
+        serving = {one.name: 0 if one.disabled else self.up(one) for one in self.of(group.cluster, group.account, group.region)}
+        now = sum(serving.values())
+        left = now - serving[group.name]
+        if least is None or not now or left / now > least:
+            return ""
+        where = f"This cluster ('{group.cluster}' in {group.account}/{group.region}) has traffic guards enabled."
+        up = f"{left} instance{'' if left == 1 else 's'} up ({left / now:.1%} of {now} instances currently up). The configured minimum is {least:.1%}."
+        return f"{where} Disabling [{group.name}] would leave the cluster with {up if left else 'no instances up.'}"
 
     def up(self, group: ServerGroup) -> int:
         """How many of its instances are up, whether or not they get traffic."""

@@ -249,7 +249,9 @@ async def test_a_guarded_cluster_keeps_its_last_group_with_traffic(sandbox: Spin
     ended = await sandbox.until_ended(await sandbox.task(explicit(disableOnly=True)), "tasks")
 
     assert (ended["status"], enabled(sandbox)) == ("TERMINAL", ["web-main-v001"])
-    assert ended["execution"]["stages"][-1]["context"]["exception"]["exceptionType"] == "TrafficGuardException"
+    refused = ended["execution"]["stages"][-1]["context"]["exception"]
+    words = "This cluster ('web-main' in prod/us-east-1) has traffic guards enabled. Disabling [web-main-v001] would leave the cluster with no instances up."
+    assert (refused["exceptionType"], refused["details"]["errors"]) == ("TrafficGuardException", [words])
 
 
 async def test_a_killed_orca_leaves_a_run_standing_for_ten_minutes(sandbox: Spinnaker) -> None:  # recording 09e

@@ -136,11 +136,12 @@ class SwitchGroups(SpinnakerStep):
         if there and task.status is Status.TERMINAL and not task.has_posted and LOOKED_UP_IN_VAIN in task.failure:
             return self.t.not_seen(intent, f"task {task.id} asked for nothing: {task.failure}")
         ended = task.ended_at
-        if (task.status is Status.SUCCEEDED and ended is not None and now < ended + CACHE_LAGS) or may_go_on(task, intent, now):
-            says = f"task {task.id} ended {task.status}, and what it asked for may still show: {_stands(looked, intent)}"
-            return Observation(seen=Seen.RUNNING, says=says, details=details)
         why = task.failure or ("it was cancelled" if task.status is Status.CANCELED else "it does not say why")
         told = "" if task.status is Status.SUCCEEDED else f": {why}"
+        lags = task.status is Status.SUCCEEDED and ended is not None and now < ended + CACHE_LAGS
+        if lags or (_is_open(looked, intent, task) and may_go_on(task, intent, now)):
+            says = f"task {task.id} ended {task.status}{told}; what it asked for may still show: {_stands(looked, intent)}"
+            return Observation(seen=Seen.RUNNING, says=says, details=details)
         return Observation(seen=Seen.FAILED, says=f"task {task.id} ended {task.status}{told}; {_stands(looked, intent)}", details=details)
 
     def _without_task(self, looked: LookedCluster, intent: Intent, newer: str) -> Observation:
@@ -181,6 +182,13 @@ def _switched(looked: LookedCluster, intent: Intent) -> bool:
     if good is None or _is_gone(looked, intent, "good"):
         return False
     return good.serves and (bad is None or bad.disabled is True)
+
+
+def _is_open(looked: LookedCluster, intent: Intent, task: Execution) -> bool:
+    """Whether something that the ended task asked for is not known to be done, or does not show yet."""
+    good, bad = (looked.cluster.named(str(intent[which])) for which in ("good", "bad"))
+    shows = {"enableServerGroup": good is not None and good.disabled is False, "disableServerGroup": bad is None or bad.disabled is True}
+    return any(stage.posted and not (stage.status.well and shows.get(stage.kind, True)) for stage in task.stages)
 
 
 def _newer(looked: LookedCluster, intent: Intent) -> str:

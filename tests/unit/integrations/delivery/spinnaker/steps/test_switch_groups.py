@@ -126,17 +126,43 @@ async def test_a_repeat_with_both_names_changes_nothing_where_rollback_cluster_g
     assert stage.serving() == [NEW]
 
 
-async def test_a_traffic_guard_that_refuses_is_told_word_for_word_and_the_bad_group_still_serves(stage: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A guard may ask for more than one machine (Orca's min-capacity-ratio), so it can refuse although the old group serves."""
-    monkeypatch.setattr(stage.gate.groups, "is_guarded", lambda _group: True)
+async def test_a_traffic_guard_that_refuses_is_told_word_for_word_and_the_bad_group_still_serves(stage: Machines) -> None:
+    """A guard may ask for a share of the machines (Orca's min-capacity-ratio), so it can refuse although the old group serves."""
+    stage.gate.groups.has_a_traffic_guard(cluster="web-main", account="prod", region="us-east-1", share=0.4)
     step, intent = await sent(stage)
-    failed = await seen(stage, step, intent, seconds=300)
+    while "enableServerGroup" not in stage.operations():
+        stage.pass_(seconds=1)
+    stage.bad.desired = 9  # what fails is tried again, so the bad group was given more machines
+    words = (
+        f"This cluster ('web-main' in prod/us-east-1) has traffic guards enabled. Disabling [{NEW}] would leave the cluster with 3 instances up "
+        "(25.0% of 12 instances currently up). The configured minimum is 40.0%."
+    )
+    (run,) = stage.gate.executions
+    while run.status != "TERMINAL":
+        stage.pass_(seconds=1)
+    at_once = await stage.spinnaker.observe(step, intent)
+    assert (at_once.seen, words in at_once.says) == (Seen.RUNNING, True), at_once  # the cache does not show the old group's traffic yet
+    failed = await seen(stage, step, intent, seconds=40)  # all that it asked for is done, so nothing else is waited for
     assert failed.seen is Seen.FAILED, failed
-    words = f"This cluster ('web-main' in prod/us-east-1) has traffic guards enabled. {NEW} is its last group with traffic."
     assert words in failed.says
     assert words in failed.details["message"]
     assert stage.serving() == [OLD, NEW]
     assert stage.operations() == ["enableServerGroup"]
+
+
+async def test_a_switch_whose_last_step_failed_is_no_failure_while_the_cache_still_shows_the_bad_group(stage: Machines) -> None:
+    stage.gate.groups.resize(OLD, "prod", "us-east-1", {"min": 0, "desired": 0})
+    stage.pass_(minutes=1)
+    step, intent = await sent(stage)
+    while not stage.bad.disabled:
+        stage.pass_(seconds=1)
+    stage.gate.clouddriver.may_write = lambda _user, _account: False
+    (run,) = stage.gate.executions
+    while run.status != "TERMINAL":
+        stage.pass_(seconds=1)
+    early = await stage.spinnaker.observe(step, intent)
+    assert (early.seen, f"{NEW} takes traffic" in early.says) == (Seen.RUNNING, True), early
+    assert (await seen(stage, step, intent, seconds=40)).seen is Seen.DONE
 
 
 async def test_an_operation_that_the_cloud_refused_has_its_words_and_says_how_both_stand(stage: Machines) -> None:
