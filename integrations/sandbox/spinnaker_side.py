@@ -33,7 +33,8 @@ class SpinnakerSide:
     """See `integrations.sandbox.side.Side`; `server` is the sandbox itself.
 
     The runs of shops in `pushed` are a trigger's, and have more to do after the deploy. The pipelines of shops in `triggered` have a Docker trigger, which
-    deploys again what they deployed; with `shut_triggers` Backout may switch it off, and has the right to.
+    deploys again what they deployed; with `shut_triggers` Backout may switch it off, and has the right to. The runs of shops in `judged` are a trigger's, and
+    wait after the deploy for a judgment whose stop ends them. `rollback_pipelines` are those of Backout's settings.
     """
 
     kind = "spinnaker"
@@ -46,7 +47,9 @@ class SpinnakerSide:
         self.server = SandboxGate(clock=clock, profile=Profile(auth="header", api_tokens=True, fiat=True), timings=Timings(pace=PACE))
         self.pushed: set[str] = set()
         self.triggered: set[str] = set()
+        self.judged: set[str] = set()
         self.shut_triggers = False
+        self.rollback_pipelines: list[Mapping[str, Any]] = []
         self._apps: list[str] = []
         self._session: aiohttp.ClientSession | None = None
 
@@ -76,7 +79,8 @@ class SpinnakerSide:
         """Backout's settings for it."""
         known = {"kind": self.kind, "name": INSTANCE, "url": self.server.url, "applications": sorted(self._apps)}
         shuts = {"shut_triggers": True} if self.shut_triggers else {}
-        return {**known, "auth": "api_token", "token_file": str(self._folder / TOKEN), **shuts}
+        own = {"rollback_pipelines": self.rollback_pipelines} if self.rollback_pipelines else {}
+        return {**known, "auth": "api_token", "token_file": str(self._folder / TOKEN), **shuts, **own}
 
     def target(self, app: str) -> TargetId:
         """The shop as Backout calls it."""
@@ -107,12 +111,13 @@ class SpinnakerSide:
             "manifests": [manifest],
         }
         again = {**stage, "refId": "3", "requisiteStageRefIds": ["2"], "name": "deploy again"}
-        after = [{"type": "wait", "waitTime": 3600, "refId": "2", "requisiteStageRefIds": ["1"]}, again] if app in self.pushed else []
+        between = {"type": "wait", "waitTime": 3600} if app in self.pushed else {"type": "manualJudgment", "name": "Ship it everywhere?"}
+        after = [{**between, "refId": "2", "requisiteStageRefIds": ["1"]}, again] if app in self.pushed | self.judged else []
         triggers = [{"id": "pushed", "type": "docker", "enabled": True, "account": "registry", "repository": f"shop/{app}", "runAsUser": ALICE.name}]
         saved = {"application": app, "name": f"deploy {app} {shipped.version}", "stages": [stage, *after]}
         self.server.save_pipeline({**saved, "triggers": triggers if app in self.triggered else []})
         path = f"/pipelines/{app}/deploy%20{app}%20{shipped.version}"
-        await self.call("POST", path, {"type": "docker" if app in self.pushed else "manual", "user": ALICE.name})
+        await self.call("POST", path, {"type": "docker" if app in self.pushed | self.judged else "manual", "user": ALICE.name})
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """One call of Gate's API, as a person would do it."""

@@ -1,7 +1,8 @@
 """A cluster of machines that Spinnaker deploys, with the real service as a process of its own, real HTTP and a sandbox Gate."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
+from integrations.sandbox.gate.server_groups import ServerGroup
 from integrations.sandbox.spinnaker_side import BACKOUT
 from integrations.sandbox.world import SPINNAKER
 from service.wiring.parts import SystemClock
@@ -16,8 +18,7 @@ from service.wiring.playground import Playground
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
-APP, ACCOUNT, REGION, CLUSTER = "fleet", "prod-aws", "us-east-1", "fleet-main"
-TARGET = f"spin:{ACCOUNT}/{REGION}/{CLUSTER}"
+APP, ACCOUNT, REGION = "fleet", "prod-aws", "us-east-1"
 PATIENCE = 120.0
 """Seconds after which something that should have happened is given up; nothing is measured by it."""
 
@@ -27,35 +28,77 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Play
     playground = Playground(Path(tmp_path_factory.mktemp("machines")), SystemClock(), sides=(SPINNAKER,))
     try:
         await playground.start({APP: "v1.0.0"})
+        gate = playground.world.gate
+        gate.add_user(replace(BACKOUT, accounts={*BACKOUT.accounts, ACCOUNT}))
+        gate.add_account(ACCOUNT, "aws")
         yield playground
     finally:
         await playground.stop()
 
 
-async def target_of(ground: Playground) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = await ground.get(f"/v1/targets/{quote(TARGET, safe='')}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A cluster where a bad image took over from a good one, and Backout saw both."""
+
+    ground: Playground
+    target: str
+    old: ServerGroup
+    bad: ServerGroup
+
+    async def plan(self) -> Mapping[str, Any]:
+        """The plan to go back."""
+        status, plan = await self.ground.post("/v1/plans", {"target": self.target})
+        assert status == 201, plan
+        return dict(plan)
+
+    async def go_back(self, plan: Mapping[str, Any]) -> str:
+        """A person starts it; the operation's id."""
+        asked = {"target": self.target, "plan_digest": plan["digest"], "accept": plan["must_name"], "reason": "errors"}
+        status, started = await self.ground.post("/v1/operations", asked)
+        assert status == 202, started
+        return str(started["id"])
+
+    def posted(self) -> list[tuple[str, str, str]]:
+        """What Clouddriver was asked for, by whom, and for which group."""
+        names = {self.old.name, self.bad.name}
+        posted = [one for one in self.ground.world.gate.clouddriver.posted if one["taken"] and one["body"].get("serverGroupName") in names]
+        return [(one["name"], one["user"], one["body"]["serverGroupName"]) for one in posted]
+
+    async def until_live(self, group: ServerGroup) -> None:
+        """Wait until Backout sees that group take the traffic."""
+        await until_live(self.ground, self.target, group)
+
+
+async def seen_of(ground: Playground, target: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = await ground.get(f"/v1/targets/{quote(target, safe='')}")
     return found
 
 
-async def test_a_bad_image_on_machines_is_taken_back_by_enabling_the_old_server_group(ground: Playground) -> None:
-    gate = ground.world.gate
-    gate.add_user(replace(BACKOUT, accounts={*BACKOUT.accounts, ACCOUNT}))
-    gate.add_account(ACCOUNT, "aws")
-    old = gate.groups.runs(APP, cluster=CLUSTER, account=ACCOUNT, image="ami-1", capacity=(2, 4, 3))
+async def until_live(ground: Playground, target: str, group: ServerGroup) -> None:
+    async def live() -> bool:
+        return str((await seen_of(ground, target))["live"]["release"]) == group.name
+
+    await ground.until(live, PATIENCE, f"{group.name} to be seen live")
+
+
+async def bad_image(ground: Playground, name: str) -> Cluster:
+    """Red/black on a new cluster: the old server group still runs, without traffic."""
+    gate, target = ground.world.gate, f"spin:{ACCOUNT}/{REGION}/{name}"
+    old = gate.groups.runs(APP, cluster=name, account=ACCOUNT, image=f"ami-{name}-1", capacity=(2, 4, 3))
 
     async def seen_well() -> bool:
-        return any(one["healthy_for_s"] >= 1 for one in (await target_of(ground))["releases"])
+        return any(one["healthy_for_s"] >= 1 for one in (await seen_of(ground, target))["releases"])
 
     await ground.until(seen_well, PATIENCE, "the old server group to be watched")
-    bad = gate.groups.runs(APP, cluster=CLUSTER, account=ACCOUNT, image="ami-2", capacity=(2, 4, 3))
+    bad = gate.groups.runs(APP, cluster=name, account=ACCOUNT, image=f"ami-{name}-2", capacity=(2, 4, 3))
     old.disabled = True
+    await until_live(ground, target, bad)
+    return Cluster(ground=ground, target=target, old=old, bad=bad)
 
-    async def deployed() -> bool:
-        return str((await target_of(ground))["live"]["release"]) == bad.name
 
-    await ground.until(deployed, PATIENCE, "the deploy to be seen")
-    status, plan = await ground.post("/v1/plans", {"target": TARGET})
-    assert status == 201, plan
+async def test_a_bad_image_on_machines_is_taken_back_by_enabling_the_old_server_group(ground: Playground) -> None:
+    cluster = await bad_image(ground, "fleet-main")
+    plan = await cluster.plan()
     assert [step["name"] for step in plan["steps"]] == ["switch_groups"]
     answers = {one["rule"]: one["answer"] for one in plan["verdict"]["findings"]}
     assert {name: answers[name] for name in ("server_group_can_take_over", "goal_images_exist", "permissions_suffice", "rollback_will_stay")} == {
@@ -65,21 +108,61 @@ async def test_a_bad_image_on_machines_is_taken_back_by_enabling_the_old_server_
         "rollback_will_stay": "pass",
     }
     assert "unknown" in answers.values()  # no labels of a machine image are read, so a person has to name what is not known
-    asked = {"target": TARGET, "plan_digest": plan["digest"], "accept": plan["must_name"], "reason": "errors"}
-    status, started = await ground.post("/v1/operations", asked)
-    assert status == 202, started
+    operation = await cluster.go_back(plan)
 
     async def switched() -> Any:
-        events = (await ground.get(f"/v1/operations/{started['id']}/events"))["events"]
+        events = (await ground.get(f"/v1/operations/{operation}/events"))["events"]
         return next((one["body"] for one in events if one["kind"] == "step_done" and one["body"]["step"] == "switch_groups"), None)
 
     done = await ground.until(switched, PATIENCE, "the switch to be done")
-    assert (old.disabled, bad.disabled) == (False, True)
-    assert (done["handle"], done["status"]) == (old.name, "SUCCEEDED")
-    posted = [(one["name"], one["user"]) for one in gate.clouddriver.posted if one["taken"] and one["name"].endswith("ServerGroup")]
-    assert posted == [("enableServerGroup", BACKOUT.name), ("disableServerGroup", BACKOUT.name)]
+    assert (cluster.old.disabled, cluster.bad.disabled) == (False, True)
+    assert (done["handle"], done["status"]) == (cluster.old.name, "SUCCEEDED")
+    switch = [("enableServerGroup", BACKOUT.name, cluster.old.name), ("disableServerGroup", BACKOUT.name, cluster.bad.name)]
+    assert cluster.posted() == switch
+    await cluster.until_live(cluster.old)
 
-    async def seen_back() -> bool:
-        return str((await target_of(ground))["live"]["release"]) == old.name
 
-    await ground.until(seen_back, PATIENCE, "the old release to be live again")
+async def test_a_traffic_guard_is_told_before_and_one_that_refuses_half_way_ends_it_in_its_own_words_and_the_bad_group_serves(ground: Playground) -> None:
+    """The old machines come up late under their traffic; meanwhile what fails is tried again, so the bad group is scaled out, and the guard counts."""
+    gate = ground.world.gate
+    guard = {"account": ACCOUNT, "location": REGION, "stack": "guarded", "detail": "", "enabled": True}
+    gate.add_application(APP, trafficGuards=[guard])
+    gate.groups.has_a_traffic_guard(cluster="fleet-guarded", account=ACCOUNT, region=REGION, share=0.4)
+    cluster = await bad_image(ground, "fleet-guarded")
+    plan = await cluster.plan()
+    finding = next(one for one in plan["verdict"]["findings"] if one["rule"] == "server_group_can_take_over")
+    assert finding["answer"] == "pass"
+    assert "a traffic guard is set, and it takes the traffic before the bad one loses it" in finding["says"]
+
+    cluster.old.up_since += timedelta(days=2)
+    operation = await cluster.go_back(plan)
+
+    async def enabled() -> bool:
+        return not cluster.old.disabled
+
+    await ground.until(enabled, PATIENCE, "the old server group to get its traffic")
+    cluster.bad.desired = 9
+    cluster.old.up_since -= timedelta(days=2)
+
+    async def over() -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] = await ground.get(f"/v1/operations/{operation}")
+        return found if found["done_at"] else None
+
+    found: Mapping[str, Any] = await ground.until(over, PATIENCE, "the operation to end")
+    words = (
+        f"This cluster ('fleet-guarded' in {ACCOUNT}/{REGION}) has traffic guards enabled. Disabling [{cluster.bad.name}] would leave the cluster "
+        "with 3 instances up (25.0% of 12 instances currently up). The configured minimum is 40.0%."
+    )
+    assert (found["outcome"], words in found["says"]) == ("failed", True), found["says"]
+    assert "both serve" in found["says"]
+    events = (await ground.get(f"/v1/operations/{operation}/events"))["events"]
+    assert "step_done" not in {one["kind"] for one in events}
+    assert any(words in one["says"] for one in events)
+    assert (cluster.old.disabled, cluster.bad.disabled) == (False, False)
+    assert cluster.posted() == [("enableServerGroup", BACKOUT.name, cluster.old.name)]
+
+    async def told() -> bool:
+        texts = [str(one.body["text"]) for one in ground.world.sink.received if isinstance(one.body, dict) and one.body.get("target") == cluster.target]
+        return any(words in text for text in texts)
+
+    await ground.until(told, PATIENCE, "people to be told why")
