@@ -408,8 +408,7 @@ MUTANTS = (
         promise=2,
         says="a delivery whose segment was lost stays undecided",
         patches=_forgets_what_nobody_placed,
-        rates={Trouble.CRASH: 0.08},
-        within=60,
+        rates={Trouble.NO_COMMIT: 0.6},
     ),
     Mutant(
         name="acts without looking",
