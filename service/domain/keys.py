@@ -263,6 +263,33 @@ class OwnPipeline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigLeft:
+    """A ConfigMap or Secret that a past release reads, and that going back leaves as it is now.
+
+    `there`: whether it still exists. `changed`: whether it is another than that release was deployed with. Both None where nobody can say. `lacks` are keys
+    that it has no more and without which that release does not start. `says` is what that rests on; what the object holds is in none of this.
+    """
+
+    kind: str
+    name: str
+    there: bool | None
+    changed: bool | None
+    says: str
+    optional: bool = False
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """`ConfigMap web`."""
+        return f"{self.kind} {self.name}"
+
+    @property
+    def stops_it(self) -> bool:
+        """Whether the release does not start with it as it is now."""
+        return bool(self.lacks) or (self.there is False and not self.optional)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerGroup:
     """One server group of a cluster of machines, as it stands now.
 
@@ -365,6 +392,11 @@ def rollouts_back(target: TargetId, release: str, handle: str) -> Key[tuple[Roll
 def own_pipeline(target: TargetId, release: str, handle: str) -> Key[OwnPipeline | None]:
     """The team's own rollback pipeline, read for going back to that release; None where none is set up for the target."""
     return Key("own pipeline", (target, release, handle))
+
+
+def configs_left(target: TargetId, release: str, handle: str) -> Key[tuple[ConfigLeft, ...]]:
+    """The ConfigMaps and Secrets that the past release reads, and that stay as they are when its workload goes back; none is an answer."""
+    return Key("configs left", (target, release, handle))
 
 
 def server_groups(target: TargetId) -> Key[ServerGroups]:

@@ -14,7 +14,7 @@ from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.group_facts import Clusters, a_cluster
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.looked import Looked, acts_of
-from integrations.delivery.spinnaker.manifest_facts import LookedManifest, Manifests
+from integrations.delivery.spinnaker.manifest_facts import LookedManifest, Manifests, a_manifest
 from integrations.delivery.spinnaker.names import address_of
 from integrations.delivery.spinnaker.own_pipeline import chosen, own_pipeline_of
 from integrations.delivery.spinnaker.settings import Settings
@@ -23,7 +23,7 @@ from integrations.moment import read_once
 from service.domain.difference import Rendered
 from service.domain.errors import RefusedError, TemporaryError
 from service.domain.facts import Evidence, Fact, Key, Known
-from service.domain.keys import Act, OwnPipeline, Permissions, Pod, Rollout, RolloutBack, ServerGroups, TargetState, Window
+from service.domain.keys import Act, ConfigLeft, OwnPipeline, Permissions, Pod, Rollout, RolloutBack, ServerGroups, TargetState, Window
 from service.domain.model import Image, Json, ObjectRef, TargetId
 from service.domain.ports import Clock, ListedTarget, Listing
 
@@ -55,6 +55,7 @@ class Reader:
             "rollouts": self._rollouts,
             "rollouts back": self._rollouts_back,
             "server groups": self._groups,
+            "configs left": self._configs_left,
         }
         fix = "a Gate that answers, and the rights to read; `backout doctor` looks at both"
         self._answering = Answering(answers, system="Spinnaker", source=f"spinnaker:{settings.name}", fix=fix, clock=clock)
@@ -133,6 +134,11 @@ class Reader:
     async def _groups(self, target: TargetId) -> Known[ServerGroups]:
         looked = a_cluster(await self._looks.look(target))
         return self._answering.known(looked.facts(), looked.reply, VOLATILE, what=f"server groups of {looked.spoken}")
+
+    async def _configs_left(self, subject: tuple[TargetId, str, str]) -> Known[tuple[ConfigLeft, ...]]:
+        looked = a_manifest(await self._looks.look(subject[0]))
+        found = await self.manifests.configs_left(looked, subject[1], subject[2])
+        return self._answering.known(found, looked.reply, VOLATILE, what=f"ConfigMaps and Secrets that {looked.spoken} named, and the runs of its deploys")
 
     async def _permissions(self, target: TargetId) -> Known[Permissions]:
         looked = await self._looks.look(target)

@@ -6,7 +6,7 @@ safety/care D18). A release is its pod template. Gate reads `/manifests/...` liv
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from integrations.delivery.spinnaker.executions import images_in
@@ -58,11 +58,21 @@ class ManifestAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A ConfigMap or Secret that a pod template names. `optional`: the pod starts without it. One that is not `versioned` stays as the bad release made it."""
+    """A ConfigMap or Secret that a pod template names. `optional`: the pod starts without it. One that is not `versioned` stays as the bad release made it.
+
+    `read`: a container reads it; what only pulls images is no configuration. `keys` are those of it without which the pod does not start.
+    """
 
     kind: str
     name: str
     optional: bool = False
+    read: bool = True
+    keys: tuple[str, ...] = ()
+
+    @property
+    def spoken(self) -> str:
+        """`configMap web`, as every call of Spinnaker's wants it."""
+        return f"{self.kind[:1].lower()}{self.kind[1:]} {self.name}"
 
     @property
     def versioned(self) -> bool:
@@ -155,12 +165,16 @@ def release_of(target: TargetId, address: ManifestAddress, revision: Revision, *
 
 def configs_in(template: Body) -> tuple[Config, ...]:
     """Every ConfigMap and Secret that a pod of the template needs, each once; the strict need wins over an optional one."""
-    spec = part(template, "spec")
-    found: dict[tuple[str, str], bool] = {}
-    for kind, name, optional in _needs(spec):
-        if name:
-            found[kind, name] = found.get((kind, name), True) and optional
-    return tuple(Config(kind=kind, name=name, optional=optional) for (kind, name), optional in found.items())
+    found: dict[tuple[str, str], Config] = {}
+    for need in _needs(part(template, "spec")):
+        known = found.get((need.kind, need.name))
+        found[need.kind, need.name] = need if known is None else _both(known, need)
+    return tuple(one for one in found.values() if one.name)
+
+
+def _both(one: Config, other: Config) -> Config:
+    keys = tuple(dict.fromkeys((*one.keys, *other.keys)))
+    return replace(one, optional=one.optional and other.optional, read=one.read or other.read, keys=keys)
 
 
 def replica_sets_of(managers: Json, address: ManifestAddress) -> tuple[str, ...] | None:
@@ -205,7 +219,7 @@ def _revision(body: Body) -> Revision | None:
         name=text(metadata.get("name")),
         digest=template_digest(template),
         images=images,
-        created_at=_moment(metadata.get("creationTimestamp")),
+        created_at=moment_of(metadata.get("creationTimestamp")),
         earlier=tuple(one for word in text(annotations.get(EARLIER)).split(",") if (one := number(word.strip())) is not None),
         version=version_of(images),
         configs=configs_in(template),
@@ -223,7 +237,7 @@ def version_of(images: Iterable[Image]) -> str:
     return ""
 
 
-def _needs(spec: Body) -> Iterable[tuple[str, str, bool]]:
+def _needs(spec: Body) -> Iterable[Config]:
     for volume in entries(spec.get("volumes")):
         yield from _named(volume, (("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName")))
         for source in entries(part(volume, "projected").get("sources")):
@@ -235,13 +249,16 @@ def _needs(spec: Body) -> Iterable[tuple[str, str, bool]]:
             for variable in entries(container.get("env")):
                 yield from _named(part(variable, "valueFrom"), (("ConfigMap", "configMapKeyRef", "name"), ("Secret", "secretKeyRef", "name")))
     for pull in entries(spec.get("imagePullSecrets")):
-        yield "Secret", text(pull.get("name")), False
+        yield Config(kind="Secret", name=text(pull.get("name")), read=False)
 
 
-def _named(holder: Body, forms: Iterable[tuple[str, str, str]]) -> Iterable[tuple[str, str, bool]]:
+def _named(holder: Body, forms: Iterable[tuple[str, str, str]]) -> Iterable[Config]:
+    """A variable names one `key` of it, a volume may name some as `items`; where neither is said, the pod starts with whatever is in it."""
     for kind, key, name in forms:
         if found := part(holder, key):
-            yield kind, text(found.get(name)), found.get("optional") is True
+            optional = found.get("optional") is True
+            keys = texts([found.get("key"), *(item.get("key") for item in entries(found.get("items")))])
+            yield Config(kind=kind, name=text(found.get(name)), optional=optional, keys=() if optional else keys)
 
 
 def _full(value: Json) -> Json:
@@ -252,7 +269,8 @@ def _full(value: Json) -> Json:
     return [_full(item) for item in value] if isinstance(value, list) else value
 
 
-def _moment(value: Json) -> datetime | None:
+def moment_of(value: Json) -> datetime | None:
+    """A moment as Kubernetes writes it; None when it is none."""
     try:
         found = datetime.fromisoformat(text(value)) if text(value) else None
     except ValueError:

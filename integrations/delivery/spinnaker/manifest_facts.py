@@ -16,6 +16,7 @@ from integrations.delivery.spinnaker import runs
 from integrations.delivery.spinnaker.answers import GoneError
 from integrations.delivery.spinnaker.asking import Applications, gathered
 from integrations.delivery.spinnaker.client import Client
+from integrations.delivery.spinnaker.configs_left import Then, left_as_it_is
 from integrations.delivery.spinnaker.executions import images_in
 from integrations.delivery.spinnaker.kubernetes_history import (
     History,
@@ -38,8 +39,8 @@ from integrations.manifests import digest
 from integrations.pods import pod_of
 from service.domain.correlation import names_of
 from service.domain.difference import Rendered
-from service.domain.errors import PermanentError, RefusedError, TemporaryError
-from service.domain.keys import Pod, TargetState
+from service.domain.errors import BackoutError, PermanentError, RefusedError, TemporaryError
+from service.domain.keys import ConfigLeft, Pod, TargetState
 from service.domain.model import Image, Release, TargetId
 from service.domain.ports import ListedTarget
 
@@ -123,14 +124,15 @@ class LookedManifest(Looked):
 
     def images_of(self, release: str, handle: str) -> tuple[Image, ...]:
         """Those of its template."""
-        return self._revision(release, handle).images
+        return self.revision(release, handle).images
 
     def rendered(self, release: str, handle: str) -> tuple[Rendered, ...]:
         """What an undo brings back is the pod template and nothing else, so that is all that a release here is made of."""
-        revision = self._revision(release, handle)
+        revision = self.revision(release, handle)
         return (Rendered(object=self.address.object, digest=revision.digest, fields=revision.fields),)
 
-    def _revision(self, release: str, handle: str) -> Revision:
+    def revision(self, release: str, handle: str) -> Revision:
+        """The revision that is this release (by key); PermanentError when it is not there any more."""
         found = next((one for one in self.history.revisions if release_of(self.target, self.address, one).key == release), None)
         if found is None:
             raise PermanentError(f"{self.spoken} has no revision {handle} any more")
@@ -254,6 +256,21 @@ class Manifests:
         except GoneError:
             return False
 
+    async def configs_left(self, looked: LookedManifest, release: str, handle: str) -> tuple[ConfigLeft, ...]:
+        """The ConfigMaps and Secrets that the release's containers read and that an undo leaves as they are, each read from the cluster now."""
+        goal = looked.revision(release, handle)
+        named = [config for config in goal.configs if config.read and not config.versioned]
+        live = await gathered(partial(self._config, looked.address, config.spoken) for config in named)
+        then = Then(address=looked.address, goal=goal, revisions=looked.history.revisions, touches=looked.touches(), runs=looked.runs)
+        return tuple(left_as_it_is(config, found, then) for config, found in zip(named, live, strict=True))
+
+    async def _config(self, address: ManifestAddress, name: str) -> Body | BackoutError | None:
+        """One that cannot be read (an account without the right to read Secrets) says nothing of the others."""
+        try:
+            return await self._manifest(address, name)
+        except BackoutError as error:
+            return error
+
     async def pods(self, looked: LookedManifest) -> tuple[Pod, ...]:
         """The pods that the cache names, each read from the cluster; TemporaryError while they are not as many as the Deployment itself counts."""
         address, names = looked.address, pod_names(await self.groups(looked))
@@ -284,6 +301,13 @@ class Manifests:
 
 
 # --- what was read, as values ---
+
+
+def a_manifest(looked: Looked) -> LookedManifest:
+    """The look as one at a manifest; PermanentError where the target is none, which no plan of ours says."""
+    if not isinstance(looked, LookedManifest):
+        raise PermanentError(f"{looked.target} is no manifest")
+    return looked
 
 
 def releases_of(looked: LookedManifest) -> tuple[Release, ...]:

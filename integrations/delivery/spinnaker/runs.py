@@ -77,12 +77,19 @@ def made(touches: Sequence[Touch], revision: Revision) -> Touch | None:
     for touch in touches:
         if touch.revision and touch.revision in {str(number) for number in revision.earlier}:
             return touch
-        fits = {image.reference for image in touch.images} == {image.reference for image in revision.images} and bool(touch.images)
-        ended = touch.stage.ended_at or touch.at + NEAR
-        when = revision.created_at
-        if fits and (revision.earlier or (when is not None and touch.at - NEAR <= when <= ended + NEAR)):
+        if (revision.earlier and _same_images(touch, revision)) or around(touch, revision):
             return touch
     return None
+
+
+def around(touch: Touch, revision: Revision) -> bool:
+    """Whether the stage deployed exactly these images around the time at which the revision came to be."""
+    when = revision.created_at
+    return _same_images(touch, revision) and when is not None and touch.at - NEAR <= when <= (touch.stage.ended_at or touch.at + NEAR) + NEAR
+
+
+def _same_images(touch: Touch, revision: Revision) -> bool:
+    return bool(touch.images) and {image.reference for image in touch.images} == {image.reference for image in revision.images}
 
 
 def _touch(run: Execution, stage: Stage, address: Address) -> Touch | None:

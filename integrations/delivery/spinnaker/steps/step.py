@@ -16,10 +16,10 @@ from integrations.delivery.spinnaker.client import TASKS_SHOWN, Client
 from integrations.delivery.spinnaker.executions import Execution
 from integrations.delivery.spinnaker.facts import Reader
 from integrations.delivery.spinnaker.looked import Looked, acts_of, running_of
-from integrations.delivery.spinnaker.manifest_facts import LookedManifest
+from integrations.delivery.spinnaker.manifest_facts import LookedManifest, a_manifest
 from integrations.delivery.spinnaker.runs import OURS
 from integrations.delivery.spinnaker.settings import Settings
-from service.domain.errors import PermanentError, RefusedError, TemporaryError
+from service.domain.errors import RefusedError, TemporaryError
 from service.domain.model import Json, TargetId
 from service.domain.planning.plan import Step
 from service.domain.ports import Clock, Guard, Intention, Observation, Seen
@@ -112,13 +112,6 @@ def refuse_when(when: bool, says: str) -> None:
     """RefusedError with that sentence, when it is so."""
     if when:
         raise RefusedError(says)
-
-
-def a_manifest(looked: Looked) -> LookedManifest:
-    """The look as one at a manifest; PermanentError where the target is none, which no plan of ours says."""
-    if not isinstance(looked, LookedManifest):
-        raise PermanentError(f"{looked.target} is no manifest")
-    return looked
 
 
 def same_object(looked: Looked, uid: str) -> None:

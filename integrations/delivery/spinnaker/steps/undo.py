@@ -10,12 +10,11 @@ from integrations.delivery.spinnaker.answers import GoneError
 from integrations.delivery.spinnaker.executions import Execution, Status, ref_of
 from integrations.delivery.spinnaker.kubernetes_history import Revision
 from integrations.delivery.spinnaker.looked import Looked, running_of
-from integrations.delivery.spinnaker.manifest_facts import LookedManifest
+from integrations.delivery.spinnaker.manifest_facts import LookedManifest, a_manifest
 from integrations.delivery.spinnaker.steps.names import UNDO
 from integrations.delivery.spinnaker.steps.step import (
     Intent,
     SpinnakerStep,
-    a_manifest,
     alive,
     may_go_on,
     nobody_else,
@@ -106,7 +105,7 @@ class Undo(SpinnakerStep):
             if config.optional:
                 continue
             try:
-                await self.t.client.manifest(looked.address.account, looked.address.location, f"{config.kind[:1].lower()}{config.kind[1:]} {config.name}")
+                await self.t.client.manifest(looked.address.account, looked.address.location, config.spoken)
             except GoneError as error:
                 raise RefusedError(
                     f"{config.kind} {config.name}, which revision {goal.number} needs, is not there any more: its pods would not start"

@@ -246,6 +246,7 @@ def world(**changes: Any) -> World:
     made.tell(SERIES, shares({"v2.5.0": 0.31, "v2.4.6": 0.001}))
     made.tell(STATE, state())
     made.tell(keys.own_pipeline(TARGET, GOAL.key, GOAL.handle), keys.OwnPipeline(id="p1", name="Rollback", values={}))
+    made.tell(keys.configs_left(TARGET, GOAL.key, GOAL.handle), ())
     made.tell(LIMITS, limits())
     made.tell(RECORD_NEW, record(SUSPECT, NEW_IMAGE))
     made.tell(RECORD_OLD, record(GOAL, OLD_IMAGE))

@@ -24,6 +24,7 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "workloads": (keys.workloads(CHECKOUT), keys.workloads(ORDERS)),
     "workloads_in": (keys.workloads_in("prod", "home", ()), keys.workloads_in("staging", "home", ())),
     "own_pipeline": (keys.own_pipeline(CHECKOUT, "k", "41"), keys.own_pipeline(CHECKOUT, "k", "42")),
+    "configs_left": (keys.configs_left(CHECKOUT, "k", "41"), keys.configs_left(CHECKOUT, "k", "42")),
     "server_groups": (keys.server_groups(CHECKOUT), keys.server_groups(ORDERS)),
     "permissions": (keys.permissions(CHECKOUT), keys.permissions(ORDERS)),
     "images": (keys.images(CHECKOUT, "key-41", "41"), keys.images(CHECKOUT, "key-42", "42")),

@@ -122,6 +122,23 @@ def test_every_config_that_a_pod_needs_is_found_and_an_unversioned_one_is_known_
     assert {one.name for one in found.values() if one.versioned} == {"web-config-v003", "token-v001"}
     assert found["Secret", "tls"] == Config(kind="Secret", name="tls"), "an init container needs it strictly"
     assert not found["ConfigMap", "features"].optional
+    assert {one.name for one in found.values() if not one.read} == {"pull"}
+    assert found["Secret", "tls"].spoken == "secret tls"
+
+
+def test_the_keys_without_which_a_pod_does_not_start_are_those_that_are_named_one_by_one_and_not_optional() -> None:
+    def key(name: str, key: str, **more: Any) -> dict[str, Any]:
+        return {"name": key, "valueFrom": {"configMapKeyRef": {"name": name, "key": key, **more}}}
+
+    volumes = [
+        {"configMap": {"name": "settings", "items": [{"key": "app.ini", "path": "x"}, None]}},
+        {"secret": {"secretName": "tls", "items": [{"key": "crt"}]}},
+    ]
+    env = [key("settings", "TIMEOUT"), key("settings", "MAYBE", optional=True), {"valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]
+    spec = {"volumes": volumes, "containers": [{"env": env, "envFrom": [{"configMapRef": {"name": "all"}}]}], "imagePullSecrets": [{"name": "tls"}]}
+    found = {one.name: one for one in configs_in({"spec": spec})}
+    assert {name: one.keys for name, one in found.items()} == {"settings": ("app.ini", "TIMEOUT"), "tls": ("crt",), "db": ("password",), "all": ()}
+    assert found["tls"].read, "one that also pulls images is read all the same"
 
 
 def test_an_address_is_exactly_two_words() -> None:
