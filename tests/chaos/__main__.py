@@ -13,7 +13,7 @@ from functools import partial
 
 from tests.chaos import fate
 from tests.chaos.play import Story
-from tests.chaos.schedule import ARGOCD, DRAWS, SPINNAKER, Schedule, quiet_day
+from tests.chaos.schedule import ARGOCD, DRAWS, SPINNAKER, Schedule, draw_spinnaker, quiet_day
 from tests.chaos.stores import POSTGRESQL, SQLITE, judged, opened, told
 
 ENOUGH = 500
@@ -22,7 +22,7 @@ ENOUGH = 500
 COLLECTED_AFTER = 50_000
 """Objects made between two looks for garbage: what is imported is never garbage, and a play soon over."""
 
-WRITES = {ARGOCD: ("rollback", "sync", "patch"), SPINNAKER: ("undo", "cancel pipeline", "shut triggers", "open triggers")}
+WRITES = {ARGOCD: ("rollback", "sync", "patch"), SPINNAKER: ("undo", "switch", "cancel pipeline", "shut triggers", "open triggers")}
 TROUBLES = {ARGOCD: fate.OF_ARGO_CD, SPINNAKER: fate.OF_SPINNAKER}
 """What must have come in enough schedules."""
 
@@ -64,9 +64,9 @@ class Seen:
         return found + [str(one) for one in TROUBLES[delivery] if not self.troubles[str(one)]]
 
 
-def killed_there(delivery: str, number: int) -> Schedule:
+def killed_there(delivery: str, machines: bool, number: int) -> Schedule:
     """One rollback on a quiet day, whose process is killed at that place of the operation's way."""
-    return replace(quiet_day(delivery), kill_at=number)
+    return replace(quiet_day(delivery, machines=machines), kill_at=number)
 
 
 def played(store: str, schedule: Callable[[int], Schedule], numbers: Sequence[int], tell: bool) -> Seen:
@@ -85,10 +85,10 @@ def played(store: str, schedule: Callable[[int], Schedule], numbers: Sequence[in
     return seen
 
 
-def places(store: str, delivery: str) -> int:
+def places(store: str, delivery: str, *, machines: bool) -> int:
     """How many places there are on the way of one rollback."""
     with opened(store) as stores:
-        return judged(quiet_day(delivery), stores)[0].places
+        return judged(quiet_day(delivery, machines=machines), stores)[0].places
 
 
 def main() -> int:
@@ -101,13 +101,16 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes; default: one a core")
     parser.add_argument("--tell", action="store_true", help="tell the whole story of each, also when all is well")
     parser.add_argument("--places", type=int, metavar="STEP", help="instead: kill one rollback at each STEPth place of its way, from place `--seed` on")
+    parser.add_argument("--machines", action="store_true", help="with Spinnaker: every shop is a cluster of machines")
     given = parser.parse_args()
+    if given.machines and given.delivery != SPINNAKER:
+        parser.error("--machines goes with --delivery spinnaker")
     seen, began = Seen(), time.perf_counter()
-    schedule: Callable[[int], Schedule] = DRAWS[given.delivery]
+    schedule: Callable[[int], Schedule] = partial(draw_spinnaker, machines=1.0) if given.machines else DRAWS[given.delivery]
     numbers, what = range(given.seed, given.seed + given.schedules), f"schedules from seed {given.seed}"
     if given.places:
-        schedule, what = partial(killed_there, given.delivery), "places to be killed at"
-        numbers = range(given.seed, places(given.store, given.delivery) + 1, given.places)[: given.schedules]
+        schedule, what = partial(killed_there, given.delivery, given.machines), "places to be killed at"
+        numbers = range(given.seed, places(given.store, given.delivery, machines=given.machines) + 1, given.places)[: given.schedules]
     starts = range(0, len(numbers), TOGETHER)
     with ProcessPoolExecutor(max_workers=max(1, min(given.jobs, len(starts)))) as pool:
         shares = [pool.submit(played, given.store, schedule, numbers[first : first + TOGETHER], given.tell) for first in starts]

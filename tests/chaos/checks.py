@@ -24,7 +24,7 @@ from service.domain.ports import AuditEvent
 from service.workflow.record import Rollback
 from tests.chaos.fate import Trouble
 from tests.chaos.play import Story
-from tests.chaos.spinnaker_world import SpinnakerWorld
+from tests.chaos.spinnaker_world import ME, SpinnakerWorld
 from tests.chaos.virtual import BEGINS
 from tests.chaos.wire import Sent
 from tests.chaos.world import ALERT, APPLIED_EVERY, APPLIER, HOLDS_FOR, NOBODY, READ_ME, REVISION_FREE, SECRET, SET, at, since
@@ -32,13 +32,16 @@ from tests.chaos.world import ALERT, APPLIED_EVERY, APPLIER, HOLDS_FOR, NOBODY, 
 ANY_MOMENT = 5.0
 """Seconds between Backout's last look and its request that nobody can close: what somebody does in them may cross it."""
 
+CROSSES_A_SWITCH = 120.0
+"""Seconds that Orca takes for a switch that was asked for: what a person does to the groups in them may cross it."""
+
 LISTED_WITHIN = 130.0
 """Seconds within which a list must have been read, however hints come: three polls and some patience."""
 
 KEPT_FOR_EVER = (("span", "body"), ("outbox", "body"), ("event", "says"), ("event", "body"), ("operation", "says"), ("operation", "data"), ("hold", "reason"))
 """Where a secret of somebody's error or annotation must not come. Deliveries and episodes are kept as they came, for who may read them."""
 
-DEPLOYS = frozenset({"rollback", "sync", "undo"})
+DEPLOYS = frozenset({"rollback", "sync", "undo", "switch"})
 """Kinds of writes that put another release live."""
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -133,7 +136,7 @@ class Case:
         """A time of Backout's clock in the world's seconds; only where that clock was never set."""
         return (moment - BEGINS).total_seconds()
 
-    def live(self, app: str, when: float) -> tuple[int, str, str] | None:
+    def live(self, app: str, when: float) -> tuple[int | str, str, str] | None:
         """(history id, version, who) of the newest entry then."""
         found = [one for one in self.diary.entries if one.app == app and one.at <= when]
         return (found[-1].number, found[-1].version, found[-1].by) if found else None
@@ -286,6 +289,32 @@ def spinnaker_hears_it_once(case: Case) -> Iterator[Violation]:
     for one in case.diary.sent:
         if one.what == "cancel pipeline" and one.taken and (run := world.gate.run_of(one.path.split("/")[2])) and run["trigger"].get("type") == "manual":
             yield Violation(5, f"{one} cancelled a run that a person had started")
+
+
+def on_machines_traffic_is_never_taken_away(case: Case) -> Iterator[Violation]:
+    """One switch at most, of the two server groups that the plan names, and never a moment in which nobody serves because of it."""
+    world = case.world
+    if not isinstance(world, SpinnakerWorld):
+        return
+    doubled = Trouble.DOUBLED in world.fate.dealt
+    for op in case.ops:
+        if op.app not in world.machines.apps:
+            continue
+        posted = world.machines.operations(op.id)
+        suspect, goal = (op.data.plan.suspect.handle, op.data.plan.goal.handle) if op.data.plan is not None else ("", "")
+        for name, group in posted:
+            if group != (suspect if name == "disableServerGroup" else goal) or name == "destroyServerGroup":
+                yield Violation(5, f"{op.id} had Clouddriver {name} {group}; its plan is from {suspect} back to {goal}")
+        for name in ("enableServerGroup", "disableServerGroup"):
+            times = sum(one == name for one, _ in posted)
+            if times > 1 and not doubled:
+                yield Violation(3, f"Clouddriver took {name} {times} times for {op.id}")
+        if op.row["done_at"] is not None and not op.row["says"]:
+            yield Violation(13, f"{op.id} ended as {op.row['outcome']} and does not say why")
+    for dark in world.machines.dark:
+        crossed = any(deed.app == dark.app and dark.at - CROSSES_A_SWITCH < deed.at <= dark.at for deed in case.diary.deeds)
+        if dark.by == ME and not crossed:
+            yield Violation(7, f"from {dark.at:.1f} on no server group of {dark.app} took traffic: we had {dark.group} disabled before another one served")
 
 
 def never_late(case: Case) -> Iterator[Violation]:
@@ -624,6 +653,7 @@ CHECKS = (
     accepted_is_kept,
     nothing_happens_twice,
     spinnaker_hears_it_once,
+    on_machines_traffic_is_never_taken_away,
     never_late,
     never_against_a_person,
     findings_explain_themselves,

@@ -43,7 +43,7 @@ from service.workflow.desk import Desk
 from service.workflow.own_facts import OwnFacts
 from service.workflow.watch import Stream, Watcher
 from tests.chaos.fate import Trouble
-from tests.chaos.schedule import ARGOCD, WARM, Event, Schedule
+from tests.chaos.schedule import ARGOCD, WARM, Event, Schedule, approvals
 from tests.chaos.world import APPLIER, NOBODY, READ_ME, REVISION_FREE, SET
 
 Patch = tuple[Any, str, Any]
@@ -69,6 +69,7 @@ class Mutant:
     within: int = 12
     delivery: str = ARGOCD
     how: str = "trigger"
+    machines: bool = False
 
     @contextmanager
     def built(self) -> Iterator[None]:
@@ -80,9 +81,10 @@ class Mutant:
 
     def focus(self, schedule: Schedule) -> Schedule:
         """One shop with a bad release, and the trouble that brings the defect out."""
-        shops = (dataclasses.replace(schedule.shops[0], mode=self.mode, auto_sync=True, owner=self.owner),)
+        shops = (dataclasses.replace(schedule.shops[0], mode=self.mode, auto_sync=True, owner=self.owner, machines=self.machines),)
         app = shops[0].app
         kept = [Event(T0, "release", (app, "2.0.0") if self.delivery == ARGOCD else (app, "2.0.0", self.how))]
+        kept += approvals(app) if self.machines else []
         more = self.events(app, random.Random(schedule.seed))  # noqa: S311  the point is to draw the same again
         return dataclasses.replace(
             schedule,

@@ -156,6 +156,8 @@ class Play:
         chance = random.Random(f"fate {schedule.seed}")  # noqa: S311  the point is to draw the same again
         self.fate = Fate(chance, schedule.rates, kill_at=schedule.kill_at)
         self.world: World = WORLDS[schedule.delivery](self.fate, loop)
+        if isinstance(self.world, SpinnakerWorld):
+            self.world.machines.apps |= {shop.app for shop in schedule.shops if shop.machines}
         self.alone = url.startswith("sqlite")
         self.replicas = [Replica(VirtualClock(loop)) for _ in range(1 if self.alone else schedule.replicas)]
         self.durable = Durable()

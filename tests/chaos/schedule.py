@@ -24,17 +24,22 @@ MODES = ("auto", "auto", "auto", "auto", "auto", "auto", "approve", "approve", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    """One target and what the operator settled for it. `auto_sync`: what is desired is deployed by itself, on Spinnaker by a trigger."""
+    """One target and what the operator settled for it. `auto_sync`: what is desired is deployed by itself, on Spinnaker by a trigger.
+
+    `machines`: it is a cluster of server groups, not a Deployment.
+    """
 
     app: str
     mode: str
     auto_sync: bool
     self_heal: bool
     owner: str = NOBODY
+    machines: bool = False
 
     def __str__(self) -> str:
         by_itself = f"deployed by itself: {'yes' if self.auto_sync else 'no'}"
-        return ", ".join([f"{self.app} ({self.mode}", by_itself, *([f"of {self.owner}"] if self.owner else [])]) + ")"
+        more = [*([f"of {self.owner}"] if self.owner else []), *(["on machines"] if self.machines else [])]
+        return ", ".join([f"{self.app} ({self.mode}", by_itself, *more]) + ")"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,8 +99,8 @@ def draw(seed: int) -> Schedule:
     return Schedule(seed=seed, shops=shops, rates=troubles, events=tuple(sorted(events)), secret=secret, replicas=replicas, watch=watch)
 
 
-def draw_spinnaker(seed: int) -> Schedule:
-    """The same for a Spinnaker: what is done to it, and what breaks of it, is another list."""
+def draw_spinnaker(seed: int, machines: float = 0.3) -> Schedule:
+    """The same for a Spinnaker: what is done to it, and what breaks of it, is another list. `machines` is the share of shops that run on machines."""
     chance = random.Random(f"spinnaker {seed}")  # noqa: S311  the point is to draw the same again
     wide = chance.random() < 0.08
     count = len(APPS) if wide else chance.choice((1, 1, 2, 2, 3))
@@ -109,7 +114,30 @@ def draw_spinnaker(seed: int) -> Schedule:
     events += [*_outages(chance, OF_SPINNAKER), *_around(chance)]
     troubles, secret, replicas = rates(chance, fate.OF_SPINNAKER), chance.random() < 0.3, chance.choice((1, 2, 2, 3))
     events += _standing_still(chance, replicas)
-    return Schedule(seed=seed, shops=shops, rates=troubles, events=tuple(sorted(events)), secret=secret, replicas=replicas, delivery=SPINNAKER)
+    schedule = Schedule(seed=seed, shops=shops, rates=troubles, events=tuple(sorted(events)), secret=secret, replicas=replicas, delivery=SPINNAKER)
+    return _on_machines(schedule, machines)
+
+
+def _on_machines(schedule: Schedule, share: float) -> Schedule:
+    """Some shops run on machines: what people do to them is another list, and somebody mostly approves, for no source knows the labels of their images."""
+    chance = random.Random(f"machines {schedule.seed}")  # noqa: S311  the point is to draw the same again
+    shops = tuple(replace(shop, machines=chance.random() < share) for shop in schedule.shops)
+    apps = {shop.app for shop in shops if shop.machines}
+    events = [
+        replace(one, given=(one.given[0], chance.choice(BY_HAND_ON_MACHINES))) if one.do == "person" and one.given[0] in apps else one
+        for one in schedule.events
+    ]
+    for app in sorted(apps):
+        if chance.random() < 0.4:
+            events.append(Event(chance.uniform(WARM + 60.0, 300.0), "person", (app, chance.choice(BY_HAND_ON_MACHINES))))
+        if chance.random() < 0.8:
+            events += approvals(app)
+    return replace(schedule, shops=shops, events=tuple(sorted(events)))
+
+
+def approvals(app: str) -> list[Event]:
+    """A person who answers soon whatever waits."""
+    return [Event(when, "decide", (app, "approve")) for when in range(120, 400, 20)]
 
 
 HOW = ("trigger", "trigger", "trigger", "trigger and more", "by hand", "by hand and more")
@@ -122,12 +150,14 @@ def _applied(chance: random.Random, shop: Shop) -> Shop:
     return replace(shop, auto_sync=True, owner=owner) if chance.random() < 0.12 and shop.owner == NOBODY else shop
 
 
-def quiet_day(delivery: str = ARGOCD) -> Schedule:
-    """One shop, one bad release, and nothing else goes wrong."""
+def quiet_day(delivery: str = ARGOCD, *, machines: bool = False) -> Schedule:
+    """One shop, one bad release, and nothing else goes wrong. On machines somebody has to approve."""
     (app, *_) = APPS
-    shops = (Shop(app=app, mode="auto", auto_sync=True, self_heal=True),)
+    shops = (Shop(app=app, mode="auto", auto_sync=True, self_heal=True, machines=machines),)
     given = (app, "2.0.0") if delivery == ARGOCD else (app, "2.0.0", "trigger")
-    return Schedule(seed=1, shops=shops, rates={}, events=(Event(WARM + 10.0, "release", given),), secret=True, delivery=delivery)
+    return Schedule(
+        seed=1, shops=shops, rates={}, events=(Event(WARM + 10.0, "release", given), *(approvals(app) if machines else ())), secret=True, delivery=delivery
+    )
 
 
 DRAWS = {ARGOCD: draw, SPINNAKER: draw_spinnaker}
@@ -150,6 +180,7 @@ def _events(chance: random.Random, shops: tuple[Shop, ...], *, wide: bool) -> It
 
 
 BY_HAND_ON_ARGO_CD = ("syncs", "rolls back", "edits the spec", "turns auto-sync on", "turns auto-sync off")
+BY_HAND_ON_MACHINES = ("enables", "disables", "resizes", "destroys", "switches", "resizes past Spinnaker", "destroys past Spinnaker", "pushes an image")
 BY_HAND_ON_SPINNAKER = ("undoes", "restarts", "pauses", "resumes", "applies past Spinnaker", "pushes an image", "pushes an image")
 
 

@@ -8,6 +8,7 @@ from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.executions import Execution
 from integrations.delivery.spinnaker.hands import SpinnakerHands
 from integrations.delivery.spinnaker.steps.undo import Undo
+from service.domain.errors import TemporaryError
 from service.domain.ports import Guard, Observation, Seen
 from tests.chaos.fate import Trouble
 from tests.chaos.mutants import CALM, Mutant, Patch
@@ -62,7 +63,76 @@ def _takes_every_run_for_an_automated_one() -> Sequence[Patch]:
     return [(Execution, "automated", property(lambda _self: True))]
 
 
+def _switches_again_after_a_lost_answer() -> Sequence[Patch]:
+    post = Client.post_task
+
+    async def again(self: Client, application: str, description: str, jobs: Sequence[Mapping[str, Json]], marker: str, guard: Guard) -> Any:
+        try:
+            return await post(self, application, description, jobs, marker, guard)
+        except TemporaryError:
+            return await post(self, application, description, jobs, f"{marker}-again", guard)
+
+    return [(Client, "post_task", again)]
+
+
+def _disables_before_it_enables() -> Sequence[Patch]:
+    post = Client.post_task
+
+    async def reversed_(self: Client, application: str, description: str, jobs: Sequence[Mapping[str, Json]], marker: str, guard: Guard) -> Any:
+        (job,) = jobs
+        given: Any = job["rollbackContext"]
+        where = {key: job[key] for key in ("cloudProvider", "credentials", "region", "moniker", "reason")}
+        disable = {**where, "type": "disableServerGroup", "serverGroupName": given["rollbackServerGroupName"]}
+        enable = {**where, "type": "enableServerGroup", "serverGroupName": given["restoreServerGroupName"]}
+        return await post(self, application, description, [disable, enable], marker, guard)
+
+    return [(Client, "post_task", reversed_)]
+
+
+def _names_any_old_group() -> Sequence[Patch]:
+    post = Client.post_task
+
+    async def oldest(self: Client, application: str, description: str, jobs: Sequence[Mapping[str, Json]], marker: str, guard: Guard) -> Any:
+        (job,) = jobs
+        given: Any = job["rollbackContext"]
+        cluster = str(given["restoreServerGroupName"]).rpartition("-")[0]
+        named = {**job, "rollbackContext": {**given, "restoreServerGroupName": f"{cluster}-v000"}}
+        return await post(self, application, description, [named], marker, guard)
+
+    return [(Client, "post_task", oldest)]
+
+
 MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="switches again after a lost answer",
+        promise=3,
+        says="has both server groups switched twice",
+        patches=_switches_again_after_a_lost_answer,
+        rates={Trouble.ANSWER_LOST: 0.5},
+        mode="approve",
+        delivery=SPINNAKER,
+        machines=True,
+    ),
+    Mutant(
+        name="disables before it enables",
+        promise=7,
+        says="takes the bad server group's traffic while the good one has none yet",
+        patches=_disables_before_it_enables,
+        rates=CALM,
+        mode="approve",
+        delivery=SPINNAKER,
+        machines=True,
+    ),
+    Mutant(
+        name="names any old server group",
+        promise=5,
+        says="enables a server group that is not the plan's",
+        patches=_names_any_old_group,
+        rates=CALM,
+        mode="approve",
+        delivery=SPINNAKER,
+        machines=True,
+    ),
     Mutant(
         name="takes a lost answer for a lost request",
         promise=7,

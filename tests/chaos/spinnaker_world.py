@@ -24,7 +24,9 @@ from service.domain.errors import TemporaryError
 from service.domain.model import TargetId
 from service.domain.ports import Clock, Delivery
 from service.settings import Configured
+from tests.chaos import machines
 from tests.chaos.fate import Fate
+from tests.chaos.machines import Machines
 from tests.chaos.schedule import Shop
 from tests.chaos.wire import Server, Wire
 from tests.chaos.world import APPS, INSTANCE, READ_ME, Deed, Entry, Json, Ship, World
@@ -54,7 +56,7 @@ class TrueClock:
 
 
 class SpinnakerWorld(World):
-    """A shop is the one Deployment of the application of its name, in the namespace of its name."""
+    """A shop is the one Deployment of the application of its name, in the namespace of its name; some are a cluster of machines instead (`machines.py`)."""
 
     kind = "spinnaker"
     label = "spinnaker_app"
@@ -69,19 +71,27 @@ class SpinnakerWorld(World):
         for name in (ME, ALICE):
             self.gate.add_user(User(name=name, rights={right: {"*"} for right in RIGHTS}, accounts={"*"}))
         self.gate.add_account(ACCOUNT)
+        self.gate.add_account(machines.ACCOUNT, "aws")
+        self.machines = Machines(self)
         self._ships = {template_digest(_template(ship)): ship for ship in self.fleet.ships.values() if not ship.version.endswith(READ_ME)}
         self.triggered: set[str] = set()
         self._saved: dict[str, str] = {}
-        self._known: dict[str, int] = {}
+        self._known: dict[str, int | str] = {}
         self._past: dict[str, str] = {}
 
     # --- the delivery system, as Backout meets it ------------------------------------------------------------------------------
 
+    def seconds(self) -> float:
+        """The world's second."""
+        return self._loop.time()
+
     def target(self, app: str) -> TargetId:
+        if app in self.machines.apps:
+            return TargetId(INSTANCE, f"{machines.ACCOUNT}/{machines.REGION}/{machines.cluster_of(app)}")
         return TargetId(INSTANCE, f"{ACCOUNT}/{app}/deployment/{app}")
 
     def app_of(self, target: TargetId) -> str:
-        return target.name.rpartition("/")[2]
+        return target.name.rpartition("/")[2].removesuffix(f"-{machines.STACK}")
 
     def connection(self, folder: Path, *, watch: bool) -> Configured:
         del folder, watch
@@ -100,7 +110,7 @@ class SpinnakerWorld(World):
         match method, path.split("/"):
             case "POST", ["", "tasks"]:
                 kinds = "+".join(str(job["type"]) for job in body["job"])
-                return {"undoRolloutManifest": "undo"}.get(kinds, kinds), str(body["application"])
+                return {"undoRolloutManifest": "undo", "rollbackServerGroup": "switch"}.get(kinds, kinds), str(body["application"])
             case "PUT", ["", "pipelines" | "tasks" as what, run, "cancel"]:
                 return f"cancel {what[:-1]}", str(self.gate.run_of(run)["application"])
             case "POST", ["", "pipelines"]:
@@ -128,12 +138,16 @@ class SpinnakerWorld(World):
         for version in ("1.0.0", "1.1.0"):
             self._past[shop.app] = "somebody"
             ship = self.fleet.ships[shop.app, version]
-            self.gate.kubernetes.runs(shop.app, account=ACCOUNT, namespace=shop.app, name=shop.app, image=_image(ship), template=_template(ship))
+            if shop.machines:
+                self.machines.open(ship)
+            else:
+                self.gate.kubernetes.runs(shop.app, account=ACCOUNT, namespace=shop.app, name=shop.app, image=_image(ship), template=_template(ship))
             self._look(shop.app)
             await asyncio.sleep(20.0)
         for (app, _), ship in self.fleet.ships.items():
             if app == shop.app and ship.errors is None:
                 self.gate.kubernetes.never_becomes_ready(_image(ship))
+                self.gate.groups.instances_never_come_up(machines.image_of(ship))
 
     async def release(self, app: str, version: str, how: str = "") -> None:
         """Its deploy pipeline is saved with that version and run."""
@@ -147,7 +161,11 @@ class SpinnakerWorld(World):
             "spec": {"replicas": 2, "template": _template(ship)},
         }
         where = {"account": ACCOUNT, "cloudProvider": "kubernetes", "moniker": {"app": app}}
-        stage = {**where, "type": "deployManifest", "name": "deploy", "refId": "1", "requisiteStageRefIds": [], "source": "text", "manifests": [manifest]}
+        stage = (
+            self.machines.deploy(ship)
+            if app in self.machines.apps
+            else {**where, "type": "deployManifest", "name": "deploy", "refId": "1", "requisiteStageRefIds": [], "source": "text", "manifests": [manifest]}
+        )
         wait = {"type": "wait", "name": "soak", "waitTime": 3600, "refId": "2", "requisiteStageRefIds": ["1"]}
         again = {**stage, "refId": "3", "requisiteStageRefIds": ["2"], "name": "deploy again"}
         stages = [stage, wait, again] if how.endswith("and more") else [stage]
@@ -162,7 +180,26 @@ class SpinnakerWorld(World):
         if by_hand:
             self.diary.deeds.append(Deed(self._loop.time(), app, ALICE, f"deploys {version}"))
 
+    async def _by_hand_on_machines(self, app: str, what: str) -> None:
+        if what == "pushes an image":
+            self.gate.an_image_is_pushed("shop/any", "latest")
+            self.diary.note("somebody pushes an image that triggers wait for")
+        elif what.endswith("past Spinnaker"):
+            self.diary.note(f"somebody {what} {self.machines.past(app, what)} ({app})")
+        elif (job := self.machines.job(app, what)) is not None:
+            named = job.get("serverGroupName") or job["rollbackContext"]
+            try:
+                await self._task(app, job)
+            except TemporaryError as error:
+                self.diary.note(f"alice tried to: {what} ({app}), and could not: {error}")
+                return
+            self.diary.deeds.append(Deed(self._loop.time(), app, ALICE, what))
+            self.diary.note(f"alice {what} {named} ({app})")
+
     async def person(self, app: str, what: str) -> None:
+        if app in self.machines.apps:
+            await self._by_hand_on_machines(app, what)
+            return
         workload = self._workload(app)
         if workload is None:
             return
@@ -202,10 +239,12 @@ class SpinnakerWorld(World):
     def lose(self, app: str, how: str) -> None:
         """Somebody renames the account in Spinnaker, or empties the cluster, while others act."""
         workload = self._workload(app)
-        if workload is None:
+        if workload is None and app not in self.machines.apps:
             return
         self.gone.add(app)
-        if how == "renamed":
+        if workload is None:
+            self.machines.lose(app, how)
+        elif how == "renamed":
             self.gate.add_account(RENAMED)
             self.gate.kubernetes.delete(ACCOUNT, app, f"deployment {app}")
             workload.account = RENAMED
@@ -238,6 +277,7 @@ class SpinnakerWorld(World):
     async def background(self) -> None:
         while True:
             self.gate.timeline.catch_up()
+            self.machines.look()
             for app in self.apps:
                 self._look(app)
             await asyncio.sleep(LOOKS_EVERY)
@@ -245,10 +285,14 @@ class SpinnakerWorld(World):
     # --- what is ---------------------------------------------------------------------------------------------------------------
 
     def version_of(self, app: str, revision: str) -> str:
+        if found := self.machines.version(app, revision):
+            return found
         ship = self._ships.get(revision)
         return ship.version if ship is not None and ship.app == app else "?"
 
     def pods(self, app: str) -> list[tuple[Ship | None, bool]]:
+        if app in self.machines.apps:
+            return list(self.machines.pods(app))
         workload = self._workload(app, anywhere=True)
         return [] if workload is None else list(self._pods_of(workload))
 
@@ -281,6 +325,14 @@ class SpinnakerWorld(World):
         return found[0] if found else None
 
     def _look(self, app: str) -> None:
+        group = self.machines.live(app) if app in self.machines.apps else None
+        if group is not None and group.name != self._known.get(app):
+            self._known[app] = group.name
+            ship = self.machines.ship_of(group)
+            by = self._past.pop(app, "") or self.machines.took_over(group)
+            version = ship.version if ship else "?"
+            self.diary.entries.append(Entry(self._loop.time(), app, group.name, version, by))
+            self.diary.note(f"{app}: server group {group.name} takes the traffic with {version} (by {by})")
         workload = self._workload(app)
         if workload is not None and workload.live.number != self._known.get(app):
             self._known[app] = workload.live.number

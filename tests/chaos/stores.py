@@ -97,10 +97,11 @@ def told(story: Story, violations: list[Violation], store_name: str) -> str:
     """A failure for people: what was broken, how to see it again, what was planned and what happened."""
     schedule = story.schedule
     which = f"--places 1 --seed {schedule.kill_at} --schedules 1" if schedule.kill_at else f"--seed {schedule.seed} --schedules 1"
+    machines = " --machines" if all(shop.machines for shop in schedule.shops) else ""
     lines = [
         f"seed {schedule.seed} on {store_name} breaks:",
         *(f"  {one}" for one in violations),
-        f"play it again: python -m tests.chaos {which} --store {store_name} --delivery {schedule.delivery} --tell",
+        f"play it again: python -m tests.chaos {which} --store {store_name} --delivery {schedule.delivery}{machines} --tell",
         "the schedule (seconds after the shops opened):",
         *(f"  {line}" for line in schedule.words()),
         "what happened (world's seconds):",

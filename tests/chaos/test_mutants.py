@@ -6,9 +6,10 @@ import pytest
 
 from tests.chaos import spinnaker_mutants
 from tests.chaos.mutants import MUTANTS, Mutant
-from tests.chaos.schedule import DRAWS, SPINNAKER, quiet_day
+from tests.chaos.schedule import DRAWS, SPINNAKER, Schedule, quiet_day
+from tests.chaos.spinnaker_world import SpinnakerWorld
 from tests.chaos.stores import PostgresStores, SqliteStores, Stores, judged, told
-from tests.chaos.world import APPLIER, QUIET_APPLIER, REVISION_FREE
+from tests.chaos.world import APPLIER, LIMIT, QUIET_APPLIER, REVISION_FREE
 from tests.fakes import store
 
 PROMISES = range(14)
@@ -78,14 +79,14 @@ def test_on_a_quiet_day_it_is_known_what_who_applies_the_spec_puts_back(owner: s
     assert [story.world.automated(app) for app in story.world.apps] == [outcome == "suggested"]
 
 
-@pytest.mark.parametrize("delivery", DRAWS)
-def test_wherever_an_operation_is_killed_it_comes_to_its_end(delivery: str, sqlite: SqliteStores) -> None:
+@pytest.mark.parametrize("day", [*map(quiet_day, DRAWS), quiet_day(SPINNAKER, machines=True)], ids=[*DRAWS, "machines"])
+def test_wherever_an_operation_is_killed_it_comes_to_its_end(day: Schedule, sqlite: SqliteStores) -> None:
     """A few of the places here, every one of them with `make chaos`."""
-    whole, violations = judged(quiet_day(delivery), sqlite)
+    whole, violations = judged(day, sqlite)
     assert not violations
     assert whole.places > 100
     for place in range(5, whole.places, whole.places // 8):
-        story, violations = judged(replace(quiet_day(delivery), kill_at=place), sqlite)
+        story, violations = judged(replace(day, kill_at=place), sqlite)
         assert not violations, told(story, violations, sqlite.name)
         assert [says for _, says in story.world.diary.lines if "is killed while" in says]
 
@@ -104,3 +105,17 @@ def test_a_quiet_day_on_spinnaker_is_one_undo_that_spinnaker_heard_once(sqlite: 
     assert operation["outcome"] == "recovered"
     assert [sent.what for sent in story.world.diary.sent] == ["shut triggers", "undo"]
     assert [(one.version, one.by) for one in story.world.diary.entries[-2:]] == [("2.0.0", "alice"), ("1.1.0", "backout")]
+
+
+def test_a_quiet_day_on_machines_is_one_switch_and_never_a_moment_without_traffic(sqlite: SqliteStores) -> None:
+    story, violations = judged(quiet_day(SPINNAKER, machines=True), sqlite)
+    assert not violations
+    (operation,) = story.rows["operation"]
+    assert operation["outcome"] == "recovered"
+    assert [sent.what for sent in story.world.diary.sent] == ["shut triggers", "switch"]
+    assert [(one.version, one.by) for one in story.world.diary.entries[-2:]] == [("2.0.0", "alice"), ("1.1.0", "backout")]
+    assert isinstance(story.world, SpinnakerWorld)
+    (app,) = story.world.machines.apps
+    assert [name for name, _ in story.world.machines.operations(operation["id"])] == ["enableServerGroup", "disableServerGroup"]
+    assert story.world.machines.dark == []
+    assert story.world.share(app) < LIMIT

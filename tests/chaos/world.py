@@ -121,11 +121,14 @@ def fleet() -> Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One history entry of an application: who deployed what, seen at which second of the world. `by` is "" for auto-sync."""
+    """One history entry of an application: who deployed what, seen at which second of the world. `by` is "" for auto-sync.
+
+    `number` is what the delivery system calls it: a number, or the name of a server group.
+    """
 
     at: float
     app: str
-    number: int
+    number: int | str
     version: str
     by: str
 
