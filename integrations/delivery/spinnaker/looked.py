@@ -4,7 +4,7 @@ A manifest answers in `manifest_facts.py`, a cluster of server groups in `group_
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -145,8 +145,14 @@ def running_of(looked: Looked) -> Running | None:
 
 
 def acts_of(looked: Looked) -> tuple[Act, ...]:
-    """What was done to the target through Spinnaker, oldest first."""
-    touches: Sequence[Touch] = looked.touches()
+    """What was done to the target through Spinnaker, oldest first.
+
+    What the strategy of a deploy does to the server groups before it is part of that deploy, whose act is its beginning: red/black disables the old one
+    once the new one has taken traffic, and so mostly after the trouble began.
+    """
+    found = looked.touches()
+    deploys = {touch.stage.id for touch in found if touch.groups}
+    touches = [touch for touch in found if touch.stage.parent not in deploys]
     return tuple(
         Act(
             what="operation",

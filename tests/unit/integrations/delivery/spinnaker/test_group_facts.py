@@ -133,7 +133,12 @@ async def test_who_made_a_group_is_told_by_its_run(stage: Machines) -> None:
     state = await stage.state()
     assert [one.handle for one in state.history] == ["web-main-v002", "web-main-v001", "web-main-v000"]
     assert (state.history[0].by.name, state.running) == ("docker trigger as ci", None)
-    assert {act.says for act in await known(stage, keys.acts(MAIN))} >= {"createServerGroup by pipeline deploy"}
+    assert stage.operations() == ["createServerGroup", "disableServerGroup"]
+    acts = await known(stage, keys.acts(MAIN))
+    assert [act.says for act in acts] == ["createServerGroup by pipeline deploy"], "what red/black does to the old group is part of the deploy"
+    await stage.by_hand({**ENABLE, "serverGroupName": "web-main-v001"})
+    by_hand = {(act.says, act.by.name) for act in (await known(stage, keys.acts(MAIN)))[1:]}
+    assert by_hand == {("enableServerGroup by task by hand", "alice")}
 
 
 async def test_machines_are_told_as_what_runs_and_those_of_a_disabled_group_serve_nobody(stage: Machines) -> None:

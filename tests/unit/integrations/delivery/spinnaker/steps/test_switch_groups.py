@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.unit.integrations.delivery.spinnaker.machines import MAIN, Machines, 
 from tests.unit.integrations.delivery.spinnaker.recordings import answers
 
 NEW, OLD = "web-main-v001", "web-main-v000"
+SIZE = {"min": 2, "max": 4, "desired": 3}
 
 
 @pytest.fixture
@@ -351,3 +353,28 @@ async def test_it_is_certain_that_nothing_happened_only_when_no_request_can_be_u
     assert found.seen is Seen.NOT_SEEN
     assert found.not_seen_until is not None
     assert found.not_seen_until > intention.at
+
+
+async def test_a_hand_started_deploy_that_disabled_the_old_group_after_the_trouble_began_is_still_gone_back_from(stage: Machines) -> None:
+    cluster = {"application": "web", "stack": "main", "account": "prod", "provider": "aws", "availabilityZones": {"us-east-1": []}, "strategy": "redblack"}
+    deploy = {"refId": "1", "requisiteStageRefIds": [], "type": "deploy", "name": "deploy", "clusters": [{**cluster, "imageId": "ami-3", "capacity": SIZE}]}
+    stage.gate.save_pipeline({"application": "web", "name": "deploy", "stages": [deploy], "triggers": []})
+    async with stage.gate_session() as session:
+        await session.post("/pipelines/web/deploy", json={"type": "manual", "user": "alice"})
+    for _ in range(30):
+        stage.pass_(seconds=10)
+    assert stage.operations() == ["createServerGroup", "disableServerGroup"]
+    live = (await stage.state()).current
+    assert live is not None
+    began = live.started_at + timedelta(seconds=3)
+    step, intent = await sent(stage, not_before=began)
+    assert (await seen(stage, step, intent, seconds=180)).seen is Seen.DONE
+    assert stage.serving() == [NEW]
+
+
+async def test_promise_5_what_a_person_does_to_a_group_after_such_a_deploy_is_an_act_of_theirs(stage: Machines) -> None:
+    resize = {"type": "resizeServerGroup", "cloudProvider": "aws", "credentials": "prod", "region": "us-east-1", "serverGroupName": NEW, "asgName": NEW}
+    await stage.by_hand({**resize, "capacity": SIZE})
+    step, intention = await stage.ready(not_before=stage.clock.now() - timedelta(minutes=9))
+    with pytest.raises(RefusedError, match="alice is acting on it"):
+        await stage.spinnaker.intend(step, intention)
