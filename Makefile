@@ -37,6 +37,7 @@ chaos: $(VENV)/.installed ## a thousand schedules of crashes and faults, two hun
 	@$(BIN)/python -m tests.chaos --places 1
 	@$(BIN)/python -m tests.chaos --delivery spinnaker --schedules 300 $(ARGS)
 	@$(BIN)/python -m tests.chaos --delivery spinnaker --places 1
+	@$(BIN)/python -m tests.chaos --delivery spinnaker --machines --places 4
 
 bench: $(VENV)/.installed ## how fast it is, as ratios, about a quarter of an hour on a quiet machine; ARGS='--only intake' runs one, '--write docs/benchmarks.md' keeps the table
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -312,7 +312,8 @@ def on_machines_traffic_is_never_taken_away(case: Case) -> Iterator[Violation]:
         if op.row["done_at"] is not None and not op.row["says"]:
             yield Violation(13, f"{op.id} ended as {op.row['outcome']} and does not say why")
     for dark in world.machines.dark:
-        crossed = any(deed.app == dark.app and dark.at - CROSSES_A_SWITCH < deed.at <= dark.at for deed in case.diary.deeds)
+        people = [*((deed.at, deed.app) for deed in case.diary.deeds), *world.machines.touched]
+        crossed = any(app == dark.app and dark.at - CROSSES_A_SWITCH < when <= dark.at for when, app in people)
         if dark.by == ME and not crossed:
             yield Violation(7, f"from {dark.at:.1f} on no server group of {dark.app} took traffic: we had {dark.group} disabled before another one served")
 
@@ -512,7 +513,7 @@ def what_lives_is_known(case: Case) -> Iterator[Violation]:
         rows = [r for r in case.rows["release"] if r["target"] == str(case.world.target(app)) and r["live_until"] is None]
         if live is None or any(one.app == app and one.at > case.story.lasted - LISTED_WITHIN for one in case.diary.entries):
             continue
-        if str(live[0]) not in {str(row["handle"]) for row in rows}:
+        if str(live[0]) not in ({str(row["handle"]) for row in rows} or {""}):
             yield Violation(1, f"release {live[0]} ({live[1]}) of {app} is live, and Backout's record says {[row['handle'] for row in rows]}")
 
 

@@ -30,7 +30,7 @@ class Dark:
 
 
 class Machines:
-    """The clusters. Every state that they pass is seen, also those between two looks."""
+    """The clusters. Every state that they pass is seen, also those between two looks. `touched`: when somebody changed one past Spinnaker."""
 
     def __init__(self, world: "SpinnakerWorld") -> None:
         self._world = world
@@ -38,6 +38,7 @@ class Machines:
         self.ships = {image_of(ship): ship for ship in world.fleet.ships.values() if not ship.version.endswith(READ_ME)}
         self.apps: set[str] = set()
         self.dark: list[Dark] = []
+        self.touched: list[tuple[float, str]] = []
         self._identities: dict[str, Ship] = {}
         self._before: dict[str, frozenset[str]] = {}
         self._groups.changed.append(self.look)  # called before each change, so it sees what the change before has made
@@ -91,6 +92,7 @@ class Machines:
         if not groups:
             return ""
         one = chance.choice(groups)
+        self.touched.append((self._world.seconds(), app))
         if what == "destroys past Spinnaker":
             self._groups.is_destroyed(one)
         else:

@@ -437,6 +437,21 @@ class Play:
         if isinstance(self.world, SpinnakerWorld):
             self.world.lose(app, how)
 
+    async def meanwhile(self, app: str, after: float, do: str, *given: str) -> None:
+        """Something happens so many seconds after a switch of server groups was sent; an outage ends again."""
+        while not any(one.what == "switch" and one.application == app for one in self.world.diary.sent):
+            if self._quiet:
+                return
+            await asyncio.sleep(0.25)
+        await asyncio.sleep(after)
+        if not self.fate.on:
+            return
+        self.world.diary.note(f"meanwhile: {do}({', '.join(given)}) ({app})")
+        await getattr(self, do)(*([app] if do in {"person", "release", "lose"} else []), *given)
+        if do == "begins":
+            await asyncio.sleep(self.fate.between(3.0, 90.0))
+            await self.ends(*given)
+
     async def begins(self, what: str) -> None:
         self._outage(what, begins=True)
 

@@ -128,8 +128,8 @@ def _on_machines(schedule: Schedule, share: float) -> Schedule:
         for one in schedule.events
     ]
     for app in sorted(apps):
-        if chance.random() < 0.4:
-            events.append(Event(chance.uniform(WARM + 60.0, 300.0), "person", (app, chance.choice(BY_HAND_ON_MACHINES))))
+        if chance.random() < 0.5:
+            events.append(Event(WARM, "meanwhile", (app, chance.uniform(0.0, 9.0), *chance.choice(MEANWHILE))))
         if chance.random() < 0.8:
             events += approvals(app)
     return replace(schedule, shops=shops, events=tuple(sorted(events)))
@@ -181,6 +181,12 @@ def _events(chance: random.Random, shops: tuple[Shop, ...], *, wide: bool) -> It
 
 BY_HAND_ON_ARGO_CD = ("syncs", "rolls back", "edits the spec", "turns auto-sync on", "turns auto-sync off")
 BY_HAND_ON_MACHINES = ("enables", "disables", "resizes", "destroys", "switches", "resizes past Spinnaker", "destroys past Spinnaker", "pushes an image")
+MEANWHILE = (
+    *(("person", what) for what in BY_HAND_ON_MACHINES[:-1]),
+    *(("begins", what) for what in ("Orca down", "Clouddriver away", "operations refused", "rights lost", "API down")),
+    *[("release", "3.0.0", "trigger"), ("release", "2.2.0", "by hand"), ("lose", "emptied"), ("kill",)],
+)
+"""What happens while Orca switches two server groups."""
 BY_HAND_ON_SPINNAKER = ("undoes", "restarts", "pauses", "resumes", "applies past Spinnaker", "pushes an image", "pushes an image")
 
 

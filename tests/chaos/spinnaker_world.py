@@ -326,6 +326,10 @@ class SpinnakerWorld(World):
 
     def _look(self, app: str) -> None:
         group = self.machines.live(app) if app in self.machines.apps else None
+        if group is None and self._known.get(app) and app in self.machines.apps:
+            self._known[app] = ""
+            self.diary.entries.append(Entry(self._loop.time(), app, "", "nothing", "somebody"))
+            self.diary.note(f"{app}: no server group takes traffic")
         if group is not None and group.name != self._known.get(app):
             self._known[app] = group.name
             ship = self.machines.ship_of(group)

@@ -123,7 +123,7 @@ def fleet() -> Fleet:
 class Entry:
     """One history entry of an application: who deployed what, seen at which second of the world. `by` is "" for auto-sync.
 
-    `number` is what the delivery system calls it: a number, or the name of a server group.
+    `number` is what the delivery system calls it: a number, or the name of a server group; "" where none takes traffic.
     """
 
     at: float
