@@ -39,7 +39,7 @@ class Reader:
         self._clock = clock
         self.applications = Applications(client, clock)
         self.manifests = Manifests(settings, client, self.applications)
-        self.clusters = Clusters(settings, client, self.applications)
+        self.clusters = Clusters(settings, client, self.applications, clock)
         self._looks = Looks[TargetId, Looked](self.get)
         answers: Mapping[str, Answer] = {
             "state": self._state,

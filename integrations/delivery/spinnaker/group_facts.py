@@ -8,7 +8,7 @@ import asyncio
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from integrations.delivery.spinnaker.answers import GoneError
@@ -30,12 +30,14 @@ from service.domain.errors import PermanentError, RefusedError, TemporaryError
 from service.domain.keys import MACHINES, Pod, ServerGroups, TargetState
 from service.domain.keys import ServerGroup as GroupFact
 from service.domain.model import Image, ObjectRef, Release, TargetId
-from service.domain.ports import ListedTarget
+from service.domain.ports import Clock, ListedTarget
 
 NOT_MACHINES = frozenset({"kubernetes", "dockerRegistry"})
 """Types of accounts that have no server groups of machines."""
 NAMED = 3
 """So many are named in one sentence."""
+CACHE_LAGS = timedelta(minutes=2)
+"""So long after a stage ended the cache may still show the groups as they were: it is refreshed each half minute, more slowly under load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,10 +193,11 @@ class LookedCluster(Looked):
 class Clusters:
     """Inventory and looks of the clusters of one Gate."""
 
-    def __init__(self, settings: Settings, client: Client, applications: Applications) -> None:
+    def __init__(self, settings: Settings, client: Client, applications: Applications, clock: Clock) -> None:
         self._settings = settings
         self._client = client
         self._applications = applications
+        self._clock = clock
 
     async def listed(self, application: str) -> list[ListedTarget]:
         """Every cluster of the application, in each region by itself. Where all accounts are of Kubernetes nothing more is asked."""
@@ -233,7 +236,7 @@ class Clusters:
         cluster = next(iter(clusters_of([body for body in bodies if body], application)), None)
         if cluster is None:
             raise TemporaryError(f"none of the server groups of {target} could be read")
-        return LookedCluster(
+        looked = LookedCluster(
             target=target,
             application=application,
             runs=found,
@@ -244,6 +247,9 @@ class Clusters:
             cluster=cluster,
             guarded=is_guarded(part(about.body), cluster.address),
         )
+        if unseen := unseen_of(looked, self._clock.now()):
+            raise TemporaryError(f"{looked.spoken} is not shown as it is yet: server group {unseen}, made a moment ago, is not in Spinnaker's cache")
+        return looked
 
     async def _names(self, target: TargetId, address: ClusterAddress) -> tuple[str, list[str]]:
         """The application that has the cluster, and the names of its groups: those whose own name begins the cluster's are asked first."""
@@ -301,6 +307,20 @@ def _release(looked: LookedCluster, group: ServerGroup, touch: Touch | None) -> 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max((each for each in (one, other) if each is not None), default=None)
+
+
+def unseen_of(looked: LookedCluster, now: datetime) -> str:
+    """The server group that a run has just made or enabled and that is not among those shown, "" when there is none.
+
+    Until it is, the group before it looks as if it were live. One that stays away was destroyed, or was never made: after `CACHE_LAGS` that is believed.
+    """
+    for touch in looked.touches():
+        if (touch.stage.ended_at or (touch.at if touch.run.status.ended else now)) + CACHE_LAGS < now:
+            continue
+        for name in (*touch.groups, touch.enabled):
+            if name and looked.cluster.named(name) is None:
+                return name
+    return ""
 
 
 def health_of(cluster: Cluster) -> str:

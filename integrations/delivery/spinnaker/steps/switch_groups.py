@@ -6,10 +6,9 @@ between leaves both serving, which is harmless and is cured by doing the same ag
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 from integrations.delivery.spinnaker.executions import Execution, Status, ref_of
-from integrations.delivery.spinnaker.group_facts import LookedCluster, a_cluster
+from integrations.delivery.spinnaker.group_facts import CACHE_LAGS, LookedCluster, a_cluster
 from integrations.delivery.spinnaker.looked import Looked, running_of
 from integrations.delivery.spinnaker.server_groups import ClusterAddress, ServerGroup, healthy_percentage, identity_of
 from integrations.delivery.spinnaker.steps.names import SWITCH
@@ -29,8 +28,6 @@ from service.domain.model import Json
 from service.domain.planning.plan import Step
 from service.domain.ports import Guard, Intention, Observation, Seen
 
-CACHE_LAGS = timedelta(minutes=2)
-"""So long after our task ended the cache may still show the groups as they were: it is refreshed each half minute, more slowly under load."""
 LOOKED_UP_IN_VAIN = "Failed Clouddriver look up"
 """Orca's words where it could not read the sizes within five seconds: nothing was posted then, so it may be asked for again (recording 12d, care D4)."""
 
