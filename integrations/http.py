@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import hashlib
 import json as json_module
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -32,6 +33,19 @@ PROBE_AFTER, PROBE_EVERY, PROBES = 15, 15, 3
 
 class UnreachedError(TemporaryError):
     """No connection was made (refused, no route, no such host): nothing was sent, so whatever was asked for did not happen."""
+
+
+def reason(error: Exception) -> str:
+    """Why nobody was reached or a connection ended, in the operating system's words (`connection refused`); never an address, which the caller names."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror):
+        return "no such host"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the connection was closed without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "its answer broke off"
+    cause = getattr(error, "os_error", error)
+    number = getattr(cause, "errno", None)
+    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else type(error).__name__
 
 
 def address(text: str) -> str:
@@ -208,9 +222,9 @@ class Http:
         except TimeoutError as error:
             raise TemporaryError(f"{shown} did not answer within {timeout or self._timeout:g} s") from error
         except aiohttp.ClientConnectorError as error:
-            raise UnreachedError(f"{shown} could not be reached ({type(error).__name__})") from error
+            raise UnreachedError(f"{shown} could not be reached ({reason(error)})") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise TemporaryError(f"{shown} could not be reached ({type(error).__name__})") from error
+            raise TemporaryError(f"{shown} could not be reached ({reason(error)})") from error
 
     def stream(self, path: str, *, params: Mapping[str, str] | list[tuple[str, str]] | None = None, headers: Mapping[str, str] | None = None) -> "Stream":
         """A GET whose answer does not end; nothing is sent before it is entered. It has a connection of its own and no deadline but `lines`' own."""
@@ -243,7 +257,7 @@ class Http:
         except TimeoutError as error:
             raise TemporaryError(f"{shown} did not answer within {self._timeout:g} s") from error
         except OSError as error:
-            raise TemporaryError(f"{shown} could not be reached ({type(error).__name__})") from error
+            raise TemporaryError(f"{shown} could not be reached ({reason(error)})") from error
 
     async def close(self) -> None:
         """Close the connections; the client can be used again afterwards."""
@@ -271,12 +285,12 @@ class Http:
             context = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
         except (OSError, ssl.SSLError) as error:
             named = self._ca_file.name if self._ca_file else "the system's certificates"
-            raise PermanentError(f"ca_file {named} cannot be used ({type(error).__name__})") from error
+            raise PermanentError(f"ca_file {named} cannot be used ({reason(error)})") from error
         if self._certificate is not None:
             try:
                 context.load_cert_chain(self._certificate.file, self._certificate.key_file, password=_no_passphrase)
             except (OSError, ssl.SSLError) as error:
-                raise PermanentError(f"the client certificate {self._certificate.file.name} cannot be used ({type(error).__name__})") from error
+                raise PermanentError(f"the client certificate {self._certificate.file.name} cannot be used ({reason(error)})") from error
         return context
 
     def _credential(self) -> dict[str, str]:
@@ -374,9 +388,9 @@ class Stream:
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise PermanentError(f"{self._shown}: TLS failed ({type(error).__name__}); check the certificate or set ca_file") from error
         except aiohttp.ClientConnectorError as error:
-            raise UnreachedError(f"{self._shown} could not be reached ({type(error).__name__})") from error
+            raise UnreachedError(f"{self._shown} could not be reached ({reason(error)})") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise TemporaryError(f"{self._shown} was cut off ({type(error).__name__})") from error
+            raise TemporaryError(f"{self._shown} was cut off ({reason(error)})") from error
         finally:
             self._waiting = None
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as VariableError
 
@@ -591,19 +592,27 @@ def _once(section: str, models: Sequence[Configured], file: Path, lines: Mapping
 
 
 def explain(kinds: Kinds, path: str) -> str:
-    """The settings at a path such as `delivery.argocd` as text, one line a setting; "" = all sections. SettingsError for a path that does not exist."""
+    """The settings at a path such as `delivery.argocd` as text, "" = all sections. SettingsError for what is none."""
     parts = [part for part in path.split(".") if part]
     groups: Mapping[str, Mapping[str, type[BaseModel]]] = {"delivery": kinds.delivery, "notify": kinds.notify, "evidence": kinds.evidence}
     if len(parts) == 1 and parts[0] in groups:
         return "\n".join(f"{parts[0]}.{kind}" for kind in sorted(groups[parts[0]]))
     model: type[BaseModel] | None = Settings
+    names = _fields(Settings, ())
     if len(parts) >= 2 and parts[0] in groups:  # noqa: PLR2004  section and kind
-        model = groups[parts[0]].get(parts[1])
-        parts = parts[2:]
-    found = _model_at(model, parts) if model else None
-    if found is None:
-        raise SettingsError(f"there are no settings {path}; `backout help settings` lists the sections")
-    rows = []
-    for name, field in found.model_fields.items():
-        rows.append(f"{field.alias or name}{'  (must be set)' if field.is_required() else ''}\n    {field.description or 'see its section'}")
-    return "\n".join(rows)
+        model, names = groups[parts[0]].get(parts[1]), list(groups[parts[0]])
+        parts = parts[2:] if model else parts[1:]
+    if found := _model_at(model, parts) if model else None:
+        return "\n".join(_explained(field.alias or name, field) for name, field in found.model_fields.items())
+    if above := _model_at(model, parts[:-1]) if model else None:
+        names = _fields(above, ())
+        if one := next((field for name, field in above.model_fields.items() if parts[-1] in {name, field.alias}), None):
+            return _explained(parts[-1], one)
+    near = difflib.get_close_matches(parts[-1], names, n=1) if above or not model else []
+    raise SettingsError(f"there are no settings {path}." + (f" Did you mean {path.removesuffix(parts[-1])}{near[0]}?" if near else ""))
+
+
+def _explained(name: str, field: FieldInfo) -> str:
+    """A setting's name, whether it must be set, and what it is."""
+    says = " ".join((field.description or "").split()) or (f"Always {field.default}." if name == "kind" else "see its section")
+    return f"{name}{'  (must be set)' if field.is_required() else ''}\n    {says}"

@@ -69,7 +69,7 @@ def _host_and_path(host: str, path: str) -> str:
 class Repository(BaseModel):
     """One repository that may be read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     repository: str = Field(min_length=1, description="Address as image labels or Argo CD name it; spelling does not matter (see the guide).")
     aliases: tuple[str, ...] = Field(default=(), description="Other addresses of the same repository, e.g. of a mirror. Default: none.")
@@ -116,7 +116,7 @@ class Repository(BaseModel):
 class Settings(BaseModel):
     """The repositories that may be read, and limits on reading them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     repositories: tuple[Repository, ...] = Field(default=(), description="The repositories; changes in any other are unknown. Default: none.")
     cache_dir: Path = Field(default=Path(".backout/git"), description="Folder for mirrors; may be deleted at any time. Default: .backout/git.")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from integrations import pacing
-from integrations.http import MAX_BODY, Address, credential
+from integrations.http import MAX_BODY, Address, credential, reason
 from integrations.json_shapes import Body, entries, part, text
 from integrations.pods import pod_of
 from service.domain.errors import BackoutError, PermanentError, RefusedError, TemporaryError
@@ -56,7 +56,7 @@ _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
 class Cluster(BaseModel):
     """One cluster that may be asked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     name: str = Field(min_length=1, description="Name for people, logs and evidence.")
     destinations: tuple[str, ...] = Field(
@@ -85,7 +85,7 @@ class Cluster(BaseModel):
 class Settings(BaseModel):
     """Clusters whose workloads and pods may be read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     clusters: tuple[Cluster, ...] = Field(min_length=1, description="The clusters.")
     timeout_s: float = Field(default=5.0, gt=0, le=60, description="Seconds for each request. Default: 5.")
@@ -371,7 +371,7 @@ class _Api:
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise PermanentError(f"{where}: TLS failed ({type(error).__name__}); check the certificate or set ca_file") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise TemporaryError(f"{where}: could not be reached ({type(error).__name__})") from error
+            raise TemporaryError(f"{where}: could not be reached ({reason(error)})") from error
         return judge(where, answer.status, raw)
 
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 class Settings(BaseModel):
     """One Prometheus."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     url: Address = Field(description="Address without /api/v1, e.g. http://prometheus:9090; a path prefix is kept. No default.")
     token_file: Path | None = Field(default=None, description="File with a bearer token, read again for each request. Default: none.")

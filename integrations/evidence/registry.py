@@ -50,7 +50,7 @@ _REDIRECTS, _NO_HEAD = frozenset({301, 302, 303, 307, 308}), frozenset({405, 501
 class Registry(BaseModel):
     """One registry that may be asked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     host: str = Field(description="Host as image references spell it, with the port if they do: registry.example:5000. docker.io for short names.")
     url: Address | None = Field(default=None, description="Address of the registry's API, without /v2. Default: https:// and the host.")
@@ -87,7 +87,7 @@ class Registry(BaseModel):
 class Settings(BaseModel):
     """The registries that may be asked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     registries: tuple[Registry, ...] = Field(default=(), description="The registries; an image from any other host is unknown. Default: none.")
     platform: str = Field(

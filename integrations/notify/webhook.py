@@ -26,7 +26,7 @@ def _as_it_is(url: str) -> str:
 class Settings(BaseModel):
     """Where notifications go."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     url: Annotated[str, AfterValidator(_as_it_is)] | None = Field(
         default=None, description="Address that takes a POST of JSON. Errors show only its host. This or url_file."

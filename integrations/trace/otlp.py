@@ -34,7 +34,7 @@ READ_TRIES, READ_PAUSE_S = 20, 0.5  # a collector may batch for some seconds
 class Settings(BaseModel):
     """Where the audit trace goes, and where it can be read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     url: Address = Field(description="Address of an OTLP/HTTP collector such as Jaeger, without /v1/traces: http://jaeger:4318. No default.")
     token_file: Path | None = Field(default=None, description="File with a bearer token, read again for each request. Default: none.")

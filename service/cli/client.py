@@ -220,6 +220,10 @@ def problem(status: int, document: Any, address: str) -> CommandFailed:
         detail = f"{detail.rstrip('.')} ({'; '.join(wrong)})"
     code = str(told.get("code") or _BY_STATUS.get(status, ""))
     next_step = _NEXT.get(code, "the service's log says more")
+    if code in {"not_found", "invalid_token"}:  # the service's advice for those who speak HTTP; ours follows
+        detail = detail.partition("; ")[0]
+    if code == "not_found" and detail.startswith("there is no target "):
+        next_step = "`backout targets` lists those that your token may see"
     if code == "target_busy" and (busy := re.search(r"[A-Za-z0-9_-]+$", str(told.get("operation_url") or ""))):
         next_step = f"follow it with `backout watch {busy[0]}`, or end it with `backout cancel {busy[0]} --reason …`"
     if status == 503 and isinstance(seconds := told.get("retry_after_s"), int):  # noqa: PLR2004  service unavailable

@@ -5,6 +5,7 @@ import collections
 import gc
 import importlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -111,8 +112,9 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except (OSError, OverflowError) as error:  # the latter for a port above 65535
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).rstrip(".")
-        raise BackoutError(f"cannot listen on {settings.listen}: {why}; choose another address with listen:") from error
+        number = error.errno if isinstance(error, OSError) else None
+        why = os.strerror(number).lower() if number and number > 0 else getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise BackoutError(f"cannot listen on {settings.listen}: {why}; end what listens there, or choose another address with listen:") from error
 
 
 def parts(service: Service, registry: CollectorRegistry, drain: Drain) -> Parts:

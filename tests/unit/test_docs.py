@@ -108,6 +108,17 @@ def test_the_reference_names_the_settings_that_exist_and_no_others(path: str) ->
     assert len(rows) == len(fields(path)), "a setting stands there twice"
 
 
+@pytest.mark.parametrize("path", sections(), ids=lambda path: path or "top")
+def test_the_program_explains_each_setting_where_one_asks_for_it(path: str) -> None:
+    assert "see its section" not in explain(kinds(), path)
+    for name in fields(path):
+        at = f"{path}.{name}".removeprefix(".")
+        if path and at not in sections():
+            title, says = explain(kinds(), at).splitlines()
+            assert title.split()[0] == name
+            assert f"{title}\n{says}" in explain(kinds(), path)
+
+
 def named(value: object, path: str = "") -> Iterator[tuple[str, str]]:
     """(section, setting) of everything in an example; instances stand under their kind, list items under their list."""
     for key, inner in value.items() if isinstance(value, dict) else ():

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Settings(BaseModel):
     """One Argo CD instance; `name` is the first half of its targets' ids, e.g. `prod` in `prod:checkout`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     kind: Literal["argocd"] = "argocd"
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]

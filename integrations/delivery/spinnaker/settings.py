@@ -33,7 +33,7 @@ class RollbackPipeline(BaseModel):
     A value of `parameters` may name what is filled in for the release to go back to, as in `{image}`; see `PLACES`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     pipeline: Annotated[str, Field(min_length=1)]
     """Its name, in the target's own application."""
@@ -56,7 +56,7 @@ class RollbackPipeline(BaseModel):
 class Settings(BaseModel):
     """One Gate; `name` is the first half of its targets' ids, e.g. `spin` in `spin:prod-k8s/shop/deployment/checkout`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     kind: Literal["spinnaker"] = "spinnaker"
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]

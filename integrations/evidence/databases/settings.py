@@ -15,7 +15,7 @@ MYSQL_SSL = ("verify-full", "verify-ca", "disable")
 class Database(BaseModel):
     """One database whose schema may be read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     name: str = Field(min_length=1, description="What targets call it in declares.databases.")
     url: str = Field(
@@ -78,7 +78,7 @@ class Database(BaseModel):
 class Settings(BaseModel):
     """The databases that may be asked for their schema."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     databases: tuple[Database, ...] = Field(min_length=1, description="The databases.")
     timeout_s: float = Field(default=5.0, gt=0, le=60, description="Seconds for each statement, and for connecting. Default: 5.")

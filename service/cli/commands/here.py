@@ -143,9 +143,12 @@ def key(
 def settings(ctx: typer.Context, path: Annotated[str, typer.Argument(metavar="[PATH]", help="For example delivery.argocd.", show_default=False)] = "") -> None:
     """Explain the settings, or the one at a path."""
     from service import wiring  # noqa: PLC0415  see the module's docstring
+    from service.domain.errors import SettingsError  # noqa: PLC0415  see the module's docstring
 
-    with told():
+    try:
         terminal_of(ctx).write(wiring.settings_help(path))
+    except SettingsError as error:
+        raise CommandFailed(str(error), "`backout help settings` lists the sections", ExitCode.USAGE) from error
 
 
 def version(ctx: typer.Context, as_json: AsJson = False) -> None:

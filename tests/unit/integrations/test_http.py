@@ -1,14 +1,18 @@
 import asyncio
 import contextlib
+import errno
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.client_reqrep import ConnectionKey
 
 from integrations import http as http_module
-from integrations.http import Answer, Certificate, Http, UnreachedError, address, credential
+from integrations.http import Answer, Certificate, Http, UnreachedError, address, credential, reason
 from integrations.sandbox.http import LoopbackServer
 from service.domain.errors import PermanentError, TemporaryError
 
@@ -191,10 +195,10 @@ async def test_nobody_answering_in_time_is_temporary(lab: Lab) -> None:
 async def test_nobody_there_is_temporary_and_the_query_is_not_shown(lab: Lab) -> None:
     client = lab.client()
     await lab.server.go_down()
-    with pytest.raises(TemporaryError, match="/x could not be reached") as raised:
+    with pytest.raises(TemporaryError, match=r"/x could not be reached \(connection refused\)") as raised:
         await client.request("GET", "/x?token=s3cr3t")
     assert "s3cr3t" not in str(raised.value)
-    with pytest.raises(TemporaryError, match="could not be reached"):
+    with pytest.raises(TemporaryError, match=r"could not be reached \(connection refused\)"):
         await client.connect()
 
 
@@ -396,7 +400,7 @@ async def test_a_stream_gives_whole_lines_whatever_pieces_they_came_in(lab: Lab)
 
 async def test_a_stream_that_is_cut_off_is_temporary(lab: Lab) -> None:
     *_, last = await read(lab.client(), "cut")
-    assert b"/stream was cut off (ClientPayloadError)" in last
+    assert b"/stream was cut off (its answer broke off)" in last
 
 
 async def test_a_stream_that_falls_silent_is_temporary(lab: Lab) -> None:
@@ -469,6 +473,16 @@ async def test_where_nobody_listens_it_is_known_that_nothing_was_sent(lab: Lab) 
 
 
 async def test_a_connection_that_breaks_after_it_was_made_is_not_unreached(lab: Lab) -> None:
-    with pytest.raises(TemporaryError) as raised:
+    with pytest.raises(TemporaryError, match=r"/cut could not be reached \(its answer broke off\)") as raised:
         await lab.client().request("GET", "/cut")
     assert not isinstance(raised.value, UnreachedError)
+
+
+def test_why_nobody_was_reached_is_said_in_words_and_never_with_an_address() -> None:
+    key = ConnectionKey(host="argocd.example", port=443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+    assert reason(aiohttp.ClientConnectorDNSError(key, OSError(None, "argocd.example: no address"))) == "no such host"
+    assert reason(socket.gaierror(socket.EAI_NONAME, "Name or service not known")) == "no such host"
+    assert reason(aiohttp.ClientConnectorError(key, OSError(errno.EHOSTUNREACH, "Connect call failed ('192.0.2.1', 443)"))) == "no route to host"
+    assert reason(aiohttp.ClientOSError(errno.ECONNRESET, "argocd.example")) == "connection reset by peer"
+    assert reason(aiohttp.ServerDisconnectedError("https://argocd.example/x")) == "the connection was closed without an answer"
+    assert reason(aiohttp.ClientError("https://argocd.example/x")) == "ClientError"

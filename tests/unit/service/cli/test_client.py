@@ -128,6 +128,20 @@ def test_a_problem_is_the_services_sentence_and_a_next_step(service: FakeService
     assert SECRET not in f"{failed.value.cause} {failed.value.next_step}"
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "detail", "cause", "advice"),
+    [
+        (404, "not_found", "there is no target prod:x; backout targets lists them", "there is no target prod:x", "`backout targets` lists those that"),
+        (401, "invalid_token", "this needs a bearer token; make one with: backout token create", "this needs a bearer token", "make one with `backout token"),
+        (404, "not_found", "there is no operation op_1", "there is no operation op_1", "`backout targets`, `operations` and `holds` list"),
+    ],
+)
+def test_the_next_step_is_said_once(status: int, code: str, detail: str, cause: str, advice: str) -> None:
+    failed = problem(status, {"code": code, "detail": detail}, "http://127.0.0.1:1")
+    assert failed.cause == cause
+    assert failed.next_step.startswith(advice)
+
+
 def test_a_busy_target_names_the_operation_to_follow() -> None:
     told = documents.problem(409, "target_busy", "an operation is alive", operation_url=f"/v1/operations/{documents.OPERATION}")
     contract.check_component(told, "Problem")

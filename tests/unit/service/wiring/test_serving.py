@@ -136,9 +136,20 @@ async def test_a_keys_file_that_lets_nobody_in_stops_the_start_before_anything_i
 async def test_an_address_that_cannot_be_listened_on_is_named(alone: Callable[..., Path], listen: str) -> None:
     runner = web.AppRunner(web.Application())
     await runner.setup()
-    with pytest.raises(BackoutError, match=f"^cannot listen on {listen}: .*; choose another address with listen:$"):
+    with pytest.raises(BackoutError, match=f"^cannot listen on {listen}: .*; end what listens there, or choose another address with listen:$"):
         await _listen(runner, load(alone(listen=listen), kinds()))
     await runner.cleanup()
+
+
+async def test_a_port_that_is_taken_is_said_in_the_words_of_the_system(alone: Callable[..., Path]) -> None:
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        listen = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(BackoutError) as raised:
+            await _listen(runner, load(alone(listen=listen), kinds()))
+    await runner.cleanup()
+    assert str(raised.value).startswith(f"cannot listen on {listen}: address already in use; end what listens there")
 
 
 async def test_the_edge_is_made_of_the_services_own_parts(world: World) -> None:

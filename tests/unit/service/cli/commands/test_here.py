@@ -172,9 +172,23 @@ def test_doctor_is_an_error_while_something_is_not_well(settings: Path) -> None:
 def test_help_explains_the_settings_and_those_at_a_path() -> None:
     assert "stop_file" in Shell()("help", "settings").out
     assert "keys_file" in Shell()("help", "settings", "auth").out
-    ran = Shell()("help", "settings", "colour")
-    assert ran.code == 1
-    assert "there are no settings colour" in ran.err
+    assert Shell()("help", "settings", "delivery.argocd.token_file").out.startswith("token_file  (must be set)\n    File with an API token")
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("colour", "there are no settings colour."),
+        ("delivery.argocd.token_fil", "there are no settings delivery.argocd.token_fil. Did you mean delivery.argocd.token_file?"),
+        ("delivery.argo", "there are no settings delivery.argo. Did you mean delivery.argocd?"),
+        ("delivery.argocd.url.host", "there are no settings delivery.argocd.url.host."),
+    ],
+)
+def test_settings_that_do_not_exist_are_a_wrong_use_and_the_nearest_is_named(path: str, says: str) -> None:
+    ran = Shell()("help", "settings", path)
+    assert ran.code == 2
+    assert ran.err.splitlines()[0] == f"backout: {says}"
+    assert "next: `backout help settings` lists the sections" in ran.err
 
 
 def test_help_alone_is_the_help_of_the_program() -> None:
