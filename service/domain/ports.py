@@ -538,7 +538,10 @@ class Targets(Protocol):
     async def remember_state(
         self, state: TargetState, records: Sequence[ReleaseRecord], at: datetime, *, seen: Mapping[str, ReleaseRecord] | None = None
     ) -> bool:
-        """Store what one close look showed. False, and nothing stored, if the records are no longer those `seen` before it: another process was faster."""
+        """Store what one close look showed. False, and nothing stored, if the records are no longer those `seen` before it: another process was faster.
+
+        After a look that was not final, or found another release live, `remember` answers the target again whatever its stamp.
+        """
         ...
 
     async def lives(self, targets: Sequence[TargetId]) -> Sequence[ReleaseRecord]:

@@ -138,6 +138,9 @@ class TargetStore:
         """Store what one close look showed: the spec digest and the records of releases as they now stand.
 
         False, and nothing is stored, if the records are no longer those `seen` before the look: another process looked meanwhile, and saw later.
+
+        A look that was not final, or found another release live, makes the stamp of the look before it void: when things go back to what that stamp means
+        (a deploy is undone), the list shows it again, and what this look stored would stand for ever.
         """
         name = str(state.target)
         async with self._database.write(few=True) as connection:
@@ -155,6 +158,8 @@ class TargetStore:
             await _mark(connection, state, at)
             for record in records:
                 await _keep_record(connection, record)
+            if not state.settled or (seen is not None and _other_lives(records, seen)):
+                await connection.execute(_LOOKED_AT_NOTHING, {"which": name})
         return True
 
     async def marked(self) -> Sequence[Mark]:
@@ -325,6 +330,11 @@ async def _keep_record(connection: AsyncConnection, record: ReleaseRecord) -> No
         await connection.execute(t.release.insert().values(target=name, key=record.key, **values))
 
 
+def _other_lives(records: Sequence[ReleaseRecord], seen: Mapping[str, ReleaseRecord]) -> bool:
+    """Whether a release went live, or ended, that was not known to."""
+    return any(record.key not in seen or (record.live_until is None) != (seen[record.key].live_until is None) for record in records)
+
+
 def _life(row: Any) -> ReleaseRecord:
     return ReleaseRecord(
         target=TargetId.parse(row.target),
@@ -347,6 +357,7 @@ _LIVES = sa.select(
 )
 
 _THIS_TARGET = t.target.update().where(t.target.c.id == sa.bindparam("which"))
+_LOOKED_AT_NOTHING = _THIS_TARGET.where(t.target.c.looked_stamp != "").values(looked_stamp="")
 _LISTED_ANEW = _THIS_TARGET.values(listed=sa.bindparam("listed"), stamp=sa.bindparam("stamp"), seen_at=sa.bindparam("seen_at"))
 _SEEN_AGAIN = _THIS_TARGET.values(seen_at=sa.bindparam("seen_at"))
 

@@ -68,6 +68,10 @@ GOING_BACK = frozenset({"rollbackServerGroup", "rollbackCluster", "undoRolloutMa
 """Stage types that bring an earlier version back."""
 
 
+WATCHES = "monitor"
+"""How the names of the tasks begin that wait until a cloud operation has ended: monitorDeploy, monitorServerGroup (recordings 11, 12)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One stage. `ref` is the key that others require, `parent` the id of the stage that made this one ("" for one of the pipeline's own)."""
@@ -84,6 +88,8 @@ class Stage:
     context: Body = field(default_factory=dict)
     outputs: Body = field(default_factory=dict)
     tasks: tuple[tuple[str, Status], ...] = ()
+    moved_at: datetime | None = None
+    """When the newest of its tasks that have ended did so."""
 
     @property
     def failure(self) -> str:
@@ -104,6 +110,11 @@ class Stage:
             if said := texts(self.context.get(key)):
                 return "; ".join(said)
         return text(self.context.get("canaryScoreMessage"))
+
+    @property
+    def made_at(self) -> datetime | None:
+        """When at the latest what it asked the cloud for was there: not before a task that watches the operation has ended well, and never too early."""
+        return self.moved_at if any(name.startswith(WATCHES) and status.well for name, status in self.tasks) else None
 
     @property
     def posted(self) -> bool:
@@ -291,6 +302,7 @@ def _stage(body: Body) -> Stage:
         context=part(body, "context"),
         outputs=part(body, "outputs"),
         tasks=tuple((text(task.get("name")), Status.of(task.get("status"))) for task in entries(body.get("tasks"))),
+        moved_at=max((ended for task in entries(body.get("tasks")) if (ended := epoch(task.get("endTime"))) is not None), default=None),
     )
 
 

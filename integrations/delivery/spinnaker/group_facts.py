@@ -312,10 +312,12 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
 def unseen_of(looked: LookedCluster, now: datetime) -> str:
     """The server group that a run has just made or enabled and that is not among those shown, "" when there is none.
 
-    Until it is, the group before it looks as if it were live. One that stays away was destroyed, or was never made: after `CACHE_LAGS` that is believed.
+    Until it is, the group before it looks as if it were live. One that stays away was destroyed, or was never made: after `CACHE_LAGS` that is believed,
+    also while the stage goes on: Orca waits for hours until a group is up that somebody destroyed.
     """
     for touch in looked.touches():
-        if (touch.stage.ended_at or (touch.at if touch.run.status.ended else now)) + CACHE_LAGS < now:
+        since = touch.stage.ended_at or (touch.at if touch.run.status.ended else touch.stage.made_at or now)
+        if since + CACHE_LAGS < now:
             continue
         for name in (*touch.groups, touch.enabled):
             if name and looked.cluster.named(name) is None:

@@ -38,7 +38,7 @@ class SandboxGate(LoopbackServer):
         super().__init__(port=port)
         self.profile = profile or Profile()
         self.faults = Faults()
-        timings = timings or Timings()
+        self.timings = timings = timings or Timings()
         self.timeline = Timeline(clock, timings.pace)
         ids = Ids(seed)
         self.clouddriver = Clouddriver(self.timeline, ids, timings, self.faults)

@@ -293,6 +293,28 @@ async def test_promise_1_while_part_of_a_failed_deploy_may_be_live_nothing_count
     assert (kept.healthy_for, kept.watched_until) == (timedelta(0), watched.clock.now())
 
 
+async def test_promise_1_what_went_back_to_the_stamp_of_an_earlier_look_is_looked_at_again(watched: Stage) -> None:
+    await rounds(watched, 20)
+    newer = made.release("45", version="", revision="cafe" + "0" * 36, started_at=watched.clock.now())
+    watched.app.history.insert(0, newer)
+    watched.app.images[newer.key] = made.NEW_IMAGE
+    await watched.watcher.look(TARGET)  # for a hint, or while it was not settled: the list never showed a stamp with it that counted
+    assert (await record(watched)).live_until is not None
+    watched.app.history.remove(newer)
+    await rounds(watched)
+    assert ((await record(watched)).live_until, (await record(watched, newer.key)).live_until) == (None, watched.clock.now())
+
+
+async def test_a_look_that_was_not_final_is_taken_again_although_the_stamp_is_the_one_before(watched: Stage) -> None:
+    await rounds(watched, 20)
+    delivery = unsure(watched, settled=False)
+    await watched.watcher.look(TARGET)
+    delivery.settled = True
+    looks = delivery.looks
+    await rounds(watched, 20)
+    assert ((await record(watched)).vouched, delivery.looks) == (True, looks + 1)
+
+
 def wanted() -> Release:
     sources = (Source(repository="https://git.example/web", path="deploy", revision="d" * 40),)
     return replace(FRESH, key=release_key(sources), sources=sources)

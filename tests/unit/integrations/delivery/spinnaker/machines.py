@@ -111,6 +111,14 @@ class Machines(Stage):
         """The groups that take traffic."""
         return [one.name for one in self.gate.groups.all if not one.disabled]
 
+    async def deploy(self, image: str) -> None:
+        """A pipeline is started by a trigger and deploys that image by red/black; it goes on while time passes."""
+        cluster = {"application": "web", "stack": "main", "account": "prod", "provider": "aws", "availabilityZones": {"us-east-1": []}, "strategy": "redblack"}
+        stage = {"refId": "1", "requisiteStageRefIds": [], "type": "deploy", "name": "deploy", "clusters": [{**cluster, "imageId": image}]}
+        self.gate.save_pipeline({"application": "web", "name": "deploy", "stages": [stage], "triggers": []})
+        async with self.gate_session() as session:
+            await session.post("/pipelines/web/deploy", json={"type": "docker", "user": "ci"})
+
     async def by_hand(self, *jobs: dict[str, Any], user: str = "alice") -> None:
         """A person posts a task, and it runs to its end."""
         body = {"application": "web", "description": "by hand", "job": list(jobs), "trigger": {"type": "manual", "user": user}}

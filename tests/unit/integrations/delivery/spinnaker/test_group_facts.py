@@ -131,12 +131,24 @@ async def test_a_group_that_is_gone_for_good_is_waited_for_no_longer_than_the_ca
     assert unseen_of(look, ended) == "", "it is shown"
 
 
+async def test_a_group_that_was_destroyed_while_its_deploy_waits_for_it_is_waited_for_no_longer(stage: Machines) -> None:
+    stage.gate.groups.instances_never_come_up("ami-3")
+    await stage.deploy("ami-3")
+    stage.pass_(minutes=1)
+    made = next(one for one in stage.gate.groups.all if one.image == "ami-3")
+    stage.gate.groups.is_destroyed(made)
+    stage.pass_(seconds=40)
+    with pytest.raises(TemporaryError, match=f"server group {made.name}, made a moment ago"):
+        await stage.state()
+    stage.pass_(minutes=2)
+    state = await stage.state()
+    assert state.running is not None, "Orca waits for it for hours"
+    assert state.current is not None
+    assert state.current.handle == "web-main-v001"
+
+
 async def test_who_made_a_group_is_told_by_its_run(stage: Machines) -> None:
-    cluster = {"application": "web", "stack": "main", "account": "prod", "provider": "aws", "availabilityZones": {"us-east-1": []}, "strategy": "redblack"}
-    deploy = {"refId": "1", "requisiteStageRefIds": [], "type": "deploy", "name": "deploy", "clusters": [{**cluster, "imageId": "ami-3"}]}
-    stage.gate.save_pipeline({"application": "web", "name": "deploy", "stages": [deploy], "triggers": []})
-    async with stage.gate_session() as session:
-        await session.post("/pipelines/web/deploy", json={"type": "docker", "user": "ci"})
+    await stage.deploy("ami-3")
     stage.pass_(seconds=10)
     with pytest.raises(TemporaryError, match=r"server group web-main-v002, made a moment ago, is not in Spinnaker's cache"):
         await stage.state()  # else the group before it would look as if it were live
