@@ -36,6 +36,8 @@ AGAIN_AFTER = timedelta(minutes=10)
 AGAIN_AT_MOST = timedelta(hours=6)
 DECIDED = frozenset({Outcome.OBSERVED, Outcome.SUGGESTED, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.REJECTED, Outcome.NOT_RECOVERED, Outcome.INCONCLUSIVE})
 """Ends after which nothing begins by itself for the same release: a person was told or decided, or it was tried."""
+MEASURED = frozenset({Outcome.RECOVERED, Outcome.NOT_RECOVERED, Outcome.INCONCLUSIVE})
+"""Ends of an operation whose release went live."""
 COMPARED_FOR = timedelta(minutes=5)
 """So long the answer about one release is kept in memory, or each round would have it rendered anew; what is mutable about it shows after that."""
 ORPHAN_AFTER = timedelta(minutes=1)
@@ -157,6 +159,7 @@ class Keeper:
             return
         before = await self._after_the_last(before)
         course = course_of(state.value, releases, made_by_backout=limits.value.made_by_backout, verified=before.verified, now=now)
+        course = await self._never_left(course, before, releases)
         judged = await self._judged(hold, course, releases)
         troubles = _troubles(hold, state.value, releases, course)
         watch = replace(
@@ -194,6 +197,19 @@ class Keeper:
             if plan is not None and plan.way is Way.PIN:
                 return plan
         return None
+
+    async def _never_left(self, course: Course, before: Watch, releases: Sequence[HeldRelease]) -> Course:
+        """A held release that no look saw away, and whose rollback never got as far as to be measured, is live still, not again."""
+        live = course.suspect.key if course.suspect is not None and course.waits else ""
+        held = next((one for one in releases if one.key == live), None)
+        if held is None or before.live not in {"", live}:
+            return course
+        if said := before.troubles.get("held_is_live"):
+            return replace(course, says=said)
+        last = await self._journal.load(held.operation_id) if held.operation_id else None
+        if last is None or last.outcome in MEASURED:
+            return course
+        return replace(course, says=f"release {held.title}, which is held, is still live: the rollback did not take it away")
 
     async def _after_the_last(self, watch: Watch) -> Watch:
         """What the end of the operation that was begun last means for the next; one that was noted and never begun is begun again."""
@@ -257,9 +273,8 @@ class Keeper:
                 continue
             rows.append(AuditEvent(kind=f"hold_{name}", says=says, at=now))
             text = (f"{says}.", "Backout does not fight. The hold stays until it is ended.", f"Look: backout holds show {hold.id}")
-            sent += self._message(
-                hold, f"{name}/{now.isoformat()}", f"{hold.target}: the hold is not as it was left", text, f"hold_{name}", now, {"hold": hold.id}
-            )
+            title = f"{hold.target}: {'what is held is live' if name == 'held_is_live' else 'the hold is not as it was left'}"
+            sent += self._message(hold, f"{name}/{now.isoformat()}", title, text, f"hold_{name}", now, {"hold": hold.id})
         rows += [
             AuditEvent(kind=f"hold_{name}_over", says=f"no longer so: {says}", at=now) for name, says in before.troubles.items() if name not in watch.troubles
         ]

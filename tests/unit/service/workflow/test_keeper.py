@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 
 from service.domain.holding import Standing
-from service.domain.model import Actor, Mode, Watch, Way
+from service.domain.model import Actor, Mode, Outcome, Release, Watch, Way
 from service.domain.ports import ListedTarget
 from service.store import tables as t
 from service.workflow import record
 from service.workflow.keeper import AGAIN_AFTER, Keeper
+from tests.fakes.delivery import BACK
 from tests.unit.service.domain import made
 from tests.unit.service.workflow.stage import TARGET, Stage
 
@@ -221,13 +222,51 @@ async def test_promise_7_a_hold_by_a_pin_is_not_ended_by_what_the_pin_itself_wan
     assert "hold_auto_sync_on" not in await events(stage)
 
 
+def deployed(stage: Stage, release: Release, handle: str) -> Release:
+    """Jane deploys it past Backout."""
+    now = stage.clock.now()
+    stage.app.history.insert(0, replace(release, handle=handle, started_at=now, deployed_at=now, by=JANE))
+    return stage.app.history[0]
+
+
 async def test_the_held_release_live_again_is_told(stage: Stage) -> None:
     await stage.held()
     await stage.keeper.round()
-    now = stage.clock.now()
-    stage.app.history.insert(0, replace(made.SUSPECT, handle="50", started_at=now, deployed_at=now, by=JANE))
+    again = deployed(stage, made.SUSPECT, "50")
     assert await stage.keep() is None
-    assert "hold_held_is_live" in await events(stage)
+    (told,) = [one for one in await stage.messages() if one["event"] == "hold_held_is_live"]
+    assert told["title"] == f"{TARGET}: what is held is live"
+    assert f"release {again.title}, which is held, is live again." in told["text"]
+
+
+async def test_a_held_release_that_a_failed_rollback_never_took_away_is_told_once_as_live_still_and_later_as_live_again(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["failed"]
+    assert (await stage.recovered()).outcome is Outcome.FAILED
+    stage.app.desired = made.SUSPECT
+    for _ in range(3):
+        stage.clock.at += timedelta(seconds=10)
+        await stage.keeper.round()
+
+    async def told() -> list[str]:
+        return [one["text"].splitlines()[1] for one in await stage.messages() if one["event"] == "hold_held_is_live"]
+
+    still = f"release {made.SUSPECT.title}, which is held, is still live: the rollback did not take it away."
+    assert await told() == [still]
+    assert (await watch_of(stage)).says == still.rstrip(".")
+
+    for release, handle in ((made.GOAL, "50"), (made.SUSPECT, "51")):
+        deployed(stage, release, handle)
+        for _ in range(2):
+            stage.clock.at += timedelta(seconds=10)
+            await stage.keeper.round()
+    assert await told() == [still, f"release {stage.app.live.title}, which is held, is live again."]
+
+
+async def test_a_held_release_that_was_away_before_the_first_look_is_live_again(stage: Stage) -> None:
+    await stage.held()
+    again = deployed(stage, made.SUSPECT, "50")
+    assert await stage.keep() is None
+    assert (await watch_of(stage)).says == f"release {again.title}, which is held, is live again"
 
 
 @pytest.mark.parametrize("auto_sync", [True, False])
