@@ -210,7 +210,7 @@ class _Look:
             status["blueGreen"]["activeSelector"] = status["stableRS"]
             self._retire({status["stableRS"]}, strategy, "abortScaleDownDelaySeconds")
             return
-        fast = self._fast(status) or self._retiring(self._hash)
+        fast = self._fast(status) or (self._retiring(self._hash) and self._goes_back(status))
         self._scale(self._hash, self._replicas)
         if self._ready(self._hash) < self._replicas or self._spec.get("paused"):
             return
@@ -258,13 +258,21 @@ class _Look:
         return self._hash == status["stableRS"] or self._within_window(status)
 
     def _within_window(self, status: Json) -> bool:
-        window = (self._spec.get("rollbackWindow") or {}).get("revisions", 0)
-        stable, new = self._sets.get(status.get("stableRS", "")), self._sets.get(self._hash)
-        if not window or stable is None or new is None:
+        window = int((self._spec.get("rollbackWindow") or {}).get("revisions", 0))
+        if not window or not self._goes_back(status):
             return False
-        made = {hashed: owned["metadata"]["creationTimestamp"] for hashed, (_, owned) in self._sets.items()}  # whole seconds, here as there
-        begin, end = made[self._hash], made[status["stableRS"]]
-        return bool(begin < end) and sum(begin < one < end for one in made.values()) < window
+        made = self._made()
+        return sum(made[self._hash] < one < made[status["stableRS"]] for one in made.values()) < window
+
+    def _goes_back(self, status: Json) -> bool:
+        """Whether the set was made before the stable one. Two of the same second are no rollback: then a person's promotion is waited for again."""
+        made = self._made()
+        begin, end = made.get(self._hash), made.get(status.get("stableRS", ""))
+        return begin is not None and end is not None and begin < end
+
+    def _made(self) -> dict[str, str]:
+        """When each set was made, by its hash; whole seconds, here as there."""
+        return {hashed: owned["metadata"]["creationTimestamp"] for hashed, (_, owned) in self._sets.items()}
 
     def _retire(self, serving: set[str], strategy: Json, delay: str = "scaleDownDelaySeconds") -> None:
         """Sets that serve nobody any more are scaled down after a while; one of them can be gone back to at once until then."""

@@ -114,7 +114,7 @@ async def open_canary(server: ArgoCDServer, strategy: Json = HALF_THEN_STOP, **s
 
 
 async def second_over(server: ArgoCDServer) -> None:
-    """Kubernetes tells ages in whole seconds, and a rollback window counts by them."""
+    """Kubernetes tells ages in whole seconds, and what is a rollback (to an older ReplicaSet) goes by them: so does a rollback window."""
     del server
     await asyncio.sleep(1.1)
 
@@ -323,6 +323,7 @@ async def test_a_blue_green_that_waits_is_aborted_and_rolled_back_with_its_activ
 async def test_a_promoted_blue_green_goes_back_at_once_while_the_old_set_still_runs(server: ArgoCDServer) -> None:
     canary = await open_canary(server, BY_HAND)
     first = (await canary.live())["status"]["currentPodHash"]
+    await second_over(server)
     await canary.release("2.0", "Paused")
     await canary.act("promote-full")
     await canary.until("Healthy", lambda status: bool(status["stableRS"] == status["currentPodHash"] != first))

@@ -57,6 +57,23 @@ async def test_an_old_blue_green_set_is_scaled_down_after_its_delay(server: Argo
     await canary.until_running(*["2.0"] * 4)
 
 
+@pytest.mark.parametrize(("seconds", "phase"), [(0, "Paused"), (1, "Healthy")], ids=["of the same second", "a second older"])
+async def test_a_retiring_blue_green_set_is_gone_back_to_at_once_only_where_it_is_older_by_whole_seconds(
+    server: ArgoCDServer, clock: TurnableClock, seconds: int, phase: str
+) -> None:
+    """As `isRollback` of the real controller has it, which once left a lab's Rollout paused for ever."""
+    canary = await opened(server, BY_HAND)
+    first = (await canary.live())["status"]["currentPodHash"]
+    clock.forward(seconds=seconds)
+    await canary.release("2.0", "Paused")
+    await canary.act("promote-full")
+    await canary.until("Healthy", lambda status: bool(status["stableRS"] == status["currentPodHash"] != first))
+
+    await canary.roll_back()
+
+    await canary.until(phase, lambda status: bool(status["currentPodHash"] == first))
+
+
 async def test_a_blue_green_release_may_be_promoted_after_a_while_by_itself(server: ArgoCDServer, clock: TurnableClock) -> None:
     canary = await opened(server, {"blueGreen": {**BY_HAND["blueGreen"], "autoPromotionSeconds": 20}})
     await canary.release("2.0", "Paused")
