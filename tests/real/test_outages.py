@@ -5,7 +5,7 @@ What is asserted is what is promised: nothing happens twice, nothing is silent, 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -112,16 +112,17 @@ async def went_back_once(shop: Shop, backout: Backout, good: set[str], revision:
     assert [(rev, who) for _, rev, who in await shop.history() if who == "backout"] == [(revision, "backout")]
     assert [event for event in await shop.told_by("backout") if "rollback" in event] == ["backout initiated rollback to 0"]
     assert (await shop.application())["spec"]["syncPolicy"]["automated"] == {**AUTOMATED, "enabled": False}
-    await told(backout, shop, "recovered")
+    await told(backout, operation)
 
 
-async def told(backout: Backout, shop: Shop, event: str) -> None:
-    """A person hears of the end, once."""
+async def told(backout: Backout, operation: Mapping[str, Any]) -> None:
+    """A person hears of the operation's end, once. What else of the target is told, of a hold that stays for one, has a message of its own."""
 
     async def arrived() -> bool:
-        return [body["event"] for body in backout.told.about(shop) if body["event"] not in {"awaiting_approval", "stuck"}] == [event]
+        about = [body["event"] for body in backout.told.received if body.get("operation") == operation["id"]]
+        return [event for event in about if event != "stuck"] == [operation["outcome"]]
 
-    await until(arrived, what=f"the message {event}")
+    await until(arrived, what=f"the message {operation['outcome']}")
 
 
 async def watches_again(backout: Backout) -> None:
@@ -241,7 +242,7 @@ async def test_without_the_controller_nothing_is_rolled_back_and_auto_sync_is_gi
     assert (await shop.application())["spec"]["syncPolicy"]["automated"] == AUTOMATED
     assert [who for _, _, who in await shop.history()] == ["", ""]
     assert await shop.running() == bad
-    await told(backout, shop, "failed")
+    await told(backout, operation)
 
 
 async def test_a_controller_restarted_while_it_rolls_back_finishes_or_its_failure_is_told(client: LabClient, open_shop: OpenShop, serving: Serving) -> None:
@@ -262,7 +263,7 @@ async def test_a_controller_restarted_while_it_rolls_back_finishes_or_its_failur
         assert "Argo CD ended the rollback as Error" in operation["says"]
         assert [event for event in await shop.told_by("backout") if "rollback" in event] == ["backout initiated rollback to 0"]
         assert len(await backout.holds(shop)) == 1
-        await told(backout, shop, "failed")
+        await told(backout, operation)
         return
     await went_back_once(shop, backout, good, revision)
 
@@ -287,7 +288,7 @@ async def test_without_the_repo_server_a_rollback_ends_as_failed_and_is_told(
     assert operation["outcome"] == "failed", operation["says"]
     assert await shop.running() == bad
     assert [event for event in await shop.told_by("backout") if "rollback" in event] == ["backout initiated rollback to 0"]
-    await told(backout, shop, operation["outcome"])
+    await told(backout, operation)
 
 
 async def test_with_git_and_every_cache_gone_nothing_is_written_and_when_git_is_back_it_is_rolled_back(
@@ -309,7 +310,7 @@ async def test_with_git_and_every_cache_gone_nothing_is_written_and_when_git_is_
     assert (operation["outcome"], operation["first_effect_at"]) == ("failed", None), operation["says"]
     assert "cannot be rendered now, so a rollback would end in Error" in operation["says"]
     assert (after, await shop.running()) == (before, bad)
-    await told(backout, shop, "failed")
+    await told(backout, operation)
     again = await backout.until_done((await backout.ask(shop))[1])
     assert again["outcome"] == "recovered", again["says"]
     assert (await shop.running(), (await shop.history())[-1][1:]) == (good, (revision, "backout"))

@@ -211,16 +211,42 @@ class ArgoCDServer:
         return found
 
     async def settled(self, name: str) -> Json:
-        """The application once no operation is left and a refresh after it has been made."""
+        """The application once no operation is left and a refresh after it has been made, from a view of the cluster that is not older than that."""
 
-        async def idle() -> bool:
-            app = await self.app(name)
+        def idle(app: Json) -> bool:
             return "operation" not in app and app["status"].get("operationState", {}).get("phase") in FINAL
 
-        await self.until(idle, "the operation's end")
-        if self.kind == "real":  # a real controller's view of the cluster lags by up to 150 ms (contract 11, surprise 2)
+        async def compared() -> Json | None:
+            if not idle(await self.app(name)):
+                return None
+            if self.kind == "real" and not await self._sees_what_is_live(await self.app(name, "?refresh=normal")):
+                return None
+            app = await self.app(name, "?refresh=normal")
+            return app if idle(app) else None
+
+        return await self.until(compared, f"the end of {name}'s operation, and a comparison after it") or {}
+
+    async def _sees_what_is_live(self, app: Json) -> bool:
+        """Whether the last comparison saw each object as Kubernetes has it now: a real controller's view of the cluster lags (contract 11, surprise 2)."""
+        path = f"/api/v1/applications/{app['metadata']['name']}"
+        managed = await self.call("GET", f"{path}/managed-resources", by="admin")
+        if managed.status != 200:  # Redis has forgotten it: nobody can tell
             await asyncio.sleep(0.3)
-        return await self.app(name, "?refresh=normal")
+            return True
+        rows = app["status"]["operationState"].get("syncResult", {}).get("resources") or []
+        made = {(row["kind"], row["name"]) for row in rows if row.get("status") == "Synced" and not row.get("hookType")}
+        for item in managed.body.get("items") or ():
+            seen = json.loads(item.get("liveState") or "null")
+            if seen is None:
+                if (item["kind"], item["name"]) in made:
+                    return False
+                continue
+            about = {"resourceName": item["name"], "namespace": item.get("namespace", ""), "group": item.get("group", ""), "kind": item["kind"]}
+            query = urlencode(about | {"version": seen["apiVersion"].rpartition("/")[2]})
+            live = await self.call("GET", f"{path}/resource?{query}", by="admin")
+            if live.status != 200 or json.loads(live.body["manifest"])["metadata"]["resourceVersion"] != seen["metadata"]["resourceVersion"]:
+                return False
+        return True
 
     async def sync(self, name: str, **body: Any) -> Json:
         """Sync as a person and wait for the end."""

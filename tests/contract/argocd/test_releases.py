@@ -194,10 +194,11 @@ async def test_without_a_history_what_was_healed_since_is_an_operation_on_some_o
     await server.settled(name)
     assert (await server.edit_live(name, "ConfigMap", {"data": {"v": "2"}})).status == 200
 
-    async def healed() -> bool:
+    async def healed() -> bool:  # a view of the cluster that lags heals once more what is well: then nothing is "configured"
         state = (await server.app(name))["status"].get("operationState", {})
         named = [one["name"] for one in state.get("operation", {}).get("sync", {}).get("resources") or ()]
-        return bool(named == [name] and state["phase"] == "Succeeded")
+        rows = [row["message"] for row in state.get("syncResult", {}).get("resources") or ()]
+        return bool(named == [name] and state["phase"] == "Succeeded" and rows == [f"configmap/{name} configured"])
 
     await server.until(healed, "what was edited to be put back")
     app = await server.settled(name)
