@@ -26,6 +26,7 @@ AT_ONCE = 500
 """Targets that one query names."""
 
 
+_AGES = sa.select(*(t.readiness.c[name] for name in ("target", "answer", "as_of", "good_for_s", "policy"))).order_by(t.readiness.c.target)
 _BODIES = sa.select(t.readiness.c.body).where(t.readiness.c.target.in_(sa.bindparam("names", expanding=True)))
 
 
@@ -47,19 +48,12 @@ class ReadinessStore:
 
     async def ages(self) -> Sequence[Age]:
         """Every standing verdict without its findings, by target."""
-        c = t.readiness.c
         async with self._database.read() as connection:
-            rows = await connection.execute(sa.select(c.target, c.answer, c.as_of, c.good_for_s, c.policy).order_by(c.target))
-            return tuple(
-                Age(
-                    target=TargetId.parse(row.target),
-                    answer=Answer(row.answer),
-                    as_of=row.as_of,
-                    good_for=timedelta(seconds=row.good_for_s),
-                    policy=row.policy,
-                )
-                for row in rows
-            )
+            rows = (await connection.execute(_AGES)).all()
+        return tuple(
+            Age(target=TargetId.parse(target), answer=Answer(answer), as_of=as_of, good_for=timedelta(seconds=good_for_s), policy=policy)
+            for target, answer, as_of, good_for_s, policy in rows
+        )
 
     async def keep(self, standing: Standing, turn: Turn | None, messages: Sequence[Message] = ()) -> bool:
         """Write it down with its turn and its messages; False, and nothing written, where one with later facts is there already or the target is gone."""

@@ -23,6 +23,8 @@ _IMAGES = TypeAdapter(tuple[Image, ...])
 _SOURCES = TypeAdapter(tuple[Source, ...])
 _OBJECTS = TypeAdapter(tuple[tuple[ObjectRef, str], ...])
 TROUBLES = 100
+AT_ONCE = 500
+"""Targets of one query or transaction where all of them are gone through."""
 
 
 CLOCKS_DIFFER = timedelta(minutes=1)
@@ -38,7 +40,7 @@ class TargetStore:
     async def known(self) -> Sequence[TargetId]:
         """Every target ever listed and not gone, by id."""
         async with self._database.read() as connection:
-            return tuple(TargetId.parse(one) for one in (await connection.execute(sa.select(t.target.c.id).order_by(t.target.c.id))).scalars())
+            return tuple(TargetId.parse(name) for (name,) in (await connection.execute(_KNOWN)).all())
 
     async def among(self, ids: Collection[str]) -> Sequence[TargetId]:
         """Those of these ids that are known targets, by id."""
@@ -91,8 +93,8 @@ class TargetStore:
         changed: list[ListedTarget] = []
         async with self._database.write() as connection:
             columns = (t.target.c.id, t.target.c.stamp, t.target.c.looked_stamp, t.target.c.seen_at)
-            rows = await connection.execute(sa.select(*columns).where(t.target.c.instance == instance))
-            before = {row.id: row for row in rows}
+            rows = (await connection.execute(sa.select(*columns).where(t.target.c.instance == instance))).all()
+            before = {row[0]: row for row in rows}
             later = {row.id for row in before.values() if at < row.seen_at <= at + CLOCKS_DIFFER}
             fresh, other, same = list[ListedTarget](), list[ListedTarget](), list[str]()
             for one in {one.target: one for one in listing.targets}.values():
@@ -199,15 +201,15 @@ class TargetStore:
         """As `live_records`, without what the releases are made of: what is asked of every target, time and again, and lives on in most."""
         found: list[ReleaseRecord] = []
         names = [str(one) for one in targets]
-        for start in range(0, len(names), TOGETHER):
-            query = _LIVES.where(t.release.c.target.in_(names[start : start + TOGETHER]), t.release.c.live_until.is_(None))
+        for start in range(0, len(names), AT_ONCE):
             async with self._database.read() as connection:
-                found += [_life(row) for row in await connection.execute(query.order_by(t.release.c.watched_from))]
+                rows = (await connection.execute(_LIVES, {"names": names[start : start + AT_ONCE]})).all()
+            found += [_life(row) for row in rows]
         return found
 
     async def lived_on(self, records: Sequence[tuple[ReleaseRecord, ReleaseRecord]]) -> None:
         """Compare and swap on when it was last watched; some hundred in a transaction, so that nobody waits for thousands."""
-        for start in range(0, len(records), TOGETHER):
+        for start in range(0, len(records), AT_ONCE):
             rows = [
                 {
                     "of": str(now.target),
@@ -218,7 +220,7 @@ class TargetStore:
                     "health": now.last_health,
                     "sure": now.vouched,
                 }
-                for seen, now in records[start : start + TOGETHER]
+                for seen, now in records[start : start + AT_ONCE]
             ]
             async with self._database.write() as connection:
                 await connection.execute(_LIVED_ON, rows)
@@ -335,26 +337,35 @@ def _other_lives(records: Sequence[ReleaseRecord], seen: Mapping[str, ReleaseRec
     return any(record.key not in seen or (record.live_until is None) != (seen[record.key].live_until is None) for record in records)
 
 
-def _life(row: Any) -> ReleaseRecord:
+def _life(row: Sequence[Any]) -> ReleaseRecord:
+    """From a row of `_LIVES`. It is taken apart at once: to ask each of ten thousand for its columns by name costs as much as to read them."""
+    target, key, handle, version, watched_from, watched_until, healthy_seconds, last_health, made_by_backout, vouched = row
     return ReleaseRecord(
-        target=TargetId.parse(row.target),
-        key=row.key,
-        handle=row.handle,
-        version=row.version,
+        target=TargetId.parse(target),
+        key=key,
+        handle=handle,
+        version=version,
         images=None,
-        watched_from=row.watched_from,
-        watched_until=row.watched_until,
-        healthy_for=timedelta(seconds=row.healthy_seconds),
-        last_health=row.last_health,
-        made_by_backout=row.made_by_backout,
-        vouched=row.vouched,
+        watched_from=watched_from,
+        watched_until=watched_until,
+        healthy_for=timedelta(seconds=healthy_seconds),
+        last_health=last_health,
+        made_by_backout=made_by_backout,
+        vouched=vouched,
     )
 
 
-_LIVES = sa.select(
-    *(t.release.c[name] for name in ("target", "key", "handle", "version", "watched_from", "watched_until", "healthy_seconds")),
-    *(t.release.c[name] for name in ("last_health", "made_by_backout", "vouched")),
+_LIVES = (
+    sa.select(
+        *(t.release.c[name] for name in ("target", "key", "handle", "version", "watched_from", "watched_until", "healthy_seconds")),
+        *(t.release.c[name] for name in ("last_health", "made_by_backout", "vouched")),
+    )
+    .where(t.release.c.target.in_(sa.bindparam("names", expanding=True)), t.release.c.live_until.is_(None))
+    .order_by(t.release.c.watched_from)
 )
+"""In the order in which `_life` takes it apart."""
+
+_KNOWN = sa.select(t.target.c.id).order_by(t.target.c.id)
 
 _THIS_TARGET = t.target.update().where(t.target.c.id == sa.bindparam("which"))
 _LOOKED_AT_NOTHING = _THIS_TARGET.where(t.target.c.looked_stamp != "").values(looked_stamp="")

@@ -24,7 +24,7 @@ SETTLE = timedelta(seconds=5)
 """A target that changed is looked at this long after; a deploy changes it many times on end."""
 AGAIN = timedelta(minutes=1)
 """A look that failed is tried again after this."""
-LEARN = timedelta(seconds=15)
+LEARN = timedelta(seconds=30)
 """So often it is looked which targets there are, and what other processes wrote."""
 RENEW = 0.75
 """The part of its time after which a verdict is renewed: a quarter is left for a system that is slow or away for a while."""

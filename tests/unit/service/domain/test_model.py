@@ -9,6 +9,7 @@ from tests.unit.service.domain import made
 @pytest.mark.parametrize("text", ["prod:checkout", "prod:team-a/checkout", "spin:shop/prod-k8s/checkout-main/eu-west-1", "prod:a:b"])
 def test_a_target_id_reads_back_as_it_was_written(text: str) -> None:
     assert str(TargetId.parse(text)) == text
+    assert TargetId.parse(text) is TargetId.parse("".join(text))  # the one that is known already
 
 
 @pytest.mark.parametrize("text", ["", "checkout", "prod:", ":checkout", ":"])

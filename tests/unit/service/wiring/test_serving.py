@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -20,7 +21,7 @@ from service.domain.ports import Message
 from service.settings import load
 from service.wiring.parts import VERSION, SystemClock, kinds
 from service.wiring.service import Service
-from service.wiring.serving import _Gauges, _listen, _readiness, _serve, parts, serve
+from service.wiring.serving import SELDOM, _Gauges, _listen, _readiness, _serve, parts, serve
 from service.workflow.watch import Freshness, Stream
 from tests.fakes import store
 from tests.unit.service.wiring.conftest import PATIENCE, process, settings_of
@@ -89,6 +90,7 @@ async def test_nothing_secret_stands_in_the_log_and_ctrl_c_is_as_graceful(world:
 
 async def test_a_service_that_goes_down_says_so_and_goes_on_answering_until_it_is_drained(alone: Callable[..., Path], session: aiohttp.ClientSession) -> None:
     settings = load(alone(), kinds())
+    as_it_was = gc.get_threshold()
     serving = asyncio.ensure_future(_serve(settings, drain_seconds=10 * PATIENCE))
 
     async def readiness() -> tuple[int, str]:
@@ -108,12 +110,14 @@ async def test_a_service_that_goes_down_says_so_and_goes_on_answering_until_it_i
     await until(200)
     os.kill(os.getpid(), signal.SIGTERM)
     assert "the service is going down" in await until(503)
+    assert gc.get_threshold() == SELDOM
     async with session.get(f"http://{settings.listen}/livez") as answer:
         assert answer.status == 200
     assert not serving.done()
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     assert (await readiness())[0] == 0
+    assert gc.get_threshold() == as_it_was
 
 
 def test_wrong_settings_are_told_with_file_and_line_before_anything_is_opened(alone: Callable[..., Path], tmp_path: Path) -> None:
