@@ -166,6 +166,11 @@ class Registries:
         self._remembered: OrderedDict[tuple[str, str], Known[Any]] = OrderedDict()
 
     @property
+    def platform(self) -> str:
+        """Whose labels are read of an image for several platforms."""
+        return self._settings.platform
+
+    @property
     def kinds(self) -> frozenset[str]:
         """Image manifests, image labels."""
         return frozenset({"image manifest", "image labels"})

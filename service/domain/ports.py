@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from service.domain.catalog import Catalog
 from service.domain.difference import Content, Own
-from service.domain.facts import Fact, Key
+from service.domain.facts import Fact, Key, Known
 from service.domain.grouping import Burning
 from service.domain.holding import HeldRelease
-from service.domain.keys import TargetState
+from service.domain.keys import ImageConfig, TargetState
 from service.domain.model import (
     Actor,
     AlertNotice,
@@ -610,6 +610,13 @@ class StatementsKept(Protocol):
 
     async def keep(self, target: TargetId, release: str, database: str, statements: OwnStatements) -> None: ...
     async def of(self, target: TargetId, release: str, database: str) -> OwnStatements | None: ...
+
+
+class Labels(Protocol):
+    """Labels of images by `repository@digest`, as they were read of a registry for a platform (`linux/amd64`): they never change."""
+
+    async def of(self, image: str, platform: str) -> Known[ImageConfig] | None: ...
+    async def keep(self, image: str, platform: str, labels: Known[ImageConfig]) -> None: ...
 
 
 class Readinesses(Protocol):

@@ -455,6 +455,16 @@ release_statements = sa.Table(
 )
 """The statements that a release was seen to run in a database. A set that grows: the row is written anew at each reading."""
 
+image_labels = sa.Table(
+    "image_labels",
+    metadata,
+    sa.Column("image", sa.String(700), primary_key=True),
+    sa.Column("platform", sa.String(100), primary_key=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+"""The labels of an image, by `repository@digest`, with their evidence. `platform` is the one that is picked of an image for several."""
+
 for _table in metadata.tables.values():  # here and once, so that no column can be forgotten
     for _column in _table.columns:
         if isinstance(_column.type, sa.String) and type(_column.type) in {sa.String, sa.Text}:

@@ -28,6 +28,7 @@ from service.store.database import Database
 from service.store.events import EventStore
 from service.store.executors import ExecutorStore
 from service.store.holds import HoldStore
+from service.store.labels import LabelStore
 from service.store.migrating import migrate
 from service.store.operations import OperationStore, new_id
 from service.store.outbox import OutboxStore
@@ -46,6 +47,7 @@ from service.workflow.examine import Examiner
 from service.workflow.forward import ForwardStory
 from service.workflow.gather import Gatherer
 from service.workflow.keeper import Keeper
+from service.workflow.kept_labels import KeptLabels
 from service.workflow.messages import Told
 from service.workflow.own_facts import OwnFacts
 from service.workflow.readiness import Doors, Readiness
@@ -63,6 +65,9 @@ KEEP_ENDED = timedelta(days=2)
 
 KEEP_GONE = timedelta(days=30)
 """So long the standing verdicts of targets that are gone are kept, and how they turned."""
+
+KEEP_LABELS = timedelta(days=90)
+"""So long labels of images are kept before they are read anew: they do not change, but images come and go."""
 
 AHEAD_SECONDS = 300.0
 """How long one fact may take that is read ahead of time, waiting for its turn included."""
@@ -120,7 +125,14 @@ class Service:
             statements=self.statements,
         )
         clusters = [ClusterFacts(targets=self.targets, source=one) for one in self.outside.sources.values() if "workloads of a cluster" in one.kinds]
-        self.gatherer = Gatherer(deliveries=self.outside.deliveries, sources=[*self.outside.sources.values(), *clusters, own], clock=clock)
+        self.labels = LabelStore(self.database)
+        labels = [
+            KeptLabels(source=one, kept=self.labels, platform=str(getattr(one, "platform", "")), clock=clock)
+            for one in self.outside.sources.values()
+            if "image labels" in one.kinds
+        ]
+        # Of two that tell one kind the later one is asked: the labels that are kept stand before the registries.
+        self.gatherer = Gatherer(deliveries=self.outside.deliveries, sources=[*self.outside.sources.values(), *clusters, *labels, own], clock=clock)
         self.examiner = Examiner(
             gatherer=self.gatherer, deliveries=self.outside.deliveries, targets=self.targets, rules=RULES, policies=self.policies, clock=clock
         )
@@ -307,6 +319,7 @@ class Service:
         await self.engine.collect(older_than=KEEP_ENDED, now=self.clock.now())
         await self.lease.forget(self.clock.now() - KEEP_ENDED)
         await self.standings.forget(self.clock.now() - KEEP_GONE)
+        await self.labels.forget(self.clock.now() - KEEP_LABELS)
 
 
 def _lease(database: Database, clock: Clock, settings: Settings) -> Lease | Alone:

@@ -1,7 +1,8 @@
 """What it costs to keep the standing verdict of 10,000 targets: CPU time, requests, and whether every one is fresh within its stated age.
 
 Each target of the crowd answers as one real shop with two good releases does, and has an image of its own in the registry; they share one source repository.
-The store is seeded as after some time of watching, with verdicts as old as they are when each is renewed in its turn, so what is measured is the steady state.
+The store is seeded as after some time of watching, with verdicts as old as they are when each is renewed in its turn, and with what was read of each image
+then, so what is measured is the steady state. The service's own memory is that of a new process.
 """
 
 import asyncio
@@ -99,6 +100,8 @@ async def _seed(made: Ground) -> None:
         lived = (await connection.execute(sa.select(t.release).where(t.release.c.target == f"sandbox:{MODEL}"))).mappings().all()
         await connection.execute(t.release.delete().where(t.release.c.target.like("sandbox:crowd-%")))
         await connection.execute(t.release.insert(), [_lived(row, name) for name in names for row in lived])
+        labels = (await connection.execute(sa.select(t.image_labels))).mappings().all()
+        await connection.execute(t.image_labels.insert(), [_labels(row, name) for name in names for row in labels])
         await connection.execute(t.readiness.delete())
         rows = [_row(model, name, now - RENEW * AGE * (number / MANY), policies.of(name).version) for number, name in enumerate(names)]
         await connection.execute(t.readiness.insert(), rows)
@@ -109,6 +112,12 @@ def _lived(row: Mapping[Any, Any], name: TargetId) -> dict[str, Any]:
     """The model's release as one of the target, with its own image."""
     images = json.loads(json.dumps(row["images"]).replace(f"shop/{MODEL}", f"shop/{name.name}"))
     return {**row, "target": str(name), "images": images}
+
+
+def _labels(row: Mapping[Any, Any], name: TargetId) -> dict[str, Any]:
+    """What was read of the model's image as of the target's own."""
+    was, now = f"shop/{MODEL}@", f"shop/{name.name}@"
+    return {**row, "image": str(row["image"]).replace(was, now), "body": bytes(row["body"]).replace(was.encode(), now.encode())}
 
 
 def _row(model: Standing, name: TargetId, as_of: datetime, policy: str) -> dict[str, Any]:
