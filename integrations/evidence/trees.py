@@ -17,9 +17,11 @@ from dulwich.object_store import BaseObjectStore, iter_tree_contents
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree, TreeEntry
 
 from service.domain.keys import FileChange
-from service.domain.schema import CONFIGURATION_NAMES, Elsewhere, Place, beside, is_migration, may_carry_migrations, places
+from service.domain.schema import CONFIGURATION_NAMES, Elsewhere, Place, beside, is_migration, matters, may_carry_migrations, needed, places
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
+_MOST_EARLIER = 8_000_000
+"""So many bytes of earlier migrations are read for one comparison."""
 MOST_FOLDERS = 5_000
 """So many folders are looked through for configuration files of migration tools."""
 FOLDER, SYMLINK, SUBMODULE, KIND_OF_MODE = 0o040000, 0o120000, 0o160000, 0o170000
@@ -109,7 +111,24 @@ class Trees:
             self._deadline.left()
             if path not in changed and (text := self.text_at(path)) is not None:
                 found.append((path, text))
-        return tuple(found)
+        return (*found, *self._earlier(files))
+
+    def _earlier(self, files: Iterable[FileChange]) -> tuple[tuple[str, str], ...]:
+        """(path, text) of the earlier migrations that say what new ones change: all of them, or none, for a part would say what is no longer so."""
+        left, self._left = self._left, min(self._left, _MOST_EARLIER)
+        try:
+            found = []
+            for path, names in needed({file.path: file.text for file in files if file.text is not None and file.change == "added"}, self.names_in):
+                text = self.text_at(path)
+                if text is None:
+                    return ()
+                if matters(text, names):
+                    found.append((path, text))
+            return tuple(found)
+        except KeyError:  # a partial clone, which has only what it was asked for
+            return ()
+        finally:
+            self._left = left
 
     def configured(self, files: Iterable[FileChange]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
         """Patterns of what the tools' configuration above changed files says are migrations, and where it points that is not read (keys.SourceChange)."""

@@ -33,7 +33,7 @@ def run(
     """Answer about these paths in a form (text, json, jsonl, sarif, junit, github); the exit code is the verdict, but for jsonl 0 when all was answered.
 
     `schema` is a dump of the schema from which the migrations begin, "" for none. `each` judges every file alone; `whole` says that all files are new to the
-    old release. Of a folder without either, nobody knows where the range begins.
+    old release. Of several files without either, be they named by a shell's pattern or as a folder, nobody knows where the range begins.
     """
     if dialect and dialect.lower() not in rows.DIALECTS:
         raise CommandFailed(f"--dialect {dialect} is none that is read", f"one of {', '.join(rows.DIALECTS)}", ExitCode.USAGE)
@@ -49,16 +49,16 @@ def run(
                 terminal.line(answer)
             return ExitCode.DONE
         files = read_paths(paths, _bytes_of(terminal))
-        reading = _reading(files, chosen, shape, each=each, folder=not whole and any(Path(one).is_dir() for one in paths))
+        reading = _reading(files, chosen, shape, each=each, several=not whole)
         code = ExitCode.BLOCKED if strict and reading.verdict is SchemaVerdict.WARN else _CODES[reading.verdict]
         _tell(terminal, reading, findings.report(reading, len(files), int(code)), form)
     return ExitCode.DONE if form == "jsonl" else code
 
 
-def _reading(files: Sequence[MigrationFile], dialect: Dialect, shape: Shape | None, *, each: bool, folder: bool) -> SchemaReading:
+def _reading(files: Sequence[MigrationFile], dialect: Dialect, shape: Shape | None, *, each: bool, several: bool) -> SchemaReading:
     if each:
         return read_each(files, dialect, shape=shape)
-    return read_folder(files, dialect, shape=shape) if folder else read_range(files, dialect, shape=shape)
+    return read_folder(files, dialect, shape=shape) if several else read_range(files, dialect, shape=shape)
 
 
 def _tell(terminal: Terminal, reading: SchemaReading, report: Report, form: str) -> None:

@@ -19,7 +19,7 @@ class Format(StrEnum):
     GITHUB = "github"
 
 
-Paths = Annotated[list[str], typer.Argument(metavar="PATH…|-", help="Migration files, folders of them, or - for stdin. Together they are one range.")]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH…|-", help="Migration files, folders of them, or - for stdin.")]
 
 
 def check(
@@ -31,7 +31,7 @@ def check(
         str, typer.Option("--schema", metavar="FILE", help="A dump of the schema before these migrations: decides what their text leaves open.")
     ] = "",
     each: Annotated[bool, typer.Option("--each", help="Judge each file by itself: the old release has all the others.")] = False,
-    whole: Annotated[bool, typer.Option("--range", help="All files are new to the old release, those of a folder too.")] = False,
+    whole: Annotated[bool, typer.Option("--range", help="All files are new to the old release: what one makes and another takes away cancels.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 on a warning too.")] = False,
 ) -> None:
     """Say whether the old release can run on the schema that these migrations leave behind, statement by statement. Nothing is executed."""

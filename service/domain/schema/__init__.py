@@ -10,6 +10,7 @@ no exception for any text. Everything that is not understood is `unknown`, never
 
 - `is_migration(path)` names the tool a path belongs to, whatever its role; pass every such file of the range to `read_range`. `recognise` also gives its role.
 - `beside(paths, names_in)` names unchanged files that readers need too: pass their texts to `read_range`.
+- `needed(texts, names_in)` names the earlier migrations that say what a new one changes; those that say nothing of it (`matters`) may stay away.
 - `places(texts)` names the folders that the tools' own configuration says migrations are in, and the places that are none of the repository's.
 - `may_carry_migrations(path)` is true for lock files, manifests and image files: their change can bring migrations that are not in this tree.
 - `read_range(files, dialect)` reads the whole range at once. `read_sql(sql, dialect)` reads one forward migration.
@@ -28,6 +29,7 @@ from service.domain.schema.advice import ADVICE, Advice, advice_of
 from service.domain.schema.beside import beside
 from service.domain.schema.by_file import read_each, read_folder
 from service.domain.schema.dumps import read_dump
+from service.domain.schema.earlier import matters, needed
 from service.domain.schema.folders import NAMES as CONFIGURATION_NAMES
 from service.domain.schema.folders import Elsewhere, Place, places
 from service.domain.schema.layouts import Recognised, Role, Tool, is_migration, leads_to_migrations, may_carry_migrations, recognise
@@ -55,7 +57,9 @@ __all__ = [
     "beside",
     "is_migration",
     "leads_to_migrations",
+    "matters",
     "may_carry_migrations",
+    "needed",
     "places",
     "read_dump",
     "read_each",

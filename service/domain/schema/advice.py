@@ -391,10 +391,10 @@ ADVICE: Mapping[str, Advice] = {
     "default_changed": Advice("sets a default", _SAFE, "The earlier code's inserts still succeed.", ""),
     "object_created": Advice("creates a view, type, sequence, schema or extension", _SAFE, "The earlier code does not know it.", ""),
     "made_by_an_earlier_file": Advice(
-        "takes away or changes what an earlier file of the same folder made (`backout schema check DIR`)",
+        "takes away or changes what an earlier file of the same call made (`backout schema check`)",
         _WARN,
         "If the earlier code has that earlier migration already, it may use what is gone now; if both are new to it, nothing happens to it.",
-        "Name only the files that are new, or compare two revisions (backout check --repo). --range says that all are new; --each judges each file alone.",
+        "Name only the files that are new and add --range, or compare two revisions (backout check --repo). --each judges each file alone.",
     ),
     "made_in_this_range": Advice("changes what the same range of migrations made", _SAFE, "The earlier code never had it.", ""),
     "renamed_back": Advice("renames something away and back", _SAFE, "In the end it has its old name.", ""),

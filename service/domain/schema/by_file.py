@@ -7,7 +7,9 @@ folder: the old release may well know what the earlier file made. So each statem
 from collections.abc import Sequence
 from dataclasses import replace
 
-from service.domain.schema.ranges import read_range
+from service.domain.schema.earlier import Earlier, order
+from service.domain.schema.layouts import recognise
+from service.domain.schema.ranges import MAX_FILE_CHARACTERS, read_range, told_dialect
 from service.domain.schema.reading import Dialect, MigrationFile, SchemaReading, SchemaVerdict, StatementReading, worst
 from service.domain.schema.shapes import Shape
 
@@ -16,8 +18,9 @@ _CANCELLED = frozenset({"made_in_this_range", "renamed_back"})
 
 
 def read_each(files: Sequence[MigrationFile], dialect: Dialect, *, shape: Shape | None = None) -> SchemaReading:
-    """Each file by itself, as if the old release had all the others: nothing cancels between two files."""
-    statements = tuple(one for file in files for one in _alone(file, files, dialect, shape).statements)
+    """Each file by itself, as if the old release had all the others: nothing cancels between two files, and the earlier ones say what there was."""
+    before = _Before(files, dialect, shape)
+    statements = tuple(one for file in files for one in _alone(file, files, dialect, before.of(file)).statements)
     return SchemaReading(dialect=dialect, statements=statements, verdict=worst(statements))
 
 
@@ -27,8 +30,9 @@ def read_folder(files: Sequence[MigrationFile], dialect: Dialect, *, shape: Shap
     by_path = {file.path: file for file in files}
     leaning = {one.path for one in reading.statements if one.rule in _CANCELLED} & by_path.keys() if len(files) > 1 else set()
     alone: dict[tuple[str, int, str], list[StatementReading]] = {}
+    before = _Before(files, reading.dialect, shape)
     for path in leaning:
-        for one in _alone(by_path[path], files, reading.dialect, shape).statements:
+        for one in _alone(by_path[path], files, reading.dialect, before.of(by_path[path])).statements:
             alone.setdefault((one.path, one.line, one.statement), []).append(one)
     of_range: dict[tuple[str, int, str], list[StatementReading]] = {}
     for one in reading.statements:
@@ -58,6 +62,31 @@ def _told(one: StatementReading, alone: StatementReading | None) -> StatementRea
         says=f"{alone.says.rstrip('.')}; an earlier file here made that",
         clears="OLD has that earlier file no more than this one",
     )
+
+
+class _Before:
+    """What there was before each file: by the dump that somebody gave, else by the earlier files of its folder."""
+
+    def __init__(self, files: Sequence[MigrationFile], dialect: Dialect, shape: Shape | None) -> None:
+        self._shape = shape
+        self._learned: dict[str, Shape] = {}
+        dialect = told_dialect(files) if dialect is Dialect.UNKNOWN else dialect
+        if shape is not None or dialect is Dialect.UNKNOWN:
+            return
+        by_root: dict[str, list[MigrationFile]] = {}
+        for file in files:
+            if file.text is not None and file.path.lower().endswith(".sql"):
+                by_root.setdefault((found.root if (found := recognise(file.path)) is not None else file.path.rpartition("/")[0]), []).append(file)
+        for root, own in by_root.items():
+            earlier = Earlier(dialect)
+            for file in sorted(own, key=lambda one: order(root, one.path)):
+                text = (file.text or "")[:MAX_FILE_CHARACTERS]
+                if (known := earlier.before(text)) is not None:
+                    self._learned[file.path] = known
+                earlier.learn(file.path, text)
+
+    def of(self, file: MigrationFile) -> Shape | None:
+        return self._shape if self._shape is not None else self._learned.get(file.path)
 
 
 def _alone(file: MigrationFile, files: Sequence[MigrationFile], dialect: Dialect, shape: Shape | None) -> SchemaReading:

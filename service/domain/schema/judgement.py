@@ -117,6 +117,7 @@ class Judge:
         self._dropped_triggers: list[str] = []
         self._perhaps_trigger_functions: list[tuple[Finding, Operation]] = []
         self._made_way: dict[str, Finding] = {}
+        self._there: set[str] = set()
         self._read: set[str] = set()
         self._unique_indexes: set[str] = set()
         self._aside: Judge | None = None
@@ -130,11 +131,18 @@ class Judge:
         """Return the finding for one operation."""
         if self._known is None:
             return self._judge(operation)
-        sharpened = self._known.sharpened(operation)
+        sharpened = operation if self._known.supposed else self._known.sharpened(operation)
         answer = None if operation.perhaps or self._is_of_new(operation) else self._known.answer(sharpened)
+        if operation.kind is Kind.DROP_TABLE and self._known.is_there(operation.table):
+            self._there.add(operation.table)
         self._known.follow(sharpened)
         if answer is None:
             return self._judge(sharpened)
+        if self._known.supposed:
+            finding = self._judge(operation)
+            if answer.verdict.severity > finding.verdict.severity and answer.verdict is not _UNKNOWN:
+                finding.become(*answer)
+            return finding
         if answer.verdict is _SAFE:
             return Finding(*answer, _objects(operation))
         finding = self._judge(sharpened)
@@ -268,7 +276,8 @@ class Judge:
             finding.become("table_rebuilt", verdict, f"drops table {name}{was} after its rows were copied", clears)
         else:
             finding.become("table_dropped", _BREAKS, f"drops table {name}{was}", _NOT_USED)
-            if operation.guarded and table.origin == name and not table.columns and not table.gone and name not in self._read:
+            untouched = table.origin == name and not table.columns and not table.gone and name not in self._read
+            if operation.guarded and untouched and name not in self._there:
                 self._made_way[name] = finding
         self._gone_tables[name] = finding
 

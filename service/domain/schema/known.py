@@ -41,6 +41,12 @@ class KnownShape:
 
     def __init__(self, shape: Shape, dialect: Dialect) -> None:
         self._now, self._dialect = shape.copy(), dialect
+        self.supposed = shape.supposed
+        """Whether it may only make answers stricter (see `Shape`)."""
+
+    def is_there(self, table: str) -> bool:
+        """Whether the table is known to be there."""
+        return self._now.knows(table) is True
 
     def follow(self, operation: Operation) -> None:
         """Take the operation as done."""

@@ -16,6 +16,8 @@ from service.domain.schema.agreement import contradictions
 from service.domain.schema.configuration import configured_dialect
 from service.domain.schema.cursor import MAX_GRAMMAR_CHARACTERS, Session
 from service.domain.schema.dumps import dumps_of, read_dump
+from service.domain.schema.earlier import Earlier, order
+from service.domain.schema.forward import forward_part
 from service.domain.schema.judgement import Finding, Judge
 from service.domain.schema.layouts import Recognised, Role, Tool, recognise
 from service.domain.schema.operations import Kind, unknown
@@ -31,12 +33,6 @@ MAX_STATEMENTS = 5_000
 MAX_STATEMENT_SHOWN = 160
 _REAL_DIALECTS = (Dialect.POSTGRES, Dialect.MYSQL, Dialect.SQLITE)
 _ASK_FOR_SQL = "the migration is read by a person, or its SQL is produced beforehand and read instead"
-_MARKERS = {
-    # Tool: the line that starts a forward part, the line that starts a backward part. Exact case, as the tools compare them.
-    Tool.GOOSE: (re.compile(r"^\s*--\s*\+goose\s+Up\b"), re.compile(r"^\s*--\s*\+goose\s+Down\b")),
-    Tool.DBMATE: (re.compile(r"^--\s*migrate:up\b"), re.compile(r"^--\s*migrate:down\b")),
-    Tool.GENERIC: (re.compile(r"^\s*--\s*\+migrate\s+Up\b"), re.compile(r"^\s*--\s*\+migrate\s+Down\b")),  # sql-migrate
-}
 _OTHER_DELIMITER = re.compile(r"--\s*atlas:delimiter\b|--changeset\b[^\n]*\bendDelimiter:(?!;)", re.IGNORECASE)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _MARKS = {
@@ -91,8 +87,14 @@ def read_range(
     return max(readings, key=lambda reading: (reading.verdict.severity, sum(one.verdict.severity for one in reading.statements)))
 
 
-def read_sql(sql: str, dialect: Dialect, *, path: str = "migration.sql") -> SchemaReading:
-    """Return the reading of one forward migration given as text."""
+def told_dialect(files: Iterable[MigrationFile]) -> Dialect:
+    """The dialect of which unmistakable words stand in plain SQL, UNKNOWN where that is none or several."""
+    hinted = _hinted_dialects(files)
+    return hinted[0] if len(hinted) == 1 else Dialect.UNKNOWN
+
+
+def read_sql(sql: str, dialect: Dialect, *, path: str = "text.sql") -> SchemaReading:
+    """Return the reading of one migration given as text: of its forward part where it says both ways."""
     return read_range([MigrationFile(path=path, change=Change.ADDED, text=sql)], dialect)
 
 
@@ -117,7 +119,8 @@ def _read_as(files: Sequence[MigrationFile], dialect: Dialect, cut: "_Cutter", a
             reader = readers.get(found.tool) if found else None
             parts = _read_file(found, file, reader, sessions, budget, cut, has_forward=has_forward, has_before=file.path in around.before, sure=sure)
             read_of_root += [(file, part) for part in parts]
-        statements += _judged(read_of_root, Judge(dialect, shape), dumps, dialect)
+        before = shape if shape is not None else _learned(folder, of_root, around, dialect)
+        statements += _judged(read_of_root, Judge(dialect, before), dumps, dialect)
     frozen = tuple(statements)
     return SchemaReading(dialect=dialect, statements=frozen, verdict=worst(frozen))
 
@@ -166,6 +169,20 @@ def _dumps(
         old = new if before == file.text else read_dump(path, before, dialect)
         return _Dumps(file, old, new) if old is not None and new is not None else None
     return None
+
+
+def _learned(folder: str, placed: Sequence[tuple[Recognised | None, MigrationFile]], around: "_Around", dialect: Dialect) -> Shape | None:
+    """What unchanged migrations of the same folder made before the first new one, as far as their texts are here."""
+    added = [file for _, file in placed if file.change is Change.ADDED and file.text is not None]
+    first = min((order(folder, file.path) for file in added), default=None)
+    found = ((path, recognise(path)) for path in around.beside if path.lower().endswith(".sql"))
+    paths = [path for path, of in found if of is not None and of.root == folder and first is not None and order(folder, path) < first]
+    if not paths:
+        return None
+    earlier = Earlier(dialect)
+    for path in sorted(paths, key=lambda one: order(folder, one)):
+        earlier.learn(path, around.beside[path])
+    return earlier.before("\n".join(file.text for file in added if file.text is not None))
 
 
 def _recognised(file: MigrationFile) -> Recognised | None:
@@ -237,8 +254,7 @@ def _order(found: Recognised | None, file: MigrationFile) -> tuple[str, bool, li
     """Order files as tools apply them: by root, then by version with numbers compared as numbers; Flyway's repeatable ones come last."""
     root = _root(found, file)
     inside = file.path[len(root) :].lstrip("/")
-    parts = [(0, int(part), "") if part.isdecimal() and len(part) < 64 else (1, 0, part) for part in re.split(r"(\d+)", inside) if part]  # noqa: PLR2004  int() refuses thousands of digits
-    return root, bool(found and found.tool is Tool.FLYWAY and inside[:1] in "Rr"), parts
+    return root, bool(found and found.tool is Tool.FLYWAY and inside[:1] in "Rr"), order(root, file.path)
 
 
 def _read_file(
@@ -280,7 +296,7 @@ def _read_file(
         if "\0" in text or _OTHER_DELIMITER.search(text):
             yield _unknown("not_understood", "is binary or cuts its statements in its own way", "a person reads it")
             return
-        steps = sql(_forward_part(text.removeprefix("\ufeff").replace("\r\n", "\n"), found), 1)
+        steps = sql(forward_part(text.removeprefix("\ufeff").replace("\r\n", "\n"), found), 1)
     else:
         steps = reader.read(file.path, sql) if reader is not None else ()
     for step in steps:
@@ -336,26 +352,6 @@ def _judge_file(found: Recognised | None, file: MigrationFile, *, has_forward: b
 
 def _unknown(rule: str, says: str, clears: str) -> Finding:
     return Finding(rule, SchemaVerdict.UNKNOWN, says, clears)
-
-
-def _forward_part(text: str, found: Recognised | None) -> str:
-    """Blank the lines of backward parts, so that line numbers stay. Only for tools that run one file both ways, and only behind their own forward mark."""
-    if found is not None and found.tool not in {Tool.GOOSE, Tool.DBMATE, Tool.SQLX, Tool.ATLAS, Tool.GENERIC}:
-        return text
-    lines = text.split("\n")
-    for up, down in _MARKERS.values():
-        if not any(up.match(line) for line in lines):
-            continue
-        forward, seen = True, False
-        for index, line in enumerate(lines):
-            if up.match(line):
-                forward = seen = True
-            elif down.match(line) and seen:
-                forward = False
-            if not forward:
-                lines[index] = ""
-        break
-    return "\n".join(lines)
 
 
 def _reading(file: MigrationFile, step: Step | None, finding: Finding) -> StatementReading:

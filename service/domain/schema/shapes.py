@@ -14,6 +14,8 @@ from service.domain.schema.reading import SchemaVerdict
 OF_TOOLS = frozenset({"schema_migrations", "ar_internal_metadata", "_prisma_migrations", "goose_db_version", "atlas_schema_revisions", "flyway_schema_history"})
 """Tables that migration tools keep for themselves, which no migration makes."""
 _INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")
+_DIGITS = {"tinyint": 3, "smallint": 5, "mediumint": 8, "int": 10, "bigint": 20}
+"""Digits of the greatest value, with or without a sign."""
 _TEXTS_OF_MYSQL = ("tinytext", "text", "mediumtext", "longtext")
 _BLOBS_OF_MYSQL = ("tinyblob", "blob", "mediumblob", "longblob")
 _PADDED = frozenset({"char", "binary"})
@@ -39,16 +41,20 @@ class Fit(StrEnum):
 
 @dataclass(slots=True)
 class Shape:
-    """Tables by name, columns by name, as the judge names them. `indexes` says of an index whether it is unique."""
+    """Tables by name, columns by name, as the judge names them. `indexes` says of an index whether it is unique.
+
+    `supposed` is one that was learned from migrations instead of read from a dump: nobody knows that the database followed them.
+    """
 
     tables: dict[str, dict[str, Column]] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
     indexes: dict[str, bool] = field(default_factory=dict)
     whole: bool = True
+    supposed: bool = False
 
     def copy(self) -> "Shape":
         """Another one that changes by itself."""
-        return Shape({name: dict(columns) for name, columns in self.tables.items()}, set(self.unread), dict(self.indexes), self.whole)
+        return Shape({name: dict(columns) for name, columns in self.tables.items()}, set(self.unread), dict(self.indexes), self.whole, self.supposed)
 
     def knows(self, table: str) -> bool | None:
         """Whether there is such a table, None where nobody can say."""
@@ -187,6 +193,9 @@ def fit(old: ColumnType, new: ColumnType, *, mysql: bool) -> Fit:
     kinds = _KINDS.get(old.name), _KINDS.get(new.name)
     if None in kinds or old.user_defined or new.user_defined:
         return Fit.UNSURE
+    if kinds == ("number", "fraction") and old.name in _DIGITS and new.name in {"decimal", "numeric"}:
+        room = (new.length or 0) - (new.scale or 0)
+        return Fit.WIDER if not new.bounded and not mysql else Fit.UNSURE if not new.bounded else Fit.WIDER if room >= _DIGITS[old.name] else Fit.NARROWER
     if kinds[0] != kinds[1]:
         return Fit.OTHER
     if old.values or new.values:

@@ -117,3 +117,33 @@ def test_a_folder_behind_a_symbolic_link_is_said(tmp_path: Path, server: GitServ
         repo.object_store.add_object(commit)
         new = commit.id.decode()
     assert compared(tmp_path, old, new).elsewhere == (("diesel.toml", "names store/changes for migrations, which is behind a symbolic link"),)
+
+
+NARROWS = {"db/migrations/V3__c.sql": "ALTER TABLE orders MODIFY note varchar(10);"}
+MADE = {"db/migrations/V1__a.sql": "CREATE TABLE orders (note varchar(20));", "db/migrations/V2__b.sql": "CREATE TABLE other (id int);"}
+
+
+def test_the_earlier_migrations_that_name_what_a_new_one_changes_are_read(tmp_path: Path, server: GitServer) -> None:
+    old = server.commit("shop", {**MADE, "db/migrations/V9__z.sql": "ALTER TABLE orders MODIFY note text;"}, "1", START)
+    new = server.commit("shop", NARROWS, "2", START)
+    read = trees(tmp_path, old, new)
+    assert [path for path, _ in read.beside(tuple(read.differences()))] == ["db/migrations/V1__a.sql"]
+
+
+def test_one_earlier_migration_that_cannot_be_read_leaves_all_of_them_away(tmp_path: Path, server: GitServer) -> None:
+    unread = {"db/migrations/V2__b.sql": "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"}
+    old = server.commit("shop", {**MADE, **unread}, "1", START)
+    new = server.commit("shop", NARROWS, "2", START)
+    read = trees(tmp_path, old, new)
+    assert read.beside(tuple(read.differences())) == ()
+
+
+def test_a_clone_without_the_earlier_texts_is_compared_as_before(tmp_path: Path, server: GitServer) -> None:
+    old = server.commit("shop", MADE, "1", START)
+    new = server.commit("shop", NARROWS, "2", START)
+    missing = Blob.from_string(MADE["db/migrations/V1__a.sql"].encode()).id.decode()
+    (tmp_path / "shop.git" / "objects" / missing[:2] / missing[2:]).unlink()
+    read = trees(tmp_path, old, new)
+    files = tuple(read.differences())
+    assert [file.path for file in files] == ["db/migrations/V3__c.sql"]
+    assert read.beside(files) == ()

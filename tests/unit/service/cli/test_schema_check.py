@@ -35,7 +35,7 @@ def test_the_exit_code_is_the_verdict_in_every_form(sql: bytes, code: int, stric
     assert (backout(*options, stdin=sql).code, backout("--strict", *options, stdin=sql).code) == (code, strict)
 
 
-def test_files_of_one_call_are_one_range(tmp_path: Path) -> None:
+def test_files_of_one_call_are_read_together(tmp_path: Path) -> None:
     (tmp_path / "1_a.up.sql").write_text("CREATE TABLE a (b int)", encoding="utf-8")
     (tmp_path / "2_a.up.sql").write_text("ALTER TABLE a DROP COLUMN b", encoding="utf-8")
     assert backout("--dialect", "mysql", str(tmp_path)).code == 0
@@ -128,7 +128,7 @@ def test_a_dump_that_cannot_be_read_is_no_dump_that_was_not_given(tmp_path: Path
     assert "--schema goes with files" in backout("--dialect", "postgres", "--schema", str(dump), "--format", "jsonl", "-", stdin=b"{}").err
 
 
-def test_of_a_folder_nobody_knows_which_files_the_old_release_has(tmp_path: Path) -> None:
+def test_of_several_files_nobody_knows_which_the_old_release_has_unless_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "V1__a.sql").write_text("ALTER TABLE a ADD COLUMN c int;", encoding="utf-8")
     (tmp_path / "V2__a.sql").write_text("ALTER TABLE a DROP COLUMN c;", encoding="utf-8")
     named = (str(tmp_path / "V1__a.sql"), str(tmp_path / "V2__a.sql"))
@@ -138,5 +138,15 @@ def test_of_a_folder_nobody_knows_which_files_the_old_release_has(tmp_path: Path
     assert backout(*options, "--strict", str(tmp_path)).code == 3
     assert backout(*options, "--strict", "--range", str(tmp_path)).code == 0
     assert backout(*options, "--each", str(tmp_path)).code == 3
-    assert backout(*options, "--strict", *named).code == 0
+    assert backout(*options, "--strict", *named).code == 3
+    assert backout(*options, "--strict", "--range", *named).code == 0
     assert backout(*options, "--each", "--range", *named).code == 2
+
+
+def test_each_file_is_held_against_what_the_earlier_ones_made(tmp_path: Path) -> None:
+    (tmp_path / "V1__a.sql").write_text("CREATE TABLE `a` (c varchar(20));", encoding="utf-8")
+    (tmp_path / "V2__a.sql").write_text("ALTER TABLE a MODIFY c varchar(10);", encoding="utf-8")
+    answer = backout("--dialect", "mysql", "--each", str(tmp_path))
+    assert (answer.code, "from varchar(20) to varchar(10)" in answer.out) == (3, True)
+    assert "an earlier file here made that" in backout("--dialect", "mysql", str(tmp_path)).out
+    assert backout("--each", str(tmp_path)).code == 3

@@ -39,7 +39,7 @@ def read(sql: str, dialect: Dialect) -> SchemaReading:
         ("DROP TABLE IF EXISTS nowhere", P, S, B),
         ("DROP TABLE IF EXISTS o", P, B, B),
         ("DROP TABLE IF EXISTS nowhere; CREATE TABLE nowhere (a int)", P, S, W),
-        ("DROP TABLE IF EXISTS o; CREATE TABLE o (a int)", P, W, W),
+        ("DROP TABLE IF EXISTS o; CREATE TABLE o (a int)", P, B, W),
         ("ALTER TABLE o DROP COLUMN IF EXISTS nothing", P, S, B),
         ("ALTER TABLE o DROP COLUMN a", P, B, B),
         ("CREATE TABLE IF NOT EXISTS fresh (a int); DROP TABLE fresh", P, S, B),
