@@ -360,6 +360,7 @@ def step(one: Step) -> View:
         "says": one.says,
         "effect": one.effect,
         "optional": one.optional,
+        "needed_for": one.needed_for,
         "owner": one.owner,
         "parameters": dict(one.parameters),
         "done_when": one.done_when,

@@ -375,9 +375,7 @@ def _two_persons(document: Doc, target: str) -> Iterable[Text]:
 def _steps(steps: Sequence[Doc]) -> RenderableType:
     table = _grid(columns=2)
     for number, step in enumerate(steps, start=1):
-        marks = _joined(
-            ("by a person" if step.get("owner") == "person" else "", "may fail" if step.get("optional") else "", "" if step.get("effect") else "reads only")
-        )
+        marks = _joined(("by a person" if step.get("owner") == "person" else "", _may_fail(step), "" if step.get("effect") else "reads only"))
         about = [Text(text(step.get("says"))).append(f"   ({marks})" if marks else "", style="dim")]
         undo = _doc(step.get("undo"))
         lines = (
@@ -390,6 +388,12 @@ def _steps(steps: Sequence[Doc]) -> RenderableType:
         about += [Text(f"{label}: {text(value)}", style="dim") for label, value in lines if value]
         table.add_row(f"{number:>2}", Group(*about))
     return table
+
+
+def _may_fail(step: Doc) -> str:
+    if not step.get("optional"):
+        return ""
+    return "may fail where a person asked or approved" if step.get("needed_for") else "may fail"
 
 
 # --- operations ----------------------------------------------------------------------------------------------------------

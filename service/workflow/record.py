@@ -51,7 +51,7 @@ class Attempt:
     the compensation leads to. `verdicts` counts how often the world was judged, `attempts` the attempts made for plans that were given up since.
     `keep_firing` is the alert rule's own, which delays the end of a verification; `verified` that it ended well. `hold_id` is the hold that it opened,
     joined or works under. `second` is who confirmed the override of the plan's blocks, and why.
-    `left_out` says why the last step that was left out was.
+    `left_out` says why the last step that was left out was, `omitted` each of them with its reason. `approved_by` is who approved the plan.
     `left_behind` are the objects that the goal release does not have and that were still there at the end; None when nobody could
     find out, with the reason in `left_says`.
     """
@@ -87,6 +87,8 @@ class Attempt:
     second: str = ""
     second_reason: str = ""
     left_out: str = ""
+    omitted: tuple[str, ...] = ()
+    approved_by: str = ""
     left_behind: tuple[str, ...] | None = None
     left_says: str = ""
 

@@ -156,6 +156,7 @@ class RollbackTale(Tale):
             if data.hold_id
             else "",
             _left(data, plan),
+            *(f"Left out: {one}." for one in data.omitted),
             "" if good else "The rollback stays in place. A person is needed now.",
         )
         rows = (AuditEvent(kind="left_behind", says=_left(data, plan), at=now, body={"objects": list(data.left_behind or ())}),) if _left(data, plan) else ()

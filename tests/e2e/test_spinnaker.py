@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from integrations.sandbox.gate.settings import Outage
 from integrations.sandbox.world import SPINNAKER
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
-SHOPS = {"pushed": "v3.1.0", "triggered": "v1.2.0"}
+SHOPS = {"pushed": "v3.1.0", "triggered": "v1.2.0", "frozen": "v2.0.0"}
 PATIENCE = 120.0
 """Seconds after which something that should have happened is given up; nothing is measured by it."""
 
@@ -112,3 +113,40 @@ async def test_promise_7_a_trigger_is_shut_under_the_hold_a_flip_back_is_told_an
     assert [one["enabled"] for one in side.triggers("triggered")] == [True, True, True]
     assert not any("backoutHold" in one for one in side.triggers("triggered"))
     assert (len(side.undos("triggered")), await world.live("triggered")) == (1, frozenset({fix.digest}))
+
+
+async def test_promise_1_a_trigger_that_stays_on_ends_what_began_by_itself_and_a_person_goes_back_all_the_same(ground: Playground) -> None:
+    world, side, gate = ground.world, ground.world.spinnaker, ground.world.gate
+    side.triggered.add("frozen")
+    good = await world.live("frozen")
+    gate.faults.saves = Outage(status=403, message="pipelines are frozen until Monday")
+    try:
+        bad = await world.release("frozen", "v2.1.0", errors=0.4)
+        await world.until_live("frozen", bad)
+        operation = await ended(ground, "frozen")
+        assert (operation["outcome"], side.undos("frozen"), await world.live("frozen")) == ("failed", [], frozenset({bad.digest}))
+        assert "pipelines are frozen until Monday" in operation["says"]
+        assert operation["says"].endswith("so Backout goes no further by itself; nothing was changed")
+        status, plan = await ground.post("/v1/plans", {"target": str(world.target("frozen"))})
+        assert status == 201, plan
+        first = plan["steps"][0]
+        assert (first["name"], first["optional"], first["needed_for"]) == ("shut_triggers", True, "rollback_will_stay")
+        asked = {"target": plan["target"], "plan_digest": plan["digest"], "accept": plan["must_name"], "reason": "the freeze can wait"}
+        status, started = await ground.post("/v1/operations", asked)
+        assert status == 202, started
+
+        async def over() -> Mapping[str, Any] | None:
+            found: Mapping[str, Any] = await ground.get(f"/v1/operations/{started['id']}")
+            return found if found["done_at"] else None
+
+        own: Mapping[str, Any] = await ground.until(over, PATIENCE, "the person's operation to end")
+    finally:
+        gate.faults.saves = None
+    assert own["outcome"] == "inconclusive", own["says"]  # no alert asked for it, and the shop declares nothing to measure by
+    assert (await world.live("frozen"), [one["enabled"] for one in side.triggers("frozen")]) == (good, [True])
+
+    async def told() -> bool:
+        texts = [str(one.body["text"]) for one in world.sink.received if isinstance(one.body, dict) and one.body.get("operation") == own["id"]]
+        return any("Left out: Switch off what would deploy release" in text for text in texts)
+
+    await ground.until(told, PATIENCE, "the end to name what was left out")

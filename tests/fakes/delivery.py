@@ -33,6 +33,7 @@ STOP, PROVE, CLEAR, BACK, MARK, UNMARK, RESTORE = (
     "restore_auto_sync",
 )
 SYNC, RETURN = "sync_release", "return_to_release"
+SHUT, OPEN = "shut_triggers", "open_triggers"
 REMEMBERED: Mapping[str, Json] = {"automated": {"prune": True, "selfHeal": True}}
 
 
@@ -69,7 +70,8 @@ class Application:
 class FakeDelivery:
     """One instance with one application a target. `sent` lists what was really set going on the outside, in order.
 
-    `stops` is what it calls that which is stopped under a hold.
+    `stops` is what it calls that which is stopped under a hold. `shuts`: without auto-sync the first step switches a trigger off, may fail, and that rule
+    passes because of it.
     """
 
     def __init__(self, clock: Clock, target: TargetId, application: Application) -> None:
@@ -82,6 +84,7 @@ class FakeDelivery:
         self.sent: list[str] = []
         self.intended: list[str] = []
         self.stops = ""
+        self.shuts = ""
         self.acts: list[keys.Act] = []
         self.fates: dict[str, Seen] = {}
         self.before_send: Callable[[str], None] = lambda _step: None
@@ -247,6 +250,9 @@ class FakeDelivery:
                 undo=Step(name=RESTORE, says="give auto-sync back", parameters={"after_rollback": False}),
             )
             return (Offer(way=Way.ROLLBACK, steps=(stop, prove, Step(name=CLEAR, says="free the slot", stands=self.stands), back), because=because),)
+        if self.shuts:
+            door = Step(name=SHUT, says="switch off the trigger", optional=True, needed_for=self.shuts, undo=Step(name=OPEN, says="switch the trigger on"))
+            return (Offer(way=Way.ROLLBACK, steps=(door, prove, back), because=because),)
         mark = Step(name=MARK, says="mark as held", optional=True, undo=Step(name=UNMARK, says="take the mark off", optional=True))
         return (Offer(way=Way.ROLLBACK, steps=(prove, back, mark), because=because),)
 
@@ -267,7 +273,7 @@ class FakeDelivery:
         if intention.uid != self.app.uid:
             raise RefusedError("the application is another one of the same name")
         hands = [act for act in self.acts if intention.not_before is not None and act.at >= intention.not_before and not act.ours]
-        if hands and step.name not in {RESTORE, UNMARK, RETURN}:
+        if hands and step.name not in {RESTORE, UNMARK, RETURN, OPEN}:
             raise RefusedError(f"{hands[0].by.name} is acting on it")
         if step.name == RESTORE and self.app.auto_sync:
             raise RefusedError("auto-sync is not as Backout left it")

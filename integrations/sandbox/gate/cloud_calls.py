@@ -111,6 +111,7 @@ class CloudCalls:
             )
         self._echo.configs_change()
         try:
+            answer_of(self._tools.faults.saves)
             self._tools.front50.save(config, call.user)
         except BackendError as error:
             raise RefusedError(400, error.message, "com.netflix.spinnaker.gate.controllers.PipelineController$PipelineException") from error

@@ -82,6 +82,7 @@ class Faults:
     keel: Outage | None = None
     manifests: Outage | None = None  # no manifest can be read, all else works
     echo_down: bool = False
+    saves: Outage | None = None  # no pipeline can be saved, all else works
     front50_hangs: bool = False  # slower than Gate waits
     low_priority_refused: bool = False  # request shedding
     refuse_operations: dict[str, str] = field(default_factory=dict)  # name of an operation -> why Clouddriver's task fails

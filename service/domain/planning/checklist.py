@@ -83,6 +83,12 @@ def _allowed(plan: Plan) -> bool:
     return plan.verdict.worst <= Answer.WARN
 
 
+def _optional(step: Step) -> str:
+    if not step.optional:
+        return ""
+    return "; optional where a person asked or approved" if step.needed_for else "; optional"
+
+
 def _do_this(plan: Plan) -> str:
     whole = "the whole target" if plan.scope == "full" else f"a part of the target ({escape(plan.scope)})"
     releases = f"from release {escape(plan.suspect.title)} to release {escape(plan.goal.title)}"
@@ -171,7 +177,7 @@ def _holds(step: Step) -> bool:
 
 def _steps(plan: Plan, steps: Iterable[Step]) -> Iterator[str]:
     for step in steps:
-        yield f"- [ ] {escape(step.says)} — *{escape(step.owner)}{'; optional' if step.optional else ''}*"
+        yield f"- [ ] {escape(step.says)} — *{escape(step.owner)}{_optional(step)}*"
         if step.done_when:
             yield f"  - done when: {escape(step.done_when)}"
         if step.fallback:

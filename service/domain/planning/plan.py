@@ -18,6 +18,7 @@ class Step:
     """One step. `name` is understood by the delivery system that offered it; `says` is an order a person could follow; `parameters` are its own.
 
     `effect`: it writes on the outside. `optional`: its failure does not stop the plan. `undo` is the compensating step, if there is one.
+    `needed_for` names the rule that passes only because the plan has this step: what nobody asked for or approved does not go on without it.
     `owner` is backout or person. `done_when` says how to see that it worked. `once_verified`: it waits until what came before was measured as good.
     """
 
@@ -25,6 +26,7 @@ class Step:
     says: str
     effect: bool = True
     optional: bool = False
+    needed_for: str = ""
     once_verified: bool = False
     owner: str = OURS
     parameters: Mapping[str, Json] = field(default_factory=dict)
@@ -104,5 +106,6 @@ class Plan:
 
 def _bound(step: Step) -> list[Json]:
     """What of a step an approval covers: everything that decides what is written, also when it is taken back."""
-    late = ["once_verified"] if step.once_verified else []  # a plan that was made before this existed keeps its digest
-    return [step.name, step.owner, step.effect, step.optional, dict(step.parameters), _bound(step.undo) if step.undo else None, *late]
+    late = ["once_verified"] if step.once_verified else []  # a plan that was made before this existed keeps its digest; so with what follows
+    needed = [step.needed_for] if step.needed_for else []
+    return [step.name, step.owner, step.effect, step.optional, dict(step.parameters), _bound(step.undo) if step.undo else None, *late, *needed]

@@ -30,6 +30,7 @@ from service.workflow.chapters.chapter import (
     decided_by_deeds,
     decisive,
     is_late,
+    may_be_left_out,
     plan_of,
     with_end,
 )
@@ -63,7 +64,7 @@ class Acting(Chapter):
             return self._for_a_person(data, step, now)
         stopped = await self._p.stop.reason()
         late = is_late(op, now)
-        if step.optional and (stopped or late):  # what may fail may be left out: the rollback before it is not taken back for its sake
+        if (stopped or late) and may_be_left_out(op, data, plan):  # what may fail may be left out: the rollback before it is not taken back for its sake
             return self._skip(data, step, f"everything is stopped: {stopped}" if stopped else "act_before passed", now)
         if stopped:
             return self.give_up(op, data, f"everything is stopped: {stopped}", Outcome.FAILED)
@@ -71,7 +72,7 @@ class Acting(Chapter):
             if op.first_effect_at is None and data.verdicts < MAX_VERDICTS:
                 says = "act_before passed before anything was written: judged anew"
                 spent = max((one.attempt for one in data.tried), default=data.attempts)
-                again = replace(data, plan=None, cursor=0, tried=(), confirmed=None, second="", second_reason="", attempts=spent)
+                again = replace(data, plan=None, cursor=0, tried=(), confirmed=None, second="", second_reason="", approved_by="", omitted=(), attempts=spent)
                 return Transition(phase=BEGIN, data=dump(again), says=says, events=(AuditEvent(kind="late", says=says, at=now),))
             return self.give_up(op, data, _why_late(data, step), Outcome.FAILED)
         if step.effect and op.first_effect_at is None and op.automatic:
@@ -85,9 +86,9 @@ class Acting(Chapter):
         except TemporaryError as error:
             return Transition(phase=ACT, data=op.data, says=f"{step.name}: {error}; trying again", wait=POLL)
         except (RefusedError, PermanentError) as error:
-            if step.optional:
+            if may_be_left_out(op, data, plan):
                 return self._skip(data, step, str(error), now)
-            return self.give_up(op, data, f"{step.name}: {error}", Outcome.FAILED)
+            return self.give_up(op, data, _why_not(step, str(error)), Outcome.FAILED)
         attempt = data.attempts + 1 + sum(1 for one in data.tried if one.step == data.cursor and not one.undo)
         data = replace(data, tried=(*data.tried, Tried(step=data.cursor, attempt=attempt, intent=intent, at=now)))
         change = None
@@ -116,7 +117,7 @@ class Acting(Chapter):
         try:
             await self.delivery(op).act(step, tried.intent, asks)
         except (TooLateError, StoppedError) as error:
-            if step.optional:
+            if may_be_left_out(op, data, plan):
                 return self._skip(with_end(data, "not_sent", str(error)), step, str(error), now)
             return self.give_up(op, with_end(data, "not_sent", str(error)), f"{step.name}: {error}; it was not sent", Outcome.FAILED)
         except TemporaryError as error:
@@ -218,14 +219,15 @@ class Acting(Chapter):
 
     def _skip(self, data: Attempt, step: Step, says: str, now: datetime) -> Transition:
         row = AuditEvent(kind="step_skipped", says=f"left out: {step.says} — {says}", at=now, body={"step": step.name})
-        return Transition(phase=ACT, data=dump(replace(data, cursor=data.cursor + 1, left_out=says)), says=f"left out {step.name}: {says}", events=(row,))
+        data = replace(data, cursor=data.cursor + 1, left_out=says, omitted=(*data.omitted, f"{step.says}: {says}"))
+        return Transition(phase=ACT, data=dump(data), says=f"left out {step.name}: {says}", events=(row,))
 
     async def _not_done(self, op: Operation, data: Attempt, step: Step, tried: Tried, says: str) -> Transition:
         now = self._p.clock.now()
-        if step.optional:
+        if may_be_left_out(op, data, plan_of(op, data)):
             return self._skip(data, step, says, now)
         span = self.act_span(step, tried, now, Seen.FAILED, says, failed=True)
-        return self.give_up(op, data, f"{step.name}: {says}", Outcome.FAILED, (span,))
+        return self.give_up(op, data, _why_not(step, says), Outcome.FAILED, (span,))
 
     async def cancel(self, op: Operation, data: Attempt) -> Transition:
         """Learn the fate of what may be on its way, then take back; once the deciding step is done it is too late, and what is live is measured."""
@@ -244,6 +246,12 @@ class Acting(Chapter):
         if op.phase == ACT and decided_by_deeds(plan_of(op, data), data):
             return self._verifying.start(op, data, self._p.clock.now())
         return self.give_up(op, data, op.cancel_requested, Outcome.CANCELLED)
+
+
+def _why_not(step: Step, says: str) -> str:
+    """Why the plan ends at this step."""
+    rests = f"; {step.needed_for} passed only because of this step, so Backout goes no further by itself" if step.optional and step.needed_for else ""
+    return f"{step.name}: {says}{rests}"
 
 
 def _why_late(data: Attempt, step: Step) -> str:

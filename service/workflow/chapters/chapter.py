@@ -19,6 +19,7 @@ from service.domain.ports import (
     SpanDraft,
     Transition,
 )
+from service.domain.verdict import Answer
 from service.workflow import messages
 from service.workflow.chapters.tale import Ports, Tale
 from service.workflow.examine import Examination
@@ -206,6 +207,15 @@ def plan_of(op: Operation, data: Attempt) -> Plan:
 def decisive(plan: Plan) -> int:
     """The place of the step that the way is named after: the last effect that must happen. What comes before prepares it, what comes after may be left out."""
     return max((place for place, step in enumerate(plan.steps) if step.effect and not step.optional and not step.once_verified), default=len(plan.steps))
+
+
+def may_be_left_out(op: Operation, data: Attempt, plan: Plan) -> bool:
+    """Whether the plan goes on without its next step. Not by itself, where a rule passes because of it: a person who asked or approved decides otherwise."""
+    step = plan.steps[data.cursor]
+    by_itself = op.automatic and not data.approved_by
+    if not step.optional or not step.needed_for or not by_itself or data.cursor > decisive(plan):
+        return step.optional
+    return any(finding.rule == step.needed_for and finding.answer is not Answer.PASS for finding in plan.verdict.findings)  # accepted by the policy as it is
 
 
 def decided_by_deeds(plan: Plan, data: Attempt) -> bool:

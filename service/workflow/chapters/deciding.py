@@ -230,7 +230,7 @@ class Deciding(Chapter):
         stopped = await self._p.stop.reason()
         if stopped:
             return self.refused(op, data, found, f"everything is stopped: {stopped}", (), drafts)
-        data = await self._prepare(replace(data, plan=plan), found, policy)
+        data = await self._prepare(replace(data, plan=plan, approved_by=who), found, policy)
         return self._go(op, data, found, op.act_before or now, (), drafts)  # the offer's end, however long the second look took
 
     async def _prepare(self, data: Attempt, found: Examination, policy: TargetPolicy) -> Attempt:

@@ -1,7 +1,7 @@
 """Switches the triggers off that would deploy the bad release again, never the pipeline: the fix needs it (care D2). What they were is remembered.
 
 Each pipeline is read, changed in the trigger alone, and saved only if nobody saved it meanwhile. One whose triggers changed since the plan stays as it is.
-Nothing of the rollback hangs on it: what stays on is told.
+A rollback that nobody asked for or approved does not go on without it; where a person decided, what stays on is told.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +13,9 @@ from integrations.delivery.spinnaker.pipelines import Pipeline
 from integrations.delivery.spinnaker.steps import open_triggers
 from integrations.delivery.spinnaker.steps.names import SHUT
 from integrations.delivery.spinnaker.steps.saving import save_each
-from integrations.delivery.spinnaker.steps.step import Intent, SpinnakerStep, nobody_acted, refuse_when, suspect_is_live
+from integrations.delivery.spinnaker.steps.step import Intent, SpinnakerStep, certain_at, nobody_acted, refuse_when, suspect_is_live
 from integrations.json_shapes import Body, entries, part
+from service.domain.errors import BackoutError, PermanentError, RefusedError
 from service.domain.keys import TargetState
 from service.domain.model import Json, Release
 from service.domain.planning.plan import Step
@@ -26,11 +27,12 @@ def plan(state: TargetState, suspect: Release, triggers: Sequence[ShutTrigger], 
     remembered: dict[str, Json] = {"triggers": [dict(one.remembered) for one in triggers]}
     return Step(
         name=SHUT,
-        says=f"Switch off what would deploy release {suspect.title} again, and remember it: {'; '.join(one.named for one in triggers)}",
+        says=f"Switch off what would deploy release {suspect.title} again, and remember it: {_named(triggers)}",
         optional=True,
+        needed_for="rollback_will_stay",
         parameters={"remembered": remembered},
         done_when="each trigger is off in the saved pipeline, and carries the mark of the hold",
-        fallback="refused, or saved by somebody else meanwhile: the trigger stays on, and a person is told",
+        fallback="refused, or somebody saved it meanwhile: by itself Backout ends there; where a person asked or approved, it stays on, and that is told",
         command=command,
         undo=open_triggers.plan(state, remembered),
     )
@@ -60,23 +62,43 @@ class ShutTriggers(SpinnakerStep):
         def change(pipeline: Pipeline) -> Body:
             return door_marks.shut(pipeline, [one.digest for one in wanted if one.pipeline == pipeline.id], target, mark)
 
-        await save_each(self.t, intent, guard, change)
+        try:
+            await save_each(self.t, intent, guard, change)
+        except RefusedError as error:  # also by the guard: what was switched off before that has to be taken back
+            try:
+                off = _off(await self.t.get(intent), intent)
+            except BackoutError as unseen:
+                raise PermanentError(f"{error}; whether others are off already is not known: {unseen}") from error
+            if off:
+                raise PermanentError(f"{error}; off already: {_named(off)}") from error
+            raise
 
     async def see(self, intent: Intent) -> Observation:
         looked = await self.t.get(intent)
-        target, wanted = str(intent["target"]), _shut(intent)
-        off = {(one.pipeline, one.digest) for one in door_marks.kept_off_for(target, looked.pipelines) if one.mark == intent["mark"]}
-        missing = [one for one in wanted if (one.pipeline, one.digest) not in off]
+        wanted, off = _shut(intent), _off(looked, intent)
+        missing = [one for one in wanted if one not in off]
         if not missing:
-            return Observation(seen=Seen.DONE, says=f"off until the hold ends: {'; '.join(one.named for one in wanted)}")
-        on = [one for one in missing if _is_on(one, looked.pipelines, target)]
+            return Observation(seen=Seen.DONE, says=f"off until the hold ends: {_named(wanted)}")
+        on = [one for one in missing if _is_on(one, looked.pipelines, str(intent["target"]))]
         if not on:
             return Observation(seen=Seen.FOREIGN, says=f"somebody changed {missing[0].named} meanwhile")
+        if off and self.t.clock.now() >= certain_at(intent):
+            return Observation(seen=Seen.FAILED, says=f"{on[0].named} is still on, and off already: {_named(off)}")
         return self.t.not_seen(intent, f"{on[0].named} is still on")
 
 
 def _shut(intent: Intent) -> tuple[ShutTrigger, ...]:
     return door_marks.shut_triggers_of(entries(intent["shut"]))
+
+
+def _off(looked: Looked, intent: Intent) -> tuple[ShutTrigger, ...]:
+    """Those of the intent that carry its mark."""
+    off = {(one.pipeline, one.digest) for one in door_marks.kept_off_for(str(intent["target"]), looked.pipelines) if one.mark == intent["mark"]}
+    return tuple(one for one in _shut(intent) if (one.pipeline, one.digest) in off)
+
+
+def _named(triggers: Iterable[ShutTrigger]) -> str:
+    return "; ".join(one.named for one in triggers)
 
 
 def _is_on(wanted: ShutTrigger, pipelines: Iterable[Pipeline], target: str) -> bool:

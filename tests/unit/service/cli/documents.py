@@ -128,6 +128,7 @@ def step(name: str, says: str, **more: Any) -> Doc:
     about = {
         "effect": True,
         "optional": False,
+        "needed_for": "",
         "owner": "backout",
         "parameters": {},
         "done_when": "",

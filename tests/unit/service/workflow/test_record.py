@@ -51,6 +51,8 @@ async def test_a_full_record_comes_back_as_it_was(stage: Stage) -> None:
         back_since=START,
         verified=True,
         left_out="why",
+        omitted=("mark it: why",),
+        approved_by="user:jane",
         left_behind=("ConfigMap shop/flags",),
         left_says="nothing renders",
         second="user:bob",

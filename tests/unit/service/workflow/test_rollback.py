@@ -23,7 +23,7 @@ from service.store.holds import HoldStore
 from service.workflow import record
 from service.workflow.messages import Told
 from service.workflow.rollback import MAX_VERDICTS, STUCK_AFTER
-from tests.fakes.delivery import BACK, CLEAR, MARK, PROVE, RESTORE, SETTLED, STOP, Application, FakeDelivery
+from tests.fakes.delivery import BACK, CLEAR, MARK, OPEN, PROVE, RESTORE, SETTLED, SHUT, STOP, Application, FakeDelivery
 from tests.fakes.facts import HANGING
 from tests.fakes.store import delivery as delivery_of
 from tests.fakes.store import notice
@@ -840,6 +840,86 @@ async def test_an_intent_that_is_refused_before_anything_was_written_ends_with_n
     row = await stage.recovered()
     assert (row.outcome, row.says) == (Outcome.FAILED, f"stop_auto_sync: {error}; nothing was changed")
     assert await stage.hold() is None
+
+
+# --- a step that may fail, and that the verdict rests on -----------------------------------------------------------------------------------------
+
+
+STAYS = "rollback_will_stay"
+RESTS = f"{STAYS} passed only because of this step, so Backout goes no further by itself"
+
+
+def with_a_door(stage: Stage) -> None:
+    stage.app.auto_sync, stage.delivery.shuts = False, STAYS
+
+
+async def test_promise_1_a_pass_that_rests_on_a_step_which_is_refused_lets_nothing_happen_by_itself(stage: Stage) -> None:
+    with_a_door(stage)
+    stage.delivery.refuses[SHUT] = [RefusedError("none of the triggers is on any more")]
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent, await stage.hold()) == (Outcome.FAILED, [], None)
+    assert row.says == f"shut_triggers: none of the triggers is on any more; {RESTS}; nothing was changed"
+    assert "step_skipped" not in await stage.kinds()
+
+
+@pytest.mark.parametrize(("fare", "sent"), [("refused", []), ("permanent", [OPEN]), ("failed", [SHUT, OPEN]), ("foreign", [SHUT, OPEN])])
+async def test_promise_1_one_that_fails_ends_it_too_and_what_may_be_off_is_switched_on_again(stage: Stage, fare: str, sent: list[str]) -> None:
+    with_a_door(stage)
+    stage.delivery.fares[SHUT] = [fare]
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent, await stage.hold()) == (Outcome.FAILED, sent, None)
+    assert RESTS in row.says
+
+
+async def test_once_it_is_done_the_rollback_goes_on(stage: Stage) -> None:
+    with_a_door(stage)
+    assert ((await stage.recovered()).outcome, stage.delivery.sent) == (Outcome.RECOVERED, [SHUT, PROVE, BACK])
+
+
+async def test_while_everything_is_stopped_it_is_not_left_out(stage: Stage) -> None:
+    with_a_door(stage)
+    await stage.begin()
+    await stage.drive(until="act")
+    await stage.switch.stop(by="user:joe", reason="freeze", at=stage.clock.now())
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.intended, row.says) == (Outcome.FAILED, [], "everything is stopped: stopped by user:joe: freeze; nothing was changed")
+    assert "step_skipped" not in await stage.kinds()
+
+
+async def test_a_person_who_asked_goes_on_without_it_and_is_told_what_was_left_out(stage: Stage) -> None:
+    with_a_door(stage)
+    stage.delivery.fares[SHUT] = ["refused"]
+    row = await by_person(stage)
+    assert (row.outcome, stage.delivery.sent) == (Outcome.RECOVERED, [PROVE, BACK])
+    assert "Left out: switch off the trigger: the server said no." in (await stage.messages())[-1]["text"]
+
+
+async def test_so_does_a_person_who_approved(stage: Stage) -> None:
+    with_a_door(stage)
+    stage.delivery.fares[SHUT] = ["refused"]
+    await waiting(stage)
+    await approve(stage)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent, data(row).approved_by) == (Outcome.RECOVERED, [PROVE, BACK], "user:jane")
+
+
+async def test_an_approval_ends_with_the_plan_that_was_approved(stage: Stage) -> None:
+    with_a_door(stage)
+    await waiting(stage)
+    await approve(stage)
+    await stage.drive(until="act")
+    stage.clock.pass_(hours=1)
+    again = await stage.drive(until="awaiting_approval")
+    assert (again.phase, data(again).approved_by, data(again).omitted) == ("awaiting_approval", "", ())
+
+
+async def test_where_the_policy_accepts_that_it_may_come_back_the_step_is_left_out(stage: Stage) -> None:
+    with_a_door(stage)
+    stage.app.owner = Owner(kind="pipeline", name="nightly", later=True)
+    stage.change(lets_pass=(STAYS,))
+    stage.delivery.fares[SHUT] = ["refused"]
+    row = await stage.recovered()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.RECOVERED, [PROVE, BACK])
 
 
 # --- cancel ------------------------------------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 
 from integrations.sandbox.gate.settings import Outage
 from service.domain import keys
-from service.domain.errors import RefusedError, TemporaryError
+from service.domain.errors import PermanentError, RefusedError, StoppedError, TemporaryError
 from service.domain.facts import Facts
 from service.domain.model import Json
 from service.domain.planning.plan import Step
@@ -145,22 +145,79 @@ async def test_what_a_person_saves_between_look_and_save_is_read_again_and_kept(
     assert (await stage.spinnaker.observe(step, intent)).seen is Seen.DONE
 
 
-async def test_without_the_right_to_write_it_is_refused_and_nothing_changed(stage: Stage) -> None:
+async def test_what_cannot_be_saved_is_refused_and_nothing_changed(stage: Stage) -> None:
     await with_doors(stage)
     steps, intention = await plan(stage)
     step = steps["shut_triggers"]
     intent = await stage.spinnaker.intend(step, intention)
-    stage.gate.faults.front50 = None
+    stage.gate.faults.saves = Outage(status=403, message="Access is denied")
     before = saved(stage)
+    with pytest.raises(RefusedError, match=r"pipeline deploy could not be saved: .*Access is denied"):
+        await stage.spinnaker.act(step, intent, CountingGuard())
+    assert saved(stage) == before
+    assert (step.optional, step.needed_for) == (True, rollback_will_stay.RULE.name)
 
-    async def nobody_may() -> None:
+
+async def test_what_cannot_be_seen_after_a_refusal_is_not_taken_for_untouched(stage: Stage) -> None:
+    await with_doors(stage)
+    steps, intention = await plan(stage)
+    step = steps["shut_triggers"]
+    intent = await stage.spinnaker.intend(step, intention)
+
+    async def then_away() -> None:
         stage.gate.faults.front50 = Outage(status=403, message="Access is denied")
 
-    with pytest.raises(RefusedError, match="pipeline deploy could not be saved"):
-        await stage.spinnaker.act(step, intent, nobody_may)
-    stage.gate.faults.front50 = None
-    assert saved(stage) == before
-    assert step.optional
+    with pytest.raises(PermanentError, match=r"could not be saved: .*; whether others are off already is not known: "):
+        await stage.spinnaker.act(step, intent, then_away)
+
+
+async def two_doors(stage: Stage) -> tuple[Step, Intention, Mapping[str, Json]]:
+    """A second pipeline that deploys the target has a trigger too; nothing is sent yet."""
+    await with_doors(stage)
+    other = {key: value for key, value in saved(stage).items() if key not in {"id", "updateTs", "index"}}
+    stage.gate.save_pipeline({**other, "name": "nightly", "triggers": [trigger("cron", cronExpression="0 3 * * * *", id="c2")]})
+    steps, intention = await plan(stage)
+    step = steps["shut_triggers"]
+    return step, intention, await stage.spinnaker.intend(step, intention)
+
+
+def on(stage: Stage) -> list[bool]:
+    return [saved(stage, name)["triggers"][0]["enabled"] for name in ("deploy", "nightly")]
+
+
+async def test_a_stop_between_two_saves_is_no_proof_that_nothing_happened_and_what_is_off_can_be_taken_back(stage: Stage) -> None:
+    step, intention, intent = await two_doors(stage)
+    asked: list[int] = []
+
+    async def stopped_after_the_first() -> None:
+        asked.append(1)
+        if len(asked) > 1:
+            raise StoppedError("everything is stopped")
+
+    with pytest.raises(PermanentError, match="everything is stopped; off already: "):
+        await stage.spinnaker.act(step, intent, stopped_after_the_first)
+    assert sorted(on(stage)) == [False, True]
+    seen = await stage.spinnaker.observe(step, intent)
+    assert seen.seen is Seen.NOT_SEEN
+    assert seen.not_seen_until is not None
+    stage.pass_(seconds=(seen.not_seen_until - stage.clock.now()).total_seconds())
+    late = await stage.spinnaker.observe(step, intent)
+    assert (late.seen, "is still on, and off already: " in late.says) == (Seen.FAILED, True), late.says
+    assert step.undo is not None
+    back = await stage.spinnaker.intend(step.undo, replace(intention, ours=(intent,), at=stage.clock.now()))
+    await stage.spinnaker.act(step.undo, back, CountingGuard())
+    assert ((await stage.spinnaker.observe(step.undo, back)).seen, on(stage)) == (Seen.DONE, [True, True])
+
+
+async def test_a_stop_before_the_first_save_is_told_as_a_stop(stage: Stage) -> None:
+    step, _, intent = await two_doors(stage)
+
+    async def stopped() -> None:
+        raise StoppedError("everything is stopped")
+
+    with pytest.raises(StoppedError):
+        await stage.spinnaker.act(step, intent, stopped)
+    assert on(stage) == [True, True]
 
 
 async def test_a_trigger_that_changed_since_the_plan_stays_on(stage: Stage) -> None:
