@@ -1,7 +1,8 @@
 """Every story on real servers, and the contract suites against them, in two labs side by side: `python -m tests.real [ARGUMENTS OF PYTEST]`.
 
 Stories wait more than they compute, so two labs take little more than half the time of one, on two cores too. Which file runs where is fixed (`share`), so
-that a run is like the run before. The first lab's output is shown as it comes, that of the others whole once all have ended.
+that a run is like the run before. The first lab's output is shown as it comes, that of the others whole once all have ended. A few tests that fail run once
+more, alone in a lab of their own (`again.py`).
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from tests.real import again, outcomes
 from tests.real.lab import network
 from tests.real.lab.build import build
 from tests.real.lab.cache import Cache, cache_folder
@@ -53,6 +55,8 @@ SECONDS: Mapping[str, int] = {
 }
 """What a file took when it was last measured, on a busy machine (`ARGS=--durations=0`). Only the balance between the labs depends on it."""
 USUAL = 15
+AGAIN_S = 900
+"""What the second try of a few tests may take, so that CI has a verdict in time."""
 
 
 def share(files: Iterable[str], labs: int) -> list[list[str]]:
@@ -76,48 +80,89 @@ def files() -> list[str]:
     return sorted(str(file) for folder in FOLDERS for file in Path(folder).rglob("test_*.py"))
 
 
-async def started(number: int, part: Sequence[str], arguments: Sequence[str], output: IO[bytes] | None) -> asyncio.subprocess.Process:
-    """A lab that runs these files and ends; `output` takes all that is printed, None shows it."""
-    tests = [sys.executable, "-m", "pytest", "-m", "real", "-o", f"cache_dir=.pytest_cache/lab-{number}", *part, *arguments]
-    return await asyncio.create_subprocess_exec(
-        *IN_A_LAB,
-        *tests,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT if output else None,
-        start_new_session=True,  # Ctrl-C at the terminal is passed on, once
-        preexec_fn=die_with_the_parent,
-    )
+class Labs:
+    """The labs of one run, each with an exit code and what its pytest wrote down. A signal ends all of them, and none is started after it."""
+
+    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+        self._folder, self._arguments = folder, arguments
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._began = time.monotonic()
+        self._stopped = False
+        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(one, self._pass_on, one)
+
+    async def play(self, name: str, part: Sequence[str], output: IO[bytes] | None, *, seconds: float | None = None) -> int:
+        """A lab runs these files or tests and ends, after so many seconds at the latest; `output` takes all that is printed, None shows it."""
+        if self._stopped:
+            return -signal.SIGTERM
+        lab = self._running[name] = await asyncio.create_subprocess_exec(
+            *IN_A_LAB,
+            *(sys.executable, "-m", "pytest", "-m", "real", "-o", f"cache_dir=.pytest_cache/{name.replace(' ', '-')}"),
+            *part,
+            *self._arguments,
+            *outcomes.arguments(self._file(name)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            start_new_session=True,  # Ctrl-C at the terminal is passed on, once
+            preexec_fn=die_with_the_parent,
+        )
+        try:
+            code = await asyncio.wait_for(lab.wait(), seconds)
+        except TimeoutError:
+            say(f"{name} is told to end: it has taken {seconds:.0f} s")
+            lab.send_signal(signal.SIGTERM)
+            code = await lab.wait()
+        say(f"{name} ended with {code} after {time.monotonic() - self._began:.0f} s")
+        return code
+
+    def outcome(self, name: str) -> outcomes.Session | None:
+        """What its pytest wrote down."""
+        return outcomes.read(self._file(name))
+
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.outcomes"
+
+    def _pass_on(self, received: signal.Signals) -> None:
+        self._stopped = True
+        for lab in self._running.values():
+            if lab.returncode is None:
+                lab.send_signal(received)
 
 
 async def run(shares: Sequence[Sequence[str]], arguments: Sequence[str]) -> int:
-    """All shares side by side; answers the exit code. A signal ends all of them."""
-    began = time.monotonic()
+    """All shares side by side, then a few that failed once more, alone; answers the exit code."""
     with tempfile.TemporaryDirectory() as folder:
-        outputs = [None, *(_opened(Path(folder) / str(number)) for number in range(1, len(shares)))]
-        labs = [await started(number, part, arguments, output) for number, (part, output) in enumerate(zip(shares, outputs, strict=True))]
-
-        async def ended(number: int) -> int:
-            code = await labs[number].wait()
-            say(f"lab {number + 1} of {len(labs)} ended with {code} after {time.monotonic() - began:.0f} s")
-            return code
-
-        def pass_on(received: signal.Signals) -> None:
-            for lab in labs:
-                if lab.returncode is None:
-                    lab.send_signal(received)
-
-        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(one, pass_on, one)
-        codes = await asyncio.gather(*(ended(number) for number in range(len(labs))))
-        for number, output in enumerate(outputs, start=1):
+        labs = Labs(Path(folder), arguments)
+        names = [f"lab {number} of {len(shares)}" for number in range(1, len(shares) + 1)]
+        outputs = [None, *(_opened(Path(folder) / name) for name in names[1:])]
+        codes = await asyncio.gather(*(labs.play(name, part, output) for name, part, output in zip(names, shares, outputs, strict=True)))
+        for name, output in zip(names, outputs, strict=True):
             if output is not None:
-                say(f"the output of lab {number} of {len(labs)}:")
+                say(f"the output of {name}:")
                 output.seek(0)
                 shutil.copyfileobj(output, sys.stdout.buffer)
                 sys.stdout.flush()
                 output.close()
-    return verdict(codes)
+        code, unsteady = await _second_try(labs, codes, [labs.outcome(name) for name in names])
+    sys.stdout.write(again.told(unsteady))
+    sys.stdout.flush()
+    say(again.closing(code, unsteady))
+    return code
+
+
+async def _second_try(labs: Labs, codes: Sequence[int], sessions: Sequence[outcomes.Session | None]) -> tuple[int, Sequence[outcomes.Failure]]:
+    """The exit code of all, and the tests that failed and passed then; where there is none, it is said why."""
+    tried, why_not = again.once_more(codes, sessions)
+    if why_not:
+        say(f"no second try: {why_not}")
+    if not tried:
+        return verdict(codes), ()
+    name = "the lab of the second try"
+    say(f"once more, alone in a lab of its own: {' '.join(one.test for one in tried)}")
+    code = await labs.play(name, [one.test for one in tried], None, seconds=AGAIN_S)
+    unsteady = again.unsteady(tried, code, labs.outcome(name))
+    return 0 if len(unsteady) == len(tried) else verdict(codes), unsteady
 
 
 def _opened(path: Path) -> IO[bytes]:

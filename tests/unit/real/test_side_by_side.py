@@ -1,4 +1,4 @@
-"""How the files of the real suite are shared out to labs, and what several exit codes are together. The labs themselves: `make test-real`."""
+"""How the files of the real suite are shared out to labs, what several exit codes are together, and the second try. The labs themselves: `make test-real`."""
 
 import re
 import sys
@@ -56,3 +56,87 @@ async def test_the_output_of_every_lab_is_shown_whole_and_a_failure_of_any_is_on
     assert capfd.readouterr().out.split() == ["test_a", "test_b", "test_c"]
     assert await side_by_side.run([["test_a"], []], []) == 1
     assert capfd.readouterr().out.split() == ["test_a"]
+
+
+STEADY = "import pytest\n@pytest.mark.real\ndef test_steady(): pass\n"
+UNSTEADY = """
+import pathlib, pytest
+
+@pytest.mark.real
+def test_unsteady():
+    been = pathlib.Path("been")
+    try:
+        assert been.exists(), "beside others"
+    finally:
+        been.touch()
+
+@pytest.mark.real
+def test_beside_it(): pass
+"""
+WRONG = "import pytest\n@pytest.mark.real\ndef test_wrong(): assert False, 'as ever'\n"
+DIES = "import os, signal, pytest\n@pytest.mark.real\ndef test_dies(): os.kill(os.getpid(), signal.SIGKILL)\n"
+
+
+SLOW = """
+import pathlib, time, pytest
+
+@pytest.mark.real
+def test_slow():
+    been = pathlib.Path("been")
+    time.sleep(900 if been.exists() else 0)
+    been.touch()
+    assert False
+"""
+
+
+@pytest.fixture
+def no_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suite of its own in the current folder, whose labs are pytest alone."""
+    monkeypatch.setattr(side_by_side, "IN_A_LAB", ("env",))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = real\n")
+    for name, text in {"steady": STEADY, "unsteady": UNSTEADY, "wrong": WRONG, "dies": DIES, "slow": SLOW}.items():
+        (tmp_path / f"test_{name}.py").write_text(text)
+
+
+@pytest.mark.usefixtures("no_lab")
+async def test_what_failed_beside_others_and_passes_alone_fails_no_run_and_is_told_at_its_end(capfd: pytest.CaptureFixture[str]) -> None:
+    assert await side_by_side.run([["test_steady.py"], ["test_unsteady.py"]], []) == 0
+    out, err = capfd.readouterr()
+    assert "AssertionError: beside others" in out.partition("short test summary")[0]  # the first failure's own output
+    assert [line.partition(" in ")[0].strip("= ") for line in out.splitlines() if " passed" in line and " in " in line] == [
+        "1 passed",
+        "1 failed, 1 passed",
+        "1 passed",
+    ]
+    assert out.rpartition("UNSTEADY")[2].splitlines()[1:3] == ["  test_unsteady.py::test_unsteady", "      AssertionError: beside others"]
+    assert "once more, alone in a lab of its own: test_unsteady.py::test_unsteady\n" in err
+    assert err.splitlines()[-1] == "lab: the real suite: passed, 1 unsteady"
+
+
+@pytest.mark.usefixtures("no_lab")
+async def test_what_fails_twice_fails_the_run_and_what_passed_beside_it_is_told_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    assert await side_by_side.run([["test_wrong.py"], ["test_unsteady.py"]], []) == 1
+    out, err = capfd.readouterr()
+    assert out.rpartition("UNSTEADY")[2].splitlines()[1] == "  test_unsteady.py::test_unsteady"
+    assert "test_wrong.py::test_wrong" not in out.rpartition("UNSTEADY")[2]
+    assert err.splitlines()[-1] == "lab: the real suite: FAILED (1), 1 unsteady"
+
+
+@pytest.mark.usefixtures("no_lab")
+async def test_where_a_lab_dies_nothing_runs_once_more(capfd: pytest.CaptureFixture[str]) -> None:
+    assert await side_by_side.run([["test_unsteady.py"], ["test_dies.py"]], []) == 1
+    assert capfd.readouterr().err.splitlines()[-2:] == [
+        "lab: no second try: lab 2 did not end as a lab does in which only tests fail",
+        "lab: the real suite: FAILED (1), 0 unsteady",
+    ]
+
+
+@pytest.mark.usefixtures("no_lab")
+async def test_a_second_try_that_takes_too_long_is_ended(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "AGAIN_S", 5)
+    assert await side_by_side.run([["test_slow.py"], ["test_steady.py"]], []) == 1
+    err = capfd.readouterr().err
+    assert "lab: the lab of the second try is told to end: it has taken 5 s\n" in err
+    assert err.splitlines()[-1] == "lab: the real suite: FAILED (1), 0 unsteady"
