@@ -4,6 +4,7 @@ Answers go to stdout; questions, progress beside a JSON document, and failures g
 """
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,9 @@ from service.cli.failure import CommandFailed
 WIDTH: Final = 100
 """Columns where nobody's window says otherwise (a pipe, a file)."""
 
+_IN_BACKTICKS: Final = re.compile(r"`[^`]*`")
+_KEPT: Final = "\ue000"
+"""Stands for a blank at which no line ends."""
 _DIRECTION = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
 _SHOWN: Final[Mapping[int, str]] = {
     **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"},
@@ -70,6 +74,11 @@ class Terminal:
         return not self.as_json and self.stdin.isatty() and self.stderr.isatty()
 
     @property
+    def _dumb(self) -> bool:
+        """Whether the window can only append, or nobody says what it can."""
+        return self.environment.get("TERM", "dumb") == "dumb"
+
+    @property
     def width(self) -> int:
         """Columns that stdout has."""
         return self._console(self.stdout).width
@@ -89,7 +98,7 @@ class Terminal:
 
     def status(self, line: str) -> None:
         """One line at the bottom that the next one, or the next thing shown, takes the place of; "" takes it away. Nothing where no window is."""
-        if self.as_json or not self.stdout.isatty() or self.environment.get("TERM", "dumb") == "dumb":
+        if self.as_json or not self.stdout.isatty() or self._dumb:
             return
         shown = Text(one_line(line))
         shown.truncate(max(self.width - 1, 1), overflow="ellipsis")
@@ -129,11 +138,22 @@ class Terminal:
     def fail(self, failed: CommandFailed) -> None:
         """Say the cause and the next step on stderr; with `as_json` also as the one document on stdout."""
         for line in failed.cause.splitlines():
-            self.stderr.write(f"{failed.prefix}{one_line(line)}\n")
+            self._say(f"{failed.prefix}{one_line(line)}")
         if failed.next_step:
-            self.stderr.write(f"  next: {one_line(failed.next_step)}\n")
+            self._say(f"  next: {one_line(failed.next_step)}")
         if self.as_json:
             self.write(as_json_text({"error": {"cause": failed.cause, "next_step": failed.next_step, "exit_code": int(failed.code)}}))
+
+    def _say(self, line: str) -> None:
+        """One line to stderr; in a window it ends between words, and a command in backticks stays in one piece, to be copied."""
+        parts = [line]
+        if self.stderr.isatty() and not self._dumb:
+            console = self._console(self.stderr)
+            whole = _IN_BACKTICKS.sub(lambda found: found[0].replace(" ", _KEPT), line)
+            first, *more = (one.plain for one in Text(whole).wrap(console, console.width - 2))
+            parts = [first, *(f"  {one}" for one in more)]
+        for part in parts:
+            self.stderr.write(part.replace(_KEPT, " ").rstrip() + "\n")
 
     def _console(self, stream: TextIO) -> Console:
         plain = not self.color or bool(self.environment.get("NO_COLOR")) or not stream.isatty()

@@ -116,7 +116,7 @@ def plan(
     elif output != NO_FILE:
         here.terminal.answer(made, Text(f"written to {output}"))
     else:
-        here.terminal.answer(made, render.plan(made, here.terminal.now()))
+        here.terminal.answer(made, render.plan(made, here.terminal.now()), *render.next_of(made))
     raise typer.Exit(code_of_plan(made))
 
 

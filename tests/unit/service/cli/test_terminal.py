@@ -112,6 +112,23 @@ def test_a_failure_is_one_line_cause_and_one_line_next_step() -> None:
     assert out(terminal) == ""
 
 
+def test_in_a_window_a_failure_ends_its_lines_between_words_and_keeps_commands_whole() -> None:
+    terminal = Terminal(stdout=StringIO(), stderr=Screen(), environment={"TERM": "xterm", "COLUMNS": "40"})
+    terminal.fail(CommandFailed("the file /nonexistent cannot be read: no such file", "make one with `backout token create`, then go on"))
+    assert err(terminal).splitlines() == [
+        "backout: the file /nonexistent cannot",
+        "  be read: no such file",
+        "  next: make one with",
+        "  `backout token create`, then go on",
+    ]
+
+
+def test_a_command_that_is_wider_than_the_window_loses_nothing() -> None:
+    terminal = Terminal(stdout=StringIO(), stderr=Screen(), environment={"TERM": "xterm", "COLUMNS": "20"})
+    terminal.fail(CommandFailed("x", "`backout token create --subject alice` first"))
+    assert "".join(err(terminal).split()) == "backout:xnext:`backouttokencreate--subjectalice`first"
+
+
 def test_wrong_settings_stand_at_the_beginning_of_their_lines() -> None:
     terminal = plain()
     terminal.fail(CommandFailed("backout.yaml:9: a\nbackout.yaml:12: b", prefix=""))

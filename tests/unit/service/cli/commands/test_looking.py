@@ -188,7 +188,7 @@ def test_one_incident_is_named_by_its_beginning_and_told_with_its_story(shell: S
     ran = shell("incidents", documents.INCIDENT[:10])
     assert ran.code == 0
     assert "closed: recovered" in ran.out
-    assert "backout watch op_3f2a9c1b" in ran.out
+    assert "backout audit op_3f2a9c1b" in ran.out
     whole = shell("incidents", documents.INCIDENT, "--json").document
     assert (whole["id"], whole["events"]) == (documents.INCIDENT, documents.incident_events()["events"])
     assert "there is no incident inc_ffffff" in shell("incidents", "inc_ffffff").err
