@@ -86,11 +86,7 @@ class AlertStore:
     async def undecided(self, delivery_id: str) -> Sequence[Episode]:
         """The delivery's episodes without a disposition."""
         async with self._database.read(few=True) as connection:
-            rows = await connection.execute(
-                sa.select(t.episode)
-                .where(t.episode.c.delivery_id == delivery_id, t.episode.c.disposition == "")
-                .order_by(t.episode.c.starts_at, t.episode.c.id)
-            )
+            rows = await connection.execute(_UNDECIDED_OF, {"which": delivery_id})
             return tuple(_episode(row) for row in rows.mappings())
 
     async def deliveries_undecided(self, before: datetime) -> Sequence[str]:
@@ -210,10 +206,38 @@ class AlertStore:
             return None if row is None else (row.received_at, row.alerts)
 
 
+_EPISODES = sa.select(t.episode).order_by(t.episode.c.starts_at, t.episode.c.id)
+_UNDECIDED_OF = _EPISODES.where(t.episode.c.delivery_id == sa.bindparam("which"), t.episode.c.disposition == "")
+_OF_INCIDENT = _EPISODES.where(t.episode.c.incident_id == sa.bindparam("which"))
+_INCIDENT = sa.select(t.incident).where(t.incident.c.id == sa.bindparam("which"))
+_OPEN_FOR = sa.select(t.incident).where(t.incident.c.target == sa.bindparam("about"), t.incident.c.closed_at.is_(None))
+_THERE = sa.select(t.blob.c.digest).where(t.blob.c.digest.in_(sa.bindparam("some", expanding=True)))
+_KNOWN = (
+    sa.select(
+        *(t.episode.c[name] for name in ("id", "source", "fingerprint", "starts_at", "ends_at", "received_at", "sender", "disposition", "covered_by")),
+        (t.operation.c.done_at.is_(None) & t.operation.c.id.is_not(None)).label("taken"),
+    )
+    .outerjoin(t.operation, t.operation.c.id == t.episode.c.covered_by)
+    .where(t.episode.c.source == sa.bindparam("from"), t.episode.c.fingerprint.in_(sa.bindparam("some", expanding=True)))
+)
+_IN_GROUPS = (
+    sa.select(*(t.incident.c[name] for name in ("id", "target", "group_id", "closed_at")))
+    .where(t.incident.c.group_id.in_(sa.bindparam("some", expanding=True)))
+    .order_by(t.incident.c.opened_at, t.incident.c.id)
+)
+_UNDECIDED = (
+    sa.select(t.episode.c.id)
+    .where(t.episode.c.id.in_(sa.bindparam("some", expanding=True)), t.episode.c.disposition == "")
+    .order_by(t.episode.c.id)
+    .with_for_update()
+)
+"""Built once, as what is asked for each alert."""
+
+
 async def _keep_raw(connection: AsyncConnection, identities: Sequence[str], deliveries: Sequence[RawDelivery]) -> None:
     """The raw bodies, each once, and the rows of the deliveries."""
     digests = ["sha256:" + hashlib.sha256(one.body).hexdigest() for one in deliveries]
-    there = set((await connection.execute(sa.select(t.blob.c.digest).where(t.blob.c.digest.in_(set(digests))))).scalars())
+    there = set((await connection.execute(_THERE, {"some": sorted(set(digests))})).scalars())
     bodies = {digest: one.body for digest, one in zip(digests, deliveries, strict=True) if digest not in there}
     if bodies:
         await connection.execute(t.blob.insert(), [{"digest": digest, "body": body} for digest, body in bodies.items()])
@@ -235,15 +259,11 @@ async def _keep_raw(connection: AsyncConnection, identities: Sequence[str], deli
 
 async def _known(connection: AsyncConnection, alerts: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[_Kept]]:
     """The episodes of these alerts, by (source, fingerprint)."""
-    columns = [t.episode.c[name] for name in ("id", "source", "fingerprint", "starts_at", "ends_at", "received_at", "sender", "disposition", "covered_by")]
-    alive = t.operation.c.done_at.is_(None) & t.operation.c.id.is_not(None)
-    query = sa.select(*columns, alive.label("taken")).outerjoin(t.operation, t.operation.c.id == t.episode.c.covered_by)
     known: dict[tuple[str, str], list[_Kept]] = {}
     for source in sorted({source for source, _ in alerts}):
         prints = sorted(fingerprint for one, fingerprint in alerts if one == source)
         for start in range(0, len(prints), CHUNK):
-            some = query.where(t.episode.c.source == source, t.episode.c.fingerprint.in_(prints[start : start + CHUNK]))
-            for row in await connection.execute(some):
+            for row in await connection.execute(_KNOWN, {"from": source, "some": prints[start : start + CHUNK]}):
                 kept = _Kept(row.id, row.starts_at, row.ends_at, row.received_at, row.sender, row.disposition, taken=bool(row.taken))
                 known.setdefault((source, row.fingerprint), []).append(kept)
     return known
@@ -382,9 +402,7 @@ async def _undecided(connection: AsyncConnection, identities: Sequence[str]) -> 
     """Those that have no disposition yet, locked until the end of the transaction: another replica may be placing them too."""
     found: set[str] = set()
     for start in range(0, len(identities), CHUNK):
-        some = identities[start : start + CHUNK]
-        query = sa.select(t.episode.c.id).where(t.episode.c.id.in_(some), t.episode.c.disposition == "").order_by(t.episode.c.id).with_for_update()
-        found |= set((await connection.execute(query)).scalars())
+        found |= set((await connection.execute(_UNDECIDED, {"some": list(identities[start : start + CHUNK])})).scalars())
     return frozenset(found)
 
 
@@ -402,8 +420,7 @@ def _placed(one: Placement, incident_id: str | None) -> Mapping[str, Any]:
 async def _incident_of(connection: AsyncConnection, target: TargetId, joined: Sequence[Placement], at: datetime) -> str:
     """The target's open incident, opened if there is none, with these episodes told in its story."""
     began = min(one.episode.starts_at for one in joined)
-    query = sa.select(t.incident).where(t.incident.c.target == str(target), t.incident.c.closed_at.is_(None))
-    open_one = (await connection.execute(query)).mappings().first()
+    open_one = (await connection.execute(_OPEN_FOR, {"about": str(target)})).mappings().first()
     if open_one is None:
         incident_id = f"inc_{uuid.uuid4().hex}"
         row = {"id": incident_id, "target": str(target), "opened_at": at, "began_at": began, "outcome": "", "group_id": incident_id}
@@ -417,10 +434,10 @@ async def _incident_of(connection: AsyncConnection, target: TargetId, joined: Se
 
 
 async def _incident(connection: AsyncConnection, incident_id: str) -> Incident | None:
-    row = (await connection.execute(sa.select(t.incident).where(t.incident.c.id == incident_id))).mappings().first()
+    row = (await connection.execute(_INCIDENT, {"which": incident_id})).mappings().first()
     if row is None:
         return None
-    rows = await connection.execute(sa.select(t.episode).where(t.episode.c.incident_id == incident_id).order_by(t.episode.c.starts_at, t.episode.c.id))
+    rows = await connection.execute(_OF_INCIDENT, {"which": incident_id})
     return Incident(
         id=row["id"],
         target=TargetId.parse(row["target"]),
@@ -436,10 +453,8 @@ async def _incident(connection: AsyncConnection, incident_id: str) -> Incident |
 
 async def _with_others(connection: AsyncConnection, found: Sequence[Incident]) -> tuple[Incident, ...]:
     """The same, each with the other incidents of its group."""
-    columns = [t.incident.c[name] for name in ("id", "target", "group_id", "closed_at")]
-    query = sa.select(*columns).where(t.incident.c.group_id.in_({one.group_id for one in found})).order_by(t.incident.c.opened_at, t.incident.c.id)
     groups: dict[str, list[Related]] = {}
-    for row in await connection.execute(query) if found else ():
+    for row in await connection.execute(_IN_GROUPS, {"some": sorted({one.group_id for one in found})}) if found else ():
         groups.setdefault(row.group_id, []).append(Related(id=row.id, target=TargetId.parse(row.target), is_open=row.closed_at is None))
     return tuple(replace(one, same_cause=tuple(other for other in groups.get(one.group_id, ()) if other.id != one.id)) for one in found)
 

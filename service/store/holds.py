@@ -76,11 +76,8 @@ class HoldStore:
 
     async def releases(self, hold_id: str) -> Sequence[HeldRelease]:
         """What the hold keeps away, oldest first; only by its key where a version wrote it that kept no more."""
-        here = sa.and_(t.held_content.c.hold_id == t.held_release.c.hold_id, t.held_content.c.key == t.held_release.c.key)
-        query = sa.select(t.held_release.c.key, t.held_release.c.since, t.held_content.c.operation_id, t.held_content.c.release)
-        query = query.add_columns(t.held_content.c.against, t.held_content.c.bad).select_from(t.held_release.outerjoin(t.held_content, here))
         async with self._database.read(few=True) as connection:
-            rows = await connection.execute(query.where(t.held_release.c.hold_id == hold_id).order_by(t.held_release.c.since, t.held_release.c.key))
+            rows = await connection.execute(_RELEASES, {"which": hold_id})
             return tuple(
                 HeldRelease(
                     key=row.key,
@@ -171,6 +168,18 @@ _HELD = (
 _MADE = sa.select(t.effect.c.handle).where(t.effect.c.target == sa.bindparam("about")).order_by(t.effect.c.at, t.effect.c.handle)
 
 
+_CONTENT_OF = sa.and_(t.held_content.c.hold_id == t.held_release.c.hold_id, t.held_content.c.key == t.held_release.c.key)
+_RELEASES = (
+    sa.select(t.held_release.c.key, t.held_release.c.since, *(t.held_content.c[name] for name in ("operation_id", "release", "against", "bad")))
+    .select_from(t.held_release.outerjoin(t.held_content, _CONTENT_OF))
+    .where(t.held_release.c.hold_id == sa.bindparam("which"))
+    .order_by(t.held_release.c.since, t.held_release.c.key)
+)
+_OPEN_HERE = sa.select(t.hold.c.id, t.hold.c.operation_id, t.hold.c.remembered).where(t.hold.c.target == sa.bindparam("about"), t.hold.c.closed_at.is_(None))
+_HELD_KEYS = sa.select(t.held_release.c.key).where(t.held_release.c.hold_id == sa.bindparam("which"))
+_TOLD_KEYS = sa.select(t.held_content.c.key).where(t.held_content.c.hold_id == sa.bindparam("which"))
+
+
 def _json_null(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
     """No value was written, or the JSON value null."""
     return sa.or_(column.is_(None), sa.cast(column, sa.Text) == "null")
@@ -195,11 +204,7 @@ async def change(connection: AsyncConnection, operation: Operation, change: Hold
     """What a transition does to a hold, inside its transaction."""
     if change.open is not None:
         wanted = change.open
-        row = (
-            await connection.execute(
-                sa.select(t.hold.c.id, t.hold.c.operation_id, t.hold.c.remembered).where(t.hold.c.target == str(wanted.target), t.hold.c.closed_at.is_(None))
-            )
-        ).first()
+        row = (await connection.execute(_OPEN_HERE, {"about": str(wanted.target)})).first()
         hold_id = row.id if row else wanted.id
         if row is None:  # the remembered setting belongs to the first held release: a second one would remember our own change
             await connection.execute(
@@ -230,11 +235,11 @@ async def change(connection: AsyncConnection, operation: Operation, change: Hold
                 if not row.remembered.get("stopped"):
                     values["operation_id"] = operation.id
             await connection.execute(t.hold.update().where(t.hold.c.id == hold_id).values(**values))
-        known = set((await connection.execute(sa.select(t.held_release.c.key).where(t.held_release.c.hold_id == hold_id))).scalars())
+        known = set((await connection.execute(_HELD_KEYS, {"which": hold_id})).scalars())
         for key in wanted.held:
             if key not in known:
                 await connection.execute(t.held_release.insert().values(hold_id=hold_id, key=key, since=at))
-        told = set((await connection.execute(sa.select(t.held_content.c.key).where(t.held_content.c.hold_id == hold_id))).scalars())
+        told = set((await connection.execute(_TOLD_KEYS, {"which": hold_id})).scalars())
         for one in change.releases:
             if one.key not in told:
                 await connection.execute(t.held_content.insert().values(hold_id=hold_id, **_content(one)))

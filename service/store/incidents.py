@@ -17,6 +17,13 @@ from service.store.events import append
 RELEASE = TypeAdapter(Release)
 """A release as the column `suspect` holds it."""
 
+_BURNING = (
+    sa.select(*(t.incident.c[name] for name in ("id", "group_id", "target", "opened_at", "began_at", "suspect")))
+    .where(t.incident.c.closed_at.is_(None), t.incident.c.suspect.is_not(None))
+    .order_by(t.incident.c.opened_at, t.incident.c.id)
+)
+_SUSPECTED = t.incident.update().where(t.incident.c.id == sa.bindparam("which")).values(suspect=sa.bindparam("now", type_=t.incident.c.suspect.type))
+
 
 async def episodes_joined(connection: AsyncConnection, incident_id: str, joined: Sequence[Placement], *, opens_for: TargetId | None, at: datetime) -> None:
     """Episodes belong to it; with `opens_for` the first of them opened the incident of that target."""
@@ -52,8 +59,6 @@ async def operation_ended(connection: AsyncConnection, operation: Operation, *, 
 
 async def burning(connection: AsyncConnection) -> Sequence[Burning]:
     """The open incidents whose suspect is known, oldest first."""
-    columns = [t.incident.c[name] for name in ("id", "group_id", "target", "opened_at", "began_at", "suspect")]
-    query = sa.select(*columns).where(t.incident.c.closed_at.is_(None), t.incident.c.suspect.is_not(None))
     return tuple(
         Burning(
             incident_id=row.id,
@@ -63,7 +68,7 @@ async def burning(connection: AsyncConnection) -> Sequence[Burning]:
             began_at=row.began_at,
             suspect=RELEASE.validate_python(row.suspect),
         )
-        for row in await connection.execute(query.order_by(t.incident.c.opened_at, t.incident.c.id))
+        for row in await connection.execute(_BURNING)
     )
 
 
@@ -73,7 +78,7 @@ async def suspected(connection: AsyncConnection, incident_id: str, suspect: Rele
     Written by the one transaction that writes at a time: of two that find their suspects at once, the later one sees the earlier.
     """
     row = RELEASE.dump_python(suspect, mode="json")
-    await connection.execute(t.incident.update().where(t.incident.c.id == incident_id).values(suspect=row))
+    await connection.execute(_SUSPECTED, {"which": incident_id, "now": row})
     found = await burning(connection)
     mine = next((one for one in found if one.incident_id == incident_id), None)
     if mine is None:  # closed meanwhile: it joins nobody

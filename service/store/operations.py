@@ -1,5 +1,6 @@
 """Operations and what belongs to them: one transaction writes a transition with its audit rows, spans, messages and hold, or nothing of it."""
 
+import functools
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -28,8 +29,17 @@ WAITING = "awaiting_approval"
 
 _ONE = sa.select(t.operation).where(t.operation.c.id == sa.bindparam("which"))
 _ALIVE = sa.select(t.operation).where(t.operation.c.target == sa.bindparam("about"), t.operation.c.done_at.is_(None))
+_BEGIN = t.operation.insert()
 _SPANS = sa.select(t.span.c.span_id).where(t.span.c.operation_id == sa.bindparam("of"))
 """Built once: to build one and find its compiled form again costs more than to run it."""
+
+
+@functools.lru_cache(maxsize=256)
+def _swap(columns: tuple[str, ...]) -> sa.Update:
+    """A change of these columns in the row that is still at that `seq` and `rev`, and has not ended."""
+    c = t.operation.c
+    here = (c.id == sa.bindparam("which"), c.seq == sa.bindparam("its_seq"), c.rev == sa.bindparam("its_rev"), c.done_at.is_(None))
+    return t.operation.update().where(*here).values({name: sa.bindparam(f"new_{name}", type_=c[name].type) for name in columns})
 
 
 class OperationStore:
@@ -45,7 +55,7 @@ class OperationStore:
         """Insert the row with its first audit rows and the episodes it covers; ConflictError with the id of the one that is alive for the target."""
         try:
             async with self._database.write(few=True) as connection:
-                await connection.execute(t.operation.insert().values(**_values(operation)))
+                await connection.execute(_BEGIN, _values(operation))
                 await _cover(connection, operation.id, covers)
                 await self._append(connection, operation, events, spans, (), operation.created_at)
                 await incidents.operation_begun(connection, operation, events[0].says if events else "")
@@ -137,14 +147,8 @@ class OperationStore:
         try:
             async with self._database.write(few=True) as connection:
                 swapped = await connection.execute(
-                    t.operation.update()
-                    .where(
-                        t.operation.c.id == operation.id,
-                        t.operation.c.seq == operation.seq,
-                        t.operation.c.rev == operation.rev,
-                        t.operation.c.done_at.is_(None),
-                    )
-                    .values(**values)
+                    _swap(tuple(values)),
+                    {"which": operation.id, "its_seq": operation.seq, "its_rev": operation.rev, **{f"new_{name}": value for name, value in values.items()}},
                 )
                 if not swapped.rowcount:
                     return False
@@ -315,12 +319,17 @@ class OperationStore:
         await put(connection, (*encoded, *messages), at)
 
 
+_COVER = (
+    t.episode.update()
+    .where(t.episode.c.id == sa.bindparam("which"), t.episode.c.covered_by.is_not_distinct_from(sa.bindparam("was", type_=t.episode.c.covered_by.type)))
+    .values(covered_by=sa.bindparam("now"))
+)
+
+
 async def _cover(connection: AsyncConnection, operation_id: str, episodes: Sequence[Episode]) -> None:
     """Compare and swap: an episode is covered by this operation only if nothing else covered it since the caller looked."""
     for one in episodes:
-        done = await connection.execute(
-            t.episode.update().where(t.episode.c.id == one.id, t.episode.c.covered_by.is_not_distinct_from(one.covered_by)).values(covered_by=operation_id)
-        )
+        done = await connection.execute(_COVER, {"which": one.id, "was": one.covered_by, "now": operation_id})
         if not done.rowcount:
             raise ConflictError(f"episode {one.id} was taken up by another operation")
 

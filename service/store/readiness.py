@@ -27,6 +27,9 @@ AT_ONCE = 500
 
 
 _AGES = sa.select(*(t.readiness.c[name] for name in ("target", "answer", "as_of", "good_for_s", "policy"))).order_by(t.readiness.c.target)
+_HERE = t.readiness.c.target == sa.bindparam("about")
+_AS_OF, _FORGET, _KEEP = sa.select(t.readiness.c.as_of).where(_HERE), t.readiness.delete().where(_HERE), t.readiness.insert()
+_IS_KNOWN = sa.select(t.target.c.id).where(t.target.c.id == sa.bindparam("about"))
 _BODIES = sa.select(t.readiness.c.body).where(t.readiness.c.target.in_(sa.bindparam("names", expanding=True)))
 
 
@@ -58,13 +61,13 @@ class ReadinessStore:
     async def keep(self, standing: Standing, turn: Turn | None, messages: Sequence[Message] = ()) -> bool:
         """Write it down with its turn and its messages; False, and nothing written, where one with later facts is there already or the target is gone."""
         async with self._database.write(few=True) as connection:
-            here = t.readiness.c.target == str(standing.target)
-            there = (await connection.execute(sa.select(t.readiness.c.as_of).where(here))).scalar()
-            known = (await connection.execute(sa.select(t.target.c.id).where(t.target.c.id == str(standing.target)))).scalar()
+            about = {"about": str(standing.target)}
+            there = (await connection.execute(_AS_OF, about)).scalar()
+            known = (await connection.execute(_IS_KNOWN, about)).scalar()
             if known is None or (there is not None and there > standing.as_of):
                 return False
-            await connection.execute(t.readiness.delete().where(here))
-            await connection.execute(t.readiness.insert().values(**_row(standing)))
+            await connection.execute(_FORGET, about)
+            await connection.execute(_KEEP, _row(standing))
             if turn is not None:
                 await _turned(connection, turn)
             await outbox.put(connection, messages, standing.as_of)

@@ -53,7 +53,7 @@ class TargetStore:
     async def count(self) -> int:
         """How many targets there are."""
         async with self._database.read(few=True) as connection:
-            return int((await connection.execute(sa.select(sa.func.count()).select_from(t.target))).scalar_one())
+            return int((await connection.execute(_COUNT)).scalar_one())
 
     async def listed(self, target: TargetId) -> ListedTarget | None:
         """The target as it was last listed."""
@@ -238,28 +238,19 @@ class TargetStore:
     async def spec_before(self, target: TargetId, at: datetime) -> tuple[str, datetime] | None:
         """The spec digest that was last seen before `at`, and when it was last seen so."""
         async with self._database.read(few=True) as connection:
-            row = (
-                await connection.execute(
-                    sa.select(t.spec_seen).where(t.spec_seen.c.target == str(target), t.spec_seen.c.since <= at).order_by(t.spec_seen.c.since.desc()).limit(1)
-                )
-            ).first()
+            row = (await connection.execute(_SPEC_BEFORE, {"about": str(target), "at": at})).first()
             return None if row is None else (row.digest, min(row.until, at))
 
     async def troubles(self, target: TargetId) -> Sequence[Trouble]:
         """When alerts fired on the target, by their senders' word, newest first; the newest hundred tell enough of releases that are still remembered."""
-        query = sa.select(t.episode.c.starts_at, t.episode.c.ends_at).where(t.episode.c.target == str(target))
         async with self._database.read(few=True) as connection:
-            rows = await connection.execute(query.order_by(t.episode.c.starts_at.desc()).limit(TROUBLES))
+            rows = await connection.execute(_TROUBLES, {"about": str(target)})
             return tuple(Trouble(since=row.starts_at, until=row.ends_at) for row in rows)
 
     async def handles_made_by_backout(self, target: TargetId) -> Sequence[str]:
         """Handles of releases that Backout itself put live."""
         async with self._database.read(few=True) as connection:
-            return tuple(
-                (
-                    await connection.execute(sa.select(t.effect.c.handle).where(t.effect.c.target == str(target)).order_by(t.effect.c.at, t.effect.c.handle))
-                ).scalars()
-            )
+            return tuple((await connection.execute(_MADE, {"about": str(target)})).scalars())
 
     async def note_made(self, target: TargetId, operation_id: str, handle: str, at: datetime) -> None:
         """Note that the operation put the release `handle` live."""
@@ -272,20 +263,14 @@ class TargetStore:
 
     async def shared(self, target: TargetId) -> tuple[Mapping[ObjectRef, tuple[TargetId, ...]], int]:
         """Objects of the target that others hold too, and how many targets the index compares."""
-        mine, other = t.target_object.alias("mine"), t.target_object.alias("other")
         async with self._database.read(few=True) as connection:
-            rows = await connection.execute(
-                sa.select(mine.c.kind, mine.c.namespace, mine.c.name, other.c.target)
-                .join(other, sa.and_(mine.c.kind == other.c.kind, mine.c.namespace == other.c.namespace, mine.c.name == other.c.name))
-                .where(mine.c.target == str(target), other.c.target != str(target))
-                .order_by(other.c.target)
-            )
+            rows = await connection.execute(_SHARED, {"about": str(target)})
             found: dict[ObjectRef, tuple[TargetId, ...]] = {}
             for row in rows:
                 group, _, kind = row.kind.rpartition("/")
                 ref = ObjectRef(group=group, kind=kind, namespace=row.namespace, name=row.name)
                 found[ref] = (*found.get(ref, ()), TargetId.parse(row.target))
-            count = (await connection.execute(sa.select(sa.func.count()).select_from(t.target))).scalar_one()
+            count = (await connection.execute(_COUNT)).scalar_one()
         return found, count
 
 
@@ -366,6 +351,28 @@ _LIVES = (
 """In the order in which `_life` takes it apart."""
 
 _KNOWN = sa.select(t.target.c.id).order_by(t.target.c.id)
+_COUNT = sa.select(sa.func.count()).select_from(t.target)
+_SPEC_BEFORE = (
+    sa.select(t.spec_seen)
+    .where(t.spec_seen.c.target == sa.bindparam("about"), t.spec_seen.c.since <= sa.bindparam("at"))
+    .order_by(t.spec_seen.c.since.desc())
+    .limit(1)
+)
+_TROUBLES = (
+    sa.select(t.episode.c.starts_at, t.episode.c.ends_at)
+    .where(t.episode.c.target == sa.bindparam("about"))
+    .order_by(t.episode.c.starts_at.desc())
+    .limit(TROUBLES)
+)
+_MADE = sa.select(t.effect.c.handle).where(t.effect.c.target == sa.bindparam("about")).order_by(t.effect.c.at, t.effect.c.handle)
+_MINE, _OTHER = t.target_object.alias("mine"), t.target_object.alias("other")
+_SHARED = (
+    sa.select(_MINE.c.kind, _MINE.c.namespace, _MINE.c.name, _OTHER.c.target)
+    .join(_OTHER, sa.and_(_MINE.c.kind == _OTHER.c.kind, _MINE.c.namespace == _OTHER.c.namespace, _MINE.c.name == _OTHER.c.name))
+    .where(_MINE.c.target == sa.bindparam("about"), _OTHER.c.target != sa.bindparam("about"))
+    .order_by(_OTHER.c.target)
+)
+"""Built once, all of them: to build a statement takes several times as long as to run it."""
 
 _THIS_TARGET = t.target.update().where(t.target.c.id == sa.bindparam("which"))
 _LOOKED_AT_NOTHING = _THIS_TARGET.where(t.target.c.looked_stamp != "").values(looked_stamp="")
