@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json as json_module
 import os
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -64,6 +65,11 @@ def address(text: str) -> str:
 
 Address = Annotated[str, AfterValidator(address)]
 """A setting that holds such an address; use it in models with `hide_input_in_errors`."""
+
+
+def without_credential(text: str) -> str:
+    """A text of somebody else's that may be an address: user name and password are taken out, for it is shown and stored."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def credential(file: Path) -> str:

@@ -22,7 +22,7 @@ from weakref import WeakValueDictionary
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from integrations import pacing
-from integrations.http import Address, Answer, Http, credential
+from integrations.http import Address, Answer, Http, credential, without_credential
 from service.domain.errors import BackoutError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import ImageConfig, Manifest
@@ -250,7 +250,7 @@ class Registries:
             configuration = _Configuration.model_validate_json(blob.body)
         except ValidationError as error:
             raise _UnknownError(f"the configuration of {_short(digest)} in {image.repository} cannot be read", "a container image") from error
-        labels = {name: _without_credential(text) for name, text in ((configuration.config.labels if configuration.config else None) or {}).items()}
+        labels = {name: without_credential(text) for name, text in ((configuration.config.labels if configuration.config else None) or {}).items()}
         value = ImageConfig(
             labels=labels,
             revision=labels.get("org.opencontainers.image.revision", ""),
@@ -511,11 +511,6 @@ def _refusal(registry: Registry, answer: Answer) -> _UnknownError:
 
 def _short(digest: str) -> str:
     return digest[:19]
-
-
-def _without_credential(text: str) -> str:
-    """A label's text; user name and password in an address are taken out, for labels are shown and stored."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def _known(value: Any, host: str, what: str, at: datetime, good_for: float, digest: str = "") -> Known[Any]:

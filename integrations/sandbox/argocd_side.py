@@ -84,6 +84,10 @@ class ArgoCDSide:
                 raise TemporaryError(f"Argo CD answered {answer.status}: {text[:200]}")
             return json.loads(text) if text else None
 
+    def namespace(self, app: str) -> str:
+        """The one of its name."""
+        return app
+
     async def deploy_first(self, shipped: Shipped, replicas: int, *, auto_sync: bool) -> None:
         """Begin to deploy the first release of a shop that is not there yet. `auto_sync` where there is such a thing."""
         del replicas  # it is in Git

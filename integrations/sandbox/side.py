@@ -22,7 +22,7 @@ class Shipped:
 
 
 class Side(Protocol):
-    """One delivery system with the shops that it deploys. A shop's namespace bears its name."""
+    """One delivery system with the shops that it deploys."""
 
     kind: str
     """As in the settings."""
@@ -52,6 +52,10 @@ class Side(Protocol):
 
     def target(self, app: str) -> TargetId:
         """The shop as Backout calls it."""
+        ...
+
+    def namespace(self, app: str) -> str:
+        """Where the shop runs, as its alerts say."""
         ...
 
     async def deploy_first(self, shipped: Shipped, replicas: int, *, auto_sync: bool) -> None:

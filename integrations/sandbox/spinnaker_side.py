@@ -14,6 +14,7 @@ import aiohttp
 from integrations.sandbox.gate.access import User
 from integrations.sandbox.gate.executions import ORCHESTRATION, PIPELINE
 from integrations.sandbox.gate.server import SandboxGate
+from integrations.sandbox.gate.server_groups import ServerGroup
 from integrations.sandbox.gate.settings import Profile, Timings
 from integrations.sandbox.side import Shipped, deployment, write_private
 from service.domain.errors import TemporaryError
@@ -22,6 +23,8 @@ from service.domain.ports import Clock
 
 INSTANCE = "spin"
 ACCOUNT = "prod-k8s"
+CLOUD, REGION = "prod-aws", "us-east-1"
+"""Where machines run."""
 TOKEN = "gate-token"  # noqa: S105  the name of a file
 PACE = 0.1
 """Ten times as fast as recorded: an undo takes a second, and Clouddriver's cache lags three."""
@@ -34,7 +37,8 @@ class SpinnakerSide:
 
     The runs of shops in `pushed` are a trigger's, and have more to do after the deploy. The pipelines of shops in `triggered` have a Docker trigger, which
     deploys again what they deployed; with `shut_triggers` Backout may switch it off, and has the right to. The runs of shops in `judged` are a trigger's, and
-    wait after the deploy for a judgment whose stop ends them. `rollback_pipelines` are those of Backout's settings.
+    wait after the deploy for a judgment whose stop ends them. `rollback_pipelines` are those of Backout's settings. Shops in `machines` are clusters of
+    machines, deployed by red/black, whose images tell their commit by Rosco's `appversion` alone.
     """
 
     kind = "spinnaker"
@@ -48,7 +52,9 @@ class SpinnakerSide:
         self.pushed: set[str] = set()
         self.triggered: set[str] = set()
         self.judged: set[str] = set()
+        self.machines: set[str] = set()
         self.shut_triggers = False
+        self._baked: dict[str, Shipped] = {}
         self.rollback_pipelines: list[Mapping[str, Any]] = []
         self._apps: list[str] = []
         self._session: aiohttp.ClientSession | None = None
@@ -61,9 +67,11 @@ class SpinnakerSide:
     async def open(self) -> None:
         """Start it, with an account for Backout and one for a person."""
         write = {"WRITE": {"*"}} if self.shut_triggers else {}
-        self.server.add_user(replace(BACKOUT, rights={**BACKOUT.rights, **write}))
-        self.server.add_user(ALICE)
-        self.server.add_account(ACCOUNT)
+        accounts = {ACCOUNT: "kubernetes", **({CLOUD: "aws"} if self.machines else {})}
+        self.server.add_user(replace(BACKOUT, rights={**BACKOUT.rights, **write}, accounts=set(accounts)))
+        self.server.add_user(replace(ALICE, accounts=set(accounts)))
+        for name, kind in accounts.items():
+            self.server.add_account(name, kind)
         await self.server.start()
         self._session = aiohttp.ClientSession(headers={"X-SPINNAKER-USER": ALICE.name})
         write_private(self._folder / TOKEN, self.server.access.token_for(BACKOUT.name))
@@ -80,11 +88,16 @@ class SpinnakerSide:
         known = {"kind": self.kind, "name": INSTANCE, "url": self.server.url, "applications": sorted(self._apps)}
         shuts = {"shut_triggers": True} if self.shut_triggers else {}
         own = {"rollback_pipelines": self.rollback_pipelines} if self.rollback_pipelines else {}
-        return {**known, "auth": "api_token", "token_file": str(self._folder / TOKEN), **shuts, **own}
+        packages = {"packages": {one.app: one.repository for one in self._baked.values()}} if self._baked else {}
+        return {**known, "auth": "api_token", "token_file": str(self._folder / TOKEN), **shuts, **own, **packages}
 
     def target(self, app: str) -> TargetId:
         """The shop as Backout calls it."""
-        return TargetId(INSTANCE, f"{ACCOUNT}/{app}/deployment/{app}")
+        return TargetId(INSTANCE, f"{CLOUD}/{REGION}/{app}" if app in self.machines else f"{ACCOUNT}/{app}/deployment/{app}")
+
+    def namespace(self, app: str) -> str:
+        """The namespace of its name; the region of machines."""
+        return REGION if app in self.machines else app
 
     async def deploy_first(self, shipped: Shipped, replicas: int, *, auto_sync: bool) -> None:
         """Begin to deploy the first release of a shop that is not there yet. `auto_sync` where there is such a thing."""
@@ -92,12 +105,18 @@ class SpinnakerSide:
         app = shipped.app
         self._apps.append(app)
         self.server.add_application(app)
+        if app in self.machines:
+            self.server.groups.runs(app, cluster=app, account=CLOUD, region=REGION, image=self._bake(shipped), capacity=(replicas, 2 * replicas, replicas))
+            return
         template = deployment(app, shipped.image, replicas)["spec"]["template"]
         self.server.kubernetes.runs(app, account=ACCOUNT, namespace=app, name=app, image=shipped.image, replicas=replicas, template=template)
 
     async def deploy_next(self, shipped: Shipped) -> None:
         """The deploy pipeline, which was saved with the new image, is run."""
         app = shipped.app
+        if app in self.machines:
+            await self._deploy_machines(shipped)
+            return
         manifest = {**deployment(app, shipped.image, self.replicas(app)), "metadata": {"name": app, "namespace": app}}
         stage = {
             "type": "deployManifest",
@@ -118,6 +137,23 @@ class SpinnakerSide:
         self.server.save_pipeline({**saved, "triggers": triggers if app in self.triggered else []})
         path = f"/pipelines/{app}/deploy%20{app}%20{shipped.version}"
         await self.call("POST", path, {"type": "docker" if app in self.pushed | self.judged else "manual", "user": ALICE.name})
+
+    async def _deploy_machines(self, shipped: Shipped) -> None:
+        """The same of a cluster of machines: the old server group keeps running and loses its traffic."""
+        app, size = shipped.app, self.replicas(shipped.app)
+        capacity = {"min": size, "max": 2 * size, "desired": size}
+        cluster = {"account": CLOUD, "application": app, "availabilityZones": {REGION: []}, "provider": "aws", "capacity": capacity, "strategy": "redblack"}
+        stage = {"type": "deploy", "name": "deploy", "refId": "1", "requisiteStageRefIds": [], "clusters": [{**cluster, "imageId": self._bake(shipped)}]}
+        self.server.save_pipeline({"application": app, "name": f"deploy {app} {shipped.version}", "stages": [stage], "triggers": []})
+        await self.call("POST", f"/pipelines/{app}/deploy%20{app}%20{shipped.version}", {"type": "manual", "user": ALICE.name})
+
+    def _bake(self, shipped: Shipped) -> str:
+        """The machine image of a release: its id. Rosco's tag tells its commit, and the build has it tagged with its version."""
+        image = f"ami-{shipped.digest.rpartition(':')[2][:17]}"
+        self._baked[image] = shipped
+        version = f"{shipped.app}-{shipped.version.removeprefix('v')}-h1.{shipped.source}/{shipped.app}/1"
+        self.server.groups.tags[image] = {"appversion": version, "org.opencontainers.image.version": shipped.version}
+        return image
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """One call of Gate's API, as a person would do it."""
@@ -143,10 +179,18 @@ class SpinnakerSide:
 
     def replicas(self, app: str) -> int:
         """How many pods the shop wants."""
+        if app in self.machines:
+            return max(one.desired for one in self._serving(app))
         return next(one.replicas for one in self.server.kubernetes.workloads if one.application == app)
+
+    def _serving(self, app: str) -> list[ServerGroup]:
+        return [one for one in self.server.groups.all if one.application == app and not one.disabled]
 
     def pods(self, app: str) -> Sequence[tuple[str, bool]]:
         """(digest, ready) of each pod of the shop."""
+        if app in self.machines:
+            up = self.server.groups.up
+            return [(self._baked[one.image].digest, number < up(one)) for one in self._serving(app) for number in range(one.desired)]
         kubernetes = self.server.kubernetes
         found = [one for one in kubernetes.workloads if one.application == app]
         return [(image.partition("@")[2], True) for workload in found for image, ready in kubernetes.serving(workload) for _ in range(ready)]
@@ -162,6 +206,9 @@ class SpinnakerSide:
 
     async def times_taken_back(self, app: str) -> int:
         """How often that happened."""
+        if app in self.machines:
+            posted = [one for one in self.server.clouddriver.posted if one["name"] == "enableServerGroup" and one["taken"] and one["user"] == BACKOUT.name]
+            return len([one for one in posted if str(one["body"]["serverGroupName"]).startswith(f"{app}-v")])
         return len(self.undos(app))
 
     def undos(self, app: str) -> list[Mapping[str, Any]]:

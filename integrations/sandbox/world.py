@@ -148,7 +148,7 @@ class World:
         """A new shop with its first release, deployed by the side named by `on`; answers once it is healthy."""
         side = self._sides[on] if on else next(iter(self._sides.values()))
         self.git.create(f"shop/{app}")
-        self._shops[app] = _Shop(side=side, namespace=app)
+        self._shops[app] = _Shop(side=side, namespace=side.namespace(app))
         self._selector(f'http_requests_total{{{side.label}="{app}"}}', lambda at: self._counters(at, app))
         self._selector(f'http_requests_total{{{side.label}="{app}",code=~"5.."}}', lambda at: self._counters(at, app))
         query = BY_VERSION.format(label=side.label, app=app)
@@ -178,6 +178,10 @@ class World:
         shop.shipped.append(shipped)
         await shop.side.deploy_next(shipped)
         return shipped
+
+    def starts_to_fail(self, shipped: Shipped, errors: float) -> None:
+        """From now on that share of the requests that this release serves fails."""
+        self._images[shipped.digest].errors = errors
 
     def _commit(self, app: str, version: str, files: Mapping[str, str | None]) -> tuple[str, str]:
         """A commit to the shop's own repository: its address, and the commit."""

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from service.domain import correlation, keys
 from service.domain.difference import Content
 from service.domain.facts import Absent, Evidence, Facts, Key, Known
+from service.domain.keys import ImageConfig
 from service.domain.model import Image, Json, ObjectRef, Release, Source, TargetId
 from service.domain.rule import Case, Direction
 from service.domain.verdict import Answer, Finding, passes, unknown
@@ -91,6 +92,13 @@ def exact_images(case: Case, release: Release) -> Derived[tuple[Image, ...]] | A
     return Derived(images, evidence)
 
 
+def labels_key(release: Release, image: Image) -> Key[ImageConfig]:
+    """The fact that tells what an image of the release, whose digest is known, says of itself."""
+    if image.of_machines:
+        return keys.machine_image(release.target, release.key, release.handle)
+    return keys.image_config(str(image.exact))
+
+
 def built_from(case: Case) -> tuple[Source, ...]:
     """What the suspect's own images come from: source repository and revision as each says, and the image itself by its digest; () where that is not known.
 
@@ -106,7 +114,7 @@ def built_from(case: Case) -> tuple[Source, ...]:
     for image in new.value:
         if image.digest is None or image.digest in shared:
             continue
-        config = case.facts.read(keys.image_config(str(image.exact)))
+        config = case.facts.read(labels_key(case.suspect, image))
         if isinstance(config, Known) and config.value.repository and config.value.revision:
             found.append(Source(repository=config.value.repository, path="", revision=config.value.revision))
         found.append(Source(repository=image.repository, path="", revision=image.digest))

@@ -509,12 +509,17 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:
-    """Labels from the configuration blob of exactly that digest. `revision` and `repository` name the source commit, "" when the image does not say."""
+    """What an image says of itself: labels from the configuration blob of exactly that digest, or the tags of an image of machines.
+
+    `revision` and `repository` name the source commit, "" when the image does not say. `derived`: a tool worked the revision out of several things that it
+    saw, instead of the build writing it down, so it counts only where that repository is seen to have it.
+    """
 
     labels: Mapping[str, str]
     revision: str
     repository: str
     version: str = ""
+    derived: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -565,6 +570,11 @@ def manifest(image: str) -> Key[Manifest]:
 def image_config(image: str) -> Key[ImageConfig]:
     """The labels of `repository@digest`."""
     return Key("image labels", image)
+
+
+def machine_image(target: TargetId, release: str, handle: str) -> Key[ImageConfig]:
+    """What the image that the release's machines are made from says of itself: it is in no registry, so the delivery system is asked."""
+    return Key("machine image", (target, release, handle))
 
 
 def catalog(database: str) -> Key[Catalog]:

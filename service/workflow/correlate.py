@@ -307,8 +307,14 @@ def _not_scoped(episodes: Sequence[Episode], scopes: Mapping[str, str], target: 
 
 def _foreign_namespace(namespaces: Sequence[str], episodes: Sequence[Episode]) -> str:
     known = {namespace for namespace in namespaces if namespace}
-    outside = [e.labels.get("namespace", "") for e in episodes if e.labels.get("namespace", "") not in known]
+    outside = [place for place in map(_place, episodes) if place not in known]
     return f"the alert's namespace {outside[0] or '(none)'} does not belong to the target" if outside else ""
+
+
+def _place(episode: Episode) -> str:
+    """Where the alert says that it is from. One about machines has no namespace: their region stands for it, in an alert that names a Spinnaker application."""
+    region = episode.labels.get("spinnaker_region", "") if episode.labels.get("spinnaker_app") else ""
+    return episode.labels.get("namespace", "") or region
 
 
 def accepted_span(operation: Operation, at: datetime, episode: Episode | None) -> SpanDraft:

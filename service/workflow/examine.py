@@ -200,7 +200,7 @@ class Examiner:
         rendered = keys.images(release.target, release.key, release.handle) if release.handle else keys.desired_images(release.target)
         facts = await self._gatherer.facts(release.target, [rendered])
         images = facts.read(rendered)
-        exact = next((one.exact for one in images.value if one.exact), None) if isinstance(images, Known) else None
+        exact = next((one.exact for one in images.value if one.exact and not one.of_machines), None) if isinstance(images, Known) else None
         if exact is None:
             return release
         config = (await self._gatherer.facts(release.target, [keys.image_config(exact)])).read(keys.image_config(exact))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.domain import keys
-from service.domain.derived import exact_images, image_keys
+from service.domain.derived import exact_images, image_keys, labels_key
 from service.domain.facts import Absent
 from service.domain.model import Image, Release, TargetId, Way
 from service.domain.policy import TargetPolicy
@@ -49,10 +49,10 @@ async def live_sources(gatherer: Gatherer, target: TargetId) -> LiveSources:
     found = exact_images(case, live)
     if isinstance(found, Absent):
         return LiveSources(target=target, as_of=facts.now, release=live, why=found.why)
-    facts = await gatherer.facts(target, [keys.image_config(str(image.exact)) for image in found.value], facts)
+    facts = await gatherer.facts(target, [labels_key(live, image) for image in found.value], facts)
     built = []
     for image in found.value:
-        config = facts.read(keys.image_config(str(image.exact)))
+        config = facts.read(labels_key(live, image))
         if isinstance(config, Absent):
             built.append(BuiltFrom(image=image, why=config.why))
         elif not (config.value.revision and config.value.repository):

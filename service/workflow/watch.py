@@ -286,7 +286,7 @@ class Watcher:
 
     async def _named(self, record: ReleaseRecord) -> ReleaseRecord:
         """With the version that its image says it is, for people to read."""
-        exact = next((image.exact for image in record.images or () if image.exact), None)
+        exact = next((image.exact for image in record.images or () if image.exact and not image.of_machines), None)
         if record.version or exact is None:
             return record
         facts = await self._gatherer.facts(record.target, [keys.image_config(exact)])

@@ -1,7 +1,7 @@
 """A cluster of machines that Spinnaker deploys, with the real service as a process of its own, real HTTP and a sandbox Gate."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ import pytest
 import pytest_asyncio
 
 from integrations.sandbox.gate.server_groups import ServerGroup
-from integrations.sandbox.spinnaker_side import BACKOUT
+from integrations.sandbox.spinnaker_side import BACKOUT, CLOUD, REGION
 from integrations.sandbox.world import SPINNAKER
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
-APP, ACCOUNT, REGION = "fleet", "prod-aws", "us-east-1"
+APP, SHOP = "fleet", "shop"
+"""The fleet has clusters of its own, of images without a tag; the shop is one cluster, whose images say their commit, in mode `auto`."""
+ACCOUNT = CLOUD
 PATIENCE = 120.0
 """Seconds after which something that should have happened is given up; nothing is measured by it."""
 
@@ -27,10 +29,8 @@ PATIENCE = 120.0
 async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Playground]:
     playground = Playground(Path(tmp_path_factory.mktemp("machines")), SystemClock(), sides=(SPINNAKER,))
     try:
-        await playground.start({APP: "v1.0.0"})
-        gate = playground.world.gate
-        gate.add_user(replace(BACKOUT, accounts={*BACKOUT.accounts, ACCOUNT}))
-        gate.add_account(ACCOUNT, "aws")
+        playground.world.spinnaker.machines = {SHOP}
+        await playground.start({APP: "v1.0.0", SHOP: "v1.0.0"})
         yield playground
     finally:
         await playground.stop()
@@ -107,7 +107,7 @@ async def test_a_bad_image_on_machines_is_taken_back_by_enabling_the_old_server_
         "permissions_suffice": "pass",
         "rollback_will_stay": "pass",
     }
-    assert "unknown" in answers.values()  # no labels of a machine image are read, so a person has to name what is not known
+    assert answers["schema_is_compatible"] == "unknown"  # its images say no commit, so a person has to name what is not known
     operation = await cluster.go_back(plan)
 
     async def switched() -> Any:
@@ -166,3 +166,32 @@ async def test_a_traffic_guard_is_told_before_and_one_that_refuses_half_way_ends
         return any(words in text for text in texts)
 
     await ground.until(told, PATIENCE, "people to be told why")
+
+
+async def test_promise_8_machines_whose_images_say_their_commit_go_back_by_themselves(ground: Playground) -> None:
+    """In mode `auto`, from the alert to the measured recovery: the verdict reads the migrations between the commits that both images were baked from."""
+    world = ground.world
+    good = await world.live(SHOP)
+    shipped = await world.release(SHOP, "v1.1.0", files={"src/cart.py": "TOTAL = 1\n"})
+    await world.until_live(SHOP, shipped)
+
+    async def switched() -> bool:
+        """Red/black is done, and Spinnaker's cache shows it: else a person is asked, for two groups serve."""
+        status, plan = await ground.post("/v1/plans", {"target": str(world.target(SHOP))})
+        return status == 201 and [one["answer"] for one in plan["verdict"]["findings"] if one["rule"] == "rollback_will_stay"] == ["pass"]
+
+    await ground.until(switched, PATIENCE, "the switch to the new release to be seen as done")
+    world.starts_to_fail(shipped, 0.4)
+
+    async def ended() -> Mapping[str, Any] | None:
+        found = await ground.operation_of(SHOP)
+        return found if found and found["done_at"] else None
+
+    operation: Mapping[str, Any] = await ground.until(ended, PATIENCE, "the operation to end")
+    assert (operation["outcome"], operation["mode"]) == ("recovered", "auto"), operation["says"]
+    assert await world.live(SHOP) == good
+    assert await world.side_of(SHOP).times_taken_back(SHOP) == 1
+    plan = (await ground.get(f"/v1/operations/{operation['id']}"))["plan"]
+    found = next(one for one in plan["verdict"]["findings"] if one["rule"] == "schema_is_compatible")
+    assert found["answer"] == "pass"
+    assert f"and {shipped.source[:7]} (" in found["says"]

@@ -4,7 +4,7 @@ Shapes as recorded from Orca 2026.2.3. Decided by `status` alone: `canceled` is 
 again and missing on one that has ended, and a run that has ended may be restarted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -143,7 +143,8 @@ class Execution:
     """One run of a pipeline, or an ad-hoc task. `marker` is the correlation id that it was started with, `by` who started it.
 
     `says` is why it was cancelled or refused, "" when it was not. `started_with` is a digest of its trigger without what tells one start from another: equal
-    for two runs that the same event, build or image started. `parameters` may hold secrets: they are for comparing, never for showing.
+    for two runs that the same event, build or image started. `commits` are those of the CI builds that it names: of its trigger, of the run that started it,
+    and of its own stages. `parameters` may hold secrets: they are for comparing, never for showing.
     """
 
     id: str
@@ -164,6 +165,7 @@ class Execution:
     parameters: Mapping[str, Json] = field(default_factory=dict)
     artifacts: tuple[Body, ...] = ()
     started_with: str = ""
+    commits: tuple[str, ...] = ()
     stages: tuple[Stage, ...] = ()
 
     @property
@@ -221,6 +223,7 @@ def execution_of(body: Json) -> Execution | None:
     if not text(whole.get("id")):
         return None
     trigger = part(whole, "trigger")
+    stages = tuple(_stage(stage) for stage in entries(whole.get("stages")))
     is_task = text(whole.get("type")) == "ORCHESTRATION"
     return Execution(
         id=text(whole.get("id")),
@@ -241,7 +244,8 @@ def execution_of(body: Json) -> Execution | None:
         parameters=part(trigger, "parameters"),
         artifacts=_artifacts(trigger),
         started_with=digest({key: value for key, value in trigger.items() if key not in ONE_START}),
-        stages=tuple(_stage(stage) for stage in entries(whole.get("stages"))),
+        commits=tuple(_commits(trigger, stages)),
+        stages=stages,
     )
 
 
@@ -286,6 +290,12 @@ def _by(whole: Body, trigger: Body) -> Actor:
 def _artifacts(trigger: Body) -> tuple[Body, ...]:
     bound = [part(one, "boundArtifact") for one in entries(trigger.get("resolvedExpectedArtifacts"))]
     return tuple(one for one in (*bound, *entries(trigger.get("artifacts"))) if one)
+
+
+def _commits(trigger: Body, stages: Sequence[Stage]) -> Iterable[str]:
+    """`buildInfo.scm[].sha1`, each once: a build may have several, of shared libraries too. Orca keeps no repository's address with them (source only)."""
+    builds = [part(trigger, "buildInfo"), part(trigger, "parentExecution", "trigger", "buildInfo"), *(part(stage.context, "buildInfo") for stage in stages)]
+    return dict.fromkeys(found for build in builds for one in entries(build.get("scm")) if (found := text(one.get("sha1"))))
 
 
 def _stage(body: Body) -> Stage:

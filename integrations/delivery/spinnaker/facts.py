@@ -12,6 +12,7 @@ from integrations.delivery.looks import Looks
 from integrations.delivery.spinnaker.asking import Applications
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.group_facts import Clusters, a_cluster
+from integrations.delivery.spinnaker.image_source import source_of
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.looked import Looked, acts_of
 from integrations.delivery.spinnaker.manifest_facts import LookedManifest, Manifests, a_manifest
@@ -22,8 +23,8 @@ from integrations.json_shapes import Body, part, text
 from integrations.moment import read_once
 from service.domain.difference import Rendered
 from service.domain.errors import RefusedError, TemporaryError
-from service.domain.facts import Evidence, Fact, Key, Known
-from service.domain.keys import Act, ConfigLeft, OwnPipeline, Permissions, Pod, Rollout, RolloutBack, ServerGroups, TargetState, Window
+from service.domain.facts import Absent, Evidence, Fact, Key, Known
+from service.domain.keys import Act, ConfigLeft, ImageConfig, OwnPipeline, Permissions, Pod, Rollout, RolloutBack, ServerGroups, TargetState, Window
 from service.domain.model import Image, Json, ObjectRef, TargetId
 from service.domain.ports import Clock, ListedTarget, Listing
 
@@ -55,6 +56,7 @@ class Reader:
             "rollouts": self._rollouts,
             "rollouts back": self._rollouts_back,
             "server groups": self._groups,
+            "machine image": self._machine_image,
             "configs left": self._configs_left,
         }
         fix = "a Gate that answers, and the rights to read; `backout doctor` looks at both"
@@ -134,6 +136,13 @@ class Reader:
     async def _groups(self, target: TargetId) -> Known[ServerGroups]:
         looked = a_cluster(await self._looks.look(target))
         return self._answering.known(looked.facts(), looked.reply, VOLATILE, what=f"server groups of {looked.spoken}")
+
+    async def _machine_image(self, subject: tuple[TargetId, str, str]) -> Fact[ImageConfig]:
+        looked = a_cluster(await self._looks.look(subject[0]))
+        found = source_of(looked.group_of(subject[1], subject[2]), looked.runs, self._settings.packages)
+        if isinstance(found, Absent):
+            return found
+        return self._answering.known(found, looked.reply, VOLATILE, what=f"image of server group {subject[2]}, and the runs that baked it")
 
     async def _configs_left(self, subject: tuple[TargetId, str, str]) -> Known[tuple[ConfigLeft, ...]]:
         looked = a_manifest(await self._looks.look(subject[0]))

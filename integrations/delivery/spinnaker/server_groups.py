@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from integrations.http import without_credential
 from integrations.json_shapes import Body, entries, epoch, number, part, text, texts
 from integrations.manifests import digest, fields_of
 from integrations.pods import image_digest
@@ -34,6 +35,8 @@ LAUNCH = (
 """What a launch configuration or template says of the machines that it makes, without what each deploy names anew (source only)."""
 PLATFORM = frozenset({"Amazon", "Google", "Azure"})
 """Health that a cloud reports of the machine alone: it does not tell whether what runs on it serves, and mostly says Unknown (source only)."""
+VERSION = "org.opencontainers.image.version"
+"""The tag of an image that says which version it is, as the label of a container image does."""
 SEQUENCE = re.compile(r"^(?P<cluster>.+)-v(?P<sequence>\d{3,})$")
 """A server group's name: its cluster, and the number that is counted up to 999 and then begins again."""
 
@@ -64,7 +67,8 @@ class ServerGroup:
     """One server group. `up` of `total` instances are healthy, None where that is not told; `desired` is how many there should be.
 
     `out` are healthy ones that were taken out of traffic, `down` and `starting` as they are called. `images` are what it was made of: image ids of machines
-    (exact), or container references. `build` names the build where the image says it. `launch` are the settings of its machines, path -> digest.
+    (exact), or container references. `build` names the build where the image says it, `package` and `commit` what it was baked from; `tags` are the image's
+    own. `launch` are the settings of its machines, path -> digest.
     `launchable` tells whether its launch configuration and image are still there, None where that is not told. `suspended` are its scaling processes
     that somebody switched off.
     """
@@ -81,6 +85,9 @@ class ServerGroup:
     maximum: int | None = None
     images: tuple[Image, ...] = ()
     build: str = ""
+    package: str = ""
+    commit: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
     load_balancers: tuple[str, ...] = ()
     out: int | None = None
     down: int | None = None
@@ -112,9 +119,9 @@ class ServerGroup:
 
     @property
     def version(self) -> str:
-        """What people call it: the build, else the image, else its own number."""
+        """What people call it: as its image's tag says, else the build, else the image, else its own number."""
         image = next((one.reference for one in self.images), "")
-        return self.build or image or self.name
+        return self.tags.get(VERSION) or self.build or image or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +193,9 @@ def server_group_of(body: Json, application: str) -> ServerGroup | None:
         maximum=number(capacity.get("max")),
         images=tuple(_images(whole)),
         build=_build(whole),
+        package=text(part(whole, "buildInfo").get("package_name")),
+        commit=text(part(whole, "buildInfo").get("commit")),
+        tags=dict(_tags(part(whole, "image").get("tags"))),
         load_balancers=texts(whole.get("loadBalancers")),
         out=number(counts.get("outOfService")),
         down=number(counts.get("down")),
@@ -277,6 +287,14 @@ def _machine_image(body: Body) -> str:
     template = part(body, "launchTemplate", "launchTemplateData")
     named = (part(body, "launchConfig").get("imageId"), template.get("imageId"), part(body, "image").get("imageId"), body.get("image"))
     return next((found for one in named if (found := text(one))), "")
+
+
+def _tags(tags: Json) -> Iterable[tuple[str, str]]:
+    """Tags of an image as EC2 lists them (source only), or as an object. A name that stands there twice tells nothing, for nobody knows which one counts."""
+    pairs = [(text(one.get("key")), text(one.get("value"))) for one in entries(tags)]
+    pairs = pairs or [(name, text(value)) for name, value in (tags.items() if isinstance(tags, Mapping) else ())]
+    names = [name for name, _ in pairs]
+    return ((name, without_credential(value)) for name, value in pairs if name and names.count(name) == 1)
 
 
 def _launch(body: Body, name: str) -> Json:

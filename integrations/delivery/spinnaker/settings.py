@@ -82,6 +82,9 @@ class Settings(BaseModel):
     that needs WRITE in the application, and the right to each trigger's `runAsUser`."""
     rollback_pipelines: tuple[RollbackPipeline, ...] = ()
     """Rollback pipelines of teams. The first one that names a target is the way back there, and the only one."""
+    packages: Mapping[str, str] = Field(default_factory=dict)
+    """Package of a machine image (`package_name` of its build) -> repository of its source, as under `evidence.git`. For images without the tag
+    `org.opencontainers.image.source`: Spinnaker knows the commit that a package was built from, and not of which repository."""
     timeout_seconds: Annotated[float, Field(gt=0, le=130)] = 30.0
     """For each read. Gate itself gives its backends 120 s (recording 09c)."""
     write_timeout_seconds: Annotated[float, Field(gt=0, le=130)] = 20.0

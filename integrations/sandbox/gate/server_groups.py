@@ -1,5 +1,6 @@
 """Server groups of virtual machines behind a sandbox Spinnaker: capacity, instances that come up, enabled or not, traffic guards (contract 4.2, 5.4)."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -56,6 +57,8 @@ class ServerGroups:
         self._ready_after = ready_after
         self._sick: set[str] = set()
         self.all: list[ServerGroup] = []
+        self.tags: dict[str, dict[str, str]] = {}
+        """Image id -> its tags, where it has any."""
         self.guarded: dict[tuple[str, str, str], float] = {}
         self.changed: list[Callable[[], None]] = []
 
@@ -212,17 +215,21 @@ class ServerGroups:
             }
             for number in range(group.desired)
         ]
+        tags = {} if group.image_is_gone else self.tags.get(group.image, {})
+        image: Json = {"imageId": group.image, "name": f"name-{group.image}"}
+        if tags:
+            image["tags"] = [{"key": name, "value": value} for name, value in tags.items()]
         counts = {"down": 0, "outOfService": out, "starting": 0 if out or up else group.desired, "total": group.desired, "unknown": 0, "up": 0 if out else up}
         return {
             "account": group.account,
             "asg": {"desiredCapacity": group.desired, "maxSize": group.maximum, "minSize": group.minimum, "suspendedProcesses": []},
-            "buildInfo": {"jenkins": {"number": group.build}},
+            "buildInfo": built_of(tags) if tags else {"jenkins": {"number": group.build}},
             "capacity": group.capacity,
             "cloudProvider": group.provider,
             "cluster": group.cluster,
             "createdTime": created,
             "disabled": group.disabled,
-            "image": {} if group.image_is_gone else {"imageId": group.image, "name": f"name-{group.image}"},
+            "image": {} if group.image_is_gone else image,
             "insightActions": [],
             "instanceCounts": counts,
             "instances": instances,
@@ -235,3 +242,17 @@ class ServerGroups:
             "type": group.provider,
             "zones": [f"{group.region}a"],
         }
+
+
+def built_of(tags: dict[str, str]) -> Json | None:
+    """`buildInfo` as Clouddriver works it out of an image's tags (AmazonClusterProvider, source only); None where none says `appversion`."""
+    found = _APP_VERSION.fullmatch(tags.get("appversion", ""))
+    if found is None:
+        return None
+    package, version, number, commit, job = found.groups()
+    jenkins = {"jenkins": {"name": job, "number": number.removeprefix("h")}} if job else {}
+    return {"commit": commit, "package_name": package, "version": f"{version}-{number}", **jenkins}
+
+
+_APP_VERSION = re.compile(r"([\w.+-]+)-([0-9.a-zA-Z~]+)-(\w+)(?:[.](\w+))?(?:/([\w.+-]+)/[0-9]+)?")
+"""`package-version-hN.commit/job/N`, as Rosco writes it."""

@@ -8,10 +8,10 @@ be gone is a no, whatever the text says.
 Problem: The new release changed the schema; the old code meets columns that are gone, values it cannot read, inserts that fail. Then going back makes it
 worse.
 
-Read: The source revision of each image (its labels), and every migration between the two in Git; of each declared database the catalogue, now and as Backout
-kept it while the goal release lived alone, with the version tables of migration tools. Nobody's code is run. Of other rows one thing is asked: whether any is
-beyond a limit that is looser than it was (NULL, longer, larger, a new label). Where PostgreSQL counts them, the statements that the goal release ran then,
-which are prepared on today's schema and not run.
+Read: The source revision of each image (its labels; tags, build and bake of an image of machines), and every migration between the two in Git; of each
+declared database the catalogue, now and as Backout kept it while the goal release lived alone, with the version tables of migration tools. Nobody's code is
+run. Of other rows one thing is asked: whether any is beyond a limit that is looser than it was (NULL, longer, larger, a new label). Where PostgreSQL counts
+them, the statements that the goal release ran then, which are prepared on today's schema and not run.
 
 Decides: The same images, or no migration between them: pass. Migrations that read as harmless: pass where every declared database still has all that the goal
 release had, else warn, for no database was asked. One that takes away what the old release may still use: no, with a hotfix instead; unknown where what is
@@ -41,7 +41,7 @@ from typing import Any
 from service.domain import keys
 from service.domain.applied import forward
 from service.domain.declared import declared, declared_on_target, shown
-from service.domain.derived import doubt, exact_images, goal_images_key, image_keys, listed, live_already, live_keys, together
+from service.domain.derived import doubt, exact_images, goal_images_key, image_keys, labels_key, listed, live_already, live_keys, together
 from service.domain.documents import DocumentError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
 from service.domain.keys import FileChange, ImageConfig, SourceChange
@@ -64,17 +64,21 @@ SHOWN_EVIDENCE = 20
 HEADLINE = 100
 """Signs that are read at a glance, at night."""
 
-LABEL_IMAGES = "Build images with the labels org.opencontainers.image.revision and .source, or map their repositories in the settings."
+LABEL_IMAGES = "Build images with the labels (machine images: tags) org.opencontainers.image.revision and .source, or map their repositories in the settings."
 READ_GIT = "Give Backout read access to that repository with its history."
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """One repository whose source differs between the releases: the goal's revision and the suspect's."""
+    """One repository whose source differs between the releases: the goal's revision and the suspect's.
+
+    `derived`: a tool worked one of them out (see `ImageConfig`), and may have taken the commit of another repository.
+    """
 
     repository: str
     old: str
     new: str
+    derived: bool = False
 
 
 def needs(case: Case) -> Iterable[Key[Any]]:
@@ -93,7 +97,7 @@ def needs(case: Case) -> Iterable[Key[Any]]:
         return
     yield goal_images_key(case, newer)
     left, came = _differing(new.value, old.value)
-    configs = [keys.image_config(exact) for exact in (*left, *came)]
+    configs = _config_keys(newer, left, older, came)
     yield from configs
     if left or came:
         yield from catalog_keys(case, older)
@@ -126,7 +130,7 @@ def ask(case: Case) -> Finding:
     if isinstance(state, Absent):
         return doubt("Whether the target itself declares anything about going back is unknown", state, clears="Make the delivery system reachable.")
     proof = (*proof, state.evidence)
-    own = declared_on_target(state, _labels(case, came), newer, older)
+    own = declared_on_target(state, _labels(case, older, came), newer, older)
     if not left and not came:
         if own:
             finding = together(own)
@@ -138,11 +142,12 @@ def ask(case: Case) -> Finding:
     live = live_schema(case, newer, older, files)
     parts = [part for one in ranges for part in (_judge(case, one, newer, older, live) if isinstance(one, Range) else (one,))]
     starting = _starting(case, live, files, newer, older)
-    said = (*declared(_labels(case, left), _labels(case, came), newer, older), *own)
+    new_labels, old_labels = _labels(case, newer, left), _labels(case, older, came)
+    said = (*declared(new_labels, old_labels, newer, older), *own)
     proven = all(part.answer is Answer.PASS for part in parts)
     # Where the text proves that no migration lies between, what could not be seen is no doubt; what contradicts it is.
     shown = live.findings if proven else live.all
-    labels = tuple(fact.evidence for exact in (*left, *came) if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
+    labels = tuple(fact.evidence for fact in (*new_labels, *old_labels))
     finding = together([*parts, *shown, *said, *starting])
     told = (*finding.evidence, *proof, *labels)
     if finding.answer is Answer.PASS:
@@ -192,8 +197,12 @@ def _starting(case: Case, live: LiveSchema, files: Sequence[FileChange], newer: 
     return () if found is None else (found,)
 
 
-def _labels(case: Case, exacts: Sequence[str]) -> tuple[Known[ImageConfig], ...]:
-    return tuple(fact for exact in exacts if isinstance(fact := case.facts.read(keys.image_config(exact)), Known))
+def _labels(case: Case, release: Release, images: Sequence[Image]) -> tuple[Known[ImageConfig], ...]:
+    return tuple(fact for image in images if isinstance(fact := case.facts.read(labels_key(release, image)), Known))
+
+
+def _config_keys(newer: Release, left: Sequence[Image], older: Release, came: Sequence[Image]) -> tuple[Key[ImageConfig], ...]:
+    return (*(labels_key(newer, image) for image in left), *(labels_key(older, image) for image in came))
 
 
 def _lines(text: Sequence[Finding], live: LiveSchema, said: Sequence[Finding], starting: Sequence[Finding]) -> tuple[Line, ...]:
@@ -246,55 +255,59 @@ def _disagree(rendered: Image, recorded: Image) -> bool:
     return rendered.reference != recorded.reference and recorded.proof == "pods"
 
 
-def _differing(new: Iterable[Image], old: Iterable[Image]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """`repository@digest` of the images that only the suspect has, and of those that only the goal has."""
-    left = {image.exact for image in new if image.exact}
-    came = {image.exact for image in old if image.exact}
-    return tuple(sorted(left - came)), tuple(sorted(came - left))
+def _differing(new: Iterable[Image], old: Iterable[Image]) -> tuple[tuple[Image, ...], tuple[Image, ...]]:
+    """The images that only the suspect has, and those that only the goal has, each content once."""
+    left = {image.exact: image for image in new if image.exact}
+    came = {image.exact: image for image in old if image.exact}
+    return tuple(left[exact] for exact in sorted(left.keys() - came.keys())), tuple(came[exact] for exact in sorted(came.keys() - left.keys()))
 
 
-def _ranges(case: Case, left: Sequence[str], came: Sequence[str]) -> Iterator[Range | Finding]:
+def _ranges(case: Case, left: Sequence[Image], came: Sequence[Image]) -> Iterator[Range | Finding]:
     """The source ranges to read, or the finding that stands for an image whose source is not known or has no counterpart."""
+    newer, older = _both(case)
+    if newer is None or older is None:
+        return
     new: dict[str, set[str]] = {}
     old: dict[str, set[str]] = {}
+    derived: set[str] = set()
     complete = True
-    for exacts, revisions in ((left, new), (came, old)):
-        for exact in exacts:
-            config = case.facts.read(keys.image_config(exact))
+    for release, images, revisions in ((newer, left, new), (older, came, old)):
+        for image in images:
+            config = case.facts.read(labels_key(release, image))
             if isinstance(config, Absent):
-                yield doubt(f"The source revision of {exact.partition('@')[0]} is unknown", config, clears=LABEL_IMAGES)
+                yield doubt(f"The source revision of {image.repository} is unknown", config, clears=LABEL_IMAGES)
                 complete = False
             elif not (config.value.revision and config.value.repository):
-                yield unknown(
-                    f"The image {exact.partition('@')[0]} does not say which source revision it was built from.", config.evidence, clears=LABEL_IMAGES
-                )
+                yield unknown(f"The image {image.repository} does not say which source revision it was built from.", config.evidence, clears=LABEL_IMAGES)
                 complete = False
             else:
                 revisions.setdefault(config.value.repository, set()).add(config.value.revision)
+                derived |= {config.value.revision} if config.value.derived else set()
     if not complete:
         return
     for repository in sorted(new.keys() | old.keys()):
         before, after = old.get(repository, set()), new.get(repository, set())
         if not before or not after:
-            newer, older = _both(case)
             there = "go to" if case.direction is Direction.FORWARD else "go back to"
             which = ("leave" if newer is case.suspect else there) if after else ("leave" if older is case.suspect else there)
             release = newer if after else older
             yield unknown(
-                f"Only the release to {which}{f' ({release.name})' if release else ''} has code of {repository}, so there is no range of migrations to read.",
+                f"Only the release to {which} ({release.name}) has code of {repository}, so there is no range of migrations to read.",
                 clears="Look at what that code does to the database.",
             )
         else:
-            yield from (Range(repository, one, other) for one in sorted(before) for other in sorted(after))
+            yield from (Range(repository, one, other, derived=bool({one, other} & derived)) for one in sorted(before) for other in sorted(after))
 
 
 def _judge(case: Case, one: Range, suspect: Release, goal: Release, live: LiveSchema) -> Iterator[Finding]:
-    if one.old == one.new:
+    if one.old == one.new and not one.derived:
         yield passes(f"Both releases were built from {one.new[:SHORT]} of {one.repository}.")
         return
     change = case.facts.read(keys.source_change(one.repository, one.old, one.new))
     between = f"between {one.old[:SHORT]} and {one.new[:SHORT]}"
-    if isinstance(change, Absent):
+    if isinstance(change, Absent) and one.old == one.new:
+        yield doubt(f"Whether {one.repository} has {one.new[:SHORT]}, which both images name, is unknown", change, clears=READ_GIT)
+    elif isinstance(change, Absent):
         yield doubt(f"What differs in {one.repository} {between} is unknown", change, clears=READ_GIT)
     elif not change.value.has_code:
         yield unknown(
@@ -302,6 +315,8 @@ def _judge(case: Case, one: Range, suspect: Release, goal: Release, live: LiveSc
             change.evidence,
             clears="Map the image to the repository of its source code.",
         )
+    elif one.old == one.new:
+        yield passes(f"Both releases were built from {one.new[:SHORT]} of {one.repository}.", change.evidence)
     else:
         yield from _read(change, between, suspect, goal, live, case.facts.now.date())
 

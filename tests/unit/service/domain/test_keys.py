@@ -43,6 +43,7 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "sharing": (keys.sharing(CHECKOUT), keys.sharing(ORDERS)),
     "manifest": (keys.manifest("r/a@sha256:1"), keys.manifest("r/a@sha256:2")),
     "image_config": (keys.image_config("r/a@sha256:1"), keys.image_config("r/a@sha256:2")),
+    "machine_image": (keys.machine_image(CHECKOUT, "key-41", "41"), keys.machine_image(CHECKOUT, "key-42", "42")),
     "catalog": (keys.catalog("orders"), keys.catalog("payments")),
     "catalog_then": (keys.catalog_then(CHECKOUT, "key-41", "orders"), keys.catalog_then(CHECKOUT, "key-42", "orders")),
     "statements": (keys.statements("orders"), keys.statements("payments")),

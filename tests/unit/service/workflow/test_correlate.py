@@ -511,6 +511,13 @@ async def test_the_mode_is_that_of_the_incidents_alerts_and_its_reason_is_record
     assert accepted.says == "HighErrorRate: 31 % fail — mode suggest: the alert's label lowers it"
 
 
+def test_promise_11_an_alert_about_machines_belongs_to_their_region_and_a_namespace_comes_before_it() -> None:
+    machines = {"spinnaker_app": "web", "spinnaker_region": "us-east-1"}
+    assert mode(made.episode({"alertname": "HighErrorRate", **machines}), namespaces=("us-east-1",))[0] is Mode.AUTO
+    for labels in ({**machines, "spinnaker_region": "eu-west-1"}, {"spinnaker_region": "us-east-1"}, {**machines, "namespace": "cart"}):
+        assert mode(made.episode({"alertname": "HighErrorRate", **labels}), namespaces=("us-east-1",))[0] is Mode.APPROVE
+
+
 async def test_without_namespaces_in_the_policy_the_listed_one_counts(stage: Stage) -> None:
     stage.change(namespaces=())
     await told(stage, argocd_app="checkout")

@@ -43,6 +43,20 @@ async def test_the_list_has_each_cluster_in_each_region_with_its_names(stage: Ma
     assert object_of(ClusterAddress("web", "prod", "web-main", "us-east-1")) in listed.objects
 
 
+async def test_what_the_image_of_a_release_says_of_its_source_is_read_with_its_group(stage: Machines) -> None:
+    stage.gate.groups.tags[BAD] = {"appversion": f"web-2.0-h7.{'a' * 40}/WEB/7", "org.opencontainers.image.source": "https://git.example/web"}
+    stage.pass_(minutes=1)
+    bad, good = (await stage.state()).history
+    found = await known(stage, keys.machine_image(MAIN, bad.key, bad.handle))
+    assert (found.revision, found.repository, found.derived) == ("a" * 40, "https://git.example/web", True)
+    assert (await known(stage, keys.machine_image(MAIN, good.key, good.handle))).revision == ""
+    stage.gate.groups.tags[OLD] = {"org.opencontainers.image.revision": "b" * 40, "appversion": f"web-1.0-h6.{'c' * 40}"}
+    stage.pass_(minutes=1)
+    absent = await stage.spinnaker.read(keys.machine_image(MAIN, good.key, good.handle))
+    assert isinstance(absent, Absent)
+    assert absent.why.startswith("it was built from bbbbbbbbbbbb by its tag org.opencontainers.image.revision, and from cccccccccccc")
+
+
 async def test_the_stamp_changes_with_a_group_its_traffic_and_its_size(stage: Machines) -> None:
     async def stamp() -> str:
         stage.pass_(minutes=1)

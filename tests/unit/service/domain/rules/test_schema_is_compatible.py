@@ -213,6 +213,43 @@ def test_without_both_releases_there_is_no_range(missing: Any) -> None:
     assert ask(world(suspect=suspect, goal=goal)).answer is Answer.UNKNOWN
 
 
+def machines(new: keys.ImageConfig, old: keys.ImageConfig) -> World:
+    """Both releases are of machines, whose images are in no registry."""
+    bad, good = (Image(reference=name, digest=name, proof="reference") for name in ("ami-2", "ami-1"))
+    told = world().tell(made.RECORD_NEW, made.record(made.SUSPECT, bad)).tell(made.RECORD_OLD, made.record(made.GOAL, good)).tell(made.RENDERED_NEW, (bad,))
+    told.tell(keys.machine_image(made.TARGET, made.SUSPECT.key, made.SUSPECT.handle), new)
+    return told.tell(keys.machine_image(made.TARGET, made.GOAL.key, made.GOAL.handle), old)
+
+
+def test_images_of_machines_say_their_source_through_the_delivery_system() -> None:
+    told = machines(replace(labelled(made.NEW_REVISION), derived=True), labelled(made.OLD_REVISION))
+    assert ask(told).says == "No migration between 77d0f1c and 9c1e2ab (1 file of git.example/shop/checkout differs)."
+    assert "image labels" not in {key.kind for key in told.gathered(RULE)}
+    drop = FileChange(path=PATH, change="added", text="DROP TABLE orders;")
+    assert ask(told.tell(made.DIFFERENCE, made.difference(drop))).answer is Answer.BLOCK
+    silent = ask(machines(labelled(""), labelled(made.OLD_REVISION)))
+    assert (silent.answer, silent.says) == (Answer.UNKNOWN, "The image ami-2 does not say which source revision it was built from.")
+
+
+def test_what_a_machine_image_declares_by_its_tags_counts() -> None:
+    never = replace(labelled(made.NEW_REVISION), labels={"backout.dev/never-rollback": "true"})
+    assert ask(machines(never, labelled(made.OLD_REVISION))).answer is Answer.BLOCK
+
+
+def test_promise_1_one_commit_that_a_tool_worked_out_for_both_proves_nothing_before_its_repository_is_seen_to_have_it() -> None:
+    """A build that checks out a shared library too names that library's commit for every release."""
+    library = replace(labelled(made.OLD_REVISION), derived=True)
+    there = keys.source_change(made.REPOSITORY, made.OLD_REVISION, made.OLD_REVISION)
+    finding = ask(machines(library, library))
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.says == "Whether git.example/shop/checkout has 77d0f1c, which both images name, is unknown."
+    seen = ask(machines(library, library).tell(there, replace(made.difference(), files=())))
+    assert (seen.answer, seen.says) == (Answer.PASS, "Both releases were built from 77d0f1c of git.example/shop/checkout.")
+    assert str(there) in {one.what for one in seen.evidence}
+    only_configuration = ask(machines(library, library).tell(there, made.difference(has_code=False)))
+    assert only_configuration.answer is Answer.UNKNOWN
+
+
 WORKER_DIGEST = "sha256:" + "8" * 64
 WORKER = Image(reference="registry.example/shop/worker:2.5.0", digest=WORKER_DIGEST, proof="pods")
 WORKER_LABELS = keys.image_config(f"registry.example/shop/worker@{WORKER_DIGEST}")
