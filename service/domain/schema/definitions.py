@@ -181,6 +181,28 @@ def read_table(tokens: Sequence[Token], cursor: Cursor) -> tuple[tuple[str, Colu
     return tuple((name, replace(column, not_null=True) if name in keys else column) for name, column in columns)
 
 
+def read_keys(tokens: Sequence[Token], cursor: Cursor) -> tuple[tuple[str, bool], ...]:
+    """Return the named keys inside of MySQL's CREATE TABLE that DROP INDEX can take away, and whether each is unique; one that is not understood is left out.
+
+    A unique key without a name, also one written at its column, has the name of its first column (MySQL 8.0 manual, CREATE TABLE).
+    """
+    found: dict[str, bool] = {}
+    for part in parts_of(tokens) if _bounded(tokens) else ():
+        if part and part[0].word in {*_CONSTRAINTS, *_KEYS_OF_MYSQL}:
+            for key in _constraint(Cursor(part, cursor.session)) or ():
+                unique = key.kind is Kind.ADD_UNIQUE and key.what == "unique"
+                name = key.name or (key.columns[0] if key.columns else "")
+                if name and (unique or key.what == "index"):
+                    found[name] = unique or found.get(name, False)
+        elif part:
+            inner = Cursor(part, cursor.session)
+            name = inner.identifier() or ""
+            column = read_column(inner, name) if name else None
+            if column is not None and column.unique:
+                found[name] = True
+    return tuple(found.items())
+
+
 def _primary(cursor: Cursor) -> set[str]:
     """The columns of a PRIMARY KEY, which makes them NOT NULL (not so in SQLite)."""
     if cursor.take("CONSTRAINT"):

@@ -18,7 +18,7 @@ from service.domain.schema.shapes import Shape, nothing_but
 from service.domain.schema.statements import read
 
 MAX_FILES = 2_000
-MAX_CHARACTERS = 4_000_000
+MAX_CHARACTERS = 2_000_000
 """So many characters of earlier migrations are read for one range; with more, nothing is learned."""
 _WORD = re.compile(r"[^\W\d][\w$]*+")
 _ASKS = re.compile(
@@ -63,7 +63,7 @@ def _asked(text: str) -> set[str]:
     """The tables and indexes that a text changes in a way that depends on what they were, by the last part of their name."""
     if not _LEAVES_OPEN.search(text):
         return set()
-    return {(one["table"] or one["index"]).replace("`", "").replace('"', "").rpartition(".")[2].lower() for one in _ASKS.finditer(text)}
+    return {_last((one["table"] or one["index"]).replace("`", "").replace('"', "")) for one in _ASKS.finditer(text)}
 
 
 def matters(text: str, names: Iterable[str]) -> bool:
@@ -86,6 +86,11 @@ def order(root: str, path: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() and len(part) < 64 else (1, 0, part) for part in re.split(r"(\d+)", inside) if part]  # noqa: PLR2004  int() refuses thousands of digits
 
 
+def _last(name: str) -> str:
+    """The last part of a name, by which texts are searched: nobody knows which schema or quotes an earlier file wrote."""
+    return name.rpartition(".")[2].lower()
+
+
 class Earlier:
     """Learns from one migration after the other what they leave."""
 
@@ -93,6 +98,7 @@ class Earlier:
         self._dialect, self._left = dialect, MAX_CHARACTERS
         self._shape = Shape(whole=False, supposed=True)
         self._grammar = Session.of(dialect).grammar_characters
+        self._full: dict[str, set[str]] = {}
 
     def learn(self, path: str, text: str) -> None:
         """Take a migration as applied; paths of other tools and ways, and of other databases, say nothing."""
@@ -110,21 +116,26 @@ class Earlier:
                     self._forget(statement.text)
                 elif operation.kind is not Kind.WRITE:
                     self._shape.apply(operation)
+                    for name in (operation.table, operation.name, operation.to, *(name for name, _ in operation.keys)):
+                        self._full.setdefault(_last(name), set()).add(name)
 
     def before(self, text: str) -> Shape | None:
         """What is known of the tables and indexes that a text names, None where that is nothing."""
         if self._left < 0:
             return None
-        names = {one.lower() for one in _WORD.findall(text)}
-        tables = {name: dict(columns) for name, columns in self._shape.tables.items() if name.rpartition(".")[2].lower() in names}
-        indexes = {name: unique for name, unique in self._shape.indexes.items() if name.rpartition(".")[2].lower() in names}
+        named = self._named(text)
+        tables = {name: dict(self._shape.tables[name]) for name in named if name in self._shape.tables}
+        indexes = {name: self._shape.indexes[name] for name in named if name in self._shape.indexes}
         return Shape(tables=tables, indexes=indexes, whole=False, supposed=True) if tables or indexes else None
 
     def _forget(self, text: str) -> None:
         """A statement that is not understood may have done anything to what it names."""
-        named = {one.lower() for one in _WORD.findall(text)}
-        for name in [name for name in self._shape.tables if name.rpartition(".")[2].lower() in named]:
-            del self._shape.tables[name]
+        for name in self._named(text):
+            self._shape.tables.pop(name, None)
+
+    def _named(self, text: str) -> list[str]:
+        words = {one.lower() for one in _WORD.findall(text)}
+        return sorted(name for word in words if word in self._full for name in self._full[word])
 
     def _is_of_another(self, path: str) -> bool:
         parts = path.rpartition("/")[2].lower().split(".")

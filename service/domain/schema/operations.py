@@ -95,7 +95,7 @@ class Operation:
     `sources` are the columns that INSERT ... SELECT takes them from ("" for an expression).
     `reads` are tables that a write or CREATE TABLE AS takes rows from; `shortens` are columns whose length a write handles;
     `never_null` are columns that a CHECK forbids to be NULL, `never_all_null` sets of columns of which it wants one to be filled.
-    `definition` are the columns of a new table, None where they are not in the text.
+    `definition` are the columns of a new table, None where they are not in the text; `keys` its named keys that can be dropped, and whether each is unique.
     `whole` is a write without condition, a strict domain, or an identity OLD may not write itself;
     `upsert` a write that also overwrites rows, or a key for which two NULLs collide. `signature` are the types of a routine's parameters, if given.
     `perhaps` means that nobody knows whether it ran: it may break OLD, and proves nothing new.
@@ -122,6 +122,7 @@ class Operation:
     never_null: frozenset[str] = frozenset()
     never_all_null: frozenset[frozenset[str]] = frozenset()
     definition: tuple[tuple[str, Column], ...] | None = None
+    keys: tuple[tuple[str, bool], ...] = ()
     rule: str = ""
     verdict: SchemaVerdict = SchemaVerdict.UNKNOWN
     says: str = ""

@@ -99,6 +99,7 @@ class Shape:
         name = operation.table
         if operation.guarded and self.knows(name):
             return
+        self.indexes.update(operation.keys)
         if operation.definition is not None:
             self.unread.discard(name)
             self.tables[name] = dict(operation.definition)

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from service.domain.schema.bodies import Read, of_block, of_routine, of_strings
 from service.domain.schema.cursor import Cursor, Session, identifier, parts_of
-from service.domain.schema.definitions import read_action, read_table
+from service.domain.schema.definitions import read_action, read_keys, read_table
 from service.domain.schema.operations import Kind, Operation, unknown
 from service.domain.schema.reading import Dialect, SchemaVerdict
 from service.domain.schema.scanning import Statement, Token
@@ -591,7 +591,10 @@ def _create_table(cursor: Cursor) -> list[Operation] | None:
     reads = _tables_read(Cursor(cursor.tokens, cursor.session, tail))
     wanted = had_columns and (cursor.session.definitions or cursor.session.dialect is Dialect.SQLITE)  # SQLite changes tables by building them anew
     definition = read_table(cursor.tokens[opened : tail - 1], cursor) if wanted else None
-    return [Operation(kind=Kind.CREATE_TABLE, table=table, to=_shape_of(cursor, opened, tail), guarded=guarded, reads=reads, definition=definition)]
+    of_mysql = read_keys(cursor.tokens[opened : tail - 1], cursor) if wanted and cursor.session.dialect is Dialect.MYSQL else ()
+    keys = tuple((_index_name(name, table, cursor.session.dialect), unique) for name, unique in of_mysql)
+    shape_of = _shape_of(cursor, opened, tail)
+    return [Operation(kind=Kind.CREATE_TABLE, table=table, to=shape_of, guarded=guarded, reads=reads, definition=definition, keys=keys)]
 
 
 def _shape_of(cursor: Cursor, opened: int, tail: int) -> str:

@@ -13,7 +13,7 @@ P, M, L = Dialect.POSTGRES, Dialect.MYSQL, Dialect.SQLITE
 S, W, B, U = SchemaVerdict.SAFE, SchemaVerdict.WARN, SchemaVerdict.BREAKS, SchemaVerdict.UNKNOWN
 MAKES = {
     P: "CREATE TABLE o (id bigserial PRIMARY KEY, n int, s varchar(20)); CREATE UNIQUE INDEX plain ON o (n); CREATE INDEX looks_uniq ON o (s);",
-    M: "CREATE TABLE o (id int NOT NULL AUTO_INCREMENT, n int NOT NULL, s varchar(20), e ENUM('a', 'b'), PRIMARY KEY (id));",
+    M: "CREATE TABLE o (id int NOT NULL AUTO_INCREMENT, n int NOT NULL, s varchar(20), e ENUM('a', 'b'), PRIMARY KEY (id), UNIQUE KEY by_n (n));",
     L: "CREATE TABLE o (id integer PRIMARY KEY, s text);",
 }
 
@@ -44,6 +44,7 @@ def verdict(later: str, dialect: Dialect, *earlier: str) -> SchemaVerdict:
         ("ALTER TABLE o ALTER n TYPE text", P, W, B),
         ("ALTER TABLE o ALTER n TYPE numeric", P, W, W),
         ("DROP INDEX plain", P, S, W),
+        ("ALTER TABLE o DROP INDEX by_n", M, S, W),
         ("DROP INDEX looks_uniq", P, W, W),
         ("ALTER TABLE o ALTER n DROP NOT NULL", P, W, W),
         ("DROP TABLE IF EXISTS o; CREATE TABLE o (id int)", P, W, B),
@@ -97,6 +98,20 @@ def test_files_of_another_database_in_the_same_folder_say_nothing() -> None:
     assert earlier.before("ALTER TABLE o MODIFY s varchar(10)") is None
     earlier.learn("db/migrations/1_a.mysql.up.sql", "CREATE TABLE o (s text);")
     assert earlier.before("ALTER TABLE o MODIFY s varchar(10)") is not None
+
+
+def test_a_table_that_was_renamed_is_known_by_its_new_name() -> None:
+    assert verdict("ALTER TABLE p MODIFY s varchar(10)", M, MAKES[M], "ALTER TABLE o RENAME TO p") is B
+    assert verdict("ALTER TABLE o MODIFY s varchar(10)", M, MAKES[M], "ALTER TABLE o RENAME TO p") is W
+
+
+def test_many_tables_and_many_statements_that_are_not_understood_are_read_in_turn() -> None:
+    earlier = Earlier(P)
+    earlier.learn("m/1.up.sql", ";".join(f"CREATE TABLE t{number} (s text)" for number in range(2_000)))
+    earlier.learn("m/2.up.sql", ";".join(f"FROBNICATE t{number}" for number in range(1_999)))
+    known = earlier.before(" ".join(f"t{number}" for number in range(2_000)))
+    assert known is not None
+    assert list(known.tables) == ["t1999"]
 
 
 def test_what_was_said_of_a_moment_stays_as_it_was() -> None:

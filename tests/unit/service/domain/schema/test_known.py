@@ -87,3 +87,29 @@ def test_nothing_is_claimed_of_what_the_shape_does_not_know() -> None:
     for sql in ("DROP TABLE IF EXISTS elsewhere", "ALTER TABLE w DROP COLUMN IF EXISTS a", "ALTER TABLE w ALTER a SET NOT NULL"):
         files = [MigrationFile(path="migrations/1_x.up.sql", change=Change.ADDED, text=sql)]
         assert read_range(files, P, shape=shape).verdict is read_sql(sql, P).verdict
+
+
+KEYS = (
+    "CREATE TABLE `o` (id int NOT NULL AUTO_INCREMENT, n int, m int UNIQUE, s varchar(20), PRIMARY KEY (id), UNIQUE KEY `By_N` (n), UNIQUE (s),"
+    " KEY looks_uniq (n, s(10)), CONSTRAINT c1 UNIQUE KEY (n, m), FULLTEXT KEY ft (s), KEY both (n), UNIQUE KEY both (m), FOREIGN KEY fk (n) REFERENCES q (id))"
+)
+
+
+@pytest.mark.parametrize(
+    ("drop", "verdict", "alone"),
+    [
+        ("ALTER TABLE o DROP INDEX by_n", W, S),
+        ("DROP INDEX `BY_N` ON o", W, S),
+        ("ALTER TABLE o DROP KEY s", W, S),
+        ("ALTER TABLE o DROP INDEX m", W, S),
+        ("ALTER TABLE o DROP INDEX c1", W, S),
+        ("ALTER TABLE o DROP INDEX both", W, S),
+        ("ALTER TABLE o DROP INDEX looks_uniq", S, W),
+        ("ALTER TABLE o DROP INDEX ft", S, S),
+        ("ALTER TABLE o DROP INDEX nobody", S, S),
+    ],
+)
+def test_a_key_inside_of_a_tables_definition_is_known_to_be_unique_or_not(drop: str, verdict: SchemaVerdict, alone: SchemaVerdict) -> None:
+    shape = read_dump("schema.sql", KEYS, M)
+    assert read_range([MigrationFile(path="migrations/1_x.up.sql", change=Change.ADDED, text=drop)], M, shape=shape).verdict is verdict
+    assert read_sql(drop, M).verdict is alone
