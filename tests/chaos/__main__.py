@@ -22,7 +22,7 @@ ENOUGH = 500
 COLLECTED_AFTER = 50_000
 """Objects made between two looks for garbage: what is imported is never garbage, and a play soon over."""
 
-WRITES = {ARGOCD: ("rollback", "sync", "patch"), SPINNAKER: ("undo", "switch", "cancel pipeline", "shut triggers", "open triggers")}
+WRITES = {ARGOCD: ("rollback", "sync", "patch"), SPINNAKER: ("undo", "switch", "own pipeline", "cancel pipeline", "judge", "shut triggers", "open triggers")}
 TROUBLES = {ARGOCD: fate.OF_ARGO_CD, SPINNAKER: fate.OF_SPINNAKER}
 """What must have come in enough schedules."""
 

@@ -41,7 +41,7 @@ LISTED_WITHIN = 130.0
 KEPT_FOR_EVER = (("span", "body"), ("outbox", "body"), ("event", "says"), ("event", "body"), ("operation", "says"), ("operation", "data"), ("hold", "reason"))
 """Where a secret of somebody's error or annotation must not come. Deliveries and episodes are kept as they came, for who may read them."""
 
-DEPLOYS = frozenset({"rollback", "sync", "undo", "switch"})
+DEPLOYS = frozenset({"rollback", "sync", "undo", "switch", "own pipeline"})
 """Kinds of writes that put another release live."""
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -141,6 +141,11 @@ class Case:
         found = [one for one in self.diary.entries if one.app == app and one.at <= when]
         return (found[-1].number, found[-1].version, found[-1].by) if found else None
 
+    def lags(self, app: str) -> float:
+        """So many seconds old may be what anybody reads of the shop: of machines nobody reads more than Clouddriver's cache."""
+        world = self.world
+        return world.gate.timings.cache if isinstance(world, SpinnakerWorld) and app in world.machines.apps else 0.0
+
 
 def pins(one: Sent) -> bool:
     """Whether it has Argo CD follow one commit, which auto-sync deploys."""
@@ -149,7 +154,7 @@ def pins(one: Sent) -> bool:
 
 def takes_back(one: Sent) -> bool:
     """Whether the request undoes something of ours: exempt from the deadline and the stop switch."""
-    if one.what in {"cancel task", "open triggers"}:
+    if one.what in {"cancel task", "cancel own pipeline", "open triggers"}:
         return True  # ours, before it asked for anything; and what we shut
     if one.what == "patch" and one.pins:
         return not pins(one)
@@ -286,9 +291,48 @@ def spinnaker_hears_it_once(case: Case) -> Iterator[Violation]:
         shut = any(one.what == "shut triggers" and one.application == app and one.taken for one in case.diary.sent)
         if shut and not held and not world.triggers_on(app) and not any(name == app and how == "leave off" for _, name, how in case.story.ended_holds):
             yield Violation(7, f"the trigger of {app} was shut, no hold is open, and it stays shut")
-    for one in case.diary.sent:
-        if one.what == "cancel pipeline" and one.taken and (run := world.gate.run_of(one.path.split("/")[2])) and run["trigger"].get("type") == "manual":
-            yield Violation(5, f"{one} cancelled a run that a person had started")
+    for app in sorted(world.pipelines.managed):
+        if wrote := [one for one in case.diary.sent if one.application == app]:
+            yield Violation(7, f"{wrote[0]} was sent at {wrote[0].at:.1f}, which keel takes back")
+
+
+def runs_of_others_are_left_alone(case: Case) -> Iterator[Violation]:
+    """Only an automated run of the bad version is ended; no run of that version brings it back; and our own one is started once."""
+    world = case.world
+    if not isinstance(world, SpinnakerWorld):
+        return
+    doubled = Trouble.DOUBLED in world.fate.dealt
+    for op in case.ops:
+        if len(runs := world.pipelines.started_for(op.id)) > 1 and not doubled:
+            yield Violation(3, f"{op.id} has {len(runs)} runs of the team's rollback pipeline")
+        if op.by_itself and any(one.what == "own pipeline" for one in op.sent) and world.pipelines.asks_a_person(op.app):
+            yield Violation(1, f"{op.id} started by itself a rollback pipeline that asks a person first")
+        if op.data.plan is None:
+            continue
+        bad = world.version_of(op.app, op.data.plan.suspect.revision).removesuffix(READ_ME)
+        for one in op.sent:
+            if one.what not in {"cancel pipeline", "judge"} or not one.taken:
+                continue
+            run = one.path.split("/")[2]
+            version = world.pipelines.versions.get(run, "?").removesuffix(READ_ME)
+            if world.gate.run_of(run)["trigger"].get("type") == "manual":
+                yield Violation(5, f"{one} ended a run that a person had started")
+            elif version != bad:
+                yield Violation(5, f"{one} ended a run that deploys {version}, and not the bad {bad}")
+        if op.goes_back and (first := next((one for one in op.deploys if one.taken and one.arrived is not None), None)) is not None:
+            yield from _comes_back(case, op, bad, first.arrived or first.at)
+
+
+def _comes_back(case: Case, op: Op, bad: str, since_: float) -> Iterator[Violation]:
+    """By a run that had begun, or waited, before: what anybody does after that, or says to Backout, is theirs."""
+    back = next((one for one in case.diary.entries if one.app == op.app and one.at > since_ and one.version.removesuffix(READ_ME) == bad), None)
+    if back is None:
+        return
+    people = [(one.at, one.app) for one in case.diary.deeds] + [(when, app) for when, app, _ in case.story.ended_holds]
+    again = (when for when, version in case.diary.desired.get(op.app, ()) if version.removesuffix(READ_ME) == bad)
+    theirs = any(app == op.app and since_ - 60.0 < when <= back.at for when, app in people) or any(since_ - ANY_MOMENT < when <= back.at for when in again)
+    if not theirs and back.by not in {"backout", "kubectl"}:
+        yield Violation(7, f"{op.id} went back from {bad} of {op.app} at {since_:.1f}, and a run that had been there before deployed it again at {back.at:.1f}")
 
 
 def on_machines_traffic_is_never_taken_away(case: Case) -> Iterator[Violation]:
@@ -349,7 +393,7 @@ def never_against_a_person(case: Case) -> Iterator[Violation]:
                     if deed.app == op.app and case.second(began) < deed.at < one.at - ANY_MOMENT:
                         yield Violation(5, f"{op.id} sent {one} at {one.at:.1f} although {deed.by} {deed.what} at {deed.at:.1f}")
                         break
-            live, now = case.live(op.app, one.at - ANY_MOMENT), case.live(op.app, one.at)
+            live, now = case.live(op.app, one.at - max(ANY_MOMENT, case.lags(op.app))), case.live(op.app, one.at)
             suspect = op.data.plan.suspect.handle if op.data.plan else ""
             done_before = any(o.taken and o.arrived is not None and o.arrived < one.at for o in op.deploys)
             fresh = now is not None and str(now[0]) == suspect  # it went live within that moment
@@ -508,10 +552,7 @@ def recovered_means_measured(case: Case) -> Iterator[Violation]:
 
 def _shown(case: Case, app: str, when: float) -> list[frozenset[str]]:
     """What may have been read of the versions that run, then: of machines nobody reads more than Clouddriver's cache, and that lags."""
-    world, line = case.world, case.diary.running.get(app, ())
-    if not isinstance(world, SpinnakerWorld) or app not in world.machines.apps:
-        return []
-    began = when - world.gate.timings.cache
+    line, began = case.diary.running.get(app, ()), when - case.lags(app)
     return [at(line, began, frozenset()), *(value for second, value in line if began < second <= when)]
 
 
@@ -663,6 +704,7 @@ CHECKS = (
     accepted_is_kept,
     nothing_happens_twice,
     spinnaker_hears_it_once,
+    runs_of_others_are_left_alone,
     on_machines_traffic_is_never_taken_away,
     never_late,
     never_against_a_person,

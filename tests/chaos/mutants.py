@@ -70,6 +70,8 @@ class Mutant:
     delivery: str = ARGOCD
     how: str = "trigger"
     machines: bool = False
+    own: str = ""
+    keel: bool = False
 
     @contextmanager
     def built(self) -> Iterator[None]:
@@ -81,7 +83,8 @@ class Mutant:
 
     def focus(self, schedule: Schedule) -> Schedule:
         """One shop with a bad release, and the trouble that brings the defect out."""
-        shops = (dataclasses.replace(schedule.shops[0], mode=self.mode, auto_sync=True, owner=self.owner, machines=self.machines),)
+        shop = dataclasses.replace(schedule.shops[0], mode=self.mode, auto_sync=True, owner=self.owner, machines=self.machines)
+        shops = (dataclasses.replace(shop, own=self.own, keel=self.keel),)
         app = shops[0].app
         kept = [Event(T0, "release", (app, "2.0.0") if self.delivery == ARGOCD else (app, "2.0.0", self.how))]
         kept += approvals(app) if self.machines else []

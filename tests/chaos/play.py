@@ -158,6 +158,7 @@ class Play:
         self.world: World = WORLDS[schedule.delivery](self.fate, loop)
         if isinstance(self.world, SpinnakerWorld):
             self.world.machines.apps |= {shop.app for shop in schedule.shops if shop.machines}
+            self.world.shops = schedule.shops
         self.alone = url.startswith("sqlite")
         self.replicas = [Replica(VirtualClock(loop)) for _ in range(1 if self.alone else schedule.replicas)]
         self.durable = Durable()
@@ -433,6 +434,10 @@ class Play:
     async def person(self, app: str, what: str) -> None:
         await self.world.person(app, what)
 
+    async def with_pipelines(self, app: str, what: str) -> None:
+        if isinstance(self.world, SpinnakerWorld):
+            await self.world.with_pipelines(app, what)
+
     async def lose(self, app: str, how: str) -> None:
         if isinstance(self.world, SpinnakerWorld):
             self.world.lose(app, how)
@@ -492,10 +497,10 @@ class Play:
 
     async def stop_back(self, by_file: bool) -> None:
         del by_file
+        if at(self.world.diary.flags.get("stopped", ()), self._loop.time(), default=False):
+            self.world.diary.flag("stopped", value=False)  # from the first try on: its commit may be done and the answer lost
         while not self._quiet and not await self._inside(self._resume):  # noqa: ASYNC110  a person tries again
             await asyncio.sleep(5.0)
-        if at(self.world.diary.flags.get("stopped", ()), self._loop.time(), default=False):
-            self.world.diary.flag("stopped", value=False)
 
     async def _resume(self, service: Service) -> bool:
         await service.stop_switch.resume(by=str(JANE), at=service.clock.now())

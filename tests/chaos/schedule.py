@@ -26,7 +26,8 @@ MODES = ("auto", "auto", "auto", "auto", "auto", "auto", "approve", "approve", "
 class Shop:
     """One target and what the operator settled for it. `auto_sync`: what is desired is deployed by itself, on Spinnaker by a trigger.
 
-    `machines`: it is a cluster of server groups, not a Deployment.
+    `machines`: it is a cluster of server groups, not a Deployment. `own`: the team has a rollback pipeline of its own on Spinnaker, which names its revision
+    (`EXACT`) or asks a person first (`JUDGED`). `keel`: managed delivery manages it.
     """
 
     app: str
@@ -35,10 +36,13 @@ class Shop:
     self_heal: bool
     owner: str = NOBODY
     machines: bool = False
+    own: str = ""
+    keel: bool = False
 
     def __str__(self) -> str:
         by_itself = f"deployed by itself: {'yes' if self.auto_sync else 'no'}"
         more = [*([f"of {self.owner}"] if self.owner else []), *(["on machines"] if self.machines else [])]
+        more += [*([f"with a rollback pipeline: {self.own}"] if self.own else []), *(["managed by keel"] if self.keel else [])]
         return ", ".join([f"{self.app} ({self.mode}", by_itself, *more]) + ")"
 
 
@@ -115,7 +119,7 @@ def draw_spinnaker(seed: int, machines: float = 0.3) -> Schedule:
     troubles, secret, replicas = rates(chance, fate.OF_SPINNAKER), chance.random() < 0.3, chance.choice((1, 2, 2, 3))
     events += _standing_still(chance, replicas)
     schedule = Schedule(seed=seed, shops=shops, rates=troubles, events=tuple(sorted(events)), secret=secret, replicas=replicas, delivery=SPINNAKER)
-    return _on_machines(schedule, machines)
+    return _with_pipelines(_on_machines(schedule, machines))
 
 
 def _on_machines(schedule: Schedule, share: float) -> Schedule:
@@ -135,6 +139,29 @@ def _on_machines(schedule: Schedule, share: float) -> Schedule:
     return replace(schedule, shops=shops, events=tuple(sorted(events)))
 
 
+def _with_pipelines(schedule: Schedule) -> Schedule:
+    """Some teams have more in their pipelines than one deploy, a rollback pipeline of their own, or keel; people pause runs, and answer judgments."""
+    chance = random.Random(f"pipelines {schedule.seed}")  # noqa: S311  the point is to draw the same again
+    shops, events = [], list(schedule.events)
+    for shop in schedule.shops:
+        own = chance.choice((EXACT, EXACT, JUDGED)) if chance.random() < 0.25 and not shop.machines else ""
+        shops.append(replace(shop, own=own, keel=chance.random() < 0.08))
+        events = [
+            replace(one, given=(*one.given[:2], chance.choice(MORE_HOW))) if _is_release(one, shop.app) and chance.random() < 0.4 else one for one in events
+        ]
+        if own == JUDGED:
+            events += [*approvals(shop.app), *(Event(when, "with_pipelines", (shop.app, "judges")) for when in range(150, 450, 50))]
+        if chance.random() < 0.2:
+            begins = chance.uniform(WARM + 20.0, 300.0)
+            events += [Event(begins, "with_pipelines", (shop.app, "pauses the run"))]
+            events += [Event(begins + chance.uniform(10.0, 200.0), "with_pipelines", (shop.app, "resumes the run"))] if chance.random() < 0.5 else []
+    return replace(schedule, shops=tuple(shops), events=tuple(sorted(events)))
+
+
+def _is_release(event: Event, app: str) -> bool:
+    return event.do == "release" and event.given[0] == app
+
+
 def approvals(app: str) -> list[Event]:
     """A person who answers soon whatever waits."""
     return [Event(when, "decide", (app, "approve")) for when in range(120, 400, 20)]
@@ -142,6 +169,10 @@ def approvals(app: str) -> list[Event]:
 
 HOW = ("trigger", "trigger", "trigger", "trigger and more", "by hand", "by hand and more")
 """Who or what starts a deploy pipeline on Spinnaker, and whether it has more to do once it has deployed."""
+EXACT, JUDGED, QUEUES, SOON = "exact", "a judgment", "a second one behind", "soon once more"
+MORE_HOW = (f"trigger and {JUDGED}", f"trigger and {JUDGED}", f"by hand and {JUDGED}", f"trigger and {QUEUES}", f"trigger and {QUEUES}", f"trigger and {SOON}")
+"""It asks a person before it goes on; or it runs one at a time and was started twice by the same event, so that the second run waits; or it deploys again
+after a minute."""
 
 
 def _applied(chance: random.Random, shop: Shop) -> Shop:

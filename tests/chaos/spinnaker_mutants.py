@@ -1,18 +1,22 @@
 """Deliberately broken builds of what Backout does on Spinnaker; see `mutants.py`."""
 
+import random
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from integrations.delivery.spinnaker import asking, executions, own_rollback
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.executions import Execution
 from integrations.delivery.spinnaker.hands import SpinnakerHands
+from integrations.delivery.spinnaker.managed import Managed
+from integrations.delivery.spinnaker.steps import stop_deploy
 from integrations.delivery.spinnaker.steps.undo import Undo
 from service.domain.errors import TemporaryError
 from service.domain.ports import Guard, Observation, Seen
 from tests.chaos.fate import Trouble
-from tests.chaos.mutants import CALM, Mutant, Patch
-from tests.chaos.schedule import SPINNAKER
+from tests.chaos.mutants import CALM, T0, Mutant, Patch
+from tests.chaos.schedule import EXACT, JUDGED, QUEUES, SOON, SPINNAKER, Event
 
 Json = Any
 UNDOES = "undoRolloutManifest"
@@ -102,7 +106,98 @@ def _names_any_old_group() -> Sequence[Patch]:
     return [(Client, "post_task", oldest)]
 
 
+def _does_not_see_keel() -> Sequence[Patch]:
+    return [(asking, "managed_of", lambda application, _body: Managed(application=application))]
+
+
+def _starts_the_own_pipeline_twice() -> Sequence[Patch]:
+    start = Client.start
+
+    async def again(self: Client, application: str, pipeline: str, parameters: Mapping[str, Json], marker: str, guard: Guard) -> Any:
+        await start(self, application, pipeline, parameters, marker, guard)
+        return await start(self, application, pipeline, parameters, f"{marker}-again", guard)
+
+    return [(Client, "start", again)]
+
+
+def _takes_every_stage_of_an_own_pipeline_for_harmless() -> Sequence[Patch]:
+    return [(own_rollback, "_reasons", lambda _stage: ())]
+
+
+def _takes_whatever_waits_for_the_same_version() -> Sequence[Patch]:
+    return [(stop_deploy, "_same_version", lambda _one, _other: True)]
+
+
+def _takes_a_paused_run_for_one_that_has_ended() -> Sequence[Patch]:
+    return [(executions, "_ENDED", executions._ENDED | {executions.Status.PAUSED})]  # noqa: SLF001  it is what is broken
+
+
+def _the_fix_waits(app: str, chance: random.Random) -> Sequence[Event]:
+    return [Event(T0 + chance.uniform(10.0, 30.0), "release", (app, "3.0.0", f"trigger and {QUEUES}"))]
+
+
+def _paused_for_a_while(app: str, chance: random.Random) -> Sequence[Event]:
+    paused = T0 + chance.uniform(10.0, 30.0)
+    return [Event(paused, "with_pipelines", (app, "pauses the run")), Event(paused + 150.0, "with_pipelines", (app, "resumes the run"))]
+
+
 MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="does not see keel",
+        promise=7,
+        says="rolls back what keel takes forward again",
+        patches=_does_not_see_keel,
+        rates=CALM,
+        delivery=SPINNAKER,
+        keel=True,
+    ),
+    Mutant(
+        name="starts the own pipeline twice",
+        promise=3,
+        says="has the team's rollback pipeline run twice",
+        patches=_starts_the_own_pipeline_twice,
+        rates=CALM,
+        delivery=SPINNAKER,
+        own=EXACT,
+    ),
+    Mutant(
+        name="takes every stage of an own pipeline for harmless",
+        promise=1,
+        says="starts by itself a rollback pipeline that asks a person",
+        patches=_takes_every_stage_of_an_own_pipeline_for_harmless,
+        rates=CALM,
+        delivery=SPINNAKER,
+        own=JUDGED,
+    ),
+    Mutant(
+        name="takes whatever waits for the same version",
+        promise=5,
+        says="cancels the fix, which waits behind the bad deploy",
+        patches=_takes_whatever_waits_for_the_same_version,
+        rates=CALM,
+        events=_the_fix_waits,
+        delivery=SPINNAKER,
+        how=f"trigger and {QUEUES}",
+    ),
+    Mutant(
+        name="takes a paused run for one that has ended",
+        promise=7,
+        says="goes back while a paused deploy will bring the bad version again",
+        patches=_takes_a_paused_run_for_one_that_has_ended,
+        rates=CALM,
+        events=_paused_for_a_while,
+        delivery=SPINNAKER,
+        how=f"trigger and {SOON}",
+    ),
+    Mutant(
+        name="answers the judgment of a person's deploy",
+        promise=5,
+        says="stops the deploy that a person has started and is asked about",
+        patches=_takes_every_run_for_an_automated_one,
+        rates=CALM,
+        delivery=SPINNAKER,
+        how=f"by hand and {JUDGED}",
+    ),
     Mutant(
         name="switches again after a lost answer",
         promise=3,

@@ -27,7 +27,8 @@ from service.settings import Configured
 from tests.chaos import machines
 from tests.chaos.fate import Fate
 from tests.chaos.machines import Machines
-from tests.chaos.schedule import Shop
+from tests.chaos.pipelines import Pipelines
+from tests.chaos.schedule import QUEUES, Shop
 from tests.chaos.wire import Server, Wire
 from tests.chaos.world import APPS, INSTANCE, READ_ME, Deed, Entry, Json, Ship, World
 
@@ -73,6 +74,8 @@ class SpinnakerWorld(World):
         self.gate.add_account(ACCOUNT)
         self.gate.add_account(machines.ACCOUNT, "aws")
         self.machines = Machines(self)
+        self.pipelines = Pipelines(self)
+        self.shops: tuple[Shop, ...] = ()
         self._ships = {template_digest(_template(ship)): ship for ship in self.fleet.ships.values() if not ship.version.endswith(READ_ME)}
         self.triggered: set[str] = set()
         self._saved: dict[str, str] = {}
@@ -95,7 +98,8 @@ class SpinnakerWorld(World):
 
     def connection(self, folder: Path, *, watch: bool) -> Configured:
         del folder, watch
-        settings = Settings(name=INSTANCE, url=ADDRESS, auth="header", user=ME, applications=APPS, shut_triggers=True)
+        own = self.pipelines.settled(self.shops, ACCOUNT)
+        settings = Settings(name=INSTANCE, url=ADDRESS, auth="header", user=ME, applications=APPS, shut_triggers=True, rollback_pipelines=own)
         return Configured(kind=self.kind, name=INSTANCE, settings=settings)
 
     def delivery(self, connection: Configured, http: Wire, clock: Clock, traceparent: Callable[[], str]) -> Delivery:
@@ -112,11 +116,18 @@ class SpinnakerWorld(World):
                 kinds = "+".join(str(job["type"]) for job in body["job"])
                 return {"undoRolloutManifest": "undo", "rollbackServerGroup": "switch"}.get(kinds, kinds), str(body["application"])
             case "PUT", ["", "pipelines" | "tasks" as what, run, "cancel"]:
-                return f"cancel {what[:-1]}", str(self.gate.run_of(run)["application"])
+                own = "own " if what == "pipelines" and self.pipelines.is_ours(run) else ""
+                return f"cancel {own}{what[:-1]}", str(self.gate.run_of(run)["application"])
             case "POST", ["", "pipelines"]:
                 application = str(body["application"])
                 on = sum(bool(one["enabled"]) for one in body["triggers"])
                 return "open triggers" if on > self.triggers_on(application) else "shut triggers", application
+            case "PATCH", ["", "pipelines", run, "stages", _]:
+                return "judge", str(self.gate.run_of(run)["application"])
+            case "POST", ["", "pipelines", "start"]:
+                return "plan pipeline", str(body["application"])
+            case "POST", ["", "pipelines", application, _]:
+                return "own pipeline", application
             case _:
                 return f"{method} {path}", str(body.get("application", ""))
 
@@ -144,6 +155,7 @@ class SpinnakerWorld(World):
                 self.gate.kubernetes.runs(shop.app, account=ACCOUNT, namespace=shop.app, name=shop.app, image=_image(ship), template=_template(ship))
             self._look(shop.app)
             await asyncio.sleep(20.0)
+        self.pipelines.open(shop, _where(shop.app), machines.ACCOUNT if shop.machines else ACCOUNT)
         for (app, _), ship in self.fleet.ships.items():
             if app == shop.app and ship.errors is None:
                 self.gate.kubernetes.never_becomes_ready(_image(ship))
@@ -166,14 +178,15 @@ class SpinnakerWorld(World):
             if app in self.machines.apps
             else {**where, "type": "deployManifest", "name": "deploy", "refId": "1", "requisiteStageRefIds": [], "source": "text", "manifests": [manifest]}
         )
-        wait = {"type": "wait", "name": "soak", "waitTime": 3600, "refId": "2", "requisiteStageRefIds": ["1"]}
-        again = {**stage, "refId": "3", "requisiteStageRefIds": ["2"], "name": "deploy again"}
-        stages = [stage, wait, again] if how.endswith("and more") else [stage]
+        stages = self.pipelines.stages(stage, how)
         by_hand = how.startswith("by hand")
         before = self._pipeline(app) or {"application": app, "name": "deploy", "triggers": [TRIGGER] if app in self.triggered else []}
-        self._saved[app] = str(self.gate.save_pipeline({**before, "stages": stages}, by=ALICE)["id"])
+        self._saved[app] = str(self.gate.save_pipeline({**before, "stages": stages, "limitConcurrent": how.endswith(QUEUES)}, by=ALICE)["id"])
+        image = {"type": "docker/image", "name": f"shop/{app}", "reference": _image(ship)}
+        start = {"type": "manual" if by_hand else "docker", "user": ALICE, "artifacts": [image]}
         try:
-            await self.call("POST", f"/pipelines/{app}/deploy", {"type": "manual" if by_hand else "docker", "user": ALICE})
+            for _ in range(2 if how.endswith(QUEUES) else 1):
+                self.pipelines.started(await self.call("POST", f"/pipelines/{app}/deploy", start), version)
         except TemporaryError as error:
             self.diary.note(f"the pipeline of {app} failed: {error}")
             return
@@ -196,6 +209,13 @@ class SpinnakerWorld(World):
             self.diary.deeds.append(Deed(self._loop.time(), app, ALICE, what))
             self.diary.note(f"alice {what} {named} ({app})")
 
+    async def with_pipelines(self, app: str, what: str) -> None:
+        """Alice does something with runs that are under way: no deed to the target itself."""
+        try:
+            await self.pipelines.person(app, what)
+        except TemporaryError as error:
+            self.diary.note(f"alice tried to: {what} ({app}), and could not: {error}")
+
     async def person(self, app: str, what: str) -> None:
         if app in self.machines.apps:
             await self._by_hand_on_machines(app, what)
@@ -203,7 +223,7 @@ class SpinnakerWorld(World):
         workload = self._workload(app)
         if workload is None:
             return
-        where = {"account": ACCOUNT, "cloudProvider": "kubernetes", "location": app, "manifestName": f"deployment {app}"}
+        where = _where(app)
         try:
             match what:
                 case "undoes":
@@ -353,6 +373,11 @@ class SpinnakerWorld(World):
         version = ship.version if ship else "?"
         self.diary.entries.append(Entry(self._loop.time(), app, live.number, version, by))
         self.diary.note(f"{app}: revision {live.number} rolls out {version} (by {by})")
+
+
+def _where(app: str) -> Json:
+    """How a stage names a shop's Deployment."""
+    return {"account": ACCOUNT, "cloudProvider": "kubernetes", "location": app, "manifestName": f"deployment {app}"}
 
 
 def _names(body: Json, app: str) -> bool:

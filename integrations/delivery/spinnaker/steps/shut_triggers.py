@@ -54,10 +54,18 @@ class ShutTriggers(SpinnakerStep):
         refuse_when(not on, "none of the triggers is on any more as it was when the plan was made")
         before = [one for one in door_marks.kept_off_for(target, looked.pipelines) if one.mark == intention.own_marker]
         remembered = [dict(one.remembered) for one in (*before, *door_marks.with_mark(on, mark))]
-        return {"remembered": {"triggers": remembered}, "stops": open_triggers.WHAT, "mark": mark, "shut": [dict(one.remembered) for one in on]}
+        return {
+            "remembered": {"triggers": remembered},
+            "stops": open_triggers.WHAT,
+            "mark": mark,
+            "shut": [dict(one.remembered) for one in on],
+            "suspect_live": looked.live,
+        }
 
     async def act(self, intent: Intent, guard: Guard) -> None:
         target, mark, wanted = str(intent["target"]), str(intent["mark"]), _shut(intent)
+        looked = await self.t.get(intent)  # the intent may be older than this process: by now the fix may be live, and its triggers have to stay
+        refuse_when(looked.live != intent.get("suspect_live", looked.live), f"{looked.live_says} was deployed meanwhile")
 
         def change(pipeline: Pipeline) -> Body:
             return door_marks.shut(pipeline, [one.digest for one in wanted if one.pipeline == pipeline.id], target, mark)

@@ -267,3 +267,16 @@ async def test_the_list_shows_that_a_mark_came_or_went(stage: Stage) -> None:
     before = await stamp()
     await shut(stage)
     assert await stamp() != before
+
+
+async def test_promise_5_an_intent_from_before_the_fix_went_live_shuts_nothing(stage: Stage) -> None:
+    await with_doors(stage)
+    steps, intention = await plan(stage)
+    intent = await stage.spinnaker.intend(steps["shut_triggers"], intention)
+    stage.runs(f"registry.example/shop/web@sha256:{'c' * 64}", at_once=False)
+    stage.pass_(seconds=2)
+    guard = CountingGuard()
+    with pytest.raises(RefusedError, match="was deployed meanwhile"):
+        await stage.spinnaker.act(steps["shut_triggers"], intent, guard)
+    assert guard.asked == 0
+    assert saved(stage)["triggers"][0]["enabled"] is True
