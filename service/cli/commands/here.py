@@ -74,13 +74,13 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Play the story on this machine, in three scenes."""
-    terminal_of(ctx, as_json=as_json)
+    terminal = terminal_of(ctx, as_json=as_json)
     if delivery not in SANDBOXES:
         raise CommandFailed(f"there is no sandbox {delivery}", f"--delivery {' or '.join(SANDBOXES)}", ExitCode.USAGE)
     from service.cli.demo import run  # noqa: PLC0415  see the module's docstring
 
     with told():
-        code = run(keep=keep, as_json=as_json, delivery=delivery)
+        code = run(terminal, keep=keep, delivery=delivery)
     raise typer.Exit(code)
 
 

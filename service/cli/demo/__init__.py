@@ -6,19 +6,18 @@ A scene is a file.
 
 import asyncio
 import contextlib
-import json
 import signal
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
+from service.cli import render
 from service.cli.demo import no_way_back, storm, taken_back
 from service.cli.demo.telling import Story, seconds_of, shop_of
+from service.cli.terminal import Terminal, as_json_text
 from service.domain.errors import BackoutError
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
@@ -28,34 +27,32 @@ SCENES = (taken_back.play, no_way_back.play, storm.play)
 OUTCOMES = ("recovered", "refused", "recovered")
 
 
-async def play(*, keep: bool, as_json: bool, delivery: str) -> int:
+async def play(terminal: Terminal, *, keep: bool, delivery: str) -> int:
     """Play all scenes on that delivery system; 0 only if all of it really happened. With `keep` it stays up until Ctrl-C, and says how to use it."""
     clock = SystemClock()
-    console = Console(highlight=False, quiet=as_json, soft_wrap=True)
-    story = Story(console=console, clock=clock)
+    story = Story(terminal=terminal, clock=clock)
     began = clock.now()
     with tempfile.TemporaryDirectory(prefix="backout-demo-") as folder:
         ground = Playground(Path(folder), clock, sides=(delivery,))
         side = ground.world.side(delivery)
         try:
             parts = "Prometheus, Alertmanager, registry, Git, notification sink and trace collector, all on loopback"
-            console.print(Text(f"Backout · sandbox {side.title}, {parts}"))
+            terminal.show(Text(f"Backout · sandbox {side.title}, {parts}"))
             shortened = f"Shortened: 3 s of measuring instead of 3 min{f'; {side.shortened}' if side.shortened else ''}."
-            console.print(Text(f"          the service is the real one, a process of its own, store: SQLite. {shortened}", style="dim"))
+            terminal.show(Text(f"The service is the real one, a process of its own, store: SQLite. {shortened}", style="dim"))
+            story.waits(f"{len(SHOPS)} shops and the service start")
             await ground.start(SHOPS)
             story.tell("ready", f"{len(SHOPS)} shops are live and healthy, and Backout watches them ({(clock.now() - began).total_seconds():.0f} s)")
             operations = [await scene(story, ground) for scene in SCENES]
             await _told_and_traced(story, ground, operations)
             took = (clock.now() - began).total_seconds()
             _summary(story, operations, took)
-            if as_json:
-                sys.stdout.write(json.dumps(_document(story, operations, took), indent=2) + "\n")
+            if terminal.as_json:
+                terminal.write(as_json_text(_document(story, operations, took)))
             if keep:
-                await _stay(console, ground)
+                await _stay(terminal, ground)
         except BackoutError as error:
-            if as_json:
-                sys.stdout.write(json.dumps({"ok": False, "error": str(error), "checks": story.checks}, indent=2) + "\n")
-            console.print(Text(f"\nThe demo failed: {error}", style="bold red"))
+            terminal.answer({"ok": False, "error": str(error), "checks": story.checks}, "", Text(f"The demo failed: {error}", style="bold red"))
             return 1
         finally:
             await ground.stop()
@@ -77,15 +74,15 @@ async def _told_and_traced(story: Story, ground: Playground, operations: Sequenc
         complete = all(any(not s.parent_span_id for s in collector.spans(one)) for one in ended if one in collector.traces())
         return ended <= set(collector.traces()) and complete and len(ends()) >= len(operations)
 
+    story.waits("the last traces and messages arrive")
     with contextlib.suppress(BackoutError):
         await ground.until(all_there, 60, "traces and notifications")
     story.check("a person was told, once for each", ends() == sorted(OUTCOMES))
     story.check("every trace arrived whole", all(o["trace_id"] in collector.traces() for o in operations))
     story.check("the traces break no rule of Jaeger's", not collector.violations() and not collector.violations_at_end())
-    text = await ground.get(f"/v1/operations/{operations[0]['id']}/trace", accept="text/plain")
+    found = await ground.get(f"/v1/operations/{operations[0]['id']}/trace")
     story.scene("The audit record of scene 1, as `backout audit` and Jaeger show it")
-    for line in text.rstrip().splitlines():
-        story.console.print(Text(line))
+    story.terminal.show(render.trace(found, story.terminal.width))
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------------
@@ -94,10 +91,10 @@ async def _told_and_traced(story: Story, ground: Playground, operations: Sequenc
 def _summary(story: Story, operations: Sequence[Mapping[str, Any]], took: float) -> None:
     story.scene("Seen to be so")
     for name, held in story.checks.items():
-        story.console.print(Text(f"  {'yes' if held else 'NO '}  {name}", style="" if held else "bold red"))
+        story.terminal.show(Text(f"  {'yes' if held else 'NO '}  {name}", style="" if held else "bold red"))
     words = "All of it happened" if story.ok else "Something did not happen"
     ended = ", ".join(f"{shop_of(one['target'])} {one['outcome']}" for one in operations)
-    story.console.print(Text(f"\n{words}: {ended}; {took:.0f} s in all.", style="bold green" if story.ok else "bold red"))
+    story.terminal.show("", Text(f"{words}: {ended}; {took:.0f} s in all.", style="bold green" if story.ok else "bold red"))
 
 
 def _document(story: Story, operations: Sequence[Mapping[str, Any]], took: float) -> Mapping[str, Any]:
@@ -109,20 +106,19 @@ def _document(story: Story, operations: Sequence[Mapping[str, Any]], took: float
     return {"ok": story.ok, "seconds": round(took, 1), "scenes": scenes, "checks": story.checks}
 
 
-async def _stay(console: Console, ground: Playground) -> None:
+async def _stay(terminal: Terminal, ground: Playground) -> None:
     side = ground.world.side_of("orders")
     lines = (
-        "",
-        "It stays up until Ctrl-C. In another terminal:",
-        f"  export BACKOUT_SERVER={ground.url} BACKOUT_TOKEN_FILE={ground.token_file}",
-        "  backout targets",
-        f"  backout check {ground.world.target('orders')}",
-        "  backout operations              # then: backout audit ID, backout watch ID",
-        "  backout holds",
-        f"Settings: {ground.config}   {side.title}: {side.url}   Prometheus: {ground.world.prometheus.url}",
+        f"export BACKOUT_SERVER={ground.url}",
+        f"export BACKOUT_TOKEN_FILE={ground.token_file}",
+        "backout targets",
+        f"backout check {ground.world.target('orders')}",
+        "backout operations              # then: backout audit ID, backout watch ID",
+        "backout holds",
     )
-    for line in lines:
-        console.print(Text(line))
+    terminal.show("", "It stays up until Ctrl-C. In another terminal:", *(render.command(f"  {line}") for line in lines))
+    around = (("Settings", ground.config), (side.title, side.url), ("Prometheus", ground.world.prometheus.url))
+    terminal.show(*(render.command(f"{name}: {where}") for name, where in around))
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -130,6 +126,6 @@ async def _stay(console: Console, ground: Playground) -> None:
     await ended.wait()
 
 
-def run(*, keep: bool, as_json: bool, delivery: str) -> int:
+def run(terminal: Terminal, *, keep: bool, delivery: str) -> int:
     """Play it."""
-    return asyncio.run(play(keep=keep, as_json=as_json, delivery=delivery))
+    return asyncio.run(play(terminal, keep=keep, delivery=delivery))

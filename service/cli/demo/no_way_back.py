@@ -27,13 +27,14 @@ async def play(story: Story, ground: Playground) -> Mapping[str, Any]:
     operation = await follow(story, ground, "orders")
     detail = await ground.get(f"/v1/operations/{operation['id']}")
     schema = next(one for one in detail["plan"]["verdict"]["findings"] if one["rule"] == "schema_is_compatible")
-    for line in lines(schema):
-        story.more(line)
-    story.more(f"clears    {schema['clears']}")
-    story.more(f"instead   {detail['plan']['verdict']['recommended']['way'].replace('_', ' ')}")
+    for source, says in lines(schema):
+        story.more(says, about=source)
+    story.more(schema["clears"], about="clears")
+    story.more(detail["plan"]["verdict"]["recommended"]["way"].replace("_", " "), about="instead")
     writes, live = ground.world.side_of("orders").writes() - before, await ground.world.live("orders")
     check(story, operation, schema, writes=writes, untouched=live == {shipped.digest})
     story.more("nothing was touched; the person on call was told why", "bold yellow")
+    story.waits("each shop is looked at")
     listed = await ground.until(lambda: _looked_at(ground), 180, "a standing verdict of every shop")
     story.tell("readiness", "which shops could go back right now, alert or not, as `backout check --all` shows it:")
     story.show(render.standings(listed, story.clock.now(), everything=True))
@@ -50,9 +51,9 @@ def check_standing(story: Story, listed: Mapping[str, Any]) -> None:
     story.check("each shop has a standing verdict", all(standing.values()))
 
 
-def lines(schema: Mapping[str, Any]) -> tuple[str, ...]:
+def lines(schema: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The lines of evidence behind the schema rule's answer, each with what it says by itself; one that nobody could read says so."""
-    return tuple(f"{one['source']:<10}{one['answer']}: {one['says']}" for one in schema["lines"])
+    return tuple((one["source"], f"{one['answer']}: {one['says']}") for one in schema["lines"])
 
 
 async def _looked_at(ground: Playground) -> Mapping[str, Any] | None:

@@ -5,50 +5,52 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
+from service.cli.terminal import Terminal
 from service.domain.errors import TemporaryError
 from service.wiring.parts import SystemClock
 from service.wiring.playground import Playground
 
 PAUSE = 0.15
-WIDE = 150
-"""Columns of a table where no window says how many there are."""
 PATIENCE = timedelta(seconds=60)
 """How long a service that does not answer is waited for."""
+_TIME, _WHAT, _ABOUT = 12, 11, 10
+"""Columns of a line, with the gap behind them: when, what, and which of several."""
 
 
 @dataclass(slots=True)
 class Story:
     """What is told, and what was checked: name -> whether it was seen to hold."""
 
-    console: Console
+    terminal: Terminal
     clock: SystemClock
     checks: dict[str, bool] = field(default_factory=dict)
 
     def scene(self, title: str) -> None:
         """A scene begins."""
-        self.console.print(Text(f"\n{title}", style="bold"))
+        self.terminal.show("", Text(title, style="bold"))
 
     def tell(self, what: str, says: str, style: str = "", at: datetime | None = None) -> None:
-        """One line: time, what, and the sentence."""
+        """One line: time, what, and the sentence; a long one goes on in its own column."""
         moment = at or self.clock.now()
-        line = Text(f"  {moment:%H:%M:%S}  ", style="dim")
-        line.append(f"{what:<10} ", style="cyan")
-        line.append(says, style=style)
-        self.console.print(line)
+        self.terminal.show(_columns((f"  {moment:%H:%M:%S}", "dim", _TIME), (what, "cyan", _WHAT), says=Text(says, style=style)))
 
-    def more(self, says: str, style: str = "") -> None:
-        """A line that belongs to the one above."""
-        self.console.print(Text(f"            {'':<10} {says}", style=style))
+    def more(self, says: str, style: str = "", about: str = "") -> None:
+        """A line that belongs to the one above; `about` names it, where there are several."""
+        label = ((about, "", _ABOUT),) if about else ()
+        self.terminal.show(_columns(("", "", _TIME + _WHAT), *label, says=Text(says, style=style)))
 
     def show(self, part: RenderableType) -> None:
         """What a command would print, set in as what belongs to the line above."""
-        here = self.console
-        page = here if here.is_terminal else Console(file=here.file, width=WIDE, highlight=False, quiet=here.quiet)
-        page.print(Padding(part, (0, 0, 0, 12), expand=False))
+        self.terminal.show(Padding(part, (0, 0, 0, _TIME)))
+
+    def waits(self, until: str) -> None:
+        """Say at the bottom of a window what is waited for, until the next line is told."""
+        self.terminal.status(f"  … {until}")
 
     def check(self, name: str, held: object) -> None:
         """Something that has to be so for the demo to count."""
@@ -90,6 +92,16 @@ async def follow(story: Story, ground: Playground, app: str) -> Mapping[str, Any
         await story.clock.sleep(PAUSE)
     found = await ground.operation_of(app)
     return found or operation
+
+
+def _columns(*cells: tuple[str, str, int], says: Text) -> Table:
+    """Cells (text, style, columns), and the sentence in what the window leaves."""
+    table = Table.grid()
+    for _, _, width in cells:
+        table.add_column(width=width, overflow="fold")
+    table.add_column(overflow="fold")
+    table.add_row(*(Text(text, style=style) for text, style, _ in cells), says)
+    return table
 
 
 def tell_event(story: Story, event: Mapping[str, Any]) -> None:

@@ -36,7 +36,7 @@ def test_whatever_is_not_so_is_seen(name: str, given: dict[str, Any]) -> None:
 
 def test_each_line_is_told_with_what_it_says_by_itself() -> None:
     told = lines({"lines": [{"source": "text", "answer": "block", "says": "Gone."}, {"source": "database", "answer": "unknown", "says": "Not asked."}]})
-    assert told == ("text      block: Gone.", "database  unknown: Not asked.")
+    assert told == (("text", "block: Gone."), ("database", "unknown: Not asked."))
 
 
 # --- the readiness table --------------------------------------------------------------------------------------------------

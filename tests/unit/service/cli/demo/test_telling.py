@@ -39,6 +39,31 @@ def test_an_event_is_told_at_its_own_time(event: Mapping[str, Any], said: str) -
     assert story.text.rstrip() == f"  12:01:07  {said}"
 
 
+def test_a_long_sentence_goes_on_in_its_own_column_of_a_narrow_window() -> None:
+    story = Told(columns=60)
+    story.tell("blame", "release 1 (v2.5.0) is under suspicion; back to release 0", at=AT)
+    story.more("db/migrations/0042.sql:2 drops a column that release 0 may still read", about="text")
+    story.show("what a command prints, which is set in and may be long as well")
+    assert [line.rstrip() for line in story.text.splitlines()] == [
+        "  12:01:07  blame      release 1 (v2.5.0) is under",
+        "                       suspicion; back to release 0",
+        "                       text      db/migrations/0042.sql:2",
+        "                                 drops a column that release",
+        "                                 0 may still read",
+        "            what a command prints, which is set in and may",
+        "            be long as well",
+    ]
+
+
+def test_what_is_waited_for_is_said_in_a_window_and_leaves_nothing_in_a_file() -> None:
+    window, file = Told(columns=60), Told()
+    for story in (window, file):
+        story.waits("each shop is looked at")
+        story.tell("readiness", "all", at=AT)
+    assert "… each shop is looked at" in window.text
+    assert file.text == "  12:01:07  readiness  all\n"
+
+
 @pytest.mark.parametrize("kind", ["something_new", "step_intended"])
 def test_an_event_that_says_nothing_to_a_person_is_not_told(kind: str) -> None:
     story = Told()
