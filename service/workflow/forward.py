@@ -171,6 +171,10 @@ class ForwardTale(Tale):
         back = f"{_capital(_stopped(restores[0]))} is as it was before." if restores else "There was no auto-sync to give back."
         return Closing(text=(f"{_capital(says)}.", f"The hold is over. {back}"), drafts=(span,), hold=change, rows=(row,))
 
+    def what_now(self, op: Operation, data: Attempt) -> Sequence[str]:
+        """The hold goes on, and says what it waits for."""
+        return (f"What the hold waits for: backout holds show {data.hold_id}", f"What is live, and what stands in the way now: backout check {op.target}")
+
     def cancelled(self, op: Operation) -> str:
         """It is taken back."""
         del op

@@ -1,6 +1,6 @@
 """The story of a rollback: a verdict on going back, the hold that stands before its first write, and that it stays, whatever is measured then."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from service.domain.planning.plan import Plan, Step
 from service.domain.ports import AuditEvent, HoldChange, Observation, Seen, SpanDraft
 from service.domain.rule import Trigger
 from service.workflow import messages
-from service.workflow.chapters.chapter import MAX_VERDICTS, STUCK_AFTER, WAITING, may_have_happened
+from service.workflow.chapters.chapter import MAX_VERDICTS, STUCK_AFTER, WAITING, decisive, may_have_happened
 from service.workflow.chapters.story import Story
 from service.workflow.chapters.tale import Closing, Ports, Tale
 from service.workflow.examine import Examination
@@ -157,10 +157,21 @@ class RollbackTale(Tale):
             else "",
             _left(data, plan),
             *(f"Left out: {one}." for one in data.omitted),
-            "" if good else "The rollback stays in place. A person is needed now.",
+            "" if good else f"The rollback stays in place. A person is needed now. {_HELPED_NOT[outcome]}",
         )
         rows = (AuditEvent(kind="left_behind", says=_left(data, plan), at=now, body={"objects": list(data.left_behind or ())}),) if _left(data, plan) else ()
         return Closing(text=text, drafts=drafts, rows=rows)
+
+    def what_now(self, op: Operation, data: Attempt) -> Sequence[str]:
+        """Whether the bad release was left, and how to see what stands in the way now."""
+        look = f"What is live, and what stands in the way now: backout check {op.target}"
+        if data.plan is None:
+            return (look,)
+        if _may_be_live(data, data.plan):
+            return ("A person is needed: whether the rollback helped was not measured.", look, f"What is held away: backout holds show {data.hold_id}")
+        if any(one.undo and one.ended != Seen.DONE for one in data.tried):
+            return ("A person is needed: what Backout changed still stands.", look, f"Its hold: backout holds show {data.hold_id}")
+        return (f"Release {data.plan.suspect.title} was not taken back.", look, f"To go back: backout rollback {op.target}")
 
     def cancelled(self, op: Operation) -> str:
         """Too late to take it back."""
@@ -180,6 +191,18 @@ class RollbackTale(Tale):
         if accepted or failed or data.held_before or not data.hold_id:
             return tail, None
         return tail, HoldChange(end=data.hold_id, only=plan.suspect.key if data.joins_hold else "", ended_by="backout", because=data.why_compensate)
+
+
+def _may_be_live(data: Attempt, plan: Plan) -> bool:
+    """Whether the step that goes back may have happened."""
+    return any(one.step == decisive(plan) and not one.undo and may_have_happened(one) for one in data.tried)
+
+
+_HELPED_NOT: Mapping[Outcome, str] = {
+    Outcome.NOT_RECOVERED: "Look for another cause: going back did not help.",
+    Outcome.INCONCLUSIVE: "Look whether it is well: Backout could not measure it.",
+}
+"""What a person does after a rollback of which nobody can say that it helped."""
 
 
 def _bad(plan: Plan) -> tuple[Release, ...]:

@@ -202,7 +202,7 @@ class Acting(Chapter):
 
     def _stuck(self, op: Operation, data: Attempt, step: Step, says: str, now: datetime) -> Transition:
         """Accepted and cannot be ended: keep single flight, tell a person, look again now and then."""
-        text = (f"{step.says}: {says}", "Backout keeps its hands on this target until the operation ends.", "Look at it in the delivery system.")
+        text = (f"{step.says}: {says}", "Until that ends Backout starts nothing else on this target.", "Look at it in the delivery system.")
         sent = messages.message(
             self._p.told, key=f"{op.id}/stuck", title=f"{op.target}: {self._tale.act} is stuck", text=text, at=now, event="stuck", operation=op, plan=data.plan
         )

@@ -169,7 +169,8 @@ class Chapter:
         sent: tuple[Message, ...] = ()
         if tell:
             title = f"{op.target} {self._tale.words[outcome]}"
-            lines = tuple(text) or (says,)
+            early = outcome in {Outcome.REFUSED, Outcome.FAILED, Outcome.CANCELLED}
+            lines = tuple(text) or (f"{says}.", *(self._tale.what_now(op, data) if early else ()))
             if plan is not None and data.second:
                 reason = data.confirmed.reason if data.confirmed else ""
                 lines = (*lines, f"Overridden: {', '.join(plan.overrides)}, by {op.requested_by} ({reason}) and {data.second} ({data.second_reason}).")

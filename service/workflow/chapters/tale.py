@@ -158,6 +158,10 @@ class Tale(ABC):
     def taken_back(self, data: Attempt, plan: Plan, *, accepted: bool, failed: str, some: bool) -> tuple[str, HoldChange | None]:
         """How a compensation ended, in words, and the hold's change. `accepted`: the deciding step may have happened and stays; `failed` says what failed."""
 
+    @abstractmethod
+    def what_now(self, op: Operation, data: Attempt) -> Sequence[str]:
+        """Lines for a message about an end that came before anything was measured: how the target stands by what is known, and what to type next."""
+
     def links(self, data: Attempt) -> tuple[str, ...]:
         """W3C traceparents that the trace's ends are linked to."""
         del data

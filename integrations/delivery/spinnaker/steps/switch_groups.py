@@ -198,7 +198,7 @@ def _stands(looked: LookedCluster, intent: Intent) -> str:
     words = [_where(looked.cluster.named(str(intent[which])), str(intent[which])) for which in ("good", "bad")]
     good, bad = (looked.cluster.named(str(intent[which])) for which in ("good", "bad"))
     both = good is not None and bad is not None and good.disabled is False and bad.disabled is False
-    return "; ".join(words) + ("; both serve: doing the same again is the cure" if both else "")
+    return "; ".join(words) + ("; both serve, the bad one too: mend what failed, then ask for the same again, never for the reverse" if both else "")
 
 
 def _where(group: ServerGroup | None, name: str) -> str:

@@ -201,6 +201,19 @@ async def test_what_could_not_be_taken_back_is_told_loudly(stage: Stage) -> None
     assert "it could not be taken back: the server said no; the hold stays, and a person is needed now" in row.says
 
 
+async def test_promise_13_an_end_before_anything_was_measured_says_how_to_look_at_the_hold_and_the_target(stage: Stage) -> None:
+    hold = await stage.held()
+    stage.push()
+    stage.delivery.fares[SYNC] = ["refused"]
+    row = await stage.went_forward()
+    assert row.outcome is Outcome.FAILED
+    _title, says, *lines = (await stage.messages())[-1]["text"].splitlines()
+    assert (says, lines) == (
+        f"{row.says}.",
+        [f"What the hold waits for: backout holds show {hold.id}", "What is live, and what stands in the way now: backout check prod:checkout"],
+    )
+
+
 async def test_promise_7_auto_sync_waits_while_another_release_is_desired_by_then(stage: Stage) -> None:
     hold = await stage.held()
     stage.push()

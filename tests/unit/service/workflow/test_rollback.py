@@ -842,6 +842,50 @@ async def test_an_intent_that_is_refused_before_anything_was_written_ends_with_n
     assert await stage.hold() is None
 
 
+# --- what a person is told of an end that came early --------------------------------------------------------------------------------------------------
+
+
+LOOK = "What is live, and what stands in the way now: backout check prod:checkout"
+NOT_BACK = ("Release 42 (v2.5.0 · c0ffee0) was not taken back.", LOOK, "To go back: backout rollback prod:checkout")
+
+
+async def lines_of_the_end(stage: Stage) -> tuple[str, ...]:
+    """The lines after the title and the sentence."""
+    _title, says, *lines = (await stage.messages())[-1]["text"].splitlines()
+    assert says == f"{(await stage.row()).says}."
+    return tuple(lines)
+
+
+async def test_promise_13_nothing_changed_says_that_the_release_was_not_taken_back_and_what_to_type(stage: Stage) -> None:
+    stage.delivery.refuses[STOP] = [RefusedError("a sync window is closed")]
+    await stage.recovered()
+    assert await lines_of_the_end(stage) == NOT_BACK
+
+
+async def test_promise_13_so_does_what_was_taken_back(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["refused"]
+    await stage.recovered()
+    assert await lines_of_the_end(stage) == NOT_BACK
+
+
+async def test_promise_13_a_rollback_that_may_be_live_needs_a_person_and_names_its_hold(stage: Stage) -> None:
+    stage.delivery.fares[BACK] = ["failed"]
+    await stage.recovered()
+    hold = await stage.hold()
+    assert hold is not None
+    needed = "A person is needed: whether the rollback helped was not measured."
+    assert await lines_of_the_end(stage) == (needed, LOOK, f"What is held away: backout holds show {hold.id}")
+
+
+async def test_promise_13_what_could_not_be_taken_back_needs_a_person_and_names_its_hold(stage: Stage) -> None:
+    stage.delivery.fares[CLEAR] = ["refused"]
+    stage.delivery.refuses[RESTORE] = [RefusedError("auto-sync is not as Backout left it")]
+    await stage.recovered()
+    hold = await stage.hold()
+    assert hold is not None
+    assert await lines_of_the_end(stage) == ("A person is needed: what Backout changed still stands.", LOOK, f"Its hold: backout holds show {hold.id}")
+
+
 # --- a step that may fail, and that the verdict rests on -----------------------------------------------------------------------------------------
 
 
@@ -1135,7 +1179,7 @@ async def test_promise_8_an_sli_that_stays_bad_is_not_recovered_and_stays_back(s
     assert await stage.hold() is not None
     told = (await stage.messages())[-1]
     assert told["event"] == "not_recovered"
-    assert "The rollback stays in place. A person is needed now." in told["text"]
+    assert "The rollback stays in place. A person is needed now. Look for another cause: going back did not help." in told["text"]
 
 
 async def test_promise_8_an_alert_that_still_fires_by_our_own_query_is_not_recovered(stage: Stage) -> None:

@@ -173,7 +173,7 @@ async def test_an_operation_that_the_cloud_refused_has_its_words_and_says_how_bo
     failed = await seen(stage, step, intent, seconds=300)
     assert failed.seen is Seen.FAILED, failed
     assert "AutoScaling says no" in failed.says
-    assert failed.says.endswith("both serve: doing the same again is the cure")
+    assert failed.says.endswith("both serve, the bad one too: mend what failed, then ask for the same again, never for the reverse")
 
 
 async def test_what_is_half_done_is_done_again_with_the_same_names(stage: Machines) -> None:
