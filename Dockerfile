@@ -34,5 +34,7 @@ USER 10001:10001
 VOLUME ["/var/lib/backout"]
 EXPOSE 8080
 STOPSIGNAL SIGTERM
+# Whether the process answers, and no more (/livez); for Docker alone, Kubernetes has probes. It asks the port above: where `listen` names another, give another.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", "import http.client; c = http.client.HTTPConnection('127.0.0.1', 8080, timeout=4); c.request('GET', '/livez'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["backout"]
 CMD ["serve", "--config", "/etc/backout/backout.yaml"]
