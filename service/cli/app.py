@@ -45,7 +45,7 @@ def make_app() -> typer.Typer:
     token.command("create")(here.create)
     token.command("key")(here.key)
     app.add_typer(token, name="token")
-    reading = _group("Migrations, read without a service and without executing anything.")
+    reading = _group("Migrations, judged without executing anything.")
     reading.command("check")(schema.check)
     app.add_typer(reading, name="schema")
     policies = _group("Policies of the settings, tried without a service.")

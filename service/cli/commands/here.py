@@ -127,7 +127,7 @@ def key(
     add: Annotated[bool, typer.Option("--add", help="Add a newer key to the file; tokens of the older ones stay good.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key that tokens are signed with, in a file that only you can read."""
+    """Make a key that tokens are signed with. Its file can be read by you alone."""
     from service.api.tokens import new_key  # noqa: PLC0415  see the module's docstring
 
     terminal = terminal_of(ctx, as_json=as_json)
@@ -140,7 +140,7 @@ def key(
     terminal.answer({"kid": fresh["kid"], "file": str(keys)}, Text(f"key {fresh['kid']} is in {keys}; name the file in the settings: auth.keys_file"))
 
 
-def settings(ctx: typer.Context, path: Annotated[str, typer.Argument(metavar="[PATH]", help="For example delivery.argocd.", show_default=False)] = "") -> None:
+def settings(ctx: typer.Context, path: Annotated[str, typer.Argument(metavar="PATH", help="For example delivery.argocd.", show_default=False)] = "") -> None:
     """Explain the settings, or the one at a path."""
     from service import wiring  # noqa: PLC0415  see the module's docstring
     from service.domain.errors import SettingsError  # noqa: PLC0415  see the module's docstring

@@ -48,7 +48,7 @@ def init(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Write settings, alert route, and the rights in Argo CD, Spinnaker or both, for your names. Asks for what is missing."""
+    """Write settings, alert route and rights for your names. For Argo CD, Spinnaker or both; asks for what is missing."""
     terminal = terminal_of(ctx, as_json=as_json, no_color=no_color)
     projects, applications = names(project), names(application)
     if terminal.a_person_is_there and not ((argocd_url and projects) or (gate_url and applications)):

@@ -17,7 +17,7 @@ from service.cli.terminal import as_json_text, clean
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="<instance>:<name>, for example prod:checkout.")]
 OperationId = Annotated[str, typer.Argument(metavar="ID", help="An operation, its trace or its incident; the first six signs will do.")]
 OfTarget = Annotated[str, typer.Option("--target", metavar="TARGET", help="Only of this target.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many, the newest.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many, the newest.")]
 Every = Annotated[bool, typer.Option("--all", help="All there are, page by page.")]
 
 
@@ -30,7 +30,7 @@ def targets(ctx: typer.Context, server: Server = "", as_json: AsJson = False, no
 
 def check(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="[TARGET]", help="One target, read now; without, the standing verdicts of all.", show_default=False)] = "",
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="One target, read now; without, the standing verdicts of all.", show_default=False)] = "",
     everything: Annotated[bool, typer.Option("--all", help="Show what passed too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 on a warning too.")] = False,
     repo: Annotated[
@@ -50,7 +50,7 @@ def check(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """Can it go back, to what, and why not? One target now, all of them by their standing verdicts, or with --repo over a change in Git."""
+    """Whether it can go back, to what, and why not. One target now, all of them by their standing verdicts, or with --repo over a change in Git."""
     if repo != NO_FILE or old or new or manifests:
         if target:
             raise CommandFailed("a TARGET and --repo are two questions", "ask one of them", ExitCode.USAGE)
@@ -153,7 +153,7 @@ def operations(
 
 def incidents(
     ctx: typer.Context,
-    identity: Annotated[str, typer.Argument(metavar="[ID]", help="One incident with its story, or the beginning of its id.", show_default=False)] = "",
+    identity: Annotated[str, typer.Argument(metavar="ID", help="One incident with its story, or the beginning of its id.", show_default=False)] = "",
     target: OfTarget = "",
     state: Annotated[str, typer.Option("--state", metavar="open|closed", help="Only open or closed ones.")] = "",
     limit: Limit = 20,
@@ -233,7 +233,7 @@ def holds(
     ctx: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Those that ended too.")] = False,
     target: OfTarget = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, the newest.")] = 500,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many, the newest.")] = 500,
     server: Server = "",
     as_json: AsJson = False,
     no_color: NoColor = False,
@@ -254,7 +254,7 @@ def show_hold(
     as_json: AsJson = False,
     no_color: NoColor = False,
 ) -> None:
-    """One hold: what is held and why, what it waits for, and why what is desired is (not) a candidate."""
+    """One hold: what it keeps away, and what it waits for."""
     here = session(ctx, server, as_json=as_json, no_color=no_color)
     found = get(here.service, f"/v1/holds/{segment(hold_id(here.service, identity))}")
     here.terminal.answer(found, render.hold(found, here.terminal.now()))

@@ -14,7 +14,7 @@ from service.cli.failure import CommandFailed
 from service.cli.session import NO_FILE, AsJson, Config, NoColor, settings_file, terminal_of
 from service.cli.terminal import one_line
 
-Cases = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Cases in YAML or JSON (docs/policy.md).")]
+Cases = Annotated[list[Path], typer.Argument(metavar="FILE", help="Cases in YAML or JSON (docs/policy.md).")]
 
 
 def try_cases(ctx: typer.Context, cases: Cases, config: Config = NO_FILE, as_json: AsJson = False, no_color: NoColor = False) -> None:

@@ -19,7 +19,7 @@ class Format(StrEnum):
     GITHUB = "github"
 
 
-Paths = Annotated[list[str], typer.Argument(metavar="PATH…|-", help="Migration files, folders of them, or - for stdin.")]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH", help="Migration files, folders of them, or - for stdin.")]
 
 
 def check(
@@ -34,7 +34,7 @@ def check(
     whole: Annotated[bool, typer.Option("--range", help="All files are new to the old release: what one makes and another takes away cancels.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 on a warning too.")] = False,
 ) -> None:
-    """Say whether the old release can run on the schema that these migrations leave behind, statement by statement. Nothing is executed."""
+    """Say whether the old release can run after these migrations. They are judged statement by statement; nothing is executed."""
     from service.cli.schema_check import run  # noqa: PLC0415  commands over HTTP load nothing of the service
 
     raise typer.Exit(run(terminal_of(ctx), paths, dialect, form.value, schema=schema, strict=strict, each=each, whole=whole))

@@ -71,3 +71,23 @@ def test_wrong_usage_is_code_2_on_stderr_without_a_traceback(arguments: tuple[st
 def test_a_misspelt_command_is_answered_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
     Shell()("chekc", "prod:a")
     assert "check" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", [(), ("holds",), ("token",), ("schema",), ("policy",), ("help",)])
+def test_in_a_list_of_commands_each_is_told_whole_at_eighty_columns(
+    group: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert Shell()(*group, "--help").code == 0
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert listed
+    assert not [line for line in listed if not line.endswith(".")]
+    assert not [line for line in listed if line.endswith("...") or line.startswith("   ")]
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"), [("check", "check [OPTIONS] [TARGET]"), ("incidents", "incidents [OPTIONS] [ID]"), ("targets", "targets [OPTIONS]")]
+)
+def test_what_may_be_left_out_stands_in_one_pair_of_brackets(command: str, usage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Shell()(command, "--help")
+    assert f"Usage: backout {usage}\n" in capsys.readouterr().out
