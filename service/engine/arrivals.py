@@ -62,7 +62,7 @@ class Arrivals:
         """All in one; where that fails, each alone, for one that cannot be placed must not keep the others back."""
         try:
             await self._place(*some)
-        except Exception as error:
+        except Exception as error:  # whatever it is: the others of the batch are placed, and nothing that was accepted is dropped
             if len(some) > 1:
                 for one in some:
                     await self._together([one])

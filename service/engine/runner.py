@@ -132,7 +132,7 @@ class Runner:
         row = AuditEvent(kind=STUMBLED, says=says, at=now)
         try:
             end = await story.failed(operation, says)
-        except Exception as error:
+        except Exception as error:  # a defect in the end itself: the row must not stay alive for it, or the target is taken for nothing
             log.error("the end of an operation stumbled", operation=operation.id, error=type(error).__name__, exc_info=error)  # noqa: TRY400  with the operation
             told = self._tell(replace(operation, done_at=now), says, now)
             return replace(_same(operation), phase="ended", says=says, events=(row,), messages=told, done=Outcome.FAILED)

@@ -31,7 +31,7 @@ class Tasks:
         while not self._stopping.is_set():
             try:
                 await one()
-            except Exception as error:
+            except Exception as error:  # the outermost loop: one bad round must not end all that come after it
                 self.failed[name] += 1
                 log.exception("background round failed", task=name, error=str(error), kind=type(error).__name__)
             with contextlib.suppress(TimeoutError):
@@ -49,7 +49,7 @@ class Tasks:
         while True:
             try:
                 return await one()
-            except Exception as error:
+            except Exception as error:  # so here: it is counted, told, and run again
                 self.failed[name] += 1
                 log.exception("background task failed", task=name, error=str(error), kind=type(error).__name__)
             await asyncio.sleep(AGAIN_AFTER)
@@ -64,7 +64,7 @@ class Tasks:
     async def _begun_one(self, name: str, one: Callable[[], Awaitable[None]]) -> None:
         try:
             await one()
-        except Exception as error:
+        except Exception as error:  # nobody awaits it: unless it is told here it is lost
             self.failed[name] += 1
             log.exception("background work failed", task=name, error=str(error), kind=type(error).__name__)
 

@@ -79,7 +79,7 @@ def intake(kind: str, places: Places) -> Callable[[Call], Awaitable[Answer]]:
         except UnavailableError as error:
             counted.labels("unavailable").inc()
             raise ProblemError("store_unavailable", f"nothing was kept: {error}; send it again", retry_after=RETRY_AFTER) from error
-        except Exception:
+        except Exception:  # counted, and passed on as it came
             counted.labels("failed").inc()
             raise
         counted.labels("accepted").inc()
