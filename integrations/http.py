@@ -32,6 +32,10 @@ PROBE_AFTER, PROBE_EVERY, PROBES = 15, 15, 3
 """TCP keep-alive of a stream's connection, in seconds: a peer that is gone is noticed after a minute, also before it sent anything."""
 
 
+class TooLongError(PermanentError):
+    """The answer has more bytes than are read: it was not read to its end."""
+
+
 class UnreachedError(TemporaryError):
     """No connection was made (refused, no route, no such host): nothing was sent, so whatever was asked for did not happen."""
 
@@ -221,7 +225,7 @@ class Http:
                 async for chunk in answer.content.iter_chunked(1 << 16):
                     read += chunk
                     if len(read) > self._most:
-                        raise PermanentError(f"{shown} answered more than {self._most} bytes")
+                        raise TooLongError(f"{shown} answered more than {self._most} bytes")
                 return Answer(status=answer.status, headers={k.lower(): v for k, v in answer.headers.items()}, body=bytes(read), url=shown)
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise PermanentError(f"{shown}: TLS failed ({type(error).__name__}); check the certificate or set ca_file") from error

@@ -1,6 +1,7 @@
 """What readers of every kind of target ask Gate for: many things at once but not all, and what is told of a whole application, once for all its targets."""
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -8,18 +9,21 @@ from typing import Any, TypeVar
 from integrations.delivery.looks import Looks
 from integrations.delivery.spinnaker.answers import GoneError
 from integrations.delivery.spinnaker.client import Client
-from integrations.delivery.spinnaker.executions import Execution, executions_of
+from integrations.delivery.spinnaker.executions import Execution, execution_of, executions_of
 from integrations.delivery.spinnaker.managed import Managed, managed_of
 from integrations.delivery.spinnaker.pipelines import Pipeline, pipeline_of
+from integrations.http import TooLongError
 from integrations.json_shapes import entries
 from integrations.moment import Moment
-from service.domain.errors import BackoutError
+from service.domain.errors import BackoutError, TemporaryError
 from service.domain.model import Json
 from service.domain.ports import Clock
 
 T = TypeVar("T")
 AT_ONCE = 8
 """Requests for one question at the same time."""
+LONG_AT_ONCE = 2
+"""Of those that may be as long as an answer gets: so many are in memory together."""
 RUNS_SHOWN = 5
 """Runs of each pipeline that are read to learn who deployed what."""
 
@@ -39,13 +43,15 @@ class Applications:
     """
 
     def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
         self._clock = clock
+        self._too_long = set[str]()
         self._without_keel_until = clock.now()
         self._just = Moment(clock, lasts=FOLLOWED_EVERY)
         client.sending.append(self._just.sending)
         self._looks = Looks[Asked, Any](self._read, room=client.room)
         self._reads: Mapping[str, Callable[[str], Awaitable[Any]]] = {
-            "runs": lambda application: _runs(client, application),
+            "runs": self._runs,
             "tasks": lambda application: _tasks(client, application),
             "configs": lambda application: _configs(client, application),
             "managers": lambda application: _body(client.managers(application)),
@@ -100,9 +106,29 @@ class Applications:
         what, application = asked
         return await self._reads[what](application)
 
+    async def _runs(self, application: str) -> tuple[Execution, ...]:
+        """In one list; where that is longer than anybody reads (runs carry the whole run that started them), each by its id, a few at a time.
 
-async def _runs(client: Client, application: str) -> tuple[Execution, ...]:
-    return executions_of((await client.pipeline_runs(application, limit=RUNS_SHOWN, expand=True)).body)
+        Such an application is read so from then on: to find out anew each time would cost the long answer as well.
+        """
+        if application not in self._too_long:
+            try:
+                return executions_of((await self._client.pipeline_runs(application, limit=RUNS_SHOWN, expand=True)).body)
+            except TooLongError:
+                self._too_long.add(application)
+        listed = executions_of((await self._client.pipeline_runs(application, limit=RUNS_SHOWN, expand=False)).body)
+        found = await gathered((functools.partial(self._run, one.id) for one in listed), at_once=LONG_AT_ONCE)
+        return tuple(one for one in found if one is not None)
+
+    async def _run(self, identity: str) -> Execution | None:
+        """One run; None for one that is gone since it was listed. One that cannot be read makes the whole unknown, for it may be the one that matters."""
+        try:
+            run = execution_of((await self._client.pipeline_run(identity)).body)
+        except GoneError:
+            return None
+        if run is None:
+            raise TemporaryError(f"run {identity} could not be read")
+        return run
 
 
 async def _tasks(client: Client, application: str) -> tuple[Execution, ...]:
@@ -119,9 +145,9 @@ async def _body(reply: Awaitable[Any]) -> Json:
     return body
 
 
-async def gathered(asks: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
+async def gathered(asks: Iterable[Callable[[], Awaitable[T]]], *, at_once: int = AT_ONCE) -> list[T]:
     """The answers in order, some at a time; the first error is raised."""
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(at_once)
 
     async def one(ask: Callable[[], Awaitable[T]]) -> T:
         async with gate:

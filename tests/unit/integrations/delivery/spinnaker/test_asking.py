@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import json
 import warnings
 from collections import Counter
 from functools import partial
@@ -9,16 +10,22 @@ import pytest
 from integrations.delivery.spinnaker.asking import AT_ONCE, FOLLOWED_EVERY, Applications, gathered
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.settings import Settings
+from service.domain.errors import PermanentError
 from tests.unit.integrations.delivery.spinnaker.stage import NEW, Stage, deployed_by_a_pipeline
 
-TASKS = "/applications/shop/tasks"
+TASKS, RUNS = "/applications/shop/tasks", "/applications/shop/pipelines"
+
+
+def made(stage: Stage) -> Client:
+    """A client of its own."""
+    one = Client(Settings(name="spin", url=stage.gate.url, auth="none", applications=("shop",)), stage.clock, traceparent=str)
+    stage.opened.append(one)
+    return one
 
 
 @pytest.fixture
 def client(stage: Stage) -> Client:
-    made = Client(Settings(name="spin", url=stage.gate.url, auth="none", applications=("shop",)), stage.clock, traceparent=str)
-    stage.opened.append(made)
-    return made
+    return made(stage)
 
 
 @pytest.fixture
@@ -107,3 +114,27 @@ async def test_promise_1_a_list_that_could_not_be_read_is_nobodys_answer(stage: 
     assert all(isinstance(one, Exception) for one in failed)
     stage.gate.heal()
     assert await applications.running_tasks("shop") == ()
+
+
+async def test_a_list_of_runs_that_is_too_long_is_read_run_by_run_and_tells_the_same(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [await deployed_by_a_pipeline(stage, NEW), *[await stage.starts("deploy") for _ in range(2)]]
+    whole = Applications(made(stage), stage.clock)
+    expected, _ = await whole.ran_in("shop")
+    one = len(json.dumps(stage.gate.run_of(runs[0])))
+    monkeypatch.setattr("integrations.delivery.spinnaker.client.MOST", 2 * one)
+    applications = Applications(made(stage), stage.clock)
+    before = asked(stage)
+    found, _ = await applications.ran_in("shop")
+    assert [run.id for run in found] == [run.id for run in expected] == runs
+    assert found == expected
+    await applications.ran_in("shop")
+    after = asked(stage)
+    assert {run: after[f"/pipelines/{run}"] - before[f"/pipelines/{run}"] for run in runs} == dict.fromkeys(runs, 2)
+    assert after[RUNS] - before[RUNS] == 3, "in one list, and then only to learn which there are"
+
+
+async def test_promise_1_a_run_that_cannot_be_read_by_its_id_makes_what_ran_unknown(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await deployed_by_a_pipeline(stage, NEW)
+    monkeypatch.setattr("integrations.delivery.spinnaker.client.MOST", len(json.dumps(stage.gate.run_of(run))) - 1000)
+    with pytest.raises(PermanentError, match=f"/pipelines/{run} answered more than"):
+        await Applications(made(stage), stage.clock).ran_in("shop")
