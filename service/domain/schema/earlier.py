@@ -25,7 +25,7 @@ _ASKS = re.compile(
     r"\b(?:ALTER|DROP)\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(?P<table>[\w$.`\"]+)|\bDROP\s+INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+EXISTS\s+)?(?P<index>[\w$.`\"]+)",
     re.IGNORECASE,
 )
-_LEAVES_OPEN = re.compile(r"\bMODIFY\b|\bCHANGE\b|\bTYPE\b|\bDROP\s+(?:INDEX|TABLE\s+IF\s+EXISTS)\b", re.IGNORECASE)
+_LEAVES_OPEN = re.compile(r"\bMODIFY\b|\bCHANGE\b|\bTYPE\b|\bDROP\s+(?:INDEX|TABLE\s+IF\s+EXISTS)\b|\bRENAME\s+TO\b", re.IGNORECASE)
 _DIALECTS = {
     # What stands between two dots of a file's name where one folder serves several databases.
     **dict.fromkeys(("postgres", "postgresql", "pg", "cockroach"), Dialect.POSTGRES),

@@ -118,6 +118,7 @@ class Judge:
         self._perhaps_trigger_functions: list[tuple[Finding, Operation]] = []
         self._made_way: dict[str, Finding] = {}
         self._there: set[str] = set()
+        self._columns_of_old: dict[str, tuple[str, ...]] = {}
         self._read: set[str] = set()
         self._unique_indexes: set[str] = set()
         self._aside: Judge | None = None
@@ -135,6 +136,8 @@ class Judge:
         answer = None if operation.perhaps or self._is_of_new(operation) else self._known.answer(sharpened)
         if operation.kind is Kind.DROP_TABLE and self._known.is_there(operation.table):
             self._there.add(operation.table)
+        if operation.kind in {Kind.DROP_TABLE, Kind.RENAME_TABLE} and not operation.perhaps and not self._is_of_new(operation):
+            self._columns_of_old.setdefault(operation.table, self._known.columns(operation.table))
         self._known.follow(sharpened)
         if answer is None:
             return self._judge(sharpened)
@@ -290,7 +293,7 @@ class Judge:
             finding.become("made_in_this_range", _SAFE, f"renames table {before}, which this range created, to {after}")
         elif table.is_new:
             if after in table.copied_from and (self._dialect is Dialect.SQLITE or table.shaped_like == after):
-                rebuilt = _rebuilt(table, after)
+                rebuilt = _rebuilt(table, after, self._columns_of_old.get(after, ()))
                 for one in (gone, finding):
                     if one is not None:
                         one.become(*rebuilt)
@@ -347,7 +350,7 @@ class Judge:
             self._tables[name] for name in reads if name in self._tables and self._tables[name].origin == table.origin and self._tables[name] is not table
         ]
         if sources:
-            rebuilt = _rebuilt(table, table.origin or "")
+            rebuilt = _rebuilt(table, table.origin or "", self._columns_of_old.get(table.origin or "", ()))
             for one in table.replaces:
                 one.become(*rebuilt)
             for source in sources:
@@ -760,9 +763,14 @@ class Judge:
         finding.become("constraint_dropped", _WARN, f"drops {operation.what}{name} of table {operation.table}", clears)
 
 
-def _rebuilt(table: _Table, name: str) -> tuple[str, SchemaVerdict, str, str]:
-    """Judge a table that was built anew under its own name by its final shape, as far as the text shows that."""
+def _rebuilt(table: _Table, name: str, were: tuple[str, ...]) -> tuple[str, SchemaVerdict, str, str]:
+    """Judge a table that was built anew under its own name by its final shape, as far as the text shows that. `were` are OLD's columns, () if not known."""
     says, compared = f"rebuilds table {name} under its own name", "the rebuilt table's shape is compared with the one OLD knows"
+    if table.definition is not None and not table.altered:
+        kept_names = {column for column, _ in table.definition}
+        for column in were:
+            if column not in kept_names:
+                return "column_dropped", _BREAKS, f"{says}, without column {name}.{column}", f"OLD is shown never to name {name}.{column}"
     if len(table.copies) != 1 or table.altered or (table.definition is None and not table.shaped_like):
         return "table_rebuilt", _UNKNOWN, says, compared
     (copy,) = table.copies

@@ -48,6 +48,10 @@ class KnownShape:
         """Whether the table is known to be there."""
         return self._now.knows(table) is True
 
+    def columns(self, table: str) -> tuple[str, ...]:
+        """The names of the table's columns, () where they are not known."""
+        return tuple(self._now.tables.get(table, ()))
+
     def follow(self, operation: Operation) -> None:
         """Take the operation as done."""
         self._now.apply(operation)

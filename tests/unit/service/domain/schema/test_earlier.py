@@ -63,6 +63,25 @@ def test_the_migration_that_made_a_column_decides_what_is_left_open(later: str, 
     assert max((one.verdict for one in read_each(files, dialect).statements if "V2" in one.path), key=lambda one: one.severity) is after
 
 
+REBUILDS = {
+    "made, copied, dropped, renamed": "CREATE TABLE n ({0}); INSERT INTO n (id) SELECT id FROM o; DROP TABLE o; ALTER TABLE n RENAME TO o",
+    "renamed, made, copied, dropped": "ALTER TABLE o RENAME TO old; CREATE TABLE o ({0}); INSERT INTO o (id) SELECT id FROM old; DROP TABLE old",
+}
+
+
+@pytest.mark.parametrize("text", REBUILDS.values(), ids=REBUILDS)
+def test_a_table_that_sqlite_builds_anew_without_a_column_has_lost_it(text: str) -> None:
+    lost, kept = text.format("id integer PRIMARY KEY"), text.format("id integer PRIMARY KEY, s text")
+    assert verdict(lost, L) is U
+    assert verdict(lost, L, MAKES[L]) is B
+    assert verdict(kept, L, MAKES[L]) is U
+    assert verdict(lost, L, MAKES[L], "ALTER TABLE o DROP COLUMN s") is U
+    reading = read_range([added("db/migrations/V10__b.sql", lost)], L, beside={"db/migrations/V2__a.sql": MAKES[L]})
+    assert any(one.rule == "column_dropped" and "without column o.s" in one.says for one in reading.statements)
+    (path,) = [one.path for one in needed({"db/migrations/V2__b.sql": lost}, names_in)]
+    assert path == "db/migrations/V1__a.sql"
+
+
 def test_what_was_between_counts_and_what_comes_later_does_not() -> None:
     widened = "ALTER TABLE o MODIFY s varchar(40)"
     assert verdict("ALTER TABLE o MODIFY s varchar(30)", M, MAKES[M]) is W
