@@ -12,6 +12,7 @@ from service.domain.model import TargetId
 from service.domain.ports import KeptCatalog
 from service.store import tables as t
 from service.store.database import Database
+from service.store.gone import gone
 
 _CATALOG = TypeAdapter(Catalog)
 
@@ -54,3 +55,9 @@ class CatalogStore:
         async with self._database.read(few=True) as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else KeptCatalog(catalog=_CATALOG.validate_json(bytes(row.body)), at=row.at, digest=row.digest)
+
+    async def forget(self, before: datetime) -> None:
+        """Drop what belongs to targets that are gone since before then. The texts stay: a text may be another row's too."""
+        c = t.release_catalog.c
+        async with self._database.write() as connection:
+            await connection.execute(t.release_catalog.delete().where(gone(c.target, before), c.at < before))

@@ -1,5 +1,7 @@
 """What releases were seen to run in their databases: one row for each release and database, written anew at each reading."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from pydantic import TypeAdapter
 
@@ -7,6 +9,7 @@ from service.domain.model import TargetId
 from service.domain.own_statements import OwnStatements
 from service.store import tables as t
 from service.store.database import Database
+from service.store.gone import gone
 
 _STATEMENTS = TypeAdapter(OwnStatements)
 
@@ -41,3 +44,9 @@ class StatementStore:
         async with self._database.read(few=True) as connection:
             body = (await connection.execute(query)).scalar()
         return None if body is None else _STATEMENTS.validate_json(bytes(body))
+
+    async def forget(self, before: datetime) -> None:
+        """Drop what belongs to targets that are gone since before then."""
+        c = t.release_statements.c
+        async with self._database.write() as connection:
+            await connection.execute(t.release_statements.delete().where(gone(c.target, before), c.at < before))

@@ -64,7 +64,7 @@ KEEP_ENDED = timedelta(days=2)
 """So long what the engine ended, and the rows of processes that are gone, are kept."""
 
 KEEP_GONE = timedelta(days=30)
-"""So long the standing verdicts of targets that are gone are kept, and how they turned."""
+"""So long the standing verdicts of targets that are gone are kept, how they turned, which schema their releases had, and what those ran."""
 
 KEEP_LABELS = timedelta(days=90)
 """So long labels of images are kept before they are read anew: they do not change, but images come and go."""
@@ -318,7 +318,8 @@ class Service:
     async def _collect(self) -> None:
         await self.engine.collect(older_than=KEEP_ENDED, now=self.clock.now())
         await self.lease.forget(self.clock.now() - KEEP_ENDED)
-        await self.standings.forget(self.clock.now() - KEEP_GONE)
+        for kept in (self.standings, self.catalogs, self.statements):
+            await kept.forget(self.clock.now() - KEEP_GONE)
         await self.labels.forget(self.clock.now() - KEEP_LABELS)
 
 
