@@ -48,9 +48,29 @@ class Owner:
         return next((one for one in self.all if (one.reverts_pin if way is Way.PIN else one.reverts)), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class CanaryPart:
+    """What an operation made to measure a release by, beside the target. `role` is baseline or canary; `name` as the delivery system speaks of it."""
+
+    role: str
+    name: str
+    account: str
+    location: str
+    provider: str = ""
+
+    @property
+    def says(self) -> str:
+        """`server group web-canary-v000 (canary, us-east-1)`."""
+        kind = "" if " " in self.name else "server group "
+        return f"{kind}{self.name} ({self.role}, {self.location})"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """The operation that holds the target's slot now. `stuck` when it retries or waits without progress; `revision` is what it deploys."""
+    """The operation that holds the target's slot now. `stuck` when it retries or waits without progress; `revision` is what it deploys.
+
+    `measures`: a canary analysis of it has not ended; ending the operation leaves `canary` as it is, for the clean-up is skipped.
+    """
 
     by: Actor
     ours: bool
@@ -60,6 +80,8 @@ class Running:
     since: datetime | None
     revision: str
     stuck: bool = False
+    measures: bool = False
+    canary: tuple[CanaryPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -195,3 +195,68 @@ async def test_promise_8_machines_whose_images_say_their_commit_go_back_by_thems
     found = next(one for one in plan["verdict"]["findings"] if one["rule"] == "schema_is_compatible")
     assert found["answer"] == "pass"
     assert f"and {shipped.source[:7]} (" in found["says"]
+
+
+def group_spec(stack: str, detail: str, image: str) -> dict[str, Any]:
+    where = {"account": ACCOUNT, "application": APP, "stack": stack, "freeFormDetails": detail, "provider": "aws", "cloudProvider": "aws"}
+    return {**where, "availabilityZones": {REGION: ["a"]}, "imageId": image, "capacity": {"min": 1, "max": 2, "desired": 1}}
+
+
+def measured_deploy(name: str) -> list[dict[str, Any]]:
+    """Red/black to the cluster, then a canary analysis of an hour with machines of its own."""
+    stack = name.removeprefix(f"{APP}-")
+    main = {**group_spec(stack, "", f"ami-{name}-2"), "strategy": "redblack", "capacity": {"min": 2, "max": 4, "desired": 3}}
+    deploy = {"type": "deploy", "name": "Deploy", "refId": "1", "requisiteStageRefIds": [], "clusters": [main]}
+    pair = {"control": group_spec(stack, "baseline", f"ami-{name}-1"), "experiment": group_spec(stack, "canary", f"ami-{name}-2")}
+    baseline = {"application": APP, "account": ACCOUNT, "cluster": name, "cloudProvider": "aws"}
+    config = {"canaryConfigId": "c", "lifetimeDuration": "PT60M", "scopes": [{"scopeName": "default"}], "scoreThresholds": {"pass": "95", "marginal": "75"}}
+    deployments = {"baseline": baseline, "serverGroupPairs": [pair]}
+    canary = {"type": "kayentaCanary", "name": "Canary", "refId": "2", "requisiteStageRefIds": ["1"], "canaryConfig": config, "deployments": deployments}
+    return [deploy, canary]
+
+
+async def test_a_deploy_that_is_measured_by_a_canary_is_stopped_and_what_the_canary_left_is_waited_for_until_a_person_took_it_out(ground: Playground) -> None:
+    gate, name = ground.world.gate, "fleet-measured"
+    target = f"spin:{ACCOUNT}/{REGION}/{name}"
+    old = gate.groups.runs(APP, cluster=name, account=ACCOUNT, image=f"ami-{name}-1", capacity=(2, 4, 3))
+
+    async def seen_well() -> bool:
+        return any(one["healthy_for_s"] >= 1 for one in (await seen_of(ground, target))["releases"])
+
+    await ground.until(seen_well, PATIENCE, "the old server group to be watched")
+    saved = gate.save_pipeline({"application": APP, "name": "measured", "stages": measured_deploy(name), "triggers": []})
+    started = await ground.world.spinnaker.call("POST", f"/pipelines/{APP}/{saved['id']}", {"type": "docker", "user": "registry"})
+    run = str(started["ref"]).rpartition("/")[2]
+
+    def left() -> list[ServerGroup]:
+        return [one for one in gate.groups.all if one.cluster in {f"{name}-baseline", f"{name}-canary"}]
+
+    async def measuring() -> bool:
+        return any(one["type"] == "runCanaryIntervals" and one["status"] == "RUNNING" for one in gate.run_of(run)["stages"])
+
+    await ground.until(measuring, PATIENCE, "the canary analysis to begin")
+    bad = next(one for one in gate.groups.all if one.cluster == name and one is not old)
+    await until_live(ground, target, bad)
+    cluster = Cluster(ground=ground, target=target, old=old, bad=bad)
+    plan = await cluster.plan()
+    assert [step["name"] for step in plan["steps"]] == ["stop_deploy", "switch_groups", "canary_left", "canary_left", "see_canary"]
+    finding = next(one for one in plan["verdict"]["findings"] if one["rule"] == "nobody_else_is_acting")
+    assert (finding["answer"], f"server group {name}-canary-v000 (canary, {REGION})" in finding["says"]) == ("warn", True), finding["says"]
+    operation = await cluster.go_back(plan)
+
+    async def waits() -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] = await ground.get(f"/v1/operations/{operation}")
+        return found if found["phase"] == "stuck" or found["done_at"] else None
+
+    found = await ground.until(waits, PATIENCE, "the operation to wait for a person")
+    assert (found["phase"], f"server group {name}-canary-v000" in found["says"]) == ("stuck", True), found["says"]
+    assert (gate.run_of(run)["status"], old.disabled, bad.disabled) == ("CANCELED", False, True)
+    assert [one.disabled for one in left()] == [False, False]
+    for one in left():
+        gate.groups.disable(one.name, ACCOUNT, REGION)
+
+    async def out() -> bool:
+        events = (await ground.get(f"/v1/operations/{operation}/events"))["events"]
+        return any(one["kind"] == "step_done" and one["body"]["step"] == "see_canary" for one in events)
+
+    await ground.until(out, PATIENCE, "what the canary left to be seen out of traffic")

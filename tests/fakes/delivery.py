@@ -81,6 +81,7 @@ class FakeDelivery:
         self.fares: dict[str, list[str]] = {}
         self.refuses: dict[str, list[Exception]] = {}
         self.impossible = ""
+        self.last: Step | None = None
         self.sent: list[str] = []
         self.intended: list[str] = []
         self.stops = ""
@@ -254,7 +255,7 @@ class FakeDelivery:
             door = Step(name=SHUT, says="switch off the trigger", optional=True, needed_for=self.shuts, undo=Step(name=OPEN, says="switch the trigger on"))
             return (Offer(way=Way.ROLLBACK, steps=(door, prove, back), because=because),)
         mark = Step(name=MARK, says="mark as held", optional=True, undo=Step(name=UNMARK, says="take the mark off", optional=True))
-        return (Offer(way=Way.ROLLBACK, steps=(prove, back, mark), because=because),)
+        return (Offer(way=Way.ROLLBACK, steps=(prove, back, self.last or mark), because=because),)
 
     def _forward(self, case: Case, live: Release, goal: Release) -> tuple[Offer, ...]:
         if case.context.get("remembered") and not self.app.auto_sync:
@@ -297,7 +298,8 @@ class FakeDelivery:
         """Look for the effect, ask the guard, send once."""
         if self._fate(intent) in {Seen.DONE, Seen.RUNNING, Seen.STUCK}:
             return
-        await guard()
+        if step != self.last:  # a look asks nobody: it sends nothing
+            await guard()
         self.before_send(step.name)
         fares = self.fares.get(step.name, [])
         fare = fares.pop(0) if fares else "done"

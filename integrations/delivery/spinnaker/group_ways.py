@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from integrations.delivery.spinnaker import commands, stay_back
 from integrations.delivery.spinnaker.server_groups import ClusterAddress
-from integrations.delivery.spinnaker.steps import stop_deploy, switch_groups
+from integrations.delivery.spinnaker.steps import switch_groups
 from service.domain import keys
 from service.domain.facts import Absent
 from service.domain.keys import ServerGroup, ServerGroups, TargetState
 from service.domain.model import Json, Release, Way
-from service.domain.planning.plan import Offer, Step
+from service.domain.planning.plan import Offer
 from service.domain.rule import Case
 
 FAST = "the old server group still runs: it gets its traffic back within seconds, nothing is deployed and no machine is started"
@@ -38,10 +38,8 @@ def offers(case: Case, url: str, address: ClusterAddress, state: TargetState, su
     where = replace(address, application=state.project, provider=fact.value.cloud)
     job = switch_groups.job_of(where, bad=bad.name, good=good.name, desired=bad.desired)
     body = {"application": state.project, "description": f"From {bad.name} back to {good.name}", "job": [job]}
-    steps: tuple[Step, ...] = (switch_groups.plan(about, spec_digest=state.spec_digest, command=commands.post(url, "/tasks", body)),)
-    if state.running is not None and state.running.automated:
-        steps = (stop_deploy.plan(state.running, suspect, commands.cancel_run(url)), *steps)
-    steps = (*stay_back.before(state, suspect, url), *steps, *stay_back.after(state, suspect, url))
+    switch = switch_groups.plan(about, spec_digest=state.spec_digest, command=commands.post(url, "/tasks", body))
+    steps = stay_back.around(state, suspect, switch, url)
     return (Offer(way=Way.ENABLE_PREVIOUS, steps=steps, because=GROWS if grows else FAST, permissions=("get", "sync")),)
 
 

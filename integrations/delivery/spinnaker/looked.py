@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from integrations.delivery.spinnaker import runs
+from integrations.delivery.spinnaker import canaries, runs
 from integrations.delivery.spinnaker.answers import Reply
 from integrations.delivery.spinnaker.doors import Door
 from integrations.delivery.spinnaker.executions import Execution
@@ -141,6 +141,8 @@ def running_of(looked: Looked) -> Running | None:
         says=f"{'task' if run.is_task else 'pipeline'} {run.name or run.id} ({run.id}) is {run.status.value}",
         since=run.started_at or run.built_at,
         revision=made,
+        measures=bool(canaries.open_canaries(run)),
+        canary=canaries.left_by(run, looked.address),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from integrations.delivery.spinnaker.canaries import open_canaries
 from integrations.delivery.spinnaker.clusters_meant import means_cluster
 from integrations.delivery.spinnaker.executions import DEPLOYING, GOING_BACK, Deployed, Execution, Stage, Status, images_in
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress, Revision
@@ -59,8 +60,11 @@ def touches_of(runs: Iterable[Execution], address: Address) -> tuple[Touch, ...]
 
 
 def all_acting_on(runs: Iterable[Execution], address: Address) -> tuple[Execution, ...]:
-    """The runs that have not ended and may still change the target, oldest first; a deploy stage that does not say what it deploys counts."""
-    alive = [run for run in runs if not run.status.ended and any(_may_touch(stage, address) for stage in run.stages)]
+    """The runs that have not ended and may still change the target, oldest first; a deploy stage that does not say what it deploys counts.
+
+    So does one that deployed it and still measures it in a canary analysis: what is live here decides how far it goes.
+    """
+    alive = [run for run in runs if not run.status.ended and (any(_may_touch(stage, address) for stage in run.stages) or _measures(run, address))]
     return tuple(sorted(alive, key=lambda run: run.built_at or LONG_AGO))
 
 
@@ -134,6 +138,11 @@ def _may_touch(stage: Stage, address: Address) -> bool:
     if isinstance(address, ClusterAddress):
         return stage.kind in DEPLOYING | GOING_BACK | MOVING_GROUPS and means_cluster(stage.context, address) is not None
     return stage.kind in DEPLOYING | GOING_BACK | MOVING and means_manifest(stage.context, address, fetched=not _not_fetched(stage)) is not None
+
+
+def _measures(run: Execution, address: Address) -> bool:
+    deployed = (_touch(run, stage, address) for stage in run.stages if stage.kind in DEPLOYING and stage.started_at is not None)
+    return bool(open_canaries(run)) and any(touch is not None for touch in deployed)
 
 
 def _not_fetched(stage: Stage) -> bool:

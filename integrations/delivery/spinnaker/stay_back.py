@@ -1,9 +1,9 @@
-"""The steps of plans that keep the bad release from coming back by itself, and that end it: triggers switched off, by us or by a person, and on again; pure."""
+"""The steps of plans around the way back: what keeps the bad release from coming back by itself, what it left behind, and how a hold ends; pure."""
 
 from collections.abc import Mapping
 
 from integrations.delivery.spinnaker import commands, door_marks
-from integrations.delivery.spinnaker.steps import open_triggers, shut_triggers, unmark_triggers
+from integrations.delivery.spinnaker.steps import open_triggers, see_canary, shut_triggers, stop_deploy, unmark_triggers
 from integrations.json_shapes import entries, text
 from service.domain.keys import TargetState
 from service.domain.model import Json, Release
@@ -11,6 +11,13 @@ from service.domain.planning.plan import Step
 
 BY_HAND = "shut_by_hand"
 PERSON = "person"
+
+
+def around(state: TargetState, suspect: Release, way: Step, url: str) -> tuple[Step, ...]:
+    """The whole plan of a way back: triggers off and the deploy that still runs ended, the way, what its canary left, and what a person switches off."""
+    running = state.running
+    stop = (stop_deploy.plan(running, suspect, commands.cancel_run(url)),) if running is not None and running.automated else ()
+    return (*before(state, suspect, url), *stop, way, *see_canary.plan(state, url), *after(state, suspect, url))
 
 
 def before(state: TargetState, suspect: Release, url: str) -> tuple[Step, ...]:

@@ -6,12 +6,12 @@ The steps stand in `steps/`; they are carried out by `hands.py`, which reads the
 from integrations.delivery.spinnaker import commands, group_ways, stay_back
 from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress
 from integrations.delivery.spinnaker.names import address_of
-from integrations.delivery.spinnaker.steps import run_own_pipeline, stop_deploy, undo, watch
+from integrations.delivery.spinnaker.steps import run_own_pipeline, undo, watch
 from service.domain import keys
 from service.domain.facts import Absent
 from service.domain.keys import TargetState
 from service.domain.model import Release, Way
-from service.domain.planning.plan import Offer, Step
+from service.domain.planning.plan import Offer
 from service.domain.rule import Case, Direction
 
 BECAUSE = "the cluster still has the revision: its controller brings the pod template back within seconds, and no pipeline runs"
@@ -47,10 +47,7 @@ def offers(case: Case, url: str) -> tuple[Offer, ...]:
         "revision": int(case.goal.handle),
     }
     body = {"application": state.project, "description": f"Undo {address.spoken} to revision {case.goal.handle}", "job": [job]}
-    steps: tuple[Step, ...] = (undo.plan(state, case.goal, commands.post(url, "/tasks", body)),)
-    if state.running is not None and state.running.automated:
-        steps = (stop_deploy.plan(state.running, case.suspect, commands.cancel_run(url)), *steps)
-    steps = (*stay_back.before(state, case.suspect, url), *steps, *stay_back.after(state, case.suspect, url))
+    steps = stay_back.around(state, case.suspect, undo.plan(state, case.goal, commands.post(url, "/tasks", body)), url)
     return (Offer(way=Way.UNDO, steps=steps, because=BECAUSE, permissions=("get", "sync")),)
 
 
@@ -60,10 +57,7 @@ def _own(state: TargetState, suspect: Release, goal: Release, own: keys.OwnPipel
     if stops := (*own.blocked, *own.missing):
         return _impossible(f"pipeline {own.name} cannot be started: {'; '.join(stops)}", Way.OWN_PIPELINE, because)
     command = commands.post(url, commands.start_path(state.project, own.id), {"type": "manual", "parameters": dict(own.values)})
-    steps: tuple[Step, ...] = (run_own_pipeline.plan(state, goal, own, command),)
-    if state.running is not None and state.running.automated:
-        steps = (stop_deploy.plan(state.running, suspect, commands.cancel_run(url)), *steps)
-    steps = (*stay_back.before(state, suspect, url), *steps, *stay_back.after(state, suspect, url))
+    steps = stay_back.around(state, suspect, run_own_pipeline.plan(state, goal, own, command), url)
     return Offer(way=Way.OWN_PIPELINE, steps=steps, because=because, permissions=("get", "sync"))
 
 

@@ -226,6 +226,10 @@ class Engine:
         """Whatever comes next in a stage: those before it, its tasks, those after it, its end."""
         if stage["status"] in COMPLETE or run.complete:
             return
+        if stage["id"] in run.failing:
+            if self._children_done(run, stage, "STAGE_AFTER"):
+                self._end_stage(run, stage, run.failing[stage["id"]])
+            return
         if not self._children_done(run, stage, "STAGE_BEFORE"):
             return
         task = next((one for one in stage["tasks"] if one["status"] not in COMPLETE), None)
@@ -265,7 +269,23 @@ class Engine:
             self._start_stage(run, following)
         return False
 
+    def _fails_with_stages(self, run: Run, stage: Json, status: str) -> bool:
+        """Whether a stage that failed does something first, and has begun to (`planOnFailureStages`: TERMINAL, STOPPED and FAILED_CONTINUE, never CANCELED)."""
+        failed = status in {"TERMINAL", "STOPPED", "FAILED_CONTINUE"} and "beforeStagePlanningFailed" not in stage["context"]
+        if not failed or stage["id"] in run.after_planned:
+            return False
+        stages = self._catalogue[stage["type"]].on_failure(self._work(run, stage))
+        run.after_planned.add(stage["id"])
+        if stages:
+            run.failing[stage["id"]] = status
+            self._add(run, stage, stages, "STAGE_AFTER")
+            self._advance(run, stage)
+        return bool(stages)
+
     def _end_stage(self, run: Run, stage: Json, status: str) -> None:
+        if self._fails_with_stages(run, stage, status):
+            return
+
         def end() -> None:
             if stage["status"] in COMPLETE or run.complete:
                 return
@@ -398,6 +418,9 @@ class Engine:
     def _cancel_now(self, run: Run) -> None:
         if run.complete:
             return
+        for stage in run.stages:
+            if stage["status"] == "RUNNING":
+                self._catalogue[stage["type"]].cancel(self._work(run, stage))
         self._stop_stages(run)
         run.execution |= {"status": "CANCELED", "endTime": self._tools.timeline.millis}
         run.epoch += 1
@@ -455,6 +478,7 @@ class Engine:
             one["context"].pop("beforeStagePlanningFailed", None)
             one |= {"status": "NOT_STARTED", "tasks": [], "outputs": {}}
             run.after_planned.discard(one["id"])
+            run.failing.pop(one["id"], None)
         run.asked = {key: when for key, when in run.asked.items() if key[0] not in gone}
         run.answered = {key for key in run.answered if key[0] not in gone}
         stage["context"]["restartDetails"] = details

@@ -38,6 +38,7 @@ class Run:
     answered: set[tuple[str, str]] = field(default_factory=set)  # (stage, task) whose answer was final and is about to be written
     turns: dict[str, int] = field(default_factory=dict)  # stage -> counts its queued looks; only the newest counts
     after_planned: set[str] = field(default_factory=set)
+    failing: dict[str, str] = field(default_factory=dict)  # stage -> how it ends once what it does on its failure is done
 
     @property
     def id(self) -> str:

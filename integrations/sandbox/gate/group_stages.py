@@ -84,7 +84,8 @@ def _health_providers() -> Task:
     return Task(name="determineHealthProviders", cls=f"{_CLOUD}tasks.DetermineHealthProvidersTask", work=always)
 
 
-def _monitored(work: Work, name: str = "monitorServerGroup") -> Task:
+def monitored(work: Work, name: str = "monitorServerGroup") -> Task:
+    """The task that asks how the stage's operation goes."""
     return Task(name=name, cls=MONITOR, work=monitor(), poll=work.tools.timings.monitor)
 
 
@@ -132,7 +133,7 @@ def _enable_tasks(work: Work) -> Sequence[Task]:
     return [
         _health_providers(),
         Task(name="enableServerGroup", cls=f"{_GROUP}EnableServerGroupTask", work=_post("enableServerGroup", "enableservergroup")),
-        _monitored(work),
+        monitored(work),
         _polled(work, "waitForUpInstances", "instance.WaitForUpInstancesTask", _up),
     ]
 
@@ -143,7 +144,7 @@ def _disable_tasks(work: Work) -> Sequence[Task]:
     return [
         _health_providers(),
         Task(name="disableServerGroup", cls=f"{_GROUP}DisableServerGroupTask", work=_post("disableServerGroup", "disableservergroup")),
-        _monitored(work),
+        monitored(work),
         _polled(work, "waitForDownInstances", "servergroup.WaitForRequiredInstancesDownTask", _disabled),
         _polled(work, "waitForServerGroupDisabled", "servergroup.WaitForDisabledServerGroupTask", _disabled),
     ]
@@ -156,7 +157,7 @@ def _resize_tasks(work: Work) -> Sequence[Task]:
         Task(name="checkIfApplicationExists", cls=f"{_GROUP}CheckIfApplicationExistsForServerGroupTask", work=always),
         _health_providers(),
         Task(name="resizeServerGroup", cls=f"{_GROUP}ResizeServerGroupTask", work=_post("resizeServerGroup", "resizeservergroup")),
-        _monitored(work),
+        monitored(work),
         _cache(),
         _polled(work, "waitForCapacityMatch", "servergroup.WaitForCapacityMatchTask", _capacity_matches),
     ]
@@ -165,7 +166,7 @@ def _resize_tasks(work: Work) -> Sequence[Task]:
 def _destroy_tasks(work: Work) -> Sequence[Task]:
     if not _is_child(work):
         return ()
-    return [Task(name="destroyServerGroup", cls=f"{_GROUP}DestroyServerGroupTask", work=_post("destroyServerGroup", "destroyservergroup")), _monitored(work)]
+    return [Task(name="destroyServerGroup", cls=f"{_GROUP}DestroyServerGroupTask", work=_post("destroyServerGroup", "destroyservergroup")), monitored(work)]
 
 
 def _scaling(action: str) -> Callable[[Work], Sequence[Synthetic]]:
@@ -235,7 +236,7 @@ def _restore(work: Work) -> Outcome:
 
 def _restore_tasks(work: Work) -> Sequence[Task]:
     cls = f"{_CLOUD}pipeline.providers.aws.ApplySourceServerGroupCapacityTask"
-    return [Task(name="restoreMinCapacity", cls=cls, work=_restore), _monitored(work, "waitForCapacityMatch"), _cache()]
+    return [Task(name="restoreMinCapacity", cls=cls, work=_restore), monitored(work, "waitForCapacityMatch"), _cache()]
 
 
 def _rollback(work: Work) -> Sequence[Synthetic]:
@@ -392,14 +393,15 @@ def _deploys(work: Work) -> Sequence[Synthetic]:
     return found
 
 
-def _cluster_of(context: Json) -> str:
+def cluster_of(context: Json) -> str:
+    """The name that application, stack and detail of a deploy make."""
     parts = [context.get("application"), context.get("stack"), context.get("freeFormDetails")]
     return "-".join(str(one) for one in parts if one)
 
 
 def _create(work: Work) -> Outcome:
     context = work.context
-    cluster = _cluster_of(context)
+    cluster = cluster_of(context)
     account, region = _place(work)
     groups = work.tools.clouddriver.groups
     before = [one for one in groups.of(cluster, account, region) if not one.disabled]

@@ -1,4 +1,4 @@
-"""Stages without a cloud: wait, manual judgment, preconditions, variables, a pipeline in a pipeline, an execution window, a canary (contract 4.3, 7.1)."""
+"""Stages without a cloud: wait, manual judgment, preconditions, variables, a pipeline in a pipeline, an execution window (contract 4.3, 7.1)."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -134,24 +134,6 @@ def _window(work: Work) -> Outcome:
     return Outcome(status="RUNNING")
 
 
-def _canary(work: Work) -> Outcome:
-    """The judge of a canary: its score is what the stage's own context says in `playsScore`, after `playsFor` seconds."""
-    if work.elapsed < float(work.context.get("playsFor", 60)):
-        return Outcome(status="RUNNING")
-    score = work.context.get("playsScore", 100)
-    passes = float(score) >= float(work.context.get("canaryConfig", {}).get("scoreThresholds", {}).get("pass", 75))
-    told: Json = {
-        "canaryScores": [score],
-        "canaryScoreMessage": "Final canary score {} {} the pass score threshold".format(score, "met" if passes else "missed"),
-    }
-    return Outcome(status="SUCCEEDED" if passes else "TERMINAL", context=told, outputs={"canaryScores": [score]})
-
-
-def _clean_up(work: Work) -> Sequence[Synthetic]:
-    names: list[Any] = work.context.get("deployedServerGroups", [])
-    return [Synthetic(type="disableServerGroup", name=f"Disable {one['serverGroupName']} after canary", context=dict(one)) for one in names]
-
-
 def _one(name: str, cls: str, work: Any) -> Definition:
     return Definition(tasks=lambda _work: [Task(name=name, cls=f"{ORCA_TASKS}{cls}", work=work)])
 
@@ -176,10 +158,6 @@ PLAIN: Final[dict[str, Definition]] = {
                 timeout=float("inf"),
             )
         ]
-    ),
-    "kayentaCanary": Definition(
-        tasks=lambda _work: [Task(name="aggregateCanaryResults", cls=f"{ORCA_TASKS}kayenta.tasks.AggregateCanaryResultsTask", work=_canary, timeout=86400)],
-        after=_clean_up,
     ),
 }
 """The types by name."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from integrations.sandbox.gate.access import Access, User
+from integrations.sandbox.gate.canary_stages import CANARY
 from integrations.sandbox.gate.cloud_calls import CloudCalls
 from integrations.sandbox.gate.clouddriver import Clouddriver
 from integrations.sandbox.gate.echo import Echo
@@ -17,6 +18,7 @@ from integrations.sandbox.gate.executions import ORCHESTRATION, PIPELINE, Execut
 from integrations.sandbox.gate.front50 import Front50
 from integrations.sandbox.gate.group_stages import GROUPS
 from integrations.sandbox.gate.ids import Ids
+from integrations.sandbox.gate.kayenta import Kayenta
 from integrations.sandbox.gate.kubernetes import Kubernetes
 from integrations.sandbox.gate.manifest_stages import MANIFEST
 from integrations.sandbox.gate.orca import Orca
@@ -44,6 +46,7 @@ class SandboxGate(LoopbackServer):
         self.clouddriver = Clouddriver(self.timeline, ids, timings, self.faults)
         self.front50 = Front50(self.timeline, ids)
         self.executions = Executions()
+        self.kayenta = Kayenta(timeline=self.timeline, ids=ids)
         self.access = Access(self.profile, self.timeline, ids)
         self._tools = Tools(
             timeline=self.timeline,
@@ -54,10 +57,11 @@ class SandboxGate(LoopbackServer):
             executions=self.executions,
             front50=self.front50,
             clouddriver=self.clouddriver,
+            kayenta=self.kayenta,
             roles=self.access.roles,
         )
         self.clouddriver.may_write = self.access.may_write
-        self._engine = Engine(self._tools, {**PLAIN, **MANIFEST, **GROUPS})
+        self._engine = Engine(self._tools, {**PLAIN, **MANIFEST, **GROUPS, **CANARY})
         orca = Orca(self._tools, self._engine)
         self.echo = Echo(self._tools, orca, self.access.may)
         self._engine.ended.append(self.echo.run_ended)

@@ -91,13 +91,22 @@ def _no_stages(_work: Work) -> Sequence[Synthetic]:
     return ()
 
 
+def _nothing(_work: Work) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A type of stage. Stages before it are planned with its tasks, those after it when the tasks are done."""
+    """A type of stage. Stages before it are planned with its tasks, those after it when the tasks are done, or those `on_failure` when it failed.
+
+    `cancel` is what it does besides when it is cancelled while it runs: nothing is planned then.
+    """
 
     tasks: Callable[[Work], Sequence[Task]] = _no_tasks
     before: Callable[[Work], Sequence[Synthetic]] = _no_stages
     after: Callable[[Work], Sequence[Synthetic]] = _no_stages
+    on_failure: Callable[[Work], Sequence[Synthetic]] = _no_stages
+    cancel: Callable[[Work], None] = _nothing
 
 
 def always(_work: Work) -> Outcome:

@@ -7,6 +7,7 @@ from integrations.sandbox.gate.clouddriver import Clouddriver
 from integrations.sandbox.gate.executions import Executions, Run
 from integrations.sandbox.gate.front50 import Front50
 from integrations.sandbox.gate.ids import Ids
+from integrations.sandbox.gate.kayenta import Kayenta
 from integrations.sandbox.gate.settings import Faults, Json, Profile, Timings
 from integrations.sandbox.gate.timeline import Timeline
 
@@ -25,6 +26,7 @@ class Tools:
     executions: Executions
     front50: Front50
     clouddriver: Clouddriver
+    kayenta: Kayenta
     managed: dict[str, list[Json]] | None = None  # application -> what keel manages of it; None: there is no keel
     start_pipeline: Callable[[Json, Json, str], Run] = field(default=lambda _config, _trigger, _user: _nobody())
     roles: Rights = field(default=lambda _user: [])

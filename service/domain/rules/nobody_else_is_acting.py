@@ -6,7 +6,8 @@ Problem: Two hands on one target at night: somebody is already repairing, and th
 
 Read: The operation that runs, the history, events and edits of the spec since the trouble began, and objects that somebody changed past the delivery system.
 
-Decides: Nobody acts: pass; an automated operation that deploys the suspect is ended by the plan. An automated operation that came after the trouble: warn. A
+Decides: Nobody acts: pass; an automated operation that deploys the suspect is ended by the plan: warn where its canary analysis leaves what nobody cleans
+up. An automated operation that came after the trouble: warn. A
 person's operation, edit or newer release: no. What cannot be read: unknown.
 
 Fix: Agree with them who acts. Backout keeps its hands off until they are done.
@@ -17,6 +18,7 @@ Elsewhere: Decided for each delivery system that tells who did what.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -58,7 +60,8 @@ def ask(case: Case) -> Finding:
     if worst.answer:
         return worst
     acting = state.value.running
-    busy = "Only the automated deploy of the release under suspicion is running; the plan ends it." if acting else "No operation is running."
+    measured = " and measures it in a canary analysis" if acting is not None and acting.measures else ""
+    busy = f"Only the automated deploy of the release under suspicion is running{measured}; the plan ends it." if acting else "No operation is running."
     since = " Nobody acted on the target since the trouble began." if case.trigger else " Nothing newer was deployed."
     return Finding(answer=worst.answer, says=busy + since, evidence=worst.evidence, adds=worst.adds)
 
@@ -85,12 +88,17 @@ def _automated(running: Running, suspect: Release, evidence: Evidence) -> Findin
             evidence,
             clears="Wait until it has ended; it may be the fix.",
         )
-    return Finding(
-        answer=passes("").answer,
-        says=f"The running operation is automated and deploys release {suspect.name}.",
-        evidence=(evidence,),
-        adds=(f"End the automated operation that deploys release {suspect.name}, then wait until it is gone.",),
-    )
+    adds = (f"End the automated operation that deploys release {suspect.name}, then wait until it is gone.",)
+    if running.canary:
+        left = listed(one.says for one in running.canary)
+        found = warns(
+            f"The running operation is automated and deploys release {suspect.name}; its end skips the clean-up of its canary analysis: {left} stays.",
+            evidence,
+            clears="A person takes that out of traffic; the target counts as recovered after that.",
+        )
+        return replace(found, adds=adds)
+    says = f"The running operation is automated and deploys release {suspect.name}."
+    return Finding(answer=passes("").answer, says=says, evidence=(evidence,), adds=adds)
 
 
 def _history(case: Case, suspect: Release, state: Known[TargetState]) -> Finding:

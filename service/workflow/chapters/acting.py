@@ -63,7 +63,8 @@ class Acting(Chapter):
         if step.owner != OURS:
             return self._for_a_person(data, step, now)
         stopped = await self._p.stop.reason()
-        late = is_late(op, now)
+        must_look = not (step.effect or step.optional or op.first_effect_at is None)  # the deadline is for what is written, and such a look is not left out
+        late = is_late(op, now) and not must_look
         if (stopped or late) and may_be_left_out(op, data, plan):  # what may fail may be left out: the rollback before it is not taken back for its sake
             return self._skip(data, step, f"everything is stopped: {stopped}" if stopped else "act_before passed", now)
         if stopped:

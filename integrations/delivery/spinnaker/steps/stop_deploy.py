@@ -3,11 +3,12 @@
 A run that waits for a judgment whose stop ends it is answered with stop; any other is cancelled, paused ones too. Runs of the same version that wait behind
 it would begin at once (recording 06a), so they are cancelled first. Only an automated run, only of that release, and only where its end starts nothing: a
 rollback of its own, another pipeline, or a run that may be the fix. What it has asked the cloud for already goes on, so it is waited for. Nothing takes the
-cancellation back.
+cancellation back. A canary analysis ends with its run; what it deployed to measure by stays as it is, which the plan tells (`see_canary.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from integrations.delivery.spinnaker import canaries
 from integrations.delivery.spinnaker.doors import starters_of
 from integrations.delivery.spinnaker.executions import Execution, Status, execution_of
 from integrations.delivery.spinnaker.judgments import rejectable, rejected
@@ -23,7 +24,6 @@ from service.domain.ports import Guard, Intention, Observation, Seen
 
 ANSWERED = 2.0
 """Seconds after which the answer to a judgment has ended a run (recording 04b: at once), or was taken back for want of a role."""
-CANARY = frozenset({"kayentaCanary", "runCanary"})
 MONITORED = "monitored"
 """The strategy whose deployment monitor decides how far a deploy goes, and takes it back by itself (source only)."""
 ENDS = ("canceled", "failed")
@@ -32,9 +32,15 @@ ENDS = ("canceled", "failed")
 
 def plan(running: Running, suspect: Release, command: str) -> Step:
     """The order."""
+    says = f"Cancel the automated run that still deploys release {suspect.title} ({running.says}), and wait until it has ended"
+    if running.measures:
+        says += "; its canary analysis ends with it"
+    if running.canary:
+        says += f", whose clean-up is skipped: {' and '.join(one.says for one in running.canary)} {'stays' if len(running.canary) == 1 else 'stay'} as they are"
     return Step(
         name=STOP,
-        says=f"Cancel the automated run that still deploys release {suspect.title} ({running.says}), and wait until it has ended",
+        says=says,
+        parameters={"canary": sorted(one.says for one in running.canary)},
         done_when="the run is CANCELED, and what it had asked for already is done",
         fallback="a person's run, one that waits behind it, or one whose failure starts something: hands off",
         command=command,
@@ -48,7 +54,6 @@ class StopDeploy(SpinnakerStep):
     name = STOP
 
     async def may(self, step: Step, intention: Intention, looked: Looked) -> Mapping[str, Json]:
-        del step
         suspect_is_live(looked, intention)
         nobody_acted(looked, intention)
         acting = looked.acting
@@ -56,15 +61,21 @@ class StopDeploy(SpinnakerStep):
         for run in acting:
             why = "" if run in waiting else why_not(run, looked)
             refuse_when(bool(why), f"{_named(run)} is left alone: {why}")
-        return {"runs": list(dict.fromkeys(run.id for run in (*waiting, *acting))), "template": looked.live, "reason": f"Backout {intention.operation_id}"}
+        left = _left(acting, looked)
+        refuse_when(left != step.parameters.get("canary", []), f"what its canary analysis leaves is not what the plan says: {', '.join(left) or 'nothing'}")
+        named = list(dict.fromkeys(run.id for run in (*waiting, *acting)))
+        return {"runs": named, "template": looked.live, "canary": left, "reason": f"Backout {intention.operation_id}"}
 
     async def act(self, intent: Intent, guard: Guard) -> None:
         before = await self.see(intent)
         if before.seen in {Seen.DONE, Seen.RUNNING}:
             return
         refuse_when(before.seen is not Seen.NOT_SEEN, before.says)
+        looked = await self.t.get(intent)
         for identity in intent["runs"]:
-            await self._end(await self._run(str(identity)), str(intent["reason"]), guard)
+            run = await self._run(str(identity))
+            refuse_when(_left([run], looked) not in ([], intent["canary"]), f"{_named(run)} has made more for its canary analysis since")
+            await self._end(run, str(intent["reason"]), guard)
 
     async def _end(self, run: Execution, reason: str, guard: Guard) -> None:
         """Answer its judgment, if that ends it; cancel it, if it has not ended by then."""
@@ -132,13 +143,17 @@ def why_not(run: Execution, looked: Looked) -> str:
         return "its failure starts a rollback of its own"
     if any(text(stage.context.get("strategy")).lower() == MONITORED for stage in run.stages):
         return "its deployment monitor takes a bad deploy back by itself"
-    if any(stage.kind in CANARY and not stage.status.ended for stage in run.stages):
-        return "a canary analysis is under way, whose end would skip its clean-up"
+    if why := canaries.why_left_alone(run):
+        return why
     pipeline = next((one for one in looked.pipelines if one.id == run.config), None)
     if pipeline is None:
         return "its pipeline is not among the saved ones, so what its end starts is not known"
     begun = [other.name for status in ENDS for other in starters_of(pipeline, looked.pipelines, status)]
     return f"its end starts pipeline {begun[0]}" if begun else ""
+
+
+def _left(runs: Iterable[Execution], looked: Looked) -> list[str]:
+    return sorted({one.says for run in runs for one in canaries.left_by(run, looked.address)})
 
 
 def behind(run: Execution, looked: Looked) -> list[Execution]:

@@ -658,6 +658,19 @@ async def test_a_rollback_that_takes_longer_than_the_deadline_is_not_taken_back_
     assert skipped.says == "left out: mark as held — act_before passed"
 
 
+async def test_a_look_that_has_to_be_made_after_the_rollback_is_made_past_the_deadline_too(stage: Stage) -> None:
+    """What is late is not written; a look writes nothing, and without it nobody would know that part of the bad release still serves."""
+    stage.app.auto_sync = False
+    stage.delivery.last = Step(name="see_it_gone", says="see that nothing of it serves", effect=False)
+    stage.delivery.fares[BACK] = ["running"]
+    await stage.begin()
+    await _until_sent(stage, BACK)
+    stage.clock.pass_(seconds=90)
+    stage.delivery.finish(BACK)
+    row = await stage.drive()
+    assert (row.outcome, stage.delivery.sent) == (Outcome.RECOVERED, [PROVE, BACK, "see_it_gone"])
+
+
 async def _until_sent(stage: Stage, step: str) -> None:
     for _ in range(60):
         if step in stage.delivery.sent:

@@ -1,4 +1,4 @@
-"""What deploys: manifests with bound artifacts, server groups by strategy, canaries, windows, pipelines in pipelines (contract 3.6, 4, 7)."""
+"""What deploys: manifests with bound artifacts, server groups by strategy, windows, pipelines in pipelines (contract 3.6, 4, 7)."""
 
 import asyncio
 from datetime import timedelta
@@ -88,24 +88,6 @@ async def test_traffic_goes_back_to_the_replica_set_before(sandbox: Spinnaker) -
     assert ended["status"] == "SUCCEEDED"
     assert [one["disabled"] for one in listed.body] == [True, False]  # Clouddriver's cache
     assert [one["disabled"] for one in fresh.body] == [False, True]
-
-
-async def test_a_cancelled_canary_leaves_its_groups_with_traffic_and_a_judged_one_does_not(sandbox: Spinnaker) -> None:  # D5
-    groups = sandbox.inside.groups
-
-    def canary(name: str) -> Json:
-        group = groups.runs(sandbox.app, cluster=name, image="ami-9")
-        deployed = [{"cloudProvider": "aws", "credentials": "prod", "region": "us-east-1", "serverGroupName": group.name}]
-        return {"type": "kayentaCanary", "name": "Canary", **FIRST, "playsFor": 30, "playsScore": 90, "deployedServerGroups": deployed}
-
-    await sandbox.save("stopped", [canary("web-stopped")], fresh=True)
-    await sandbox.save("judged", [canary("web-judged")], fresh=True)
-    stopped, judged = await sandbox.run("stopped"), await sandbox.run("judged")
-    await sandbox.until_stage(stopped, "1", "RUNNING")
-    await sandbox.call("PUT", f"/pipelines/{stopped}/cancel")
-    ended = [(await sandbox.until_ended(one))["status"] for one in (stopped, judged)]
-
-    assert (ended, {one.cluster: one.disabled for one in groups.all}) == (["CANCELED", "SUCCEEDED"], {"web-stopped": False, "web-judged": True})
 
 
 async def test_a_stage_waits_for_its_execution_window(sandbox: Spinnaker) -> None:

@@ -218,3 +218,18 @@ EXAMPLES: made.Examples = {
     "a person's sync runs": world().tell(made.STATE, made.state(running=running(by=JANE, automated=False))),
     "events cannot be read": world().hide(made.ACTS),
 }
+
+
+def test_a_deploy_that_measures_in_a_canary_analysis_is_ended_too() -> None:
+    state = made.state(running=running(measures=True))
+    finding = ask(world().tell(made.STATE, state))
+    assert finding.answer is Answer.PASS
+    assert "is running and measures it in a canary analysis; the plan ends it." in finding.says
+
+
+def test_a_canary_that_nobody_will_clean_up_is_a_warning_that_names_it() -> None:
+    left = keys.CanaryPart(role="canary", name="web-canary-v003", account="prod", location="us-east-1")
+    finding = ask(world().tell(made.STATE, made.state(running=running(measures=True, canary=(left,)))))
+    assert finding.answer is Answer.WARN
+    assert "skips the clean-up of its canary analysis: server group web-canary-v003 (canary, us-east-1) stays" in finding.says
+    assert finding.adds == (f"End the automated operation that deploys release {made.SUSPECT.name}, then wait until it is gone.",)

@@ -88,7 +88,7 @@ async def test_promise_5_a_persons_run_is_left_alone(stage: Stage) -> None:
         await stage.spinnaker.intend(offered[0], intention)
 
 
-CANARY = {"refId": "2", "requisiteStageRefIds": [], "type": "kayentaCanary", "name": "canary"}
+CANARY = {"refId": "2", "requisiteStageRefIds": ["1"], "type": "acaTask", "name": "canary"}
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ async def test_only_what_is_about_to_happen_after_its_end_keeps_a_run(stage: Sta
     assert "waits behind it" in why_not(one, replace(looked, runs=(one, behind)))
     assert why_not(one, replace(looked, runs=(one, replace(behind, config="another")))) == ""
     assert why_not(one, replace(looked, runs=(one, replace(behind, status=Status.SUCCEEDED)))) == ""
-    canary = replace(one.stages[0], id="canary", kind="kayentaCanary", context={})
+    canary = replace(one.stages[0], id="canary", kind="acaTask", context={})
     assert "canary" in why_not(replace(one, stages=(*one.stages, canary)), looked)
     assert why_not(replace(one, stages=(*one.stages, replace(canary, status=Status.SUCCEEDED))), looked) == ""
 
