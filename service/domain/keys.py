@@ -317,7 +317,8 @@ class ServerGroup:
 
     `takes_traffic` is None where nobody can say. `running` of its instances run well, with traffic or without, None where that is not told; `desired` is
     how many there should be, between `minimum` and `maximum`. `launchable`: whether its launch configuration and image are still there, None where that
-    is not told. `suspended` are processes that would change its size, and that somebody switched off.
+    is not told. `suspended` are processes that would change its size, and that somebody switched off. `strategy` is how the deploy that made it treats those
+    before it, in the delivery system's own word; "" where that is not told.
     """
 
     name: str
@@ -329,6 +330,14 @@ class ServerGroup:
     maximum: int | None
     launchable: bool | None
     suspended: tuple[str, ...] = ()
+    strategy: str = ""
+
+    def what_became_of(self, name: str) -> str:
+        """Why a server group before it is not there any more, as far as the strategy of its deploy tells."""
+        if not self.strategy:
+            return f"server group {name} is not there any more"
+        destroys = ", which destroys the groups before it" if self.strategy == "highlander" else ""
+        return f"server group {name} is not there any more; {self.name} was deployed with strategy {self.strategy}{destroys}"
 
     def has_to_grow(self, bad: "ServerGroup") -> bool | None:
         """Whether it has to be scaled before the bad one's traffic comes to it, for it is smaller or does not run at its size; None where that is not told."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from service.domain.facts import Absent, Fact
-from service.domain.keys import AlertNow, Pod, Rollout, Series
+from service.domain.keys import AlertNow, Pod, Rollout, Series, machines
 from service.domain.model import Image, ObjectRef
 from service.domain.policy import RecoveredWhen
 
@@ -81,7 +81,7 @@ def longest_range(promql: str) -> timedelta:
 
 
 def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image], *, left: Collection[ObjectRef] = ()) -> Check:
-    """Whether every running pod is ready and runs exactly the goal release's digests. Foreign are repositories that the goal does not have (sidecars).
+    """Whether every running pod or instance is ready and runs exactly the goal release's digests. Sidecars do not count.
 
     Pods that are only kept for a while and serve nobody do not count, nor do those of objects that are `left` behind: the goal release does not have them,
     nothing of ours deletes them, and what they do on is for a person.
@@ -95,24 +95,25 @@ def check_live(pods: Fact[tuple[Pod, ...]], wanted: Sequence[Image], *, left: Co
         return Check(name="live", look=Look.UNKNOWN, says="the goal release's image digests are not known")
     beside = [p for p in pods.value if not p.retiring and p.object is not None and p.object in left]
     serving = [p for p in pods.value if not p.retiring and p not in beside]
+    one, many = ("instance", "instances") if any(p.object is not None and machines((p.object,)) for p in pods.value) else ("pod", "pods")
     if not serving:
-        return Check(name="live", look=Look.BAD, says="no pod runs")
+        return Check(name="live", look=Look.BAD, says=f"no {one} runs")
     wrong = [p for p in serving for i in p.images if i.repository in exact and i.digest is not None and i.digest not in exact[i.repository]]
     missing = [p for p in serving if not any(i.repository in exact for i in p.images)]
     unready = [p for p in serving if not p.ready]
     count = len(serving)
     if wrong or missing:
-        return Check(name="live", look=Look.BAD, says=f"{len({p.name for p in (*wrong, *missing)})} of {count} pods do not run the goal release's images")
+        return Check(name="live", look=Look.BAD, says=f"{len({p.name for p in (*wrong, *missing)})} of {count} {many} do not run the goal release's images")
     if unready:
-        return Check(name="live", look=Look.BAD, says=f"{len(unready)} of {count} pods are not ready")
+        return Check(name="live", look=Look.BAD, says=f"{len(unready)} of {count} {many} are not ready")
     running = {i.repository for p in serving for i in p.images}
     gone = sorted(exact.keys() - running)
     if gone:
-        return Check(name="live", look=Look.BAD, says=f"no pod runs {', '.join(gone[:3])}, which the goal release has")
+        return Check(name="live", look=Look.BAD, says=f"no {one} runs {', '.join(gone[:3])}, which the goal release has")
     dark = {p.name for p in serving for i in p.images if i.repository in exact and i.digest is None}
     if dark:
-        return Check(name="live", look=Look.UNKNOWN, says=f"what {len(dark)} of {count} pods run is not known by digest")
-    says = f"{count} of {count} pods run the goal release's images and are ready"
+        return Check(name="live", look=Look.UNKNOWN, says=f"what {len(dark)} of {count} {many} run is not known by digest")
+    says = f"{count} of {count} {many} run the goal release's images and are ready"
     return Check(name="live", look=Look.GOOD, says=f"{says}, beside {len(beside)} of what stays behind" if beside else says)
 
 

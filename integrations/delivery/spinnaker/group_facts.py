@@ -140,6 +140,7 @@ class LookedCluster(Looked):
             maximum=group.maximum,
             launchable=group.launchable,
             suspended=group.suspended,
+            strategy=next((touch.strategy for touch in self.touches() if group.name in touch.groups), ""),
         )
 
     def facts(self) -> ServerGroups:

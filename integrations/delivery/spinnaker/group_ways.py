@@ -30,7 +30,7 @@ def offers(case: Case, url: str, address: ClusterAddress, state: TargetState, su
     if bad is None:
         return (_impossible(f"server group {suspect.name} is not there any more"),)
     if good is None:
-        return (_impossible(f"server group {goal.name} is not there any more"),)
+        return (_impossible(why_gone(case, suspect, goal)),)
     if why := _why_not(fact.value, bad, good):
         return (_impossible(why),)
     grows = good.has_to_grow(bad) is True
@@ -41,6 +41,15 @@ def offers(case: Case, url: str, address: ClusterAddress, state: TargetState, su
     switch = switch_groups.plan(about, spec_digest=state.spec_digest, command=commands.post(url, "/tasks", body))
     steps = stay_back.around(state, suspect, switch, url)
     return (Offer(way=Way.ENABLE_PREVIOUS, steps=steps, because=GROWS if grows else FAST, permissions=("get", "sync")),)
+
+
+def why_gone(case: Case, suspect: Release, goal: Release) -> str:
+    """Why the goal's server group is not there any more; "" when it is there, or when nothing here is a server group."""
+    fact = case.facts.read(keys.server_groups(case.target))
+    if isinstance(fact, Absent) or fact.value.of_release(goal.key) is not None:
+        return ""
+    bad = fact.value.of_release(suspect.key)
+    return "" if bad is None else f"{bad.what_became_of(goal.name)}: only a deploy of the old version brings it back"
 
 
 def _impossible(why: str) -> Offer:

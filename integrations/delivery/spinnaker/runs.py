@@ -14,7 +14,7 @@ from integrations.delivery.spinnaker.kubernetes_history import ManifestAddress, 
 from integrations.delivery.spinnaker.manifests_meant import means_manifest
 from integrations.delivery.spinnaker.names import Address
 from integrations.delivery.spinnaker.server_groups import ClusterAddress, cluster_of
-from integrations.json_shapes import part, text
+from integrations.json_shapes import entries, part, text
 from service.domain.model import Image
 
 OURS = "backout-"
@@ -46,6 +46,12 @@ class Touch:
     revision: str = ""
     groups: tuple[str, ...] = ()
     enabled: str = ""
+
+    @property
+    def strategy(self) -> str:
+        """How a deploy of server groups treats those before it: its own word for all its clusters, or that of each; "" where it says nothing."""
+        each = (text(one.get("strategy")) for one in entries(self.stage.context.get("clusters")))
+        return (text(self.stage.context.get("strategy")) or next((word for word in each if word), "")).lower()
 
     @property
     def at(self) -> datetime:

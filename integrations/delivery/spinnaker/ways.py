@@ -29,7 +29,7 @@ def offers(case: Case, url: str) -> tuple[Offer, ...]:
         return (_impossible(f"the state of the manifest is unknown: {fact.why}"),)
     state = fact.value
     if why := _why_not(state, case.suspect, case.goal):
-        return (_impossible(why),)
+        return (_impossible(group_ways.why_gone(case, case.suspect, case.goal) or why),)
     own = case.facts.read(keys.own_pipeline(case.target, case.goal.key, case.goal.handle))
     if isinstance(own, Absent):
         return (_impossible(f"whether the team has a rollback pipeline of its own is unknown: {own.why}"),)

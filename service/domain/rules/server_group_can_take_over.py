@@ -54,8 +54,8 @@ def ask(case: Case) -> Finding:
         return unknown("No release to leave and to go back to is known.", *proof, clears="Known once both releases are.")
     bad, good = found.value.of_release(case.suspect.key), found.value.of_release(case.goal.key)
     if good is None or bad is None:
-        name = (case.goal if good is None else case.suspect).name
-        return blocks(f"Server group {name} is not there any more.", *proof, clears="Deploy the old version again with your own pipeline.")
+        says = f"server group {case.suspect.name} is not there any more" if bad is None else bad.what_became_of(case.goal.name)
+        return blocks(f"{says[:1].upper()}{says[1:]}.", *proof, clears="Deploy the old version again with your own pipeline.")
     return _judged(found.value, bad, good, proof)
 
 

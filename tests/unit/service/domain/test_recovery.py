@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.domain import keys
 from service.domain.facts import Absent
 from service.domain.keys import AlertNow, Pod, Series
 from service.domain.model import Image, ObjectRef
@@ -396,3 +397,10 @@ def alerts(*states: str) -> Check:
 def test_promise_8_the_worst_of_all_alerts_decides_and_speaks(states: tuple[str, ...], look: Look, says: str) -> None:
     check = alerts(*states)
     assert (check.name, check.look, check.says) == ("alert", look, says)
+
+
+def test_machines_are_told_as_instances() -> None:
+    group, kind = keys.MACHINES
+    fleet = ObjectRef(group=group, kind=kind, namespace="prod/us-east-1", name="web")
+    assert live(replace(pod("i-1"), object=fleet)).says == "1 of 1 instances run the goal release's images and are ready"
+    assert live(replace(pod("i-1"), object=fleet, retiring=True)).says == "no instance runs"

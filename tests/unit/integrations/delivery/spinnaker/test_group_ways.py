@@ -13,6 +13,7 @@ from service.domain.ports import Seen
 from service.domain.rule import Case
 from tests.unit.integrations.delivery.argocd.stage import CountingGuard
 from tests.unit.integrations.delivery.spinnaker.machines import MAIN, Machines, machines
+from tests.unit.integrations.sandbox.gate.test_deploys import deploy_group
 
 NEW, OLD = "web-main-v001", "web-main-v000"
 
@@ -77,7 +78,10 @@ async def test_what_is_gone_or_unknown_or_empty_is_no_way_and_says_why(stage: Ma
         assert (offer.way, offer.steps) == (Way.ENABLE_PREVIOUS, ())
         return offer.impossible
 
-    assert why(telling(case, replace(groups_of(case), groups=(new,)))) == f"server group {OLD} is not there any more"
+    assert (
+        why(telling(case, replace(groups_of(case), groups=(new,))))
+        == f"server group {OLD} is not there any more: only a deploy of the old version brings it back"
+    )
     assert why(telling(case, replace(groups_of(case), cloud=""))) == "which cloud runs them is not told"
     empty = replace(groups_of(case), groups=(replace(new, desired=0), replace(old, running=0, desired=0)))
     assert why(telling(case, empty)) == f"neither {NEW} nor {OLD} has a machine: nothing would serve"
@@ -134,3 +138,22 @@ async def test_promise_5_a_deploy_that_a_person_started_is_left_alone(stage: Mac
     step, intention = await stage.ready()
     with pytest.raises(RefusedError, match="is acting on it"):
         await stage.spinnaker.intend(step, intention)
+
+
+@pytest.mark.parametrize("strategy", ["highlander", "redblack"])
+async def test_the_refusal_names_the_strategy_of_the_deploy_after_which_the_old_group_is_gone(stage: Machines, strategy: str) -> None:
+    old = (await stage.state()).history[0]
+    stage.gate.save_pipeline({"application": "web", "name": "deploy", "stages": [deploy_group("ami-3", strategy)], "triggers": []})
+    async with stage.gate_session() as session:
+        await session.post("/pipelines/web/deploy", json={"type": "docker", "user": "x"})
+    for _ in range(60):
+        stage.pass_(seconds=10)
+    for one in [one for one in stage.gate.groups.all if one.name == old.handle]:  # red/black leaves it: somebody destroyed it
+        stage.gate.groups.is_destroyed(one)
+    stage.pass_(minutes=3)
+    offer = stage.spinnaker.offers(replace(await stage.case(), goal=old))[0]
+    live = (await stage.state()).history[0].handle
+    told = f"server group {old.handle} is not there any more; {live} was deployed with strategy {strategy}"
+    assert offer.steps == ()
+    destroys = ", which destroys the groups before it" if strategy == "highlander" else ""
+    assert offer.impossible == f"{told}{destroys}: only a deploy of the old version brings it back"
