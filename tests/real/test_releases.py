@@ -241,7 +241,12 @@ async def test_a_change_by_hand_is_said_and_waits_for_a_person_for_there_is_noth
     assert f"apps/Deployment {shop.name}/{shop.name} is not as release" in says
     assert "somebody changed that by hand, nobody can say when. Going back overwrites it." in says
     assert (waiting["plan"]["suspect"]["revision"], waiting["first_effect_at"]) == (good.config, None)
-    assert (await shop.history(), await shop.running()) == (before, {image})
+    assert await shop.history() == before
+
+    async def by_hand() -> bool:
+        return await shop.running() == {image}
+
+    await until(by_hand, what="only the pods of the change by hand")
 
 
 async def test_an_object_that_asks_before_it_is_pruned_blocks_the_rollback_that_would_stand_still(open_shop: OpenShop, serve: Serve) -> None:

@@ -118,8 +118,12 @@ async def test_a_canary_under_analysis_is_aborted_and_its_analysis_ends(client: 
     assert steps(operation) == ["abort", "prove_controller", "roll_back", "mark_hold"]
     assert operation["outcome"] == "recovered", operation["says"]
     assert await shop.running() == good != {bad.image}
-    runs = (await client.kube_get(f"/apis/argoproj.io/v1alpha1/namespaces/{shop.name}/analysisruns"))["items"]
-    assert {run["status"]["phase"] for run in runs} == {"Successful"}  # how one ends that is told to stop before it failed
+
+    async def over() -> bool:
+        runs = (await client.kube_get(f"/apis/argoproj.io/v1alpha1/namespaces/{shop.name}/analysisruns"))["items"]
+        return {run["status"]["phase"] for run in runs} == {"Successful"}  # how one ends that is told to stop before it failed
+
+    await until(over, what="the end of the analysis")
 
 
 async def test_a_promoted_release_whose_way_back_waits_for_an_analysis_is_for_a_person(open_rollout: OpenRollout, serve: Serve) -> None:

@@ -91,7 +91,7 @@ class RealOutages:
             yield
         finally:
             await self._client.start_again(server)
-            await until(self._works, 60, what=f"Argo CD to work again with {server}")
+            await until(self._works, what=f"Argo CD to work again with {server}")
 
     @asynccontextmanager
     async def hanging(self, server: str = KUBERNETES) -> AsyncIterator[None]:
@@ -101,7 +101,7 @@ class RealOutages:
             yield
         finally:
             self._client.resume(server)
-            await until(self._works, 60, what=f"Argo CD to work again with {server} going on")
+            await until(self._works, what=f"Argo CD to work again with {server} going on")
 
     async def _works(self) -> bool:
         """For every application that is there a refresh (the controller, Kubernetes), and what it renders (the repo-server, Redis)."""

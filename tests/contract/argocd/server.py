@@ -198,13 +198,25 @@ class ArgoCDServer:
             "spec": {"project": "default", "destination": {"server": CLUSTER, "namespace": name}, "syncPolicy": policy, **source, **spec},
         }
         self.apps.append(name)
-        answer: Json = await self.must("POST", "/api/v1/applications", body)
+
+        async def taken() -> Answer | None:
+            answer = await self.call("POST", "/api/v1/applications", body, by="admin")
+            follows = answer.status == 400 and "or the project does not exist" in answer.body["message"]
+            return None if follows else answer  # argocd-server's memory of projects follows what is written
 
         async def compared() -> bool:
-            return bool((await self.app(name))["status"].get("reconciledAt"))
+            status = (await self.app(name))["status"]
+            if any("referencing project" in condition["message"] for condition in status.get("conditions") or ()):  # so does the controller's
+                await self.app(name, "?refresh=normal")
+                return False
+            return bool(status.get("reconciledAt"))
 
+        answer = await self.until(taken, "the project to be known")
+        assert answer is not None
+        assert answer.status == 200, answer
         await self.until(compared, "the first comparison")
-        return answer
+        created: Json = answer.body
+        return created
 
     async def app(self, name: str, query: str = "") -> Json:
         found: Json = await self.must("GET", f"/api/v1/applications/{name}{query}")

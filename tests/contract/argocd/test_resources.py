@@ -120,9 +120,14 @@ async def test_managed_resources_hold_target_and_live_state(server: ArgoCDServer
 async def test_lists_tell_no_health_of_single_resources_and_get_does(server: ArgoCDServer) -> None:  # contract 3.1, recording 21
     name, _, _ = await running(server)
 
-    listed = (await server.must("GET", f"/api/v1/applications?name={name}"))["items"][0]
+    async def known() -> Json | None:  # the list comes from argocd-server's own memory, which follows
+        found: Json = (await server.must("GET", f"/api/v1/applications?name={name}"))["items"][0]
+        return found if found["status"]["health"]["status"] == "Healthy" else None
+
+    listed = await server.until(known, "the list to know it")
     got = await server.app(name)
 
+    assert listed is not None
     assert all("health" not in row for row in listed["status"]["resources"])
     assert [row["health"] for row in got["status"]["resources"]] == [{"status": "Healthy"}, {"status": "Healthy"}]
     rows = [

@@ -146,9 +146,17 @@ async def test_the_tree_leads_from_a_rollout_to_sets_that_carry_the_pod_hash(ser
     canary = await open_canary(server)
     await canary.release("2.0", "Paused")
 
-    nodes = (await server.must("GET", f"/api/v1/applications/{canary.name}/resource-tree", by="backout"))["nodes"]
+    def of(nodes: list[Json], kind: str) -> list[Json]:
+        return [node for node in nodes if node["kind"] == kind]
+
+    async def whole() -> list[Json]:
+        nodes: list[Json] = (await server.must("GET", f"/api/v1/applications/{canary.name}/resource-tree", by="backout"))["nodes"]
+        renewed = {"name": "Revision", "value": "Rev:2"} in of(nodes, "Rollout")[0]["info"]
+        return nodes if len(of(nodes, "ReplicaSet")) == 2 and renewed else []
+
+    nodes = await server.until(whole, "the tree with both sets")
     status = (await canary.live())["status"]
-    sets = [node for node in nodes if node["kind"] == "ReplicaSet"]
+    sets = of(nodes, "ReplicaSet")
     assert {node["parentRefs"][0]["kind"] for node in sets} == {"Rollout"}
     hashes = {}
     for node in sets:
@@ -158,7 +166,6 @@ async def test_the_tree_leads_from_a_rollout_to_sets_that_carry_the_pod_hash(ser
         assert live["spec"]["template"]["metadata"]["labels"]["rollouts-pod-template-hash"] == hashed
         hashes[hashed] = live["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2]
     assert hashes == {status["stableRS"]: "1.0", status["currentPodHash"]: "2.0"}
-    assert {"name": "Revision", "value": "Rev:2"} in next(node for node in nodes if node["kind"] == "Rollout")["info"]
 
 
 async def test_an_abort_leaves_the_stable_release_serving_and_the_application_synced_to_the_bad_one(server: ArgoCDServer) -> None:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.contract.argocd.server import ArgoCDServer, Json, Release
+from tests.contract.argocd.server import ArgoCDServer, Json, Release, config_map
 from tests.contract.argocd.test_windows import DENY, release_with
 
 MARK = {"name": "backout.dev/operation", "value": "op_1"}
@@ -67,9 +67,16 @@ async def test_a_closed_window_refuses_it_and_nothing_waits_to_fire(server: Argo
 
 async def test_a_busy_slot_refuses_it(server: ArgoCDServer) -> None:  # recording 26
     release = await server.release("busy")
-    both = await asyncio.gather(sync(server, release, release.good), sync(server, release, release.good))
+    hook = config_map(f"{release.name}-hook", "1", health="Progressing", annotations={"argocd.argoproj.io/hook": "PreSync"})
+    endless = release.repository.commit({"deploy/cm.json": config_map(release.name, "3"), "deploy/hook.json": hook}, "waits for a hook")
+    both = await asyncio.gather(sync(server, release, endless), sync(server, release, endless))
     assert sorted(one.status for one in both) == [200, 400]
     assert next(one.error for one in both if one.status == 400) == BUSY
+
+    async def ended() -> bool:  # while nothing has begun there is nothing to end
+        return (await server.call("DELETE", f"/api/v1/applications/{release.name}/operation")).status == 200
+
+    await server.until(ended, "the operation to take its end")
     await server.settled(release.name)
 
 
@@ -82,8 +89,11 @@ async def test_a_request_whose_answer_is_lost_is_found_by_its_text_or_never_happ
     happened = len(app["status"]["history"]) > before
     carries = MARK in (app["status"]["operationState"]["operation"].get("info") or [])
     assert happened is carries
-    again = await sync(server, release, release.good)
-    assert again.status == 200
+
+    async def again() -> bool:  # a request that was slow to arrive takes the slot once more
+        return bool((await sync(server, release, release.good)).status == 200)
+
+    await server.until(again, "the second request to be taken")
     assert MARK in (await server.settled(release.name))["status"]["operationState"]["operation"]["info"]
 
 

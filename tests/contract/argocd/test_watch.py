@@ -12,7 +12,7 @@ async def test_a_watch_begins_with_what_is_there_and_goes_on_with_what_changes(s
     release = await server.release("watched")
 
     async with server.watching(f"name={release.name}") as seen:
-        assert [message["type"] for message in seen] == ["ADDED"]
+        assert [message["type"] for message in seen[:1]] == ["ADDED"]  # a late write of the sync before may follow at once
         assert seen[0]["application"]["status"]["resources"][0]["health"] == {"status": "Degraded"}
         await server.must("PATCH", f"/api/v1/applications/{release.name}", {"patch": '{"metadata":{"labels":{"a":"1"}}}', "patchType": "merge"})
 
@@ -26,7 +26,9 @@ async def test_fields_reduce_every_message(server: ArgoCDServer) -> None:  # rec
     release = await server.release("reduced")
 
     async with server.watching(f"name={release.name}&fields=result.type,result.application.metadata.name,result.application.spec.project") as seen:
-        assert seen == [{"type": "ADDED", "application": {"metadata": {"name": release.name}, "spec": {"project": "default"}}}]
+        what = {"metadata": {"name": release.name}, "spec": {"project": "default"}}
+        assert seen[0] == {"type": "ADDED", "application": what}
+        assert all(message["application"] == what for message in seen)
 
 
 async def test_with_a_version_and_no_name_nothing_is_told_at_first(server: ArgoCDServer) -> None:  # recording 37

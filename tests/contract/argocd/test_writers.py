@@ -33,7 +33,13 @@ async def test_every_read_tells_who_wrote_which_field(server: ArgoCDServer) -> N
     await server.set_auto(name, {"enabled": False})
 
     app = await server.app(name)
-    listed = (await server.must("GET", f"/api/v1/applications?name={name}"))["items"][0]
+
+    async def known() -> Json | None:  # the list comes from argocd-server's own memory, which follows
+        found: Json = (await server.must("GET", f"/api/v1/applications?name={name}"))["items"][0]
+        return found if found["spec"] == app["spec"] else None
+
+    listed = await server.until(known, "the list to know it")
+    assert listed is not None
     async with server.watching(f"name={name}") as seen:
         watched = seen[0]["application"]
 
