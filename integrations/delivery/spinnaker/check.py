@@ -10,7 +10,7 @@ from integrations.delivery.spinnaker.budget import WINDOW
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.facts import Reader, permissions_of
 from integrations.delivery.spinnaker.settings import Settings
-from integrations.json_shapes import Body, entries, text
+from integrations.json_shapes import Body, entries, part, text
 from service.domain.errors import BackoutError, RefusedError
 from service.domain.keys import machines
 from service.domain.model import Json
@@ -23,9 +23,11 @@ LONG_ROUND = timedelta(minutes=1)
 """A round of looks that takes longer is worth a word."""
 NAMED = 5
 """So many are named in one line."""
+WITHOUT_HISTORY = frozenset({"statefulset", "daemonset"})
+"""Kinds whose revisions (ControllerRevisions) Gate lists nowhere; source only."""
 WAYS = (
     "ways back: undo of a Deployment's roll-out; the old server group gets its traffic back; each after an automated run that still deploys the bad release"
-    " was cancelled; a pipeline of your own is not offered yet"
+    " was cancelled; a pipeline of your own where rollback_pipelines names it"
 )
 
 
@@ -39,6 +41,7 @@ async def check(settings: Settings, client: Client, reader: Reader, clock: Clock
         listing = await reader.targets()
         for application in settings.applications:
             lines += await _application(name, application, client, user, [one for one in listing.targets if one.project == application])
+            lines += await _no_targets(name, application, reader)
         if not listing.complete:
             lines.append(Checked(what=f"{name} targets", well="warn", says=listing.says, fix="correct applications, or let the account read them"))
         lines += _limit(name, settings, client, len(listing.targets))
@@ -109,6 +112,17 @@ async def _application(name: str, application: str, client: Client, user: Json, 
             says += "; Spinnaker does not list that account any more"
         lines.append(Checked(what=f"{name} rights", well="ok" if may else "no", says=says, fix=found.fix.get("sync", "")))
     return lines
+
+
+async def _no_targets(name: str, application: str, reader: Reader) -> list[Checked]:
+    """What Spinnaker deployed there lately and Backout can not take back: nobody should count on it at night."""
+    runs, _ = await reader.applications.ran_in(application)
+    manifests = [manifest for run in runs for made in run.deployed for manifest in made.manifests]
+    found = {f"{text(one.get('kind'))} {text(part(one, 'metadata').get('name'))}" for one in manifests if text(one.get("kind")).lower() in WITHOUT_HISTORY}
+    if not found:
+        return []
+    says = f"{application}: {_listed(sorted(found))} {'is' if len(found) == 1 else 'are'} no target: Gate does not tell the history of that kind"
+    return [Checked(what=f"{name} left out", well="warn", says=says, fix="go back with your own pipeline: no alert leads Backout there")]
 
 
 async def _accounts(client: Client) -> frozenset[str]:

@@ -186,3 +186,13 @@ async def test_a_rate_limiter_is_told_with_how_long_a_round_of_looks_takes(stage
     assert line.well == well
     assert f"Gate takes {capacity} requests of ours in 10 s: a look at all 100 targets takes" in line.says
     assert not [one for one in await stage.spinnaker.check() if one.what == "spinnaker spin limit"]
+
+
+async def test_what_spinnaker_deploys_and_nobody_here_can_take_back_is_named(stage: Stage) -> None:
+    assert "left out" not in await lines(stage)
+    template = {"spec": {"containers": [{"name": "db", "image": "registry.example/db:1"}]}}
+    database = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "namespace": "shop"}, "spec": {"replicas": 1, "template": template}}
+    await stage.deploys("registry.example/web:2.0", about={"manifests": [database]})
+    line = (await lines(stage))["left out"]
+    assert (line.well, line.says) == ("warn", "shop: StatefulSet db is no target: Gate does not tell the history of that kind")
+    assert "your own pipeline" in line.fix
