@@ -31,6 +31,35 @@ def test_a_rules_examples_show_a_yes_an_unknown_and_never_repeat_a_sentence(rule
     assert all(finding.clears for finding in answers if finding.answer is not Answer.PASS)
 
 
+HEADLINE = 100
+"""Characters that a person reads at a glance: beyond them there belong lines of evidence."""
+
+LONGER = frozenset(
+    {
+        "automation_has_room",
+        "configuration_is_as_it_was",
+        "deploy_caused_the_alert",
+        "goal_images_exist",
+        "goal_release_is_exact_and_was_healthy",
+        "no_rollout_step_is_in_the_way",
+        "no_sync_window_is_in_the_way",
+        "own_pipeline_is_safe_to_start",
+        "prune_deletes_no_data",
+        "release_differs_where_the_bad_one_did",
+        "rollback_will_stay",
+        "schema_is_compatible",
+        "server_group_can_take_over",
+    }
+)
+"""Rules that still say too much in one sentence. A rule that has learned not to leaves the list."""
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rules_sentences_are_headlines(rule: Rule) -> None:
+    longest = max((rule.ask(world.gathered_case(rule)).says for world in rule_pages.given(rule).values()), key=len)
+    assert (len(longest) > HEADLINE) == (rule.name in LONGER), longest
+
+
 def test_a_section_that_is_missing_is_named() -> None:
     intro, sections = rule_pages.read("It holds.\n\nMore of it.\n\nProblem: one\ntwo\n\nthree: and four.\n\nRead: five")
     assert (intro, dict(sections)) == ("It holds.\n\nMore of it.", {"Problem": "one two\n\nthree: and four.", "Read": "five"})

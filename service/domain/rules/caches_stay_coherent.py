@@ -39,13 +39,13 @@ def ask(case: Case) -> Finding:
         return passes(f"Declared: {COHERENT[declares.cache]} (cache: {declares.cache}).", evidence)
     if declares.cache == "incompatible" and case.direction is Direction.FORWARD:
         return warns(
-            "Declared: releases cannot read each other's cached values (cache: incompatible); the new release would meet entries of the old one.",
+            "Declared: releases cannot read each other's cached values; the new one would meet old entries.",
             evidence,
             clears="Give each release its own keys and declare it, or a person ticks it.",
         )
     if declares.cache == "incompatible":
         return blocks(
-            "Declared: releases cannot read each other's cached values (cache: incompatible); the old release would meet entries of the new one.",
+            "Declared: releases cannot read each other's cached values; the old one would meet new entries.",
             evidence,
             clears="Give each release its own keys and declare it, or ship a hotfix.",
             instead=Way.HOTFIX,

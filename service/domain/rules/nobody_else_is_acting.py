@@ -61,8 +61,8 @@ def ask(case: Case) -> Finding:
         return worst
     acting = state.value.running
     measured = " and measures it in a canary analysis" if acting is not None and acting.measures else ""
-    busy = f"Only the automated deploy of the release under suspicion is running{measured}; the plan ends it." if acting else "No operation is running."
-    since = " Nobody acted on the target since the trouble began." if case.trigger else " Nothing newer was deployed."
+    busy = f"Only the suspect's automated deploy runs{measured}; the plan ends it." if acting else "No operation is running."
+    since = " Nobody acted since the trouble began." if case.trigger else " Nothing newer was deployed."
     return Finding(answer=worst.answer, says=busy + since, evidence=worst.evidence, adds=worst.adds)
 
 

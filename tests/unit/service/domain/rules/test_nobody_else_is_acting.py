@@ -32,7 +32,7 @@ def running(**changes: Any) -> keys.Running:
 
 def test_a_quiet_target_passes() -> None:
     finding = ask(world())
-    assert (finding.answer, finding.says) == (Answer.PASS, "No operation is running. Nobody acted on the target since the trouble began.")
+    assert (finding.answer, finding.says) == (Answer.PASS, "No operation is running. Nobody acted since the trouble began.")
 
 
 @pytest.mark.parametrize("what", ["spec_edit", "operation", "history"])
@@ -112,7 +112,7 @@ def test_our_own_running_operation_has_to_end_first() -> None:
 def test_an_automated_deploy_of_the_suspect_is_ended_by_the_plan() -> None:
     finding = ask(world().tell(made.STATE, made.state(running=running())))
     assert finding.answer is Answer.PASS
-    assert finding.says.startswith("Only the automated deploy of the release under suspicion is running; the plan ends it.")
+    assert finding.says.startswith("Only the suspect's automated deploy runs; the plan ends it.")
     assert finding.adds == ("End the automated operation that deploys release 42, then wait until it is gone.",)
 
 
@@ -224,7 +224,7 @@ def test_a_deploy_that_measures_in_a_canary_analysis_is_ended_too() -> None:
     state = made.state(running=running(measures=True))
     finding = ask(world().tell(made.STATE, state))
     assert finding.answer is Answer.PASS
-    assert "is running and measures it in a canary analysis; the plan ends it." in finding.says
+    assert "runs and measures it in a canary analysis; the plan ends it." in finding.says
 
 
 def test_a_canary_that_nobody_will_clean_up_is_a_warning_that_names_it() -> None:
