@@ -53,6 +53,7 @@ def verdict(later: str, dialect: Dialect, *earlier: str) -> SchemaVerdict:
         ("DROP TABLE IF EXISTS other; CREATE TABLE other (id int)", P, W, W),
         ("ALTER TABLE o DROP COLUMN IF EXISTS nothing", P, B, B),
         ("ALTER TABLE o ADD COLUMN IF NOT EXISTS n int", P, S, S),
+        ("ALTER TABLE o ADD COLUMN IF NOT EXISTS c int; ALTER TABLE o DROP COLUMN c", P, B, B),
         ("ALTER TABLE nowhere ALTER x TYPE varchar(10)", P, W, W),
     ],
 )
