@@ -196,7 +196,7 @@ class GitEvidence:
             return Checked(
                 what=f"git {mirror.shown}", well="no", says=found.why, fix=found.clears or "set url or path, token_file and ca_file of it under `repositories`"
             )
-        return Checked(what=f"git {mirror.shown}", well="ok", says=f"{found} branches and tags can be read")
+        return Checked(what=f"git {mirror.shown}", well="ok", says="1 branch or tag can be read" if found == 1 else f"{found} branches and tags can be read")
 
     async def _in_thread(self, mirror: "_Mirror", work: Callable[[Deadline], Any]) -> Any:
         """What the work answers, or Absent. A thread that does not end in time is left to its own deadline."""

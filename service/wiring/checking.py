@@ -11,6 +11,7 @@ from integrations import catalogue
 from service.api.auth import read_keys
 from service.api.senders import read_tokens
 from service.domain.errors import BackoutError
+from service.domain.own_statements import counted
 from service.domain.ports import Checked, Clock
 from service.settings import Settings, load
 from service.store.alerts import AlertStore
@@ -26,7 +27,8 @@ async def doctor(config: Path) -> list[Checked]:
     """Look at each connection and each permission that the service will need; one line each, with the fix. Changes nothing but one test trace."""
     clock = SystemClock()
     settings = load(config, kinds())
-    lines = [Checked(what="settings", well="ok", says=f"{config.name}: {len(settings.delivery)} delivery instances, {len(settings.targets)} target policies")]
+    named = f"{counted(len(settings.delivery), 'delivery instance')}, {counted(len(settings.targets), 'target pattern')}"
+    lines = [Checked(what="settings", well="ok", says=f"{config.name}: {named}")]
     lines += await _check_store(settings, clock)
     lines += _check_files(settings)
     try:
@@ -112,7 +114,7 @@ async def _check_store(settings: Settings, clock: Clock) -> list[Checked]:
         fix = "Point a receiver at /v1/alerts/alertmanager (docs/alertmanager.md)."
         lines.append(Checked(what="alerts", well="warn", says="no delivery yet", fix=fix))
     else:
-        lines.append(Checked(what="alerts", well="ok", says=f"last delivery {int((clock.now() - last[0]).total_seconds())} s ago, {last[1]} alerts"))
+        lines.append(Checked(what="alerts", well="ok", says=f"last delivery {int((clock.now() - last[0]).total_seconds())} s ago, {counted(last[1], 'alert')}"))
     for mark in orphans:
         says = f"{mark.target} carries a hold mark that no open hold here explains: {mark.marker[:80]}"
         lines.append(Checked(what="orphaned hold", well="warn", says=says, fix=mark.unmark or "Take the mark off."))

@@ -12,6 +12,7 @@ from integrations.delivery.argocd.settings import Settings
 from service.domain.errors import BackoutError
 from service.domain.keys import Owner, step_wise
 from service.domain.model import Mode, Way
+from service.domain.own_statements import counted
 from service.domain.ports import Checked, Clock, Listing
 
 PROVEN = (3, 2)
@@ -89,7 +90,11 @@ async def _applications(name: str, settings: Settings, client: Client, reader: R
     projects = settings.projects or tuple(sorted({listed.project for listed in listing.targets if listed.project}))
     count = len(listing.targets)
     well = "ok" if listing.complete and count else "warn"
-    says = f"{count} applications in {len(projects)} projects" if count else "no applications; without the right to read them the list is empty too"
+    says = (
+        f"{counted(count, 'application')} in {counted(len(projects), 'project')}"
+        if count
+        else "no applications; without the right to read them the list is empty too"
+    )
     fix = (
         f"name the projects in the settings, or add: {policy_line(account or 'ACCOUNT', 'get', AppRef(name='*', project='*'))}" if not listing.complete else ""
     )

@@ -498,6 +498,8 @@ async def test_evidence_names_the_repository_and_both_revisions(lab: Lab) -> Non
 
 async def test_doctor_lists_the_branches_of_each_repository(lab: Lab) -> None:
     lab.commit(APP)
+    (alone,) = await lab.source().check()
+    assert alone.says == "1 branch or tag can be read"
     lab.commit({"a.py": "1"}, branch="aside")
     (well,) = await lab.source(aliases=("https://mirror.example/web",)).check()
     assert (well.well, well.says) == ("ok", "2 branches and tags can be read")

@@ -62,6 +62,8 @@ async def test_a_world_in_which_all_is_well_has_a_line_for_each_part_and_no_trou
     assert bad(lines) == {}
     for what in ("settings", "store", "auth.keys_file", "alerts sender main", "argocd sandbox", "prometheus", "registry", "git", "notifications", "trace"):
         assert about(lines, what), what
+    says = next(line.says for line in lines if line.what == "settings")
+    assert re.fullmatch(r"\S+\.yaml: 1 delivery instance, [2-9] target patterns|\S+\.yaml: 1 delivery instance, 1 target pattern", says)
 
 
 async def test_nothing_is_changed_but_for_one_test_trace(world: World) -> None:
@@ -230,7 +232,7 @@ async def test_a_store_in_use_is_read_with_what_was_heard_last(world: World) -> 
     (line,) = about(lines, "store")
     assert (line.well, line.says.split(",")[0]) == ("ok", "sqlite")
     heard = next(line for line in lines if line.what == "alerts")
-    assert (heard.well, re.sub(r"\d+ s", "N s", heard.says)) == ("ok", "last delivery N s ago, 1 alerts")
+    assert (heard.well, re.sub(r"\d+ s", "N s", heard.says)) == ("ok", "last delivery N s ago, 1 alert")
     await store.closed(database)
 
 

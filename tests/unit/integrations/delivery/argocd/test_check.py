@@ -28,7 +28,7 @@ async def test_a_good_set_up_has_no_no(stage: Stage) -> None:
     assert {line.well for line in found if line.what != "argocd prod clock"} == {"ok"}
     assert (await only(stage, "version")).says.startswith("v3.2.11")
     assert (await only(stage, "account")).says.startswith("backout;")
-    assert "1 applications in 1 projects" in (await only(stage, "applications")).says
+    assert "1 application in 1 project" in (await only(stage, "applications")).says
 
 
 async def test_a_clock_that_is_off_is_told(stage: Stage) -> None:
