@@ -152,6 +152,14 @@ async def no_fence() -> bool:
     return False
 
 
+StandBack = Callable[[], Awaitable[None]]
+"""Awaited by what nobody waits for, before it begins: returns once those who are waited for are done, or have taken long enough."""
+
+
+async def at_once() -> None:
+    """There is nobody to stand back for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Executor:
     """A process that shares the store, as it was last seen: its name and how often it has beaten."""

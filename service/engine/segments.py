@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from service.domain.errors import UnavailableError
 from service.domain.ports import Work
 from service.engine.arrivals import Arrivals
+from service.engine.precedence import Precedence
 from service.engine.runner import Directive, Runner
 
 log = structlog.get_logger()
@@ -55,8 +56,9 @@ async def _segment(kind: str, identity: str, seq: int) -> str:
 class Engine:
     """Starts, hands over and inspects segments. Implements `HandOver` and `Starter`."""
 
-    def __init__(self, *, url: str, executor_id: str = "local", poll: float = 0.5) -> None:
+    def __init__(self, *, url: str, executor_id: str = "local", poll: float = 0.5, precedence: Precedence | None = None) -> None:
         self._url = _plain(url)
+        self._precedence = precedence or Precedence()
         self._executor_id = executor_id
         self._poll = poll
         self._client: DBOSClient | None = None
@@ -126,7 +128,8 @@ class Engine:
         return {"system_database_engine": engine}
 
     async def _place(self, *delivery_ids: str) -> None:
-        await self.runner.place(*delivery_ids)
+        with self._precedence.taken():
+            await self.runner.place(*delivery_ids)
 
     async def step(self, work: Work) -> Directive:
         """The runner's steps until the work sleeps, waits or ends, unless no more are begun.
@@ -137,10 +140,11 @@ class Engine:
             raise UnavailableError("the service is going down")
         self._steps += 1
         try:
-            directive = await self.runner.step(work)
-            while not (directive.stop or directive.sleep or self._closing):
+            with self._precedence.taken():
                 directive = await self.runner.step(work)
-            return directive
+                while not (directive.stop or directive.sleep or self._closing):
+                    directive = await self.runner.step(work)
+                return directive
         finally:
             self._steps -= 1
             if not self._steps:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
+from service.domain.ports import StandBack, at_once
+
 log = structlog.get_logger()
 
 AGAIN_AFTER = 1.0
@@ -13,9 +15,10 @@ AGAIN_AFTER = 1.0
 
 
 class Tasks:
-    """Loops that run a round, then wait. `failed` counts rounds that raised, by name."""
+    """Loops that run a round, then wait. `failed` counts rounds that raised, by name. Before each round but the first, they `stand_back`."""
 
-    def __init__(self) -> None:
+    def __init__(self, stand_back: StandBack = at_once) -> None:
+        self._stand_back = stand_back
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._kept: dict[str, asyncio.Task[None]] = {}
         self._begun: set[asyncio.Task[None]] = set()
@@ -28,12 +31,16 @@ class Tasks:
         self._tasks[name] = asyncio.get_running_loop().create_task(self._loop(seconds, name, one), name=name)
 
     async def _loop(self, seconds: float, name: str, one: Callable[[], Awaitable[object]]) -> None:
+        stand_back: StandBack = at_once
         while not self._stopping.is_set():
             try:
-                await one()
+                await stand_back()
+                if not self._stopping.is_set():
+                    await one()
             except Exception as error:  # the outermost loop: one bad round must not end all that come after it
                 self.failed[name] += 1
                 log.exception("background round failed", task=name, error=str(error), kind=type(error).__name__)
+            stand_back = self._stand_back
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), seconds)
 

@@ -15,6 +15,7 @@ from service.domain.model import Operation, OperationKind
 from service.domain.ports import Clock, Sender
 from service.domain.rules import RULES
 from service.engine.lease import Alone, Lease
+from service.engine.precedence import Precedence
 from service.engine.reconciler import Reconciler
 from service.engine.runner import Runner
 from service.engine.segments import Engine
@@ -91,14 +92,15 @@ class Service:
         lease: Lease | Alone | None = None,
     ) -> None:
         self.settings, self.clock = settings, clock
-        self.tasks, self._vital = Tasks(), Tasks()
+        self.precedence = Precedence()
+        self.tasks, self._vital = Tasks(self.precedence.free), Tasks()
         self.database = database or Database(settings.store)
         self.outside = edges or outside(settings, clock)
         self.told = Told(
             channels=tuple(f"notify:{name}" for name in self.outside.notifiers), public_url=settings.public_url, trace_link=settings.audit.trace_link
         )
         self.lease = lease or _lease(self.database, clock, settings)
-        self.engine = engine or Engine(url=settings.store, executor_id=self.lease.name)
+        self.engine = engine or Engine(url=settings.store, executor_id=self.lease.name, precedence=self.precedence)
         self.alerts = AlertStore(self.database)
         self.encoder = LateEncoder(settings.audit.environment)
         self.operations = OperationStore(self.database, spans=self.encoder, hand_over=self.engine)
@@ -108,7 +110,9 @@ class Service:
         self.outbox = OutboxStore(self.database)
         self.plans = PlanStore(self.database)
         self.captures = CaptureStore(self.database)
-        self.capturer = Capturer(deliveries=self.outside.deliveries, captures=self.captures, clock=clock, begin=self.tasks.begin)
+        self.capturer = Capturer(
+            deliveries=self.outside.deliveries, captures=self.captures, clock=clock, begin=self.tasks.begin, stand_back=self.precedence.free
+        )
         self.answers = AnswerStore(self.database, executor=self.lease.name)
         self.stop_switch = StopStore(self.database, settings.stop_file)
         self.policies = settings.policies
@@ -155,6 +159,7 @@ class Service:
             snapshots=Snapshots(catalogs=self.catalogs, statements=self.statements, gatherer=patient, clock=clock),
             entering=unhurried(settings.readiness.per_second, clock),
             looking=partial(new_moment, clock, ONE_LOOK),
+            stand_back=self.precedence.free,
             alive=self.operations.alive_for,
             doors=Doors(self.told, momentary=[rule.name for rule in RULES if rule.momentary], most=settings.readiness.messages),
         )

@@ -6,11 +6,11 @@ restart changes nothing about that. What cannot be had within five seconds is mi
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from service.domain.errors import BackoutError
-from service.domain.ports import Basket, Capture, Captures, Capturing, Clock, Wanted
+from service.domain.ports import Basket, Capture, Captures, Capturing, Clock, StandBack, Wanted, at_once
 
 SECONDS = 5.0
 AT_ONCE = 4
@@ -21,11 +21,25 @@ Begin = Callable[[str, Callable[[], Awaitable[None]]], None]
 
 
 class Capturer:
-    """One `round` every quarter of a second, in one process. It waits for no capture: a target that hangs never delays another one."""
+    """One `round` every quarter of a second, in one process. It waits for no capture: a target that hangs never delays another one.
 
-    def __init__(self, *, deliveries: Mapping[str, Capturing], captures: Captures, clock: Clock, begin: Begin, seconds: float = SECONDS) -> None:
+    It does `stand_back` before what was read is written down: to have read it in time is what counts, and the act waits for neither.
+    """
+
+    def __init__(
+        self,
+        *,
+        deliveries: Mapping[str, Capturing],
+        captures: Captures,
+        clock: Clock,
+        begin: Begin,
+        seconds: float = SECONDS,
+        stand_back: StandBack = at_once,
+    ) -> None:
         self._begin = begin
+        self._stand_back = stand_back
         self._here: set[Wanted] = set()
+        self._reading: set[Wanted] = set()
         self._deliveries = deliveries
         self._captures = captures
         self._clock = clock
@@ -34,18 +48,24 @@ class Capturer:
     async def round(self) -> None:
         """Begin to capture what is wanted now and is not being captured."""
         for each in await self._captures.wanted(self._clock.now()):
-            there = sum(1 for one in self._here if one.target.instance == each.target.instance)
+            there = sum(1 for one in self._reading if one.target.instance == each.target.instance)
             if there < AT_ONCE and not any((one.operation_id, one.moment) == (each.operation_id, each.moment) for one in self._here):
                 self._here.add(each)
+                self._reading.add(each)
                 self._begin("captures", partial(self._one, each))
 
     async def _one(self, wanted: Wanted) -> None:
         try:
-            await self._take(wanted)
+            began, basket, now = await self._take(wanted)
+            self._reading.discard(wanted)  # the next one's place is free while this one stands back
+            await self._stand_back()
+            await self._captures.keep(wanted, Capture(items=tuple(basket.items), missing=tuple(basket.missing)), _says(wanted, basket, now - began), now)
         finally:
+            self._reading.discard(wanted)
             self._here.discard(wanted)
 
-    async def _take(self, wanted: Wanted) -> None:
+    async def _take(self, wanted: Wanted) -> tuple[datetime, Basket, datetime]:
+        """When it was begun, what there is, and when it was read."""
         began, basket = self._clock.now(), Basket()
         delivery = self._deliveries.get(wanted.target.instance)
         if wanted.late:
@@ -60,8 +80,7 @@ class Capturer:
                 basket.missing.append(f"whatever did not come within {self._seconds:g} s")
             except BackoutError as error:
                 basket.missing.append(f"everything else: {error}")
-        now = self._clock.now()
-        await self._captures.keep(wanted, Capture(items=tuple(basket.items), missing=tuple(basket.missing)), _says(wanted, basket, now - began), now)
+        return began, basket, self._clock.now()
 
 
 WORDS = (("manifest", "manifest", "manifests"), ("events", "list of events", "lists of events"), ("log", "log", "logs"))

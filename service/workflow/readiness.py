@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from service.domain.errors import BackoutError
 from service.domain.model import Actor, Mode, TargetId
-from service.domain.ports import Clock, Message, Readinesses, Targets
+from service.domain.ports import Clock, Message, Readinesses, StandBack, Targets, at_once
 from service.domain.readiness import Age, Standing, closing, renewed
 from service.domain.verdict import Answer, Finding, Verdict
 from service.workflow import messages
@@ -79,7 +79,7 @@ class Readiness:
 
     `ages` are the standing verdicts as they were last written down, without their findings. While an operation of ours is `alive` on a target, it is left
     alone: what is seen then is our own doing, half done. It is looked at soon after the end. `doors` tells of targets that can no longer go back.
-    `entering` is called in the task of a round, `looking` in that of each look, before anything is asked.
+    `entering` is called in the task of a round, `looking` in that of each look, before anything is asked; each look first does `stand_back`.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Readiness:
         snapshots: Snapshots | None = None,
         entering: Callable[[], None] = lambda: None,
         looking: Callable[[], None] = lambda: None,
+        stand_back: StandBack = at_once,
         alive: Callable[[TargetId], Awaitable[object | None]] = nobody,
         doors: Doors | None = None,
     ) -> None:
@@ -104,6 +105,7 @@ class Readiness:
         self._snapshots = snapshots
         self._entering = entering
         self._looking = looking
+        self._stand_back = stand_back
         self._alive = alive
         self._doors = doors
         self._places: dict[TargetId, _Place] = {}
@@ -129,6 +131,7 @@ class Readiness:
 
         async def one(target: TargetId) -> None:
             async with places:
+                await self._stand_back()
                 self._looking()
                 await self._look(target)
 

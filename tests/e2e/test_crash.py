@@ -170,9 +170,9 @@ async def story_ends(ground: Gated) -> Any:
     """Start the service again whenever it has ended, until the operation has."""
     async with asyncio.timeout(300):
         while True:
-            if ground.process.returncode is not None:
-                await ground.serve()
             with contextlib.suppress(TemporaryError, aiohttp.ClientError, OSError):
+                if ground.process.returncode is not None:
+                    await ground.serve()  # it may be killed again before it is ready, or has looked at its targets
                 found = await ground.operation_of(APP)
                 if found and found["done_at"]:
                     return found

@@ -6,6 +6,7 @@ import pytest
 
 from service.domain.errors import UnavailableError
 from service.domain.ports import Work
+from service.engine.precedence import Precedence
 from service.engine.runner import Directive, Runner
 from service.engine.segments import Engine, _plain
 
@@ -48,6 +49,10 @@ class SlowRunner:
         await self.go.wait()
         return Directive(stop=True)
 
+    async def place(self, *delivery_ids: str) -> None:
+        assert delivery_ids == ("dlv_1",)
+        await self.go.wait()
+
 
 async def test_a_step_that_runs_at_the_end_is_waited_for_and_no_further_one_begins() -> None:
     engine, runner = Engine(url="sqlite:////nowhere.db"), SlowRunner()
@@ -63,6 +68,22 @@ async def test_a_step_that_runs_at_the_end_is_waited_for_and_no_further_one_begi
     assert await draining
     assert (await running).stop
     assert runner.begun == 1
+
+
+async def test_an_operation_goes_first_while_it_takes_a_step_and_so_does_a_delivery_that_is_placed() -> None:
+    precedence, runner = Precedence(patience=3600), SlowRunner()
+    engine = Engine(url="sqlite:////nowhere.db", precedence=precedence)
+    engine.give(cast("Runner", runner))
+    for work in (engine.step(WORK), engine._place("dlv_1")):  # noqa: SLF001  what arrives is given to it
+        runner.go.clear()
+        running = asyncio.ensure_future(work)
+        await asyncio.sleep(0)
+        waiting = asyncio.ensure_future(precedence.free())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        runner.go.set()
+        await running
+        await asyncio.wait_for(waiting, 60)
 
 
 async def test_the_end_does_not_wait_for_ever_for_a_step() -> None:

@@ -92,6 +92,28 @@ async def test_what_is_wanted_is_captured_and_counted_in_a_sentence() -> None:
     assert says == "captured before the act: 1 manifest, in 0.0 s"
 
 
+async def test_what_was_read_in_time_is_written_down_when_others_are_done_and_keeps_no_place_until_then() -> None:
+    shelf, background, free = Shelf(*(wants(f"one{number}") for number in range(AT_ONCE))), Background(), asyncio.Event()
+    stood_back = asyncio.Semaphore(0)
+
+    async def stand_back() -> None:
+        stood_back.release()
+        await free.wait()
+
+    world = World()
+    capturer = Capturer(deliveries={"prod": world}, captures=shelf, clock=FakeClock(), begin=background.begin, stand_back=stand_back)
+    await capturer.round()
+    for _ in range(AT_ONCE):
+        await asyncio.wait_for(stood_back.acquire(), 60)
+    shelf.waiting.append(wants("another"))
+    await capturer.round()
+    await asyncio.wait_for(stood_back.acquire(), 60)
+    assert (world.asked, shelf.kept) == (AT_ONCE + 1, [])
+    free.set()
+    await background.done()
+    assert len(shelf.kept) == AT_ONCE + 1
+
+
 async def test_the_sentence_counts_what_is_missing_and_the_capture_names_it() -> None:
     class Poor(World):
         async def capture(self, target: TargetId, into: Basket) -> None:

@@ -82,6 +82,22 @@ async def test_each_look_begins_by_itself_in_the_task_that_asks(stage: Stage, ke
     assert looks[0] is not asyncio.current_task()
 
 
+async def test_a_look_stands_back_while_somebody_is_waited_for(stage: Stage, kept: ReadinessStore) -> None:
+    stood_back, free = asyncio.Event(), asyncio.Event()
+
+    async def stand_back() -> None:
+        stood_back.set()
+        await free.wait()
+
+    readiness = Readiness(examiner=stage.examiner, targets=stage.targets, kept=kept, clock=stage.clock, max_age=HOUR, stand_back=stand_back)
+    looking = asyncio.ensure_future(readiness.round())
+    await asyncio.wait_for(stood_back.wait(), 60)
+    assert await kept.ages() == ()
+    free.set()
+    await looking
+    assert [one.target for one in await kept.ages()] == [TARGET]
+
+
 async def test_what_the_watcher_saw_change_is_read_again_soon(stage: Stage, readiness: Readiness, kept: ReadinessStore) -> None:
     await readiness.round()
     stage.clock.pass_(minutes=2)
