@@ -33,11 +33,14 @@ Serving = Callable[..., Awaitable[Backout]]
 
 @pytest.fixture
 async def serving(lab: Lab, open_shop: OpenShop, tmp_path: Path) -> AsyncIterator[Serving]:
-    """Starts Backout for a shop with settings of the test's own laid over the usual ones (section -> settings)."""
+    """Starts Backout for a shop with settings of the test's own laid over the usual ones (section -> settings).
+
+    `healthy`: and waits until it has seen the shop healthy for a while, which it does not where the next list is far away and nothing happens before.
+    """
     del open_shop  # only so that this one ends first
     started: list[Backout] = []
 
-    async def serve(shop: Shop, *, delivery: Settings | None = None, target: Settings | None = None, **sections: Settings) -> Backout:
+    async def serve(shop: Shop, *, delivery: Settings | None = None, target: Settings | None = None, healthy: bool = True, **sections: Settings) -> Backout:
         rules = {**policy(shop, "approve", declared_sli=True), **(target or {})}
         backout = Backout(lab, tmp_path, session, told).configure([shop], [rules], delivery={**QUICK, **(delivery or {})})
         settings = yaml.safe_load(backout.config.read_text())
@@ -46,7 +49,8 @@ async def serving(lab: Lab, open_shop: OpenShop, tmp_path: Path) -> AsyncIterato
         backout.config.write_text(yaml.safe_dump(settings))
         started.append(backout)
         await backout.start()
-        await backout.until_watched(shop, "1.0")
+        if healthy:
+            await backout.until_watched(shop, "1.0")
         return backout
 
     async with sink() as told, aiohttp.ClientSession() as session:
@@ -146,12 +150,14 @@ async def test_a_deploy_is_noticed_by_the_watch_long_before_the_next_list_also_w
     in_between: Between, open_shop: OpenShop, serving: Serving
 ) -> None:
     shop = await open_shop()
-    backout = await serving(shop, delivery={"url": in_between.url}, watch={"every": "10m", "beat": "1s"})
+    backout = await serving(shop, delivery={"url": in_between.url}, healthy=False, watch={"every": "10m", "beat": "1s"})
 
     async def noticed(version: str) -> bool:
-        target = await backout.api.must("GET", f"/v1/targets/{INSTANCE}:{shop.name}")
-        return [one["version"] for one in target["releases"] if one["live_until"] is None] == [version]
+        answer = await backout.api.call("GET", f"/v1/targets/{INSTANCE}:{shop.name}")  # 404 before the first list
+        return answer.good and [one["version"] for one in answer.body["releases"] if one["live_until"] is None] == [version]
 
+    await until(lambda: noticed("1.0"), what="the first list", every=0.05)
+    await watches_again(backout)
     await shop.release("1.1")
     await until(lambda: noticed("1.1"), what="the release to be noticed", every=0.05)
 
