@@ -1,5 +1,7 @@
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.domain.plain_statement import LONGEST, plain
@@ -66,13 +68,14 @@ def test_promise_12_a_text_in_which_a_value_may_stand_is_not_kept(text: str | No
     assert plain(text) == ""
 
 
+@example("c$$")
 @given(st.text(alphabet="secret'\"\\$0123456789/*-; \n()E,:.x", max_size=60))
 def test_promise_12_nothing_that_is_kept_holds_a_string_or_a_number_that_is_no_parameter(tail: str) -> None:
     kept = plain(f"SELECT a FROM b WHERE c = {tail}")  # noqa: S608  it is never run
     if kept:
         outside = "".join(kept.split('"')[::2])  # names are quoted with it
         assert "'" not in outside
-        assert "$$" not in outside
+        assert re.search(r"(?<![\w$])\$\$", outside) is None  # behind a letter or a digit it is part of a name: `c$$`
         assert ";" not in outside
 
 
