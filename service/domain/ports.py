@@ -126,13 +126,15 @@ class Seen(StrEnum):
 class Observation:
     """`not_seen` holds until `not_seen_until` (then it never happened); `foreign`: somebody else's; `stuck`: accepted, and does not come to its end.
 
-    `withdrawable`: stuck, would happen later, and `withdraw` keeps it from that.
+    `withdrawable`: stuck, would happen later, and `withdraw` keeps it from that. `nothing_yet`: it has asked for nothing so far, so that `withdraw` keeps it
+    from happening after `act_before`.
     """
 
     seen: Seen
     says: str
     not_seen_until: datetime | None = None
     withdrawable: bool = False
+    nothing_yet: bool = False
     details: Mapping[str, Json] = field(default_factory=dict)
 
 

@@ -96,6 +96,7 @@ class FakeDelivery:
         self.streams = 0
         self.stands = ""
         self.withdrawable = False
+        self.nothing_yet = False
         self.hints: asyncio.Queue[TargetId | Exception | None] | None = None
 
     def tell(self, *hints: TargetId | Exception | None) -> None:
@@ -326,21 +327,23 @@ class FakeDelivery:
             until = datetime.fromisoformat(str(intent["at"])) + SETTLED
             return Observation(seen=Seen.NOT_SEEN, says="nothing of ours is seen", not_seen_until=until)
         details = {"handle": self.app.live.handle} if step.name in {BACK, SYNC, RETURN} and fate is Seen.DONE else {}
-        return Observation(seen=fate, says=f"{step.name} is {fate}", details=details, withdrawable=self.withdrawable and fate is Seen.STUCK)
+        says, waits = f"{step.name} is {fate}", self.withdrawable and fate is Seen.STUCK
+        return Observation(seen=fate, says=says, details=details, withdrawable=waits, nothing_yet=self.nothing_yet and fate in {Seen.RUNNING, Seen.STUCK})
 
     def fail(self, step: str) -> None:
         """What was running has failed."""
         self.fates |= {mark: Seen.FAILED for mark, fate in self.fates.items() if f"/{step}/" in mark and fate in {Seen.RUNNING, Seen.STUCK}}
 
     async def withdraw(self, step: Step, intent: Mapping[str, Json], guard: Guard) -> None:
-        """What is stuck and may be withdrawn is told to end; a test says when it has ended."""
-        if not self.withdrawable or self._fate(intent) is not Seen.STUCK:
+        """What is stuck and may be withdrawn, or has asked for nothing, is told to end; a test says when it has ended."""
+        if not (self.nothing_yet or (self.withdrawable and self._fate(intent) is Seen.STUCK)):
             return
         await guard()
         if "withdraw" in self.trouble:
             raise self.trouble["withdraw"]
         self.sent.append(f"withdraw {step.name}")
         self.withdrawable = False
+        self.nothing_yet = False
 
     def finish(self, step: str) -> None:
         """What was running is done."""

@@ -159,6 +159,8 @@ class Acting(Chapter):
         match seen.seen:
             case Seen.DONE:
                 return await self._done(op, data, step, tried, seen)
+            case Seen.RUNNING | Seen.STUCK if seen.nothing_yet and is_late(op, now):
+                return await self._withdraw(op, data, step, tried, f"{seen.says}; act_before has passed", now)
             case Seen.RUNNING:
                 return self._keep_watching(op, data, step, tried, now, seen.says)
             case Seen.STUCK if seen.withdrawable:

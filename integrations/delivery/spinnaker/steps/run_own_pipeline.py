@@ -119,6 +119,7 @@ class RunOwnPipeline(SpinnakerStep):
             seen=found.seen,
             says=f"{found.says}{twice}",
             withdrawable=found.withdrawable,
+            nothing_yet=bool(alive) and not run.has_posted,
             details={
                 "handle": _handle(looked, intent),
                 "run": run.id,

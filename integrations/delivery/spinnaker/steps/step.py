@@ -185,7 +185,7 @@ def alive(task: Execution, intent: Intent, now: datetime) -> Observation:
     waits = not task.has_posted and now > datetime.fromisoformat(str(intent["at"])) + SETTLED_AFTER
     says = f"task {task.id} is {task.status}" + ("" if task.has_posted else ", and has asked for nothing yet")
     details = {"task": task.id, "status": str(task.status), "message": task.failure, "before": intent["before"]}
-    return Observation(seen=Seen.STUCK if waits else Seen.RUNNING, says=says, withdrawable=waits, details=details)
+    return Observation(seen=Seen.STUCK if waits else Seen.RUNNING, says=says, withdrawable=waits, nothing_yet=not task.has_posted, details=details)
 
 
 def may_go_on(task: Execution, intent: Intent, now: datetime) -> bool:

@@ -1102,6 +1102,25 @@ async def test_promise_4_what_would_fire_later_is_told_and_withdrawn_whatever_th
 
 
 @pytest.mark.parametrize("fare", ["running", "stuck"])
+async def test_promise_4_what_has_asked_for_nothing_when_act_before_passes_is_withdrawn(stage: Stage, fare: str) -> None:
+    stage.delivery.fares[BACK] = [fare]
+    stage.delivery.nothing_yet = True
+    await stage.begin()
+    await _until_sent(stage, BACK)
+    row = await stage.step()
+    assert stage.delivery.sent[-1] == BACK, "in time nothing is withdrawn"
+    assert row.act_before is not None
+    stage.clock.at = row.act_before
+    await stage.step()
+    row = await stage.step()
+    assert (row.phase, row.done_at, stage.delivery.sent[-1]) == ("stuck", None, f"withdraw {BACK}")
+    assert [one["event"] for one in await stage.messages()] == ["stuck"]
+    stage.delivery.fail(BACK)
+    row = await stage.drive()
+    assert (row.outcome, stage.app.live.key) == (Outcome.FAILED, made.SUSPECT.key)
+
+
+@pytest.mark.parametrize("fare", ["running", "stuck"])
 async def test_promise_7_a_rollback_that_somebody_took_away_before_it_ran_is_not_sent_again(stage: Stage, fare: str) -> None:
     stage.delivery.fares[BACK] = [fare]
     await stage.begin()

@@ -155,6 +155,17 @@ async def test_one_that_waits_behind_another_is_withdrawn_before_it_asked_for_an
     assert (told.seen, "ended CANCELED" in told.says, stage.posted()) == (Seen.FAILED, True, 0)
 
 
+async def test_one_that_runs_and_has_asked_for_nothing_yet_says_so_and_can_be_withdrawn(stage: Stage) -> None:
+    wait = {"refId": "0", "requisiteStageRefIds": [], "type": "wait", "waitTime": 60}
+    owned(stage, stages=[wait, BEHIND])
+    step, intent = await started(stage)
+    told = await seen(stage, step, intent, seconds=20)
+    assert (told.seen, told.nothing_yet) == (Seen.RUNNING, True)
+    await stage.spinnaker.withdraw(step, intent, CountingGuard())
+    told = await seen(stage, step, intent, seconds=10)
+    assert (told.seen, told.nothing_yet, stage.posted()) == (Seen.FAILED, False, 0)
+
+
 async def test_a_paused_run_is_told(stage: Stage) -> None:
     wait = {"refId": "0", "requisiteStageRefIds": [], "type": "wait", "waitTime": 60}
     owned(stage, stages=[wait, BEHIND])
