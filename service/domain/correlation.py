@@ -76,6 +76,15 @@ def names_of(application: str, *, account: str = "", cluster: str = "", region: 
     return tuple(ObjectRef(group=MONIKER, kind=kind, namespace=application, name=name) for kind, name in told.items() if application and name)
 
 
+def same_cluster(shared: Mapping[ObjectRef, tuple[TargetId, ...]]) -> frozenset[TargetId]:
+    """Which targets are the same cluster of the same application and account, elsewhere: from what a target has in common with others."""
+    by_kind: dict[str, set[TargetId]] = {}
+    for one, others in shared.items():
+        if one.group == MONIKER:
+            by_kind.setdefault(one.kind, set()).update(others)
+    return frozenset(by_kind.get("application", set()) & by_kind.get("account", set()) & by_kind.get("cluster", set()))
+
+
 def objects_named(episode: Episode) -> frozenset[ObjectRef]:
     """Every object, and every name of Spinnaker's, that the labels tell: what has to be looked up in the index."""
     return frozenset((*_workloads(episode), *_moniker(episode)))

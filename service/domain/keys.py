@@ -498,6 +498,20 @@ class Sharing:
     compared: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionBeside:
+    """The same cluster in another region, with the operation of Backout's that comes first there: it acts already, or it began before the one that asks."""
+
+    target: TargetId
+    operation: str
+    acts: bool
+
+
+def regions_beside(target: TargetId) -> Key[tuple[RegionBeside, ...]]:
+    """The other regions of the target's cluster in which an operation comes first; none is an answer."""
+    return Key("regions beside", target)
+
+
 def record(target: TargetId, release: str) -> Key[ReleaseRecord]:
     """What Backout saw of the release while it lived."""
     return Key("record", (target, release))

@@ -127,6 +127,7 @@ class Service:
             clock=clock,
             catalogs=self.catalogs,
             statements=self.statements,
+            operations=self.operations,
         )
         clusters = [ClusterFacts(targets=self.targets, source=one) for one in self.outside.sources.values() if "workloads of a cluster" in one.kinds]
         self.labels = LabelStore(self.database)

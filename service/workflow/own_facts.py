@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from service.domain.correlation import MONIKER
+from service.domain.correlation import MONIKER, same_cluster
 from service.domain.errors import UnavailableError
 from service.domain.facts import Absent, Evidence, Fact, Key, Known
-from service.domain.keys import Limits, Sharing
-from service.domain.model import TargetId
+from service.domain.keys import Limits, RegionBeside, Sharing
+from service.domain.model import OperationKind, TargetId
 from service.domain.policy import Policies
-from service.domain.ports import Catalogs, Clock, Holds, StatementsKept, Targets
+from service.domain.ports import Catalogs, Clock, Holds, Journal, StatementsKept, Targets
+from service.workflow.chapters.chapter import WAITING
 from service.workflow.watch import Freshness
 
 OUTAGE_WINDOW = timedelta(minutes=10)
@@ -23,7 +24,9 @@ LIST_HOLDS_FOR = timedelta(minutes=5)
 class OwnFacts:
     """A `FactSource` over the store. "spec baseline" keys carry (target, time): the digest last seen before that time."""
 
-    kinds = frozenset({"record", "spec baseline", "limits", "sharing", "held releases", "kept content", "database catalog then", "database statements then"})
+    kinds = frozenset(
+        {"record", "spec baseline", "limits", "sharing", "held releases", "kept content", "regions beside", "database catalog then", "database statements then"}
+    )
 
     def __init__(
         self,
@@ -35,7 +38,9 @@ class OwnFacts:
         clock: Clock,
         catalogs: Catalogs | None = None,
         statements: StatementsKept | None = None,
+        operations: Journal | None = None,
     ) -> None:
+        self._operations = operations
         self._catalogs = catalogs
         self._statements = statements
         self._freshness = freshness
@@ -64,6 +69,8 @@ class OwnFacts:
                     return await self._held(_target(key))
                 case "sharing":
                     return await self._sharing(_target(key))
+                case "regions beside":
+                    return await self._regions_beside(_target(key))
                 case _:
                     return Absent(f"nobody keeps the {key.kind}")
         except UnavailableError as error:
@@ -143,6 +150,23 @@ class OwnFacts:
         hold = await self._holds.open_for(target)
         found = tuple(await self._holds.releases(hold.id)) if hold else ()
         return self._known(found, f"what {hold.id if hold else 'no hold'} keeps away from {target}", timedelta(seconds=5))
+
+    async def _regions_beside(self, target: TargetId) -> Fact[Any]:
+        """Of two regions that begin at once the older operation comes first, so that one of them goes on; one that waits for a person holds nobody up."""
+        if self._operations is None:
+            return Absent("nobody keeps the operations")
+        shared, _ = await self._targets.shared(target)
+        regions = same_cluster(shared)
+        back = [one for one in await self._operations.alive() if one.kind is OperationKind.ROLLBACK]
+        alive = [one for one in back if one.target in regions or one.target == target]
+        mine = next((one for one in alive if one.target == target), None)
+        found: list[RegionBeside] = []
+        for one in alive:
+            older = mine is not None and (one.created_at, one.id) < (mine.created_at, mine.id)
+            acts = one.first_effect_at is not None
+            if one.target in regions and (acts or (older and one.phase != WAITING)):
+                found.append(RegionBeside(target=one.target, operation=one.id, acts=acts))
+        return self._known(tuple(found), f"operations on {len(regions)} other regions of {target}", timedelta(seconds=5))
 
     async def _sharing(self, target: TargetId) -> Fact[Any]:
         if await self._targets.listed(target) is None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.correlation import MONIKER, Match, find_target, ignored, named, names_of, objects_named, onset
+from service.domain.correlation import MONIKER, Match, find_target, ignored, named, names_of, objects_named, onset, same_cluster
 from service.domain.model import ObjectRef, TargetId
 from service.domain.policy import AlertMapping
 from tests.unit.service.domain import made
@@ -232,3 +232,9 @@ def test_names_without_an_application_are_none() -> None:
     assert objects_named(made.episode({"spinnaker_cluster": "web-main", "spinnaker_account": "prod"})) == frozenset()
     assert names_of("") == names_of("", account="prod") == ()
     assert {one.group for one in names_of("web", account="prod")} == {MONIKER}
+
+
+def test_the_same_cluster_in_another_region_shares_application_account_and_cluster() -> None:
+    shared = {one: tuple(other for other in (WEB, WEST, CART) if one in LISTED[other]) for one in LISTED[EAST]}
+    assert same_cluster(shared) == {WEST}
+    assert same_cluster({one: others for one, others in shared.items() if one.kind != "account"}) == frozenset()

@@ -40,6 +40,7 @@ MADE: dict[str, tuple[Key[Any], Key[Any]]] = {
     "baseline": (keys.baseline(CHECKOUT, NOON), keys.baseline(CHECKOUT)),
     "limits": (keys.limits(CHECKOUT), keys.limits(ORDERS)),
     "held": (keys.held(CHECKOUT), keys.held(ORDERS)),
+    "regions_beside": (keys.regions_beside(CHECKOUT), keys.regions_beside(ORDERS)),
     "sharing": (keys.sharing(CHECKOUT), keys.sharing(ORDERS)),
     "manifest": (keys.manifest("r/a@sha256:1"), keys.manifest("r/a@sha256:2")),
     "image_config": (keys.image_config("r/a@sha256:1"), keys.image_config("r/a@sha256:2")),

@@ -126,7 +126,7 @@ class Stage:
     def use(self, policy: TargetPolicy, *more: TargetPolicy) -> None:
         """(Re)wire everything for these policies."""
         self.policies = Policies((*more, policy))
-        self.own = OwnFacts(targets=self.targets, holds=self.holds, policies=self.policies, freshness={}, clock=self.clock)
+        self.own = OwnFacts(targets=self.targets, holds=self.holds, policies=self.policies, freshness={}, clock=self.clock, operations=self.operations)
         self.gatherer = Gatherer(deliveries=self.deliveries, sources=[self.facts, self.own], clock=self.clock, read_seconds=5)
         self.examiner = Examiner(
             gatherer=self.gatherer, deliveries=self.deliveries, targets=self.targets, rules=RULES, policies=self.policies, clock=self.clock

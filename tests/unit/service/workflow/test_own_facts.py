@@ -7,11 +7,11 @@ import pytest
 from service.domain import keys
 from service.domain.correlation import names_of
 from service.domain.facts import Absent, Fact, Key, Known
-from service.domain.model import ObjectRef, Outcome, TargetId
+from service.domain.model import ObjectRef, Operation, Outcome, TargetId
 from service.domain.ports import ListedTarget, Listing, Placement, Transition
 from service.workflow.own_facts import OwnFacts
 from service.workflow.watch import Freshness
-from tests.fakes.store import delivery, notice
+from tests.fakes.store import delivery, notice, operation
 from tests.unit.service.domain import made
 from tests.unit.service.workflow.stage import PROMISED_BY_THE_STORE, TARGET, Stage
 
@@ -118,6 +118,40 @@ async def test_nobody_shares_anything_by_having_a_name_of_spinnakers_in_common(s
     assert set(shared.shared) == {FLAGS}
 
 
+async def test_of_the_other_regions_of_a_cluster_the_one_that_acts_or_began_before_comes_first(stage: Stage) -> None:
+    """The target itself is one region; `t0` and `t1` are others of its cluster, `t2` is another cluster of the application."""
+    here = names_of("shop", account="prod", cluster="web")
+    others = await targets(stage, 2, *here)
+    elsewhere = TargetId("prod", "t2")
+    listed = [
+        ListedTarget(target=one, project="p", namespace="n", health="Healthy", desired_revision="a", stamp="1", objects=objects)
+        for one, objects in (*((one, here) for one in (TARGET, *others)), (elsewhere, names_of("shop", account="prod", cluster="api")))
+    ]
+    await stage.targets.remember(Listing(targets=tuple(listed), complete=True), "prod", stage.clock.now())
+
+    async def beside() -> list[tuple[str, bool]]:
+        found = await known(stage, keys.regions_beside(TARGET))
+        return [(one.operation, one.acts) for one in found]
+
+    async def begin_on(target: TargetId, identity: str) -> Operation:
+        row = operation(identity, target=target, created_at=stage.clock.now(), updated_at=stage.clock.now())
+        return await stage.operations.begin(row, (), ())
+
+    assert await beside() == []
+    older = await begin_on(others[0], "op_1")
+    await begin_on(elsewhere, "op_2")
+    assert await beside() == []  # nobody here asks yet, and it does not act
+    stage.clock.pass_(seconds=1)
+    await stage.begin(identity="op_3")
+    stage.clock.pass_(seconds=1)
+    younger = await begin_on(others[1], "op_4")
+    assert await beside() == [("op_1", False)]
+    await stage.operations.commit(older, Transition(phase="awaiting_approval", data=older.data), stage.clock.now())
+    assert await beside() == []  # it waits for a person, and holds nobody up
+    await stage.operations.commit(younger, Transition(phase="act_watch", data=younger.data, first_effect=True), stage.clock.now())
+    assert await beside() == [("op_4", True)]
+
+
 async def test_promise_1_a_target_that_is_not_in_the_index_shares_nobody_knows_what(stage: Stage) -> None:
     assert isinstance(await read(stage, keys.sharing(TargetId("prod", "new"))), Absent)
 
@@ -134,7 +168,7 @@ async def test_promise_1_a_store_that_cannot_be_read_makes_facts_absent(stage: S
 
 async def test_a_kind_that_is_not_ours_is_absent(stage: Stage) -> None:
     assert isinstance(await read(stage, keys.state(TARGET)), Absent)
-    kept = {"kept content", "database catalog then", "database statements then"}
+    kept = {"kept content", "regions beside", "database catalog then", "database statements then"}
     assert stage.own.kinds == {"record", "spec baseline", "limits", "sharing", "held releases"} | kept
 
 
