@@ -103,6 +103,9 @@ class StopDeploy(SpinnakerStep):
             return self.t.not_seen(intent, f"{_named(alive[0])} is {alive[0].status}")
         if alive:
             return Observation(seen=Seen.RUNNING, says=f"{_named(alive[0])} was told to end and is still {alive[0].status}")
+        behind_time = next((run for run in looked.acting if run.id in intent["runs"]), None)
+        if behind_time is not None:  # the look is older than the answer about the run: whoever looks next would take it for somebody who acts
+            return Observation(seen=Seen.RUNNING, says=f"{_named(behind_time)} has ended since the last look at {looked.spoken}")
         at_work = next((run for run in found if self._may_go_on(run, intent)), None)
         if at_work is not None:
             return Observation(seen=Seen.RUNNING, says=f"{_named(at_work)} has ended, and what it had asked for may still be under way")

@@ -8,6 +8,7 @@ from integrations.delivery.spinnaker.answers import Reply
 from integrations.delivery.spinnaker.client import Client
 from integrations.delivery.spinnaker.executions import Status
 from integrations.delivery.spinnaker.steps.stop_deploy import StopDeploy, plan, why_not
+from integrations.moment import MOMENT, Moment
 from integrations.sandbox.gate.settings import Outage
 from service.domain.errors import RefusedError, TemporaryError
 from service.domain.planning.plan import Step
@@ -75,6 +76,26 @@ async def test_before_the_cancellation_nothing_is_seen_and_after_it_the_end_is_w
     await stage.spinnaker.act(stop, intent, CountingGuard())
     told = await seen(stage, stop, intent)
     assert (told.seen, "told to end" in told.says) == (Seen.RUNNING, True)
+
+
+async def test_a_run_that_ended_since_the_look_is_not_said_to_be_over_before_the_next_step_can_see_it(stage: Stage) -> None:
+    """Within one moment the next step is given the same look, and would take the run for somebody who acts."""
+    run = await half_way(stage)
+    (stop, undo), intention = await steps(stage)
+    intent = await stage.spinnaker.intend(stop, intention)
+    await stage.spinnaker.act(stop, intent, CountingGuard())
+    moment = MOMENT.set(Moment(stage.clock))
+    try:
+        assert (await stage.state()).running is not None
+        stage.pass_(milliseconds=900)
+        assert stage.gate.run_of(run)["status"] == "CANCELED"
+        told = await stage.spinnaker.observe(stop, intent)
+    finally:
+        MOMENT.reset(moment)
+    assert (told.seen, told.says.endswith("has ended since the last look at deployment web")) == (Seen.RUNNING, True), told
+    stage.pass_(seconds=10)
+    assert (await stage.spinnaker.observe(stop, intent)).seen is Seen.DONE
+    await stage.spinnaker.intend(undo, intention)
 
 
 async def test_promise_5_a_persons_run_is_left_alone(stage: Stage) -> None:
