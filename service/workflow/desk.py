@@ -336,7 +336,8 @@ class Desk:
                     done.append(f"auto-sync is on and stays as somebody set it: {error}")  # it was turned on before the newest change, which is taken back
                     continue
                 before = f" ({'; '.join(done)})" if done else ""
-                raise RefusedError(f"{hold.what} could not be given back, the hold stays: {error}{before}") from error
+                kind = BusyError if isinstance(error, BusyError) else RefusedError
+                raise kind(f"{hold.what} could not be given back, the hold stays: {error}{before}") from error
             done.append(f"done: {undo.says}")
         return "; ".join(done) or "nothing to give back"
 
