@@ -20,6 +20,7 @@ from typing import Any
 from service.domain import keys
 from service.domain.derived import doubt, listed
 from service.domain.facts import Absent, Key, Known
+from service.domain.model import Way
 from service.domain.rule import Case, Direction, Rule
 from service.domain.verdict import Finding, passes, warns
 
@@ -56,5 +57,6 @@ RULE = Rule(
     ask=ask,
     needs=needs,
     directions=frozenset({Direction.BACK}),
+    ways=frozenset({Way.ENABLE_PREVIOUS, Way.OWN_PIPELINE}),  # no other way takes machines back, and who has none need not read of regions
     momentary=True,
 )
