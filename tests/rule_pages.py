@@ -79,7 +79,7 @@ def asked(rule: Rule) -> str:
     only = " with an incident" if rule.needs_incident else ""
     who = ", and only where no person decides" if rule.for_automatic else ""
     gate = "its *unknown* stops automation" if rule.gate else "its *unknown* counts as a warning"
-    ways = f" by {listed(way.value.replace('_', ' ') for way in rule.ways)} alone" if rule.ways is not None else ""
+    ways = f" by {listed(way.value.replace('_', ' ') for way in sorted(rule.ways))} alone" if rule.ways is not None else ""
     return f"asked about {where}{ways}{only}{who} · {gate}"
 
 
