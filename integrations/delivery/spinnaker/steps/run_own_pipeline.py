@@ -10,6 +10,7 @@ from datetime import datetime
 from integrations.delivery.spinnaker.executions import Execution, Status, executions_of, ref_of
 from integrations.delivery.spinnaker.looked import Looked, running_of
 from integrations.delivery.spinnaker.own_pipeline import own_pipeline_of
+from integrations.delivery.spinnaker.own_rollback import EXACT, HARMLESS
 from integrations.delivery.spinnaker.pipelines import Pipeline
 from integrations.delivery.spinnaker.steps.names import OWN
 from integrations.delivery.spinnaker.steps.step import (
@@ -119,7 +120,7 @@ class RunOwnPipeline(SpinnakerStep):
             seen=found.seen,
             says=f"{found.says}{twice}",
             withdrawable=found.withdrawable,
-            nothing_yet=bool(alive) and not run.has_posted,
+            nothing_yet=any(not one.has_posted for one in alive),  # a second one may still act, whatever the first did
             details={
                 "handle": _handle(looked, intent),
                 "run": run.id,
@@ -160,7 +161,7 @@ class RunOwnPipeline(SpinnakerStep):
             return Observation(seen=Seen.RUNNING, says=f"{named} was cancelled after it had asked for something, which may still happen")
         if run.status.well:
             return Observation(seen=Seen.FAILED, says=f"{named} SUCCEEDED, and {looked.spoken} is still at {looked.live_says}")
-        return Observation(seen=Seen.FAILED, says=f"{named} ended {run.status}: {told}")
+        return Observation(seen=Seen.FAILED, says=f"{named} ended {run.status}: {told}{_begun(run)}")
 
     def _without_run(self, looked: Looked, intent: Intent) -> Observation:
         if looked.live == intent["goal_live"]:
@@ -183,6 +184,13 @@ def _handle(looked: Looked, intent: Intent) -> str:
     """What the release that is live again is called now, once it is."""
     release = looked.live_release
     return release.handle if release is not None and looked.live == intent["goal_live"] else ""
+
+
+def _begun(run: Execution) -> str:
+    """What may have done anything outside of the cloud operations that Spinnaker tells of: a build or a webhook is not undone by a cancellation (care D9)."""
+    known = HARMLESS | EXACT | {"manualJudgment", WINDOW}
+    acted = [f"{stage.name} ({stage.kind})" for stage in run.stages if stage.started_at is not None and not stage.parent and stage.kind not in known]
+    return f"; stage {', '.join(acted)} had begun, and what it did stays" if acted else ""
 
 
 def _why(run: Execution) -> str:

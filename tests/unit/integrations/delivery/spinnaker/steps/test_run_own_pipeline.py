@@ -166,6 +166,35 @@ async def test_one_that_runs_and_has_asked_for_nothing_yet_says_so_and_can_be_wi
     assert (told.seen, told.nothing_yet, stage.posted()) == (Seen.FAILED, False, 0)
 
 
+async def test_promise_4_a_second_run_that_asked_for_nothing_is_withdrawn_though_the_first_one_acted(stage: Stage) -> None:
+    """Spinnaker starts one request twice now and then: the second would go back whenever its wait is over, past `act_before` it may be."""
+    wait = {"refId": "0", "requisiteStageRefIds": [], "type": "wait", "waitTime": 60}
+    afterwards = {"refId": "9", "requisiteStageRefIds": [BEHIND["refId"]], "type": "wait", "waitTime": 3600}
+    owned(stage, stages=[wait, BEHIND, afterwards])
+    step, intent = await started(stage)
+    stage.pass_(seconds=90)
+    async with stage.gate_session() as session:
+        await session.post("/pipelines/shop/Rollback web", json={"type": "manual", "parameters": {"revision": "1"}})
+    runs(stage)[1]["trigger"]["correlationId"] = intent["marker"]  # six parallel posts start up to six: the marker is a marker and no lock
+    told = await seen(stage, step, intent, seconds=20)
+    assert (stage.posted(), told.seen, told.nothing_yet) == (1, Seen.RUNNING, True)
+    await stage.spinnaker.withdraw(step, intent, CountingGuard())
+    told = await seen(stage, step, intent, seconds=10)
+    assert ([one["status"] for one in runs(stage)], told.nothing_yet) == (["RUNNING", "CANCELED"], False)
+
+
+async def test_what_other_stages_of_a_withdrawn_run_did_is_not_said_to_be_nothing(stage: Stage) -> None:
+    build = {"refId": "8", "requisiteStageRefIds": [], "type": "jenkins", "name": "Migrate down"}
+    wait = {"refId": "0", "requisiteStageRefIds": ["8"], "type": "wait", "waitTime": 60}
+    owned(stage, stages=[build, wait, BEHIND])
+    step, intent = await started(stage)
+    assert (await seen(stage, step, intent, seconds=20)).nothing_yet
+    await stage.spinnaker.withdraw(step, intent, CountingGuard())
+    told = await seen(stage, step, intent, seconds=10)
+    assert told.seen is Seen.FAILED
+    assert told.says.endswith("; stage Migrate down (jenkins) had begun, and what it did stays"), told.says
+
+
 async def test_a_paused_run_is_told(stage: Stage) -> None:
     wait = {"refId": "0", "requisiteStageRefIds": [], "type": "wait", "waitTime": 60}
     owned(stage, stages=[wait, BEHIND])
